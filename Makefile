@@ -1,0 +1,52 @@
+# hashwarden. Each target first installs what it needs and lacks (.ci/setup); a plain machine with Rust, gcc and make will do.
+# All of them use the release profile and one target directory, so that RocksDB, which takes minutes, is compiled once.
+
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+export CARGO_TARGET_DIR := $(TARGET)
+BINARY := $(TARGET)/release/hashwarden
+PYTHON := $(TARGET)/python
+
+# clang++ compiles RocksDB in two thirds of g++'s time. Cargo compiles it anew when this name changes, so it stays the same.
+ifeq ($(origin CXX),default)
+CXX = $(if $(shell command -v clang++ 2>/dev/null),clang++,g++)
+endif
+CARGO = CXX=$(CXX) cargo
+
+.PHONY: help demo test serve bench lint build setup setup-test
+
+help:
+	@echo 'make demo    build, then show the main job from end to end: pictures in, verdicts out'
+	@echo 'make test    run every test'
+	@echo 'make serve   run the service; CONFIG=FILE names a configuration (deploy/hashwarden.toml shows all keys)'
+	@echo 'make bench   measure the hot paths'
+	@echo 'make lint    formatting, clippy, and whether the sources keep to the map of rooms'
+	@echo 'make setup   only install what is missing'
+	@echo 'The first build takes 10 to 20 minutes on two cores, most of it RocksDB.'
+
+demo: build
+	$(BINARY) demo
+
+test: setup setup-test
+	HASHWARDEN_TEST_PYTHON=$(PYTHON)/bin/python $(CARGO) test --release
+
+serve: build
+	exec $(BINARY) serve $(if $(CONFIG),--config $(CONFIG))
+
+bench: setup
+	$(CARGO) bench
+
+lint: setup
+	@.ci/setup lint
+	cargo fmt --check
+	$(CARGO) clippy --release --all-targets -- -D warnings
+	$(CARGO) test --release --test architecture
+	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; fi
+
+build: setup
+	$(CARGO) build --release --bin hashwarden
+
+setup:
+	@.ci/setup build
+
+setup-test:
+	@.ci/setup test $(PYTHON)

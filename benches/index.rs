@@ -1,0 +1,114 @@
+//! How long does a look-up take, by kind of index and number of rows?
+//!
+//! One thread. Nine queries in ten have no row within the radius; the tenth lies within it of one row. Each index is held to the scan's
+//! results before it is measured, and says its build time and bytes a row on the way.
+//!
+//! Criterion's time is that of one look-up; queries differ from each other, so that a look-up does not find its lists in the cache.
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use hashwarden::entry::{Bits, Hash64, Pdq};
+use hashwarden::index::conformance::Random;
+use hashwarden::index::exact::ExactIndex;
+use hashwarden::index::{Hit, IndexKind, Query, RadiusIndex, Scratch, build};
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const QUERIES: usize = 2_000;
+/// Queries that are compared with the scan before measuring: a scan of a million is slow.
+const QUERIES_CHECKED: usize = 100;
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    targets = pdq, hash64, exact
+}
+criterion_main!(benches);
+
+fn pdq(c: &mut Criterion) {
+    use IndexKind::{BkTree, Linear, MultiIndex};
+    for rows in [1_000, 2_000, 4_000, 10_000, 100_000, 1_000_000] {
+        measure::<Pdq>(c, "pdq", rows, &[(Linear, 31), (MultiIndex, 31), (BkTree, 0), (BkTree, 4), (BkTree, 31)]);
+    }
+}
+
+fn hash64(c: &mut Criterion) {
+    use IndexKind::{BkTree, Linear, MultiIndex};
+    for rows in [1_000, 4_000, 10_000, 40_000, 80_000, 100_000, 1_000_000] {
+        measure::<Hash64>(c, "hash64", rows, &[(Linear, 4), (MultiIndex, 4), (MultiIndex, 8), (BkTree, 4), (BkTree, 8)]);
+    }
+}
+
+fn exact(c: &mut Criterion) {
+    for rows in [10_000, 1_000_000] {
+        let mut random = Random(1);
+        let digests: Arc<[[u8; 32]]> = (0..rows).map(|_| std::array::from_fn(|_| random.next() as u8)).collect();
+        let started = Instant::now();
+        let index = ExactIndex::build(digests.clone());
+        describe("sha256", "exact", rows, started.elapsed(), index.bytes());
+        for (row, digest) in digests.iter().enumerate().step_by(97) {
+            let mut found = Vec::new();
+            index.find(digest, &mut |row| found.push(row));
+            assert_eq!(found, [row as u32]);
+        }
+        let mut at = 0;
+        c.bench_function(&format!("sha256/exact/{rows}"), |b| {
+            b.iter(|| {
+                at = (at + 7_919) % rows;
+                index.find(black_box(&digests[at]), &mut |row| assert_eq!(row as usize, at));
+            });
+        });
+    }
+}
+
+fn measure<H: Bits>(c: &mut Criterion, name: &str, rows: usize, indexes: &[(IndexKind, u16)]) {
+    let mut random = Random(rows as u64);
+    let hashes: Arc<[H]> = (0..rows).map(|_| balanced(&mut random)).collect();
+    let linear = build(IndexKind::Linear, hashes.clone());
+    let mut built: Option<(IndexKind, Box<dyn RadiusIndex<H>>)> = None;
+    for (kind, radius) in indexes {
+        let queries: Vec<Query<H>> = (0..QUERIES)
+            .map(|number| {
+                let near = hashes[random.below(rows)];
+                let distance = random.below(usize::from(*radius) + 1) as u16;
+                let hash = if number % 10 == 0 { random.at_distance(&near, distance) } else { balanced(&mut random) };
+                Query { hash, radius: *radius }
+            })
+            .collect();
+        if built.as_ref().is_none_or(|(other, _)| other != kind) {
+            let started = Instant::now();
+            let index = build(*kind, hashes.clone());
+            describe(name, &kind.to_string(), rows, started.elapsed(), index.bytes());
+            built = Some((*kind, index));
+        }
+        let Some((_, index)) = &built else { continue };
+        let (mut scratch, mut out) = (Scratch::default(), Vec::new());
+        assert_eq!(hits(&**index, &queries[..QUERIES_CHECKED]), hits(&*linear, &queries[..QUERIES_CHECKED]));
+        let mut at = 0;
+        c.bench_with_input(BenchmarkId::new(format!("{name}/{kind}/radius {radius}"), rows), index, |b, index| {
+            b.iter(|| {
+                at = (at + 1) % QUERIES;
+                out.clear();
+                index.search(black_box(&queries[at..=at]), &mut scratch, &mut out);
+                black_box(out.len())
+            });
+        });
+    }
+}
+
+fn hits<H: Bits>(index: &dyn RadiusIndex<H>, queries: &[Query<H>]) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    index.search(queries, &mut Scratch::default(), &mut hits);
+    hits.sort_unstable();
+    hits
+}
+
+fn describe(name: &str, kind: &str, rows: usize, took: Duration, bytes: usize) {
+    println!("{name}/{kind}/{rows}: built in {:.1} ms, {:.1} bytes a row", took.as_secs_f64() * 1e3, bytes as f64 / rows as f64);
+}
+
+/// A hash of as many ones as zeros, as PDQ hashes are and hashes by a median or by gradients nearly are.
+fn balanced<H: Bits>(random: &mut Random) -> H {
+    let zeros = H::from_bytes(&vec![0; H::BYTES]).expect("as many bytes as the kind has");
+    random.at_distance(&zeros, H::BITS / 2)
+}

@@ -1,0 +1,30 @@
+//! Who calls?
+//!
+//! For now a caller is the address it calls from; roles and quotas are absent. Invariant: every call through a door carries a [`Caller`].
+
+use std::net::SocketAddr;
+
+use crate::entry::Caller;
+
+/// The caller at the other end of a gRPC connection: its IP address, without the port, so that one caller has one name.
+pub fn grpc_caller(peer: Option<SocketAddr>) -> Caller {
+    let ip = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.ip().to_canonical().to_string());
+    Caller(format!("grpc:{ip}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_caller_has_one_name() {
+        let check = |peer: Option<&str>, expected: &str| {
+            assert_eq!(grpc_caller(peer.map(|p| p.parse().unwrap())), Caller(expected.to_owned()));
+        };
+        check(Some("192.0.2.7:1"), "grpc:192.0.2.7");
+        check(Some("192.0.2.7:2"), "grpc:192.0.2.7");
+        check(Some("[::ffff:192.0.2.7]:2"), "grpc:192.0.2.7");
+        check(Some("[2001:db8::1]:9"), "grpc:2001:db8::1");
+        check(None, "grpc:unknown");
+    }
+}

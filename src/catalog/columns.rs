@@ -1,0 +1,165 @@
+//! The derived columns: what makes reopening millions of entries take seconds.
+//!
+//! A chunk holds up to 4,096 rows of one list in rising order of entry number, and spans fewer than [`SPAN`] numbers: who seeks
+//! an entry finds its chunk at most that far before it.
+//! `list u32`, then for a kind of hash `n x (entry u32, hash)`, for the facts (column 0) `n x (entry u32, kinds u8, category
+//! length u8, category, id length u16, id)`. Integers are big-endian. Chunks are never changed: an entry number names one
+//! content. They can be dropped and made again from the store's rows.
+
+use crate::entry::{Entry, EntryNo, HashKind, HashValue, ListId};
+use crate::snapshot::KindSet;
+use crate::store::DerivedPut;
+
+/// The layout above. A store that carries another number has its columns made again.
+pub const FORMAT: u32 = 1;
+/// The column of facts; the others are numbered by [`HashKind`].
+pub const FACTS: u8 = 0;
+const CHUNK_ROWS: usize = 4096;
+pub const SPAN: u32 = 8192;
+
+/// Columns that a look-up can use.
+pub const KINDS: [HashKind; 6] =
+    [HashKind::Pdq, HashKind::Phash64, HashKind::Dhash64, HashKind::Md5, HashKind::Sha1, HashKind::Sha256];
+
+/// The chunks for new entries of one list, which come in rising order of their numbers.
+pub fn encode<'a>(list: ListId, entries: impl Iterator<Item = (EntryNo, &'a Entry)>) -> Vec<DerivedPut> {
+    let mut puts = Vec::new();
+    let mut open: [Option<(EntryNo, usize, Vec<u8>)>; 8] = Default::default();
+    let mut append = |column: u8, entry: EntryNo, write: &dyn Fn(&mut Vec<u8>)| {
+        let slot = &mut open[column as usize];
+        if let Some((first, _, bytes)) =
+            slot.take_if(|(first, n, _)| (*n >= CHUNK_ROWS || entry.0 - first.0 >= SPAN) && entry != *first)
+        {
+            puts.push(DerivedPut::Column { kind: column, first, bytes });
+        }
+        let (_, n, bytes) = slot.get_or_insert_with(|| (entry, 0, list.0.to_be_bytes().to_vec()));
+        *n += 1;
+        bytes.extend_from_slice(&entry.0.to_be_bytes());
+        write(bytes);
+    };
+    for (number, entry) in entries {
+        append(FACTS, number, &|out| {
+            let kinds: KindSet = entry.hashes.iter().map(HashValue::kind).collect();
+            out.extend_from_slice(&[kinds.bits(), entry.category.len() as u8]);
+            out.extend_from_slice(entry.category.as_bytes());
+            out.extend_from_slice(&(entry.id.len() as u16).to_be_bytes());
+            out.extend_from_slice(entry.id.as_bytes());
+        });
+        for hash in entry.hashes.iter().filter(|h| KINDS.contains(&h.kind())) {
+            append(hash.kind() as u8, number, &|out| out.extend_from_slice(&hash.to_vec()));
+        }
+    }
+    for (column, slot) in open.into_iter().enumerate() {
+        if let Some((first, _, bytes)) = slot {
+            puts.push(DerivedPut::Column { kind: column as u8, first, bytes });
+        }
+    }
+    puts
+}
+
+/// An entry's facts as a chunk has them.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FactRow<'a> {
+    pub entry: EntryNo,
+    pub kinds: KindSet,
+    pub category: &'a str,
+    pub id: &'a str,
+}
+
+/// Calls `each` for every row of a facts chunk; `None` where the chunk is damaged.
+pub fn decode_facts<'a>(chunk: &'a [u8], mut each: impl FnMut(ListId, FactRow<'a>) -> Option<()>) -> Option<()> {
+    let (list, mut rest) = split_list(chunk)?;
+    while !rest.is_empty() {
+        let (head, tail) = rest.split_first_chunk::<6>()?;
+        let entry = EntryNo(u32::from_be_bytes([head[0], head[1], head[2], head[3]]));
+        let (category, tail) = tail.split_at_checked(head[5] as usize)?;
+        let (length, tail) = tail.split_first_chunk::<2>()?;
+        let (id, tail) = tail.split_at_checked(u16::from_be_bytes(*length) as usize)?;
+        let (category, id) = (std::str::from_utf8(category).ok()?, std::str::from_utf8(id).ok()?);
+        each(list, FactRow { entry, kinds: KindSet::from_bits(head[4]), category, id })?;
+        rest = tail;
+    }
+    Some(())
+}
+
+/// Calls `each` for every row of a hash chunk of `N`-byte hashes; `None` where the chunk is damaged.
+pub fn decode_hashes<const N: usize>(chunk: &[u8], mut each: impl FnMut(EntryNo, &[u8; N])) -> Option<()> {
+    let (_, mut rest) = split_list(chunk)?;
+    while !rest.is_empty() {
+        let (entry, tail) = rest.split_first_chunk::<4>()?;
+        let (hash, tail) = tail.split_first_chunk::<N>()?;
+        each(EntryNo(u32::from_be_bytes(*entry)), hash);
+        rest = tail;
+    }
+    Some(())
+}
+
+/// [`decode_hashes`] for a kind that is known at run time only.
+pub fn decode_any(kind: HashKind, chunk: &[u8], mut each: impl FnMut(EntryNo, &[u8])) -> Option<()> {
+    match kind.bytes() {
+        8 => decode_hashes::<8>(chunk, |entry, hash| each(entry, hash)),
+        16 => decode_hashes::<16>(chunk, |entry, hash| each(entry, hash)),
+        20 => decode_hashes::<20>(chunk, |entry, hash| each(entry, hash)),
+        32 => decode_hashes::<32>(chunk, |entry, hash| each(entry, hash)),
+        _ => None,
+    }
+}
+
+fn split_list(chunk: &[u8]) -> Option<(ListId, &[u8])> {
+    let (list, rest) = chunk.split_first_chunk::<4>()?;
+    Some((ListId(u32::from_be_bytes(*list)), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(n: u32) -> Entry {
+        let mut hashes = vec![HashValue::Md5([n as u8; 16])];
+        if n.is_multiple_of(2) {
+            hashes.push(HashValue::from_bytes(HashKind::Pdq, &[n as u8; 32]).expect("32 bytes"));
+        }
+        Entry::new(format!("id-{n}"), ["", "A1"][n as usize % 2].to_owned(), hashes).expect("a valid entry")
+    }
+
+    #[test]
+    fn chunks_give_back_what_was_put_in() {
+        let entries: Vec<_> = (10..10_000u32).map(|n| (EntryNo(n), entry(n))).collect();
+        let puts = encode(ListId(3), entries.iter().map(|(n, e)| (*n, e)));
+        let (mut facts, mut md5, mut pdq) = (Vec::new(), Vec::new(), Vec::new());
+        for put in &puts {
+            let DerivedPut::Column { kind, bytes, .. } = put else { panic!("only columns") };
+            match *kind {
+                FACTS => decode_facts(bytes, |list, f| {
+                    assert_eq!(list, ListId(3));
+                    facts.push((f.entry, f.id.to_owned(), f.category.to_owned(), f.kinds.iter().count()));
+                    Some(())
+                }),
+                4 => decode_hashes::<16>(bytes, |e, h| md5.push((e, *h))),
+                1 => decode_hashes::<32>(bytes, |e, h| pdq.push((e, *h))),
+                other => panic!("column {other}"),
+            }
+            .expect("a whole chunk");
+        }
+        assert_eq!((facts.len(), md5.len(), pdq.len()), (9_990, 9_990, 4_995));
+        for (fact, (number, entry)) in facts.iter().zip(&entries) {
+            assert_eq!(*fact, (*number, entry.id.clone(), entry.category.clone(), entry.hashes.len()));
+        }
+    }
+
+    #[test]
+    fn a_damaged_chunk_is_noticed() {
+        let puts = encode(ListId(3), [(EntryNo(1), &entry(2))].into_iter());
+        for put in puts {
+            let DerivedPut::Column { kind, bytes, .. } = put else { panic!("only columns") };
+            for cut in 5..bytes.len() {
+                let whole = match kind {
+                    FACTS => decode_facts(&bytes[..cut], |_, _| Some(())),
+                    4 => decode_hashes::<16>(&bytes[..cut], |_, _| ()),
+                    _ => decode_hashes::<32>(&bytes[..cut], |_, _| ()),
+                };
+                assert_eq!(whole, None, "column {kind} cut at {cut}");
+            }
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! A list file to a new version of a list: what the file holds is what the version holds.
+//!
+//! Rows go to the store's scratch family, keyed by source id, which sorts them on the disk; then one merge with the head yields
+//! what is added, changed and gone. Memory holds a chunk of rows at a time, whatever the file's size and order. Rows with the
+//! same id are one entry with the hashes of all of them; a row that says deleted takes back what came before it. Look-ups
+//! see nothing of it until the version is whole, its indexes are built and it is activated.
+
+use std::io::{self, BufRead, Read};
+use std::ops::ControlFlow;
+
+use super::version::{Put, VersionWriter, derived_id};
+use super::{BAD_ROWS_MAX, BadRow, Catalog, CatalogError, ImportOptions, ImportReport, Phase, Progress};
+use crate::entry::{Caller, Entry, HashKind, HashList, HashValue};
+use crate::lists::{self, Format, Row};
+use crate::store::{IdRecord, Store};
+
+/// Rows between two calls of `progress`, and in one batch to the scratch family.
+const STEP: u64 = 4096;
+/// What a file's beginning tells its format by.
+const HEAD_BYTES: usize = 64 * 1024;
+
+impl Catalog {
+    /// Imports a file as the list's new version, and activates it unless told not to.
+    pub fn import(
+        &self,
+        by: &Caller,
+        name: &str,
+        options: &ImportOptions,
+        input: &mut dyn BufRead,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<ImportReport, CatalogError> {
+        let Ok(_importing) = self.importing.try_lock() else { return Err(CatalogError::Busy) };
+        self.find(name)?;
+        self.store.scratch_clear()?;
+        let imported = self.import_rows(by, name, options, input, progress);
+        let cleared = self.store.scratch_clear();
+        let report = imported?;
+        cleared?;
+        Ok(report)
+    }
+
+    fn import_rows(
+        &self,
+        by: &Caller,
+        name: &str,
+        options: &ImportOptions,
+        input: &mut dyn BufRead,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<ImportReport, CatalogError> {
+        let mut report = ImportReport::default();
+        read_to_scratch(&self.store, options, input, &mut report, progress)?;
+        if report.rows == report.rows_bad {
+            let first = report.bad.first().map(|b| format!("; the first: line {}: {}", b.line, b.reason));
+            let why = format!("not one of the {} rows could be read{}", report.rows, first.unwrap_or_default());
+            return Err(CatalogError::BadFile(why));
+        }
+        let bytes = report.bytes;
+
+        // From here on the list must not move.
+        let _write = self.lock();
+        let list = self.find(name)?;
+        let mut writer = VersionWriter::new(self, by, &list, &options.source)?;
+        let dry = options.dry_run;
+        let written = self.merge_with_head(&list, &mut writer, dry, &mut report, &mut |report, rows| {
+            progress(Progress { phase: Phase::Writing, bytes, rows, rows_bad: report.rows_bad });
+        });
+        let finished = written.and_then(|()| match () {
+            () if dry => Ok(None),
+            () if report.entries == 0 => Err(CatalogError::BadFile("the file leaves the list without an entry".to_owned())),
+            () => writer.finish(false),
+        });
+        report.version = match finished {
+            Ok(version) => version,
+            Err(error) => {
+                writer.give_up();
+                return Err(error);
+            }
+        };
+        if let Some(version) = report.version
+            && options.activate
+        {
+            progress(Progress { phase: Phase::Indexing, bytes, rows: report.entries, rows_bad: report.rows_bad });
+            let list = self.find(name)?;
+            self.activate_locked(by, &list, version)?;
+            self.keep_trees()?;
+            report.activated = true;
+        }
+        Ok(report)
+    }
+
+    fn merge_with_head(
+        &self,
+        list: &HashList,
+        writer: &mut VersionWriter<'_>,
+        dry: bool,
+        report: &mut ImportReport,
+        progress: &mut dyn FnMut(&ImportReport, u64),
+    ) -> Result<(), CatalogError> {
+        let mut head = self.store.ids(list.id)?;
+        let mut old = head.next().transpose()?;
+        let mut compared = 0;
+        for row in self.store.scratch_iter()? {
+            let row = row?;
+            let id = String::from_utf8(row.id).map_err(|_| CatalogError::BadFile("an entry id is not UTF-8".to_owned()))?;
+            if row.left_out > 0 {
+                return Err(CatalogError::BadFile(format!("entry {} has too many rows", shown(&id))));
+            }
+            while let Some((_, record)) = old.take_if(|(old, _)| *old < id) {
+                close(writer, dry, record, report)?;
+                old = head.next().transpose()?;
+            }
+            let known = match old.take_if(|(old, _)| *old == id) {
+                Some((_, record)) => {
+                    old = head.next().transpose()?;
+                    Some(record)
+                }
+                None => None,
+            };
+            compared += 1;
+            if u64::is_multiple_of(compared, STEP) {
+                progress(report, compared);
+            }
+            match joined(&id, &row.values) {
+                Joined::Entry(entry) => {
+                    report.entries += 1;
+                    put(writer, dry, known, entry, report)?;
+                }
+                Joined::Deleted => {
+                    if let Some(record) = known {
+                        close(writer, dry, record, report)?;
+                    }
+                }
+                Joined::Bad(bad) => {
+                    note_bad(report, bad);
+                    // The entry can't be taken as the file has it; what the list has of it stays.
+                    if known.is_some() {
+                        report.unchanged += 1;
+                        report.entries += 1;
+                    }
+                }
+            }
+        }
+        while let Some((_, record)) = old {
+            close(writer, dry, record, report)?;
+            old = head.next().transpose()?;
+        }
+        progress(report, compared);
+        Ok(())
+    }
+}
+
+fn put(
+    writer: &mut VersionWriter<'_>,
+    dry: bool,
+    known: Option<IdRecord>,
+    entry: Entry,
+    report: &mut ImportReport,
+) -> Result<(), CatalogError> {
+    let put = if dry {
+        match known {
+            Some(record) if crate::store::row_digest(&entry).starts_with(&record.fingerprint) => Put::Unchanged,
+            Some(_) => Put::Changed,
+            None => Put::Added,
+        }
+    } else {
+        writer.put_over(known, entry)?
+    };
+    match put {
+        Put::Added => report.added += 1,
+        Put::Changed => report.changed += 1,
+        Put::Unchanged => report.unchanged += 1,
+    }
+    Ok(())
+}
+
+fn close(writer: &mut VersionWriter<'_>, dry: bool, record: IdRecord, report: &mut ImportReport) -> Result<(), CatalogError> {
+    report.gone += 1;
+    if dry { Ok(()) } else { writer.close(record) }
+}
+
+/// Bad rows are counted; the first are kept.
+fn note_bad(report: &mut ImportReport, bad: BadRow) {
+    report.rows_bad += 1;
+    if report.bad.len() < BAD_ROWS_MAX {
+        report.bad.push(bad);
+    }
+}
+
+/// An id as an error may show it.
+fn shown(id: &str) -> String {
+    format!("{:?}", id.chars().take(40).collect::<String>())
+}
+
+fn read_to_scratch(
+    store: &Store,
+    options: &ImportOptions,
+    input: &mut dyn BufRead,
+    report: &mut ImportReport,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), CatalogError> {
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    input.take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(lists::FileError::Io)?;
+    if head.is_empty() {
+        return Err(lists::FileError::Empty.into());
+    }
+    let format = match options.format {
+        Some(format) => format,
+        None => Format::sniff(&head).ok_or_else(|| {
+            CatalogError::BadFile("the format can't be told from the file's beginning; name it with --format".to_owned())
+        })?,
+    };
+    let read = std::cell::Cell::new(0);
+    let mut whole = Counted { inner: io::Cursor::new(head).chain(input), read: &read };
+    let key = store.entry_id_key();
+    let mut batch: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(STEP as usize);
+    let mut failed = None;
+    lists::read(format, &options.mapping, &mut whole, &mut |row| {
+        report.rows += 1;
+        match row {
+            Ok(row) => batch.push(encode(&key, row)),
+            Err(bad) => note_bad(report, BadRow { line: bad.line, reason: bad.reason }),
+        }
+        report.bytes = read.get();
+        if report.rows.is_multiple_of(STEP) {
+            progress(Progress { phase: Phase::Reading, bytes: read.get(), rows: report.rows, rows_bad: report.rows_bad });
+        }
+        if batch.len() as u64 >= STEP
+            && let Err(error) = store.scratch_put(&mut batch)
+        {
+            failed = Some(error);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    store.scratch_put(&mut batch)?;
+    progress(Progress { phase: Phase::Reading, bytes: read.get(), rows: report.rows, rows_bad: report.rows_bad });
+    Ok(())
+}
+
+/// Counts what was read, for the progress bar.
+struct Counted<'a, R> {
+    inner: R,
+    read: &'a std::cell::Cell<u64>,
+}
+
+impl<R: BufRead> Read for Counted<'_, R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(out)?;
+        self.read.set(self.read.get() + n as u64);
+        Ok(n)
+    }
+}
+
+impl<R: BufRead> BufRead for Counted<'_, R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.read.set(self.read.get() + n as u64);
+        self.inner.consume(n);
+    }
+}
+
+/// A row in the scratch family: id, and `line u64, deleted u8, category length u8, category, hashes u8, n x (kind u8, hash)`.
+/// Values of one id stand one behind the other.
+fn encode(key: &[u8; 32], row: Row) -> (Vec<u8>, Vec<u8>) {
+    let id = row.id.unwrap_or_else(|| derived_id(key, &row.hashes));
+    let mut value = row.line.to_be_bytes().to_vec();
+    value.extend_from_slice(&[u8::from(row.deleted), row.category.len() as u8]);
+    value.extend_from_slice(row.category.as_bytes());
+    value.push(row.hashes.len() as u8);
+    for hash in &row.hashes {
+        value.push(hash.kind() as u8);
+        value.extend_from_slice(&hash.to_vec());
+    }
+    (id.into_bytes(), value)
+}
+
+enum Joined {
+    Entry(Entry),
+    Deleted,
+    Bad(BadRow),
+}
+
+/// The rows of one id as one entry.
+fn joined(id: &str, values: &[u8]) -> Joined {
+    let (mut line, mut category, mut hashes) = (0, String::new(), Vec::new());
+    let mut rest = values;
+    while !rest.is_empty() {
+        let Some((row, tail)) = decode(rest) else {
+            return Joined::Bad(BadRow { line, reason: "the row was lost on its way through the store".to_owned() });
+        };
+        rest = tail;
+        line = row.line;
+        if row.deleted {
+            hashes.clear();
+            category.clear();
+            continue;
+        }
+        if !row.category.is_empty() {
+            category = row.category;
+        }
+        hashes.extend(row.hashes);
+        if hashes.len() > 4 * crate::entry::ENTRY_HASHES_MAX {
+            hashes.sort_unstable();
+            hashes.dedup();
+        }
+    }
+    if hashes.is_empty() {
+        return Joined::Deleted;
+    }
+    match Entry::new(id.to_owned(), category, hashes) {
+        Ok(entry) => Joined::Entry(entry),
+        Err(bad) => Joined::Bad(BadRow { line, reason: format!("entry {}: {bad}", shown(id)) }),
+    }
+}
+
+fn decode(bytes: &[u8]) -> Option<(Row, &[u8])> {
+    let (line, rest) = bytes.split_first_chunk::<8>()?;
+    let ([deleted, length], rest) = rest.split_first_chunk::<2>()?;
+    let (category, rest) = rest.split_at_checked(*length as usize)?;
+    let (n, mut rest) = rest.split_first()?;
+    let mut hashes = Vec::with_capacity(*n as usize);
+    for _ in 0..*n {
+        let (kind, tail) = rest.split_first()?;
+        let kind = HashKind::from_u8(*kind)?;
+        let (hash, tail) = tail.split_at_checked(kind.bytes())?;
+        hashes.push(HashValue::from_bytes(kind, hash).ok()?);
+        rest = tail;
+    }
+    let category = std::str::from_utf8(category).ok()?.to_owned();
+    Some((Row { line: u64::from_be_bytes(*line), id: None, category, hashes, deleted: *deleted == 1 }, rest))
+}

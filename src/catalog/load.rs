@@ -1,0 +1,338 @@
+//! Store rows to a snapshot: at start-up from nothing, at an activation from the snapshot before.
+//!
+//! Which entries a version holds follows from the deltas; what they are from the derived columns. Entries of the active and of
+//! the previously active version of each list are loaded, so that a roll-back only flips bits.
+
+use super::columns::{self, FACTS};
+use super::{CatalogError, bk};
+use crate::entry::{Bits, Entry, EntryNo, Hash64, HashKind, HashList, HashValue, ListId, Pdq, VersionNo};
+use crate::index::bk_tree::BkIndex;
+use crate::index::exact::ExactIndex;
+use crate::index::{IndexChoice, IndexKind, RadiusIndex};
+use crate::snapshot::{Alive, Choices, Fact, HashRows, KindSet, Layer, Rows, Snapshot};
+use crate::store::{DeltaOp, DerivedPut, Store};
+use crate::verdict::{MATCHES_PER_LIST_MAX, Policy};
+
+/// Up to this many entries are read one by one; more come from the columns.
+const POINT_READS_MAX: usize = 2_000;
+/// The mark that says that every row is in the columns.
+const COLUMNS_WHOLE: &str = "columns";
+/// Entries in one batch of a rebuild of the columns.
+const REBUILD_ROWS: usize = 10_000;
+
+/// The lists that answer: enabled, with an active version.
+pub fn policy(lists: &[HashList]) -> Policy {
+    let mut lists: Vec<_> = lists.iter().filter(|l| !l.disabled && l.active != VersionNo(0)).cloned().collect();
+    lists.sort_by_key(|l| l.id);
+    Policy { lists, matches_per_list_max: MATCHES_PER_LIST_MAX }
+}
+
+/// The whole snapshot. `other` stands in for one list's active version: what the snapshot would be after its activation.
+pub fn snapshot(store: &Store, choices: Choices, other: Option<(ListId, VersionNo)>) -> Result<Snapshot, CatalogError> {
+    let mut lists = store.lists()?;
+    if let Some((id, version)) = other
+        && let Some(list) = lists.iter_mut().find(|l| l.id == id)
+    {
+        list.previous = list.active;
+        list.active = version;
+    }
+    let (mut alive, mut wanted) = (Alive::default(), Alive::default());
+    for list in &lists {
+        fold(store, list.id, VersionNo(0), list.active, &mut |entry, live| {
+            alive.set(entry, live);
+            wanted.set(entry, live);
+        })?;
+        if list.previous != list.active {
+            let mut before = Alive::default();
+            fold(store, list.id, VersionNo(0), list.previous, &mut |entry, live| {
+                before.set(entry, live);
+            })?;
+            before.iter().for_each(|entry| {
+                wanted.set(entry, true);
+            });
+        }
+    }
+    let mut snapshot = Snapshot { id: store.seq()?, policy: policy(&lists), ..Snapshot::default() };
+    read_facts(store, EntryNo(0), &wanted, &mut snapshot)?;
+    for entry in alive.iter() {
+        snapshot.set_alive(entry, true);
+    }
+    let rows = read_hashes(store, EntryNo(0), &wanted)?;
+    let widest = |kind| lists.iter().map(|l| l.policy.radius_widest(kind)).max().unwrap_or(0);
+    let kinds = &mut snapshot.kinds;
+    if let Some(layer) = whole(store, HashKind::Pdq, rows.pdq, choices.pdq, widest(HashKind::Pdq))? {
+        kinds.pdq.push(layer);
+    }
+    if let Some(layer) = whole(store, HashKind::Phash64, rows.phash64, choices.phash64, widest(HashKind::Phash64))? {
+        kinds.phash64.push(layer);
+    }
+    if let Some(layer) = whole(store, HashKind::Dhash64, rows.dhash64, choices.dhash64, widest(HashKind::Dhash64))? {
+        kinds.dhash64.push(layer);
+    }
+    if !rows.md5.is_empty() {
+        kinds.md5.push(Layer::<[u8; 16], ExactIndex<16>>::build(rows.md5));
+    }
+    if !rows.sha1.is_empty() {
+        kinds.sha1.push(Layer::<[u8; 20], ExactIndex<20>>::build(rows.sha1));
+    }
+    if !rows.sha256.is_empty() {
+        kinds.sha256.push(Layer::<[u8; 32], ExactIndex<32>>::build(rows.sha256));
+    }
+    Ok(snapshot)
+}
+
+/// One layer of all rows of a kind. A BK-tree is taken from its stored rows, not built again.
+fn whole<H: Bits>(
+    store: &Store,
+    kind: HashKind,
+    rows: Rows<H>,
+    choice: IndexChoice,
+    radius: u16,
+) -> Result<Option<Layer<H, dyn RadiusIndex<H>>>, CatalogError> {
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let index = choice.resolve::<H>(rows.len(), radius);
+    if index == IndexKind::BkTree
+        && let Some(arena) = bk::arena::<H>(store, kind)?
+    {
+        let hashes: std::sync::Arc<[H]> = rows.hashes.into();
+        match BkIndex::from_parts(arena, hashes.clone()) {
+            Ok(tree) => return Ok(Some(Layer { hashes, entries: rows.entries.into(), index: Box::new(tree) })),
+            Err(error) => {
+                tracing::warn!(%kind, %error, "the stored BK-tree lacks a hash; building one in memory");
+                return Ok(Some(Layer {
+                    entries: rows.entries.into(),
+                    index: crate::index::build(index, hashes.clone()),
+                    hashes,
+                }));
+            }
+        }
+    }
+    Ok(Some(Layer::<H, dyn RadiusIndex<H>>::build(index, rows)))
+}
+
+/// What an activation does to a snapshot: which entries come and which go.
+#[derive(Debug, Default)]
+pub struct Transition {
+    pub opened: Vec<EntryNo>,
+    pub closed: Vec<EntryNo>,
+}
+
+/// The difference between two versions of a list, in either direction.
+pub fn transition(store: &Store, list: ListId, from: VersionNo, to: VersionNo) -> Result<Transition, CatalogError> {
+    let (mut opened, mut closed) = (Alive::default(), Alive::default());
+    let mut step = |entry, live| {
+        let (here, there) = if live { (&mut opened, &mut closed) } else { (&mut closed, &mut opened) };
+        if !there.set(entry, false) {
+            here.set(entry, true);
+        }
+    };
+    fold(store, list, from.min(to), from.max(to), &mut step)?;
+    let (opened, closed) = (opened.iter().collect(), closed.iter().collect());
+    Ok(if from <= to { Transition { opened, closed } } else { Transition { opened: closed, closed: opened } })
+}
+
+/// The snapshot that results from `base` by the transition. Falls back to loading all where that is cheaper, or the only way.
+pub fn after(
+    store: &Store,
+    base: &Snapshot,
+    choices: Choices,
+    list: (ListId, VersionNo),
+    transition: &Transition,
+) -> Result<Snapshot, CatalogError> {
+    let rows_dead = base.kinds.pdq.len().max(base.kinds.md5.len()) / 4 + 8192;
+    if transition.closed.len() > rows_dead {
+        return snapshot(store, choices, Some(list));
+    }
+    let mut next = base.clone();
+    let missing: Vec<_> = transition.opened.iter().copied().filter(|e| base.facts.get(*e).is_none()).collect();
+    if missing.len() <= POINT_READS_MAX {
+        let mut rows = HashRows::default();
+        for entry in missing {
+            let stored = store.entry(list.0, entry)?;
+            let Some(row) = stored.first() else {
+                return Err(CatalogError::Damaged(format!("entry {} has a delta and no row", entry.0)));
+            };
+            let kinds = row.content.hashes.iter().map(|h| h.kind()).collect();
+            let fact = Fact { list: list.0, id: &row.content.id, category: &row.content.category, kinds };
+            if !next.add_fact(entry, fact) {
+                return snapshot(store, choices, Some(list));
+            }
+            row.content.hashes.iter().for_each(|hash| rows.push(hash, entry));
+        }
+        next.add_rows(rows, choices);
+    } else {
+        let mut wanted = Alive::default();
+        missing.iter().for_each(|entry| {
+            wanted.set(*entry, true);
+        });
+        let first = EntryNo(missing.first().map_or(0, |e| e.0.saturating_sub(columns::SPAN)));
+        if !read_facts(store, first, &wanted, &mut next)? {
+            return snapshot(store, choices, Some(list));
+        }
+        next.add_rows(read_hashes(store, first, &wanted)?, choices);
+    }
+    transition.closed.iter().for_each(|entry| next.set_alive(*entry, false));
+    transition.opened.iter().for_each(|entry| next.set_alive(*entry, true));
+    Ok(next)
+}
+
+/// Calls `step(entry, live)` for each delta of versions after `from` up to `to`, in their order.
+fn fold(
+    store: &Store,
+    list: ListId,
+    from: VersionNo,
+    to: VersionNo,
+    step: &mut dyn FnMut(EntryNo, bool),
+) -> Result<(), CatalogError> {
+    if from < to {
+        for delta in store.deltas(list, VersionNo(from.0 + 1)..=to)? {
+            let delta = delta?;
+            step(delta.entry, matches!(delta.op, DeltaOp::Opened));
+        }
+    }
+    Ok(())
+}
+
+/// `false` where an entry's number was already past.
+fn read_facts(store: &Store, first: EntryNo, wanted: &Alive, snapshot: &mut Snapshot) -> Result<bool, CatalogError> {
+    let mut fits = true;
+    for chunk in store.columns_from(FACTS, first)? {
+        let (_, bytes) = chunk?;
+        let whole = columns::decode_facts(&bytes, |list, row| {
+            if wanted.contains(row.entry) {
+                fits &= snapshot.add_fact(row.entry, Fact { list, id: row.id, category: row.category, kinds: row.kinds });
+            }
+            Some(())
+        });
+        whole.ok_or_else(|| damaged(FACTS))?;
+    }
+    Ok(fits)
+}
+
+fn read_hashes(store: &Store, first: EntryNo, wanted: &Alive) -> Result<HashRows, CatalogError> {
+    Ok(HashRows {
+        pdq: read(store, HashKind::Pdq, first, wanted, |bytes: &[u8; 32]| Pdq::from_bytes(bytes))?,
+        phash64: read(store, HashKind::Phash64, first, wanted, |bytes: &[u8; 8]| Hash64::from_bytes(bytes))?,
+        dhash64: read(store, HashKind::Dhash64, first, wanted, |bytes: &[u8; 8]| Hash64::from_bytes(bytes))?,
+        md5: read(store, HashKind::Md5, first, wanted, |bytes: &[u8; 16]| Some(*bytes))?,
+        sha1: read(store, HashKind::Sha1, first, wanted, |bytes: &[u8; 20]| Some(*bytes))?,
+        sha256: read(store, HashKind::Sha256, first, wanted, |bytes: &[u8; 32]| Some(*bytes))?,
+    })
+}
+
+fn read<const N: usize, H: Copy>(
+    store: &Store,
+    kind: HashKind,
+    first: EntryNo,
+    wanted: &Alive,
+    make: fn(&[u8; N]) -> Option<H>,
+) -> Result<Rows<H>, CatalogError> {
+    let mut rows = Rows::default();
+    for chunk in store.columns_from(kind as u8, first)? {
+        let (_, bytes) = chunk?;
+        let whole = columns::decode_hashes::<N>(&bytes, |entry, hash| {
+            if wanted.contains(entry)
+                && let Some(hash) = make(hash)
+            {
+                rows.push(hash, entry);
+            }
+        });
+        whole.ok_or_else(|| damaged(kind as u8))?;
+    }
+    Ok(rows)
+}
+
+/// Makes the columns again from the lists' rows.
+pub fn rebuild_columns(store: &Store) -> Result<(), CatalogError> {
+    store.derived_reset(columns::FORMAT)?;
+    for list in store.lists()? {
+        let mut batch: Vec<(EntryNo, Entry)> = Vec::with_capacity(REBUILD_ROWS);
+        for row in store.rows(list.id)? {
+            let row = row?;
+            if batch.last().is_some_and(|(entry, _)| *entry == row.entry) {
+                continue; // closed and opened again: the same content
+            }
+            if batch.len() == REBUILD_ROWS {
+                store.derived_put(&columns::encode(list.id, batch.iter().map(|(n, e)| (*n, e))))?;
+                batch.clear();
+            }
+            batch.push((row.entry, row.content));
+        }
+        store.derived_put(&columns::encode(list.id, batch.iter().map(|(n, e)| (*n, e))))?;
+    }
+    // Last, so that a rebuild that is cut short starts over.
+    store.derived_put(&[DerivedPut::Mark { name: COLUMNS_WHOLE.to_owned(), bytes: vec![1] }])?;
+    Ok(())
+}
+
+/// Whether the columns are of the layout known here, and all there.
+pub fn columns_are_whole(store: &Store) -> Result<bool, CatalogError> {
+    Ok(store.format_derived_found() == columns::FORMAT && store.derived_mark(COLUMNS_WHOLE)?.is_some())
+}
+
+/// What is wrong with the columns: every row of every list must be in them, once, as it is.
+pub fn verify_columns(store: &Store) -> Result<Vec<String>, CatalogError> {
+    use std::collections::HashMap;
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    const PROBLEMS_MAX: usize = 20;
+    let summary = |kind: u8, bytes: &[u8]| {
+        let mut hasher = DefaultHasher::new();
+        (kind, bytes).hash(&mut hasher);
+        hasher.finish()
+    };
+    // For each entry: a sum over its facts and hashes, so that order does not matter.
+    let mut sums: HashMap<EntryNo, u64> = HashMap::new();
+    let mut add = |entry: EntryNo, sum: u64| {
+        let at = sums.entry(entry).or_default();
+        *at = at.wrapping_add(sum);
+    };
+    for chunk in store.columns(FACTS)? {
+        let (_, bytes) = chunk?;
+        let whole = columns::decode_facts(&bytes, |list, row| {
+            add(row.entry, summary(FACTS, format!("{}/{}/{}/{}", list.0, row.kinds.bits(), row.category, row.id).as_bytes()));
+            Some(())
+        });
+        whole.ok_or_else(|| damaged(FACTS))?;
+    }
+    for kind in columns::KINDS {
+        for chunk in store.columns(kind as u8)? {
+            let (_, bytes) = chunk?;
+            columns::decode_any(kind, &bytes, |entry, hash| add(entry, summary(kind as u8, hash)))
+                .ok_or_else(|| damaged(kind as u8))?;
+        }
+    }
+    let mut problems = Vec::new();
+    for list in store.lists()? {
+        let mut last = None;
+        for row in store.rows(list.id)? {
+            let row = row?;
+            if last.replace(row.entry) == Some(row.entry) {
+                continue;
+            }
+            let Entry { id, category, hashes } = &row.content;
+            let kinds: KindSet = hashes.iter().map(HashValue::kind).collect();
+            let facts = summary(FACTS, format!("{}/{}/{category}/{id}", list.id.0, kinds.bits()).as_bytes());
+            let searched = hashes.iter().filter(|h| columns::KINDS.contains(&h.kind()));
+            let wanted = searched.fold(facts, |sum, h| sum.wrapping_add(summary(h.kind() as u8, &h.to_vec())));
+            if sums.get(&row.entry) != Some(&wanted) && problems.len() < PROBLEMS_MAX {
+                problems.push(format!("columns: entry {} of list {:?} is not there as the list has it", row.entry.0, list.name));
+            }
+        }
+    }
+    Ok(problems)
+}
+
+/// Rows of a kind in the columns, dead ones included.
+pub fn column_rows(store: &Store, kind: HashKind) -> Result<usize, CatalogError> {
+    let mut bytes = 0;
+    for chunk in store.columns(kind as u8)? {
+        bytes += chunk?.1.len().saturating_sub(4);
+    }
+    Ok(bytes / (4 + kind.bytes()))
+}
+
+fn damaged(column: u8) -> CatalogError {
+    CatalogError::Damaged(format!("a chunk of column {column}"))
+}

@@ -1,0 +1,386 @@
+//! The door for lists: a list change in, a published snapshot out.
+//!
+//! Every verb checks, applies one or more changes to the store and publishes the snapshot that follows. One writer at a time.
+//! A version is computed against the list's head, whole, before look-ups see it: activating one moves a pointer. Invariants: a
+//! failed verb leaves the active version as it was; what was acknowledged is in the store, synced. Calls block: edges run them
+//! on threads that may. Glue between the store's bytes and the indexes lives here ([`columns`], [`bk`], [`load`]).
+
+pub mod bk;
+mod columns;
+mod import;
+mod load;
+mod report;
+mod version;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::entry::{
+    BadValue, Caller, Change, ChangeOp, HashKind, HashList, ListPolicy, ListVersion, Polarity, VersionNo, VersionState,
+    check_list_name,
+};
+use crate::index::IndexKind;
+use crate::lists::FileError;
+use crate::snapshot::{Choices, Published, Snapshot};
+use crate::store::{Access, Store, StoreError, VerifyReport};
+
+pub use columns::FORMAT as FORMAT_DERIVED;
+pub use report::*;
+
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    #[error("there is no list named {0:?}")]
+    NoSuchList(String),
+    #[error("there is a list named {0:?} already")]
+    ListExists(String),
+    #[error("list {list:?} has no version {version} that can be used: {why}")]
+    NoSuchVersion { list: String, version: u32, why: &'static str },
+    #[error("{0}")]
+    Invalid(String),
+    /// The file fails as a whole; nothing was changed.
+    #[error("nothing was imported: {0}")]
+    BadFile(String),
+    #[error("another import is running; try again when it is done")]
+    Busy,
+    #[error("{0}")]
+    Refused(String),
+    /// What the store holds does not fit together; `hashwarden store verify` says more.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<BadValue> for CatalogError {
+    fn from(bad: BadValue) -> Self {
+        CatalogError::Invalid(bad.0)
+    }
+}
+
+impl From<FileError> for CatalogError {
+    fn from(bad: FileError) -> Self {
+        CatalogError::BadFile(bad.to_string())
+    }
+}
+
+/// How lists are looked up in.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    pub choices: Choices,
+    /// Matches of one list that a verdict shows; the others are counted.
+    pub matches_per_list_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { choices: Choices::default(), matches_per_list_max: crate::verdict::MATCHES_PER_LIST_MAX }
+    }
+}
+
+/// The door.
+pub struct Catalog {
+    store: Arc<Store>,
+    choices: Choices,
+    matches_per_list_max: usize,
+    /// `None`: lists are worked on, nothing is looked up, so no index is built.
+    published: Option<Arc<Published>>,
+    write: Mutex<()>,
+    importing: Mutex<()>,
+    merging: Mutex<()>,
+}
+
+impl Catalog {
+    /// Opens the door on a store: undoes what an import that was cut short left, makes missing derived rows again, and
+    /// publishes the first snapshot where there is somewhere to publish it.
+    pub fn open(
+        store: Arc<Store>,
+        access: Access,
+        options: Options,
+        published: Option<Arc<Published>>,
+    ) -> Result<Self, CatalogError> {
+        let Options { choices, matches_per_list_max } = options;
+        let catalog = Catalog {
+            store,
+            choices,
+            matches_per_list_max,
+            published,
+            write: Mutex::default(),
+            importing: Mutex::default(),
+            merging: Mutex::default(),
+        };
+        if access == Access::Write {
+            catalog.undo_staged()?;
+            catalog.derive()?;
+        } else if !load::columns_are_whole(&catalog.store)? {
+            return Err(CatalogError::Refused(
+                "the store's derived rows are missing or of another version of hashwarden: open it once for writing".to_owned(),
+            ));
+        }
+        if let Some(published) = &catalog.published {
+            let mut first = load::snapshot(&catalog.store, choices, None)?;
+            first.policy.matches_per_list_max = matches_per_list_max;
+            published.publish(first);
+        }
+        Ok(catalog)
+    }
+
+    pub fn create(&self, by: &Caller, name: &str, polarity: Polarity, update: &PolicyUpdate) -> Result<ListInfo, CatalogError> {
+        let _write = self.lock();
+        check_list_name(name)?;
+        if self.store.list_by_name(name)?.is_some() {
+            return Err(CatalogError::ListExists(name.to_owned()));
+        }
+        let policy = self.policy_after(update, &ListPolicy::default_for(polarity))?;
+        let list = self.store.next_list()?;
+        self.apply(by, ChangeOp::CreateList { list, name: name.to_owned(), polarity, policy })?;
+        self.republish()?;
+        self.list(name)
+    }
+
+    pub fn set(&self, by: &Caller, name: &str, update: &PolicyUpdate) -> Result<ListInfo, CatalogError> {
+        let _write = self.lock();
+        let list = self.find(name)?;
+        let policy = self.policy_after(update, &list.policy)?;
+        if policy != list.policy {
+            self.apply(by, ChangeOp::SetPolicy { list: list.id, policy })?;
+            self.republish()?;
+        }
+        self.list(name)
+    }
+
+    pub fn set_disabled(&self, by: &Caller, name: &str, disabled: bool) -> Result<ListInfo, CatalogError> {
+        let _write = self.lock();
+        let list = self.find(name)?;
+        if list.disabled != disabled {
+            self.apply(by, ChangeOp::SetDisabled { list: list.id, disabled })?;
+            self.republish()?;
+        }
+        self.list(name)
+    }
+
+    /// The list and every hash of it go from the store's lists and from memory.
+    pub fn delete(&self, by: &Caller, name: &str) -> Result<(), CatalogError> {
+        let _write = self.lock();
+        let list = self.find(name)?;
+        self.apply(by, ChangeOp::DeleteList { list: list.id })?;
+        for kind in bk::KINDS {
+            if bk::tree(&self.store, kind)?.is_some() {
+                bk::rebuild(&self.store, kind)?;
+            }
+        }
+        if self.published.is_some() {
+            // Off at once; then the list's hashes leave memory with the layers that held them.
+            self.republish()?;
+            self.publish(load::snapshot(&self.store, self.choices, None)?)?;
+        }
+        Ok(())
+    }
+
+    pub fn list(&self, name: &str) -> Result<ListInfo, CatalogError> {
+        self.info(self.find(name)?)
+    }
+
+    /// All lists, by name.
+    pub fn lists(&self) -> Result<Vec<ListInfo>, CatalogError> {
+        let mut lists = self.store.lists()?;
+        lists.sort_by(|a, b| a.name.cmp(&b.name));
+        lists.into_iter().map(|list| self.info(list)).collect()
+    }
+
+    pub fn versions(&self, name: &str) -> Result<Vec<ListVersion>, CatalogError> {
+        Ok(self.store.versions(self.find(name)?.id)?)
+    }
+
+    /// Makes a sealed version the active one.
+    pub fn activate(&self, by: &Caller, name: &str, version: VersionNo) -> Result<ListInfo, CatalogError> {
+        let _write = self.lock();
+        let list = self.find(name)?;
+        self.activate_locked(by, &list, version)?;
+        self.list(name)
+    }
+
+    /// Makes the version that was active before the active one again.
+    pub fn roll_back(&self, by: &Caller, name: &str) -> Result<ListInfo, CatalogError> {
+        let _write = self.lock();
+        let list = self.find(name)?;
+        if list.previous == VersionNo(0) {
+            return Err(CatalogError::Refused(format!("list {name:?} has no earlier version to roll back to")));
+        }
+        self.activate_locked(by, &list, list.previous)?;
+        self.list(name)
+    }
+
+    /// How many entries differ between two versions.
+    pub fn diff(&self, name: &str, from: VersionNo, to: VersionNo) -> Result<DiffReport, CatalogError> {
+        let list = self.find(name)?;
+        for version in [from, to] {
+            self.sealed(&list, version)?;
+        }
+        let transition = load::transition(&self.store, list.id, from, to)?;
+        let ids = |entries: &[crate::entry::EntryNo]| -> Result<std::collections::BTreeSet<String>, CatalogError> {
+            let rows = entries.iter().map(|entry| self.store.entry(list.id, *entry));
+            rows.filter_map(|rows| rows.map(|r| r.into_iter().next()).transpose()).map(|row| Ok(row?.content.id)).collect()
+        };
+        let (opened, closed) = (ids(&transition.opened)?, ids(&transition.closed)?);
+        let changed = opened.intersection(&closed).count() as u64;
+        Ok(DiffReport { added: opened.len() as u64 - changed, removed: closed.len() as u64 - changed, changed })
+    }
+
+    /// Checks the store against itself, and the derived rows against the truth.
+    pub fn verify(&self, progress: &mut dyn FnMut(&'static str, u64)) -> Result<VerifyReport, CatalogError> {
+        let _write = self.lock();
+        let mut report = self.store.verify(progress)?;
+        report.problems.extend(load::verify_columns(&self.store)?);
+        for kind in bk::KINDS {
+            report.problems.extend(bk::verify(&self.store, kind)?);
+        }
+        Ok(report)
+    }
+
+    /// Merges crowded layers, if there are any; look-ups and writers go on meanwhile. Says whether it did something.
+    pub fn merge(&self) -> bool {
+        let (Some(published), Ok(_merging)) = (&self.published, self.merging.try_lock()) else { return false };
+        let base = published.load();
+        if !base.is_crowded() {
+            return false;
+        }
+        let lists = base.policy.lists.clone();
+        // An entry that is dead now may be wanted by a roll-back: it stays as long as its list is there.
+        let merge = base.merge(self.choices, &|entry| {
+            base.facts.get(entry).is_some_and(|f| lists.iter().any(|l| l.id == f.list) || base.alive.contains(entry))
+        });
+        let _write = self.lock();
+        let mut next = (*published.load()).clone();
+        next.apply_merge(merge);
+        published.publish(next);
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        // The lock guards an order, not data: what a panicking holder wrote is in the store whole or not at all.
+        self.write.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, name: &str) -> Result<HashList, CatalogError> {
+        self.store.list_by_name(name)?.ok_or_else(|| CatalogError::NoSuchList(name.to_owned()))
+    }
+
+    fn info(&self, list: HashList) -> Result<ListInfo, CatalogError> {
+        let version = self.store.version(list.id, list.active)?;
+        let (rows, updated_ms) = version.map_or((0, 0), |v| (v.rows, v.time_ms));
+        let hashes = self.published.as_ref().map(|p| p.load()).map_or_else(Default::default, |snapshot| {
+            let of_list = snapshot.live.iter().filter(|((l, _), n)| *l == list.id && **n > 0);
+            of_list.map(|((_, kind), n)| (*kind, *n)).collect()
+        });
+        Ok(ListInfo { list, rows, updated_ms, hashes })
+    }
+
+    fn policy_after(&self, update: &PolicyUpdate, policy: &ListPolicy) -> Result<ListPolicy, CatalogError> {
+        for name in update.scope.iter().flatten() {
+            self.find(name)?;
+        }
+        update.apply(policy).map_err(CatalogError::Invalid)
+    }
+
+    fn apply(&self, by: &Caller, op: ChangeOp) -> Result<u64, CatalogError> {
+        self.apply_with(by, op, &[])
+    }
+
+    fn apply_with(&self, by: &Caller, op: ChangeOp, derived: &[crate::store::DerivedPut]) -> Result<u64, CatalogError> {
+        Ok(self.store.apply(&Change { time_ms: now_ms(), by: by.0.clone(), op }, derived)?)
+    }
+
+    /// Publishes the snapshot with the lists' facts as the store has them now: policies, disabled lists.
+    fn republish(&self) -> Result<(), CatalogError> {
+        if let Some(published) = &self.published {
+            self.publish((*published.load()).clone())?;
+        }
+        Ok(())
+    }
+
+    fn publish(&self, mut next: Snapshot) -> Result<(), CatalogError> {
+        if let Some(published) = &self.published {
+            next.id = self.store.seq()?;
+            next.policy = load::policy(&self.store.lists()?);
+            next.policy.matches_per_list_max = self.matches_per_list_max;
+            published.publish(next);
+        }
+        Ok(())
+    }
+
+    fn sealed(&self, list: &HashList, version: VersionNo) -> Result<(), CatalogError> {
+        let refuse = |why| Err(CatalogError::NoSuchVersion { list: list.name.clone(), version: version.0, why });
+        match self.store.version(list.id, version)?.map(|v| v.state) {
+            Some(VersionState::Sealed) => Ok(()),
+            Some(VersionState::Staged) => refuse("it is not sealed"),
+            Some(VersionState::Undone) => refuse("it was undone"),
+            None => refuse("it does not exist"),
+        }
+    }
+
+    /// Builds what the version needs first, then flips: a failure leaves the old one active.
+    fn activate_locked(&self, by: &Caller, list: &HashList, version: VersionNo) -> Result<(), CatalogError> {
+        self.sealed(list, version)?;
+        if list.active == version {
+            return Ok(());
+        }
+        let next = self.snapshot_after(list, version)?;
+        self.apply(by, ChangeOp::Activate { list: list.id, version })?;
+        next.map_or_else(|| Ok(()), |next| self.publish(next))
+    }
+
+    /// The snapshot as it will be once `version` is active.
+    fn snapshot_after(&self, list: &HashList, version: VersionNo) -> Result<Option<Snapshot>, CatalogError> {
+        let Some(published) = &self.published else { return Ok(None) };
+        let transition = load::transition(&self.store, list.id, list.active, version)?;
+        load::after(&self.store, &published.load(), self.choices, (list.id, version), &transition).map(Some)
+    }
+
+    /// Gives up versions that were never sealed: their import was cut short.
+    fn undo_staged(&self) -> Result<(), CatalogError> {
+        let by = Caller("recovery".to_owned());
+        for list in self.store.lists()? {
+            for version in self.store.versions(list.id)?.into_iter().filter(|v| v.state == VersionState::Staged) {
+                tracing::warn!(list = list.name, version = version.version.0, "undoing a version that was never finished");
+                self.apply(&by, ChangeOp::Undo { list: list.id, version: version.version })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes derived rows again where their layout is another's, and keeps BK-trees for just the kinds that use them.
+    fn derive(&self) -> Result<(), CatalogError> {
+        if !load::columns_are_whole(&self.store)? {
+            load::rebuild_columns(&self.store)?;
+        }
+        self.keep_trees()
+    }
+
+    fn keep_trees(&self) -> Result<(), CatalogError> {
+        for kind in bk::KINDS {
+            let wanted = self.index_kind(kind)? == IndexKind::BkTree;
+            match (wanted, bk::tree(&self.store, kind)?.is_some()) {
+                (true, false) => bk::rebuild(&self.store, kind)?,
+                (false, true) => bk::forget(&self.store, kind)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The index that a kind uses, by its number of rows and the widest radius of the lists.
+    fn index_kind(&self, kind: HashKind) -> Result<IndexKind, CatalogError> {
+        let lists = self.store.lists()?;
+        let radius = lists.iter().map(|l| l.policy.radius_widest(kind)).max().unwrap_or(0);
+        let rows = load::column_rows(&self.store, kind)?;
+        Ok(match kind {
+            HashKind::Pdq => self.choices.pdq.resolve::<crate::entry::Pdq>(rows, radius),
+            HashKind::Phash64 => self.choices.phash64.resolve::<crate::entry::Hash64>(rows, radius),
+            _ => self.choices.dhash64.resolve::<crate::entry::Hash64>(rows, radius),
+        })
+    }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}

@@ -1,0 +1,200 @@
+//! What the catalog is asked and what it reports, in the words every edge shares: CLI, gRPC, demo.
+
+use std::collections::BTreeMap;
+
+use crate::entry::{Action, HashKind, HashList, HashValue, ListPolicy, Polarity, Transforms, VersionNo};
+
+/// Changes to a list's policy; what is not named stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicyUpdate {
+    pub radii: Vec<RadiusRule>,
+    pub actions: Vec<ActionRule>,
+    pub quality_min: Option<u8>,
+    pub transforms: Option<Transforms>,
+    pub scope: Option<Vec<String>>,
+}
+
+/// A radius in bits for a kind of hash, in the whole list or in one category.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RadiusRule {
+    pub category: Option<String>,
+    pub kind: HashKind,
+    pub radius: u16,
+}
+
+/// An action for one kind of hash, or for PDQ and all digests where none is named: a 64-bit hash is weak evidence, so its
+/// action changes only by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActionRule {
+    pub kind: Option<HashKind>,
+    pub action: Action,
+}
+
+impl PolicyUpdate {
+    /// The policy with the changes, or which of them is out of range.
+    pub fn apply(&self, policy: &ListPolicy) -> Result<ListPolicy, String> {
+        let mut policy = policy.clone();
+        for rule in &self.radii {
+            let most = rule.kind.radius_max();
+            if rule.radius > most {
+                return Err(format!("radius {} is out of range: {} takes 0 to {most}", rule.radius, rule.kind));
+            }
+            if let Some(category) = &rule.category {
+                policy.category_radii.insert((category.clone(), rule.kind), rule.radius);
+            } else if let Some(of_kind) = policy.kinds.get_mut(&rule.kind) {
+                of_kind.radius = rule.radius;
+            }
+        }
+        for rule in &self.actions {
+            for (kind, of_kind) in &mut policy.kinds {
+                let weak = matches!(kind, HashKind::Phash64 | HashKind::Dhash64);
+                if rule.kind == Some(*kind) || rule.kind.is_none() && !weak {
+                    of_kind.action = rule.action;
+                }
+            }
+        }
+        if let Some(quality) = self.quality_min {
+            if quality > 100 {
+                return Err(format!("quality minimum {quality} is out of range: 0 to 100"));
+            }
+            policy.quality_min = quality;
+        }
+        if let Some(transforms) = self.transforms {
+            if transforms.0 == 0 {
+                return Err("a list needs at least one transform".to_owned());
+            }
+            policy.transforms = transforms;
+        }
+        if let Some(scope) = &self.scope {
+            policy.scope = scope.clone();
+        }
+        Ok(policy)
+    }
+}
+
+/// A list as it stands, with what its active version holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListInfo {
+    pub list: HashList,
+    /// Entries in the active version.
+    pub rows: u64,
+    /// When the active version was made, ms since the Unix epoch; 0 without one.
+    pub updated_ms: u64,
+    /// Live hashes of each kind; empty where the catalog was opened without look-ups.
+    pub hashes: BTreeMap<HashKind, u64>,
+}
+
+/// An entry to add.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEntry {
+    /// The list's own id; without one an id is derived from the hashes under the store's key.
+    pub id: Option<String>,
+    pub category: String,
+    pub hashes: Vec<HashValue>,
+}
+
+/// What an add or a remove did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EditReport {
+    /// The version that is active now.
+    pub version: VersionNo,
+    pub added: u64,
+    pub changed: u64,
+    pub removed: u64,
+    /// Entries that were there already, as given.
+    pub unchanged: u64,
+    /// Ids to remove that the list does not have.
+    pub missing: Vec<String>,
+    /// The id of each entry given to add, in order.
+    pub ids: Vec<String>,
+}
+
+/// A row that could not be taken, and why. Never repeats a hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadRow {
+    pub line: u64,
+    pub reason: String,
+}
+
+/// Bad rows beyond this are counted, not kept.
+pub const BAD_ROWS_MAX: usize = 1000;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImportReport {
+    /// The new version; `None` on a dry run, and where the file holds what the list holds already.
+    pub version: Option<VersionNo>,
+    pub activated: bool,
+    /// Bytes of the file that were read.
+    pub bytes: u64,
+    /// Rows read, bad ones included.
+    pub rows: u64,
+    pub rows_bad: u64,
+    /// The first [`BAD_ROWS_MAX`] of them.
+    pub bad: Vec<BadRow>,
+    pub added: u64,
+    pub changed: u64,
+    pub gone: u64,
+    pub unchanged: u64,
+    /// Entries in the list after the import.
+    pub entries: u64,
+}
+
+/// How far an import is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    pub phase: Phase,
+    /// Bytes of the file read so far.
+    pub bytes: u64,
+    pub rows: u64,
+    pub rows_bad: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Reading and checking rows.
+    Reading,
+    /// Comparing with the list and writing the new version; `rows` counts entries compared.
+    Writing,
+    /// Building the indexes of the new version.
+    Indexing,
+}
+
+impl Phase {
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Reading => "reading",
+            Phase::Writing => "writing",
+            Phase::Indexing => "indexing",
+        }
+    }
+}
+
+/// What an import is told beside the file.
+#[derive(Debug, Clone)]
+pub struct ImportOptions {
+    /// `None`: found out from the file's beginning.
+    pub format: Option<crate::lists::Format>,
+    pub mapping: crate::lists::Mapping,
+    /// Where it comes from, for the audit trail: a file's name, not its path.
+    pub source: String,
+    pub activate: bool,
+    /// Reads, checks and compares; changes nothing.
+    pub dry_run: bool,
+}
+
+/// How two versions differ, in entries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DiffReport {
+    pub added: u64,
+    pub removed: u64,
+    /// Ids in both with other content.
+    pub changed: u64,
+}
+
+/// Names for [`Polarity`] in text and JSON.
+pub fn polarity_name(polarity: Polarity) -> &'static str {
+    match polarity {
+        Polarity::Positive => "POSITIVE",
+        Polarity::Negative => "NEGATIVE",
+    }
+}

@@ -1,0 +1,214 @@
+//! The two places a verb can work: the embedded store, or a running server. Same calls, same values, same errors in words.
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use super::scan::{Item, Matching};
+use super::{Context, Exit, Failure};
+use crate::catalog::{
+    Catalog, CatalogError, DiffReport, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, PolicyUpdate, Progress,
+};
+use crate::entry::{Caller, ListVersion, Polarity, VersionNo};
+use crate::matcher::{Answer, Content, Hashed, Job, Matcher};
+use crate::store::Access;
+use crate::verdict::Verdict;
+
+/// How long one file may take before it is given up as NOT_SCANNED(timeout).
+const ITEM_MAX: Duration = Duration::from_secs(60);
+/// Items in work at once on the embedded store, for each core: enough that no core waits for the reading of the next.
+const ITEMS_PER_CORE: usize = 4;
+
+/// The list verbs.
+pub trait Lists {
+    fn create(&self, name: &str, polarity: Polarity, update: &PolicyUpdate) -> Result<ListInfo, Failure>;
+    fn set(&self, name: &str, update: &PolicyUpdate) -> Result<ListInfo, Failure>;
+    fn list(&self, name: &str) -> Result<ListInfo, Failure>;
+    fn lists(&self) -> Result<Vec<ListInfo>, Failure>;
+    fn set_disabled(&self, name: &str, disabled: bool) -> Result<ListInfo, Failure>;
+    fn delete(&self, name: &str) -> Result<(), Failure>;
+    fn add(&self, name: &str, entries: Vec<NewEntry>) -> Result<EditReport, Failure>;
+    fn remove(&self, name: &str, ids: Vec<String>) -> Result<EditReport, Failure>;
+    fn import(
+        &self,
+        name: &str,
+        options: &ImportOptions,
+        input: Box<dyn BufRead + Send>,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<ImportReport, Failure>;
+    fn versions(&self, name: &str) -> Result<Vec<ListVersion>, Failure>;
+    fn diff(&self, name: &str, from: VersionNo, to: VersionNo) -> Result<DiffReport, Failure>;
+    fn activate(&self, name: &str, version: VersionNo) -> Result<ListInfo, Failure>;
+    fn roll_back(&self, name: &str) -> Result<ListInfo, Failure>;
+}
+
+/// The lists a verb works on. `access` is what the verb needs of an embedded store.
+pub fn lists(context: &Context, access: Access) -> Result<Box<dyn Lists>, Failure> {
+    if let Some(endpoint) = context.endpoint() {
+        return Ok(Box::new(super::remote::Remote::connect(endpoint)?));
+    }
+    let catalog = Arc::new(crate::app::lists(&context.dir(), &context.config, access)?);
+    Ok(Box::new(Local { catalog, by: Caller("cli".to_owned()) }))
+}
+
+struct Local {
+    catalog: Arc<Catalog>,
+    by: Caller,
+}
+
+fn failure(error: CatalogError) -> Failure {
+    let exit = if matches!(error, CatalogError::Invalid(_)) { Exit::Usage } else { Exit::Failed };
+    Failure { exit, why: error.to_string() }
+}
+
+impl Lists for Local {
+    fn create(&self, name: &str, polarity: Polarity, update: &PolicyUpdate) -> Result<ListInfo, Failure> {
+        self.catalog.create(&self.by, name, polarity, update).map_err(failure)
+    }
+
+    fn set(&self, name: &str, update: &PolicyUpdate) -> Result<ListInfo, Failure> {
+        self.catalog.set(&self.by, name, update).map_err(failure)
+    }
+
+    fn list(&self, name: &str) -> Result<ListInfo, Failure> {
+        self.catalog.list(name).map_err(failure)
+    }
+
+    fn lists(&self) -> Result<Vec<ListInfo>, Failure> {
+        self.catalog.lists().map_err(failure)
+    }
+
+    fn set_disabled(&self, name: &str, disabled: bool) -> Result<ListInfo, Failure> {
+        self.catalog.set_disabled(&self.by, name, disabled).map_err(failure)
+    }
+
+    fn delete(&self, name: &str) -> Result<(), Failure> {
+        self.catalog.delete(&self.by, name).map_err(failure)
+    }
+
+    fn add(&self, name: &str, entries: Vec<NewEntry>) -> Result<EditReport, Failure> {
+        self.catalog.add(&self.by, name, entries).map_err(failure)
+    }
+
+    fn remove(&self, name: &str, ids: Vec<String>) -> Result<EditReport, Failure> {
+        self.catalog.remove(&self.by, name, ids).map_err(failure)
+    }
+
+    fn import(
+        &self,
+        name: &str,
+        options: &ImportOptions,
+        mut input: Box<dyn BufRead + Send>,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<ImportReport, Failure> {
+        self.catalog.import(&self.by, name, options, &mut input, &mut |p| progress(p)).map_err(failure)
+    }
+
+    fn versions(&self, name: &str) -> Result<Vec<ListVersion>, Failure> {
+        self.catalog.versions(name).map_err(failure)
+    }
+
+    fn diff(&self, name: &str, from: VersionNo, to: VersionNo) -> Result<DiffReport, Failure> {
+        self.catalog.diff(name, from, to).map_err(failure)
+    }
+
+    fn activate(&self, name: &str, version: VersionNo) -> Result<ListInfo, Failure> {
+        self.catalog.activate(&self.by, name, version).map_err(failure)
+    }
+
+    fn roll_back(&self, name: &str) -> Result<ListInfo, Failure> {
+        self.catalog.roll_back(&self.by, name).map_err(failure)
+    }
+}
+
+/// Where `scan` and `match` happen. Lists that are asked for by name must be there.
+pub fn matching(context: &Context, lists: &[String]) -> Result<Box<dyn Matching>, Failure> {
+    if let Some(endpoint) = context.endpoint() {
+        return Ok(Box::new(super::remote::Remote::connect(endpoint)?));
+    }
+    let dir = context.dir();
+    let access = if dir.exists() { Access::Read } else { Access::Write };
+    let (catalog, matcher) = crate::app::matching(&dir, &context.config, access)?;
+    for name in lists {
+        catalog.list(name).map_err(failure)?;
+    }
+    Ok(Box::new(LocalMatching { matcher }))
+}
+
+struct LocalMatching {
+    matcher: Matcher,
+}
+
+impl Matching for LocalMatching {
+    fn run(
+        &self,
+        items: &mut (dyn Iterator<Item = Item> + Send),
+        lists: &[String],
+        each: &mut dyn FnMut(&Item, Result<Verdict, String>),
+    ) -> Result<(), Failure> {
+        let most = ITEMS_PER_CORE * std::thread::available_parallelism().map_or(1, usize::from);
+        let (send, answers) = mpsc::channel::<(usize, Answer)>();
+        let mut waiting: BTreeMap<usize, (Item, Option<Result<Verdict, String>>)> = BTreeMap::new();
+        let mut in_work = 0;
+        let mut next = 0;
+        loop {
+            let mut more = false;
+            while waiting.len() < most
+                && let Some(mut item) = items.next()
+            {
+                more = true;
+                let content = std::mem::replace(&mut item.content, Ok(Content::Hashes(Vec::new())));
+                let done = match content {
+                    Ok(content) => {
+                        let send = send.clone();
+                        let job = Job {
+                            content,
+                            lists: lists.to_vec(),
+                            until: Instant::now() + ITEM_MAX,
+                            caller: Caller("cli".to_owned()),
+                        };
+                        let number = next;
+                        // A closed channel means that nobody waits any more.
+                        self.matcher.submit(job, move |answer| drop(send.send((number, answer))));
+                        in_work += 1;
+                        None
+                    }
+                    Err(why) => Some(Err(why)),
+                };
+                waiting.insert(next, (item, done));
+                next += 1;
+            }
+            if in_work > 0 {
+                let (number, answer) = answers.recv()?;
+                in_work -= 1;
+                if let Some((_, slot)) = waiting.get_mut(&number) {
+                    *slot = Some(Ok(answer.verdict));
+                }
+            } else if !more && waiting.is_empty() {
+                return Ok(());
+            }
+            while let Some(entry) = waiting.first_entry().filter(|e| e.get().1.is_some()) {
+                if let (item, Some(result)) = entry.remove() {
+                    each(&item, result);
+                }
+            }
+        }
+    }
+}
+
+/// What takes a file's hashes.
+pub type Hasher = Box<dyn Fn(Vec<u8>) -> Result<Hashed, Failure>>;
+
+pub fn hasher(context: &Context) -> Result<Hasher, Failure> {
+    if let Some(endpoint) = context.endpoint() {
+        let remote = super::remote::Remote::connect(endpoint)?;
+        return Ok(Box::new(move |bytes| remote.hash(bytes)));
+    }
+    let matcher = crate::app::hashing(&context.config)?;
+    Ok(Box::new(move |bytes| {
+        let (send, hashed) = mpsc::channel();
+        matcher.submit_hash(bytes, Instant::now() + ITEM_MAX, move |hashed| drop(send.send(hashed)));
+        hashed.recv()?.ok_or_else(|| Failure { exit: Exit::Failed, why: "no permit was free".to_owned() })
+    }))
+}

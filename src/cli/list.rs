@@ -1,0 +1,390 @@
+//! `hashwarden list`: lists, their policies, their versions.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::backend::{Lists, lists};
+use super::output::{list_json, list_line, list_text, version_json, version_text};
+use super::{Context, Exit, Failure};
+use crate::catalog::{ActionRule, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, Phase, PolicyUpdate, RadiusRule};
+use crate::entry::{HashKind, HashValue, Polarity, Transform, Transforms, VersionNo};
+use crate::lists::{Format, Mapping};
+use crate::store::Access;
+
+#[derive(Subcommand)]
+pub enum ListVerb {
+    /// Create an empty list.
+    Create {
+        name: String,
+        /// A list of harmless pictures: its matches suppress those of other lists.
+        #[arg(long)]
+        negative: bool,
+        #[command(flatten)]
+        policy: PolicyArgs,
+    },
+    /// Change a list's policy; what is not named stays.
+    Set {
+        name: String,
+        #[command(flatten)]
+        policy: PolicyArgs,
+    },
+    /// List the lists.
+    Ls,
+    /// Show a list and its policy.
+    Show { name: String },
+    /// Let a list answer again.
+    Enable { name: String },
+    /// Stop a list from answering; it keeps its entries.
+    Disable { name: String },
+    /// Delete a list and every hash of it.
+    Delete { name: String },
+    /// Make a file's rows the list's new version, and activate it.
+    Import(ImportArgs),
+    /// Add one entry with all the hashes given.
+    Add {
+        name: String,
+        /// The list's own id for the entry; without one it is derived from the hashes under the store's key.
+        #[arg(long)]
+        id: Option<String>,
+        #[arg(long, default_value = "")]
+        category: String,
+        #[command(flatten)]
+        hashes: HashArgs,
+    },
+    /// Remove entries by id.
+    Remove {
+        name: String,
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+    },
+    /// Show a list's versions.
+    Versions { name: String },
+    /// Count how two versions differ.
+    Diff { name: String, from: u32, to: u32 },
+    /// Make a sealed version the active one.
+    Activate { name: String, version: u32 },
+    /// Make the version that was active before the active one again.
+    Rollback { name: String },
+}
+
+#[derive(Args)]
+pub struct PolicyArgs {
+    /// Largest distance in bits that matches: N for PDQ, KIND=N, or CATEGORY:KIND=N. Repeatable.
+    #[arg(long = "radius", value_name = "[[CATEGORY:]KIND=]N", value_parser = radius_rule)]
+    radii: Vec<RadiusRule>,
+    /// PDQ quality, 0 to 100, below which a picture does not match.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
+    quality_min: Option<u8>,
+    /// What to do about a match: BLOCK, REVIEW or OBSERVE, for PDQ and digests, or KIND=ACTION. Repeatable.
+    #[arg(long = "action", value_name = "[KIND=]ACTION", value_parser = action_rule)]
+    actions: Vec<ActionRule>,
+    /// Transforms of the picture that may match: all, or names separated by commas.
+    #[arg(long, value_name = "NAMES", value_parser = transforms)]
+    transforms: Option<Transforms>,
+    /// Of a negative list: the lists whose matches it suppresses, separated by commas; "" for all.
+    #[arg(long, value_name = "LISTS")]
+    scope: Option<String>,
+}
+
+impl PolicyArgs {
+    fn update(self) -> PolicyUpdate {
+        let names = |scope: String| scope.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        PolicyUpdate {
+            radii: self.radii,
+            actions: self.actions,
+            quality_min: self.quality_min,
+            transforms: self.transforms,
+            scope: self.scope.map(names),
+        }
+    }
+}
+
+fn radius_rule(text: &str) -> Result<RadiusRule, String> {
+    let (of, radius) = text.rsplit_once('=').unwrap_or(("pdq", text));
+    let (category, kind) = match of.rsplit_once(':') {
+        Some((category, kind)) => (Some(category.to_owned()), kind),
+        None => (None, of),
+    };
+    let kind: HashKind = kind.parse().map_err(|bad: crate::entry::BadValue| bad.0)?;
+    let most = kind.radius_max();
+    let radius = radius.parse().ok().filter(|r| *r <= most);
+    Ok(RadiusRule { category, kind, radius: radius.ok_or_else(|| format!("a radius of {kind} is a number from 0 to {most}"))? })
+}
+
+fn action_rule(text: &str) -> Result<ActionRule, String> {
+    let words = |bad: crate::entry::BadValue| bad.0;
+    Ok(match text.split_once('=') {
+        Some((kind, action)) => ActionRule { kind: Some(kind.parse().map_err(words)?), action: action.parse().map_err(words)? },
+        None => ActionRule { kind: None, action: text.parse().map_err(words)? },
+    })
+}
+
+fn transforms(text: &str) -> Result<Transforms, String> {
+    if text == "all" {
+        return Ok(Transforms::ALL);
+    }
+    text.split(',').map(|name| name.parse::<Transform>().map_err(|bad| bad.0)).collect()
+}
+
+/// Hashes by kind, in hex. Each can be given more than once.
+#[derive(Args, Clone)]
+pub struct HashArgs {
+    #[arg(long, value_name = "HEX", value_parser = |s: &str| hash(HashKind::Pdq, s))]
+    pdq: Vec<HashValue>,
+    #[arg(long, value_name = "HEX", value_parser = |s: &str| hash(HashKind::Phash64, s))]
+    phash64: Vec<HashValue>,
+    #[arg(long, value_name = "HEX", value_parser = |s: &str| hash(HashKind::Dhash64, s))]
+    dhash64: Vec<HashValue>,
+    #[arg(long, value_name = "HEX", value_parser = |s: &str| hash(HashKind::Md5, s))]
+    md5: Vec<HashValue>,
+    #[arg(long, value_name = "HEX", value_parser = |s: &str| hash(HashKind::Sha1, s))]
+    sha1: Vec<HashValue>,
+    #[arg(long, value_name = "HEX", value_parser = |s: &str| hash(HashKind::Sha256, s))]
+    sha256: Vec<HashValue>,
+}
+
+impl HashArgs {
+    pub fn values(self) -> Vec<HashValue> {
+        [self.pdq, self.phash64, self.dhash64, self.md5, self.sha1, self.sha256].concat()
+    }
+}
+
+fn hash(kind: HashKind, text: &str) -> Result<HashValue, String> {
+    HashValue::from_hex(kind, text).map_err(|bad| bad.0)
+}
+
+#[derive(Args)]
+pub struct ImportArgs {
+    name: String,
+    /// The file; - for standard input.
+    file: PathBuf,
+    /// auto, csv or pdq-text.
+    #[arg(long, default_value = "auto", value_parser = format)]
+    format: FormatArg,
+    /// TOML file that says which CSV column holds what.
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
+    /// Read, check and compare; change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Stop before activation.
+    #[arg(long, conflicts_with = "dry_run")]
+    stage: bool,
+}
+
+#[derive(Clone, Copy)]
+struct FormatArg(Option<Format>);
+
+fn format(text: &str) -> Result<FormatArg, String> {
+    if text == "auto" {
+        return Ok(FormatArg(None));
+    }
+    text.parse().map(|f| FormatArg(Some(f))).map_err(|bad: crate::entry::BadValue| bad.0)
+}
+
+pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
+    let reads = matches!(verb, ListVerb::Ls | ListVerb::Show { .. } | ListVerb::Versions { .. } | ListVerb::Diff { .. });
+    // Reading what is not there yet makes it: an empty store has no lists, which is an answer.
+    let access = if reads && context.dir().exists() { Access::Read } else { Access::Write };
+    if let ListVerb::Import(args) = verb {
+        return import(context, args);
+    }
+    let lists = lists(context, access)?;
+    let show = |info: ListInfo| {
+        println!("{}", if context.json() { list_json(&info).to_string() } else { list_text(&info) });
+        Ok(Exit::Done)
+    };
+    match verb {
+        ListVerb::Create { name, negative, policy } => {
+            let polarity = if negative { Polarity::Negative } else { Polarity::Positive };
+            show(lists.create(&name, polarity, &policy.update())?)
+        }
+        ListVerb::Set { name, policy } => show(lists.set(&name, &policy.update())?),
+        ListVerb::Ls => {
+            for info in lists.lists()? {
+                println!("{}", if context.json() { list_json(&info).to_string() } else { list_line(&info) });
+            }
+            Ok(Exit::Done)
+        }
+        ListVerb::Show { name } => show(lists.list(&name)?),
+        ListVerb::Enable { name } => show(lists.set_disabled(&name, false)?),
+        ListVerb::Disable { name } => show(lists.set_disabled(&name, true)?),
+        ListVerb::Delete { name } => {
+            lists.delete(&name)?;
+            println!("{}", if context.json() { json!({"deleted": name}).to_string() } else { format!("deleted {name}") });
+            Ok(Exit::Done)
+        }
+        ListVerb::Import(_) => Ok(Exit::Done), // taken above
+        ListVerb::Add { name, id, category, hashes } => {
+            let hashes = hashes.values();
+            if hashes.is_empty() {
+                return Err(Failure::usage("add needs at least one hash, such as --pdq HEX"));
+            }
+            edited(context, lists.add(&name, vec![NewEntry { id, category, hashes }])?)
+        }
+        ListVerb::Remove { name, ids } => edited(context, lists.remove(&name, ids)?),
+        ListVerb::Versions { name } => {
+            let active = lists.list(&name)?.list.active;
+            for version in lists.versions(&name)? {
+                let is_active = version.version == active;
+                let json = || version_json(&version, is_active).to_string();
+                println!("{}", if context.json() { json() } else { version_text(&version, is_active) });
+            }
+            Ok(Exit::Done)
+        }
+        ListVerb::Diff { name, from, to } => {
+            let diff = lists.diff(&name, VersionNo(from), VersionNo(to))?;
+            let json = json!({"added": diff.added, "removed": diff.removed, "changed": diff.changed});
+            let text = format!("{} added, {} removed, {} changed", diff.added, diff.removed, diff.changed);
+            println!("{}", if context.json() { json.to_string() } else { text });
+            Ok(Exit::Done)
+        }
+        ListVerb::Activate { name, version } => show(lists.activate(&name, VersionNo(version))?),
+        ListVerb::Rollback { name } => show(lists.roll_back(&name)?),
+    }
+}
+
+fn edited(context: &Context, report: EditReport) -> Result<Exit, Failure> {
+    if context.json() {
+        println!(
+            "{}",
+            json!({
+                "version": report.version.0, "added": report.added, "changed": report.changed, "removed": report.removed,
+                "unchanged": report.unchanged, "missing": report.missing, "ids": report.ids,
+            })
+        );
+    } else {
+        println!(
+            "version {}: {} added, {} changed, {} removed, {} unchanged{}",
+            report.version.0,
+            report.added,
+            report.changed,
+            report.removed,
+            report.unchanged,
+            if report.ids.is_empty() { String::new() } else { format!("  ({})", report.ids.join(", ")) }
+        );
+    }
+    if report.missing.is_empty() {
+        return Ok(Exit::Done);
+    }
+    let why = format!("not in the list: {}", report.missing.join(", "));
+    Err(Failure { exit: Exit::Failed, why })
+}
+
+fn import(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
+    let fail = |path: &Path, error: std::io::Error| Failure { exit: Exit::Failed, why: format!("{}: {error}", path.display()) };
+    let mapping = match &args.mapping {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|e| fail(path, e))?;
+            mapping_from(&text).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?
+        }
+        None => Mapping::default(),
+    };
+    let stdin = args.file == Path::new("-");
+    let (input, bytes_total): (Box<dyn BufRead + Send>, u64) = if stdin {
+        (Box::new(BufReader::new(std::io::stdin())), 0)
+    } else {
+        let file = File::open(&args.file).map_err(|e| fail(&args.file, e))?;
+        let bytes = file.metadata().map_err(|e| fail(&args.file, e))?.len();
+        (Box::new(BufReader::with_capacity(256 * 1024, file)), bytes)
+    };
+    let source = args.file.file_name().map_or_else(|| "standard input".to_owned(), |n| n.to_string_lossy().into_owned());
+    let options = ImportOptions { format: args.format.0, mapping, source, activate: !args.stage, dry_run: args.dry_run };
+    let lists = lists(context, Access::Write)?;
+    let started = std::time::Instant::now();
+    let report = with_progress(context, bytes_total, lists.as_ref(), &args.name, &options, input)?;
+    let seconds = started.elapsed().as_secs_f64();
+    for bad in &report.bad {
+        eprintln!("hashwarden: line {}: {}", bad.line, bad.reason);
+    }
+    let unseen = report.rows_bad - report.bad.len() as u64;
+    if unseen > 0 {
+        eprintln!("hashwarden: and {unseen} more bad rows");
+    }
+    print_import(context, &args.name, &report, seconds);
+    Ok(Exit::Done)
+}
+
+fn mapping_from(toml: &str) -> Result<Mapping, config::ConfigError> {
+    let source = config::File::from_str(toml, config::FileFormat::Toml);
+    config::Config::builder().add_source(source).build()?.try_deserialize()
+}
+
+/// Shows how far the import is, with rows a second and the time left, where someone looks on.
+fn with_progress(
+    context: &Context,
+    bytes_total: u64,
+    lists: &dyn Lists,
+    name: &str,
+    options: &ImportOptions,
+    input: Box<dyn BufRead + Send>,
+) -> Result<ImportReport, Failure> {
+    let target = if context.json() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let bar = ProgressBar::with_draw_target((bytes_total > 0).then_some(bytes_total), target);
+    let style = ProgressStyle::with_template("{msg:<40} {wide_bar} {percent:>3} % {elapsed} ETA {eta}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let started = std::time::Instant::now();
+    let (mut phase, mut rows_read) = (Phase::Reading, 0);
+    let report = lists.import(name, options, input, &mut |progress| {
+        if progress.phase != phase {
+            phase = progress.phase;
+            bar.reset();
+            bar.set_length(rows_read);
+        }
+        if phase == Phase::Reading {
+            rows_read = progress.rows;
+            bar.set_position(progress.bytes);
+        } else {
+            bar.set_position(progress.rows);
+        }
+        let rate = progress.rows as f64 / started.elapsed().as_secs_f64().max(1e-3);
+        bar.set_message(format!("{} {} rows, {rate:.0} rows/s", phase.name(), progress.rows));
+    });
+    bar.finish_and_clear();
+    report
+}
+
+fn print_import(context: &Context, name: &str, report: &ImportReport, seconds: f64) {
+    let resident_peak = resident_peak_bytes();
+    if context.json() {
+        let bad: Vec<_> = report.bad.iter().map(|b| json!({"line": b.line, "reason": b.reason})).collect();
+        println!(
+            "{}",
+            json!({
+                "list": name, "version": report.version.map(|v| v.0), "activated": report.activated, "rows": report.rows,
+                "rows_bad": report.rows_bad, "bad": bad, "added": report.added, "changed": report.changed, "gone": report.gone,
+                "unchanged": report.unchanged, "entries": report.entries, "seconds": seconds,
+                "resident_bytes_peak": resident_peak,
+            })
+        );
+        return;
+    }
+    let what = match (report.version, report.activated) {
+        (Some(version), true) => format!("version {} is active", version.0),
+        (Some(version), false) => {
+            format!("version {} is staged; activate it with: list activate {name} {}", version.0, version.0)
+        }
+        (None, _) => "no new version".to_owned(),
+    };
+    println!(
+        "{name}: {what}: {} entries ({} added, {} changed, {} gone, {} unchanged); {} rows read, {} bad",
+        report.entries, report.added, report.changed, report.gone, report.unchanged, report.rows, report.rows_bad
+    );
+    println!(
+        "{seconds:.1} s, {:.0} rows/s, peak resident {} MiB in this process",
+        report.rows as f64 / seconds.max(1e-3),
+        resident_peak.map_or_else(|| "?".to_owned(), |bytes| (bytes >> 20).to_string())
+    );
+}
+
+/// The most memory this process has held, as Linux counts it.
+fn resident_peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib * 1024)
+}

@@ -1,0 +1,193 @@
+//! The verbs through a running server, over the one client.
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tonic::Code;
+
+use super::backend::Lists;
+use super::scan::{Item, Matching};
+use super::{Exit, Failure};
+use crate::catalog::{DiffReport, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, PolicyUpdate, Progress};
+use crate::client::{self, Client, ClientError};
+use crate::entry::{ListVersion, Polarity, VersionNo};
+use crate::matcher::{Content, Hashed};
+use crate::verdict::Verdict;
+
+/// How long connecting, and then a call, may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Items sent whose verdicts have not been printed: results come in any order, and are printed in the order given.
+const ITEMS_AHEAD_MAX: usize = 256;
+
+pub struct Remote {
+    runtime: Runtime,
+    client: Client,
+}
+
+impl Remote {
+    pub fn connect(endpoint: &str) -> Result<Self, Failure> {
+        let runtime = super::runtime()?;
+        let client = runtime.block_on(Client::connect(endpoint, TIMEOUT)).map_err(failure)?;
+        Ok(Remote { runtime, client })
+    }
+
+    pub fn hash(&self, bytes: Vec<u8>) -> Result<Hashed, Failure> {
+        self.runtime.block_on(self.client.hash(bytes)).map_err(failure)
+    }
+}
+
+fn failure(error: ClientError) -> Failure {
+    let usage = matches!(error, ClientError::BadEndpoint(_) | ClientError::Refused { code: Code::InvalidArgument, .. });
+    Failure { exit: if usage { Exit::Usage } else { Exit::Failed }, why: error.to_string() }
+}
+
+impl Lists for Remote {
+    fn create(&self, name: &str, polarity: Polarity, update: &PolicyUpdate) -> Result<ListInfo, Failure> {
+        self.runtime.block_on(self.client.create(name, polarity, update)).map_err(failure)
+    }
+
+    fn set(&self, name: &str, update: &PolicyUpdate) -> Result<ListInfo, Failure> {
+        self.runtime.block_on(self.client.set(name, update)).map_err(failure)
+    }
+
+    fn list(&self, name: &str) -> Result<ListInfo, Failure> {
+        self.runtime.block_on(self.client.list(name)).map_err(failure)
+    }
+
+    fn lists(&self) -> Result<Vec<ListInfo>, Failure> {
+        self.runtime.block_on(self.client.lists()).map_err(failure)
+    }
+
+    fn set_disabled(&self, name: &str, disabled: bool) -> Result<ListInfo, Failure> {
+        self.runtime.block_on(self.client.set_disabled(name, disabled)).map_err(failure)
+    }
+
+    fn delete(&self, name: &str) -> Result<(), Failure> {
+        self.runtime.block_on(self.client.delete(name)).map_err(failure)
+    }
+
+    fn add(&self, name: &str, entries: Vec<NewEntry>) -> Result<EditReport, Failure> {
+        self.runtime.block_on(self.client.add(name, entries)).map_err(failure)
+    }
+
+    fn remove(&self, name: &str, ids: Vec<String>) -> Result<EditReport, Failure> {
+        self.runtime.block_on(self.client.remove(name, ids)).map_err(failure)
+    }
+
+    fn import(
+        &self,
+        name: &str,
+        options: &ImportOptions,
+        input: Box<dyn BufRead + Send>,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<ImportReport, Failure> {
+        self.runtime.block_on(self.client.import(name, options, input, progress)).map_err(failure)
+    }
+
+    fn versions(&self, name: &str) -> Result<Vec<ListVersion>, Failure> {
+        self.runtime.block_on(self.client.versions(name)).map_err(failure)
+    }
+
+    fn diff(&self, name: &str, from: VersionNo, to: VersionNo) -> Result<DiffReport, Failure> {
+        self.runtime.block_on(self.client.diff(name, from, to)).map_err(failure)
+    }
+
+    fn activate(&self, name: &str, version: VersionNo) -> Result<ListInfo, Failure> {
+        self.runtime.block_on(self.client.activate(name, version)).map_err(failure)
+    }
+
+    fn roll_back(&self, name: &str) -> Result<ListInfo, Failure> {
+        self.runtime.block_on(self.client.roll_back(name)).map_err(failure)
+    }
+}
+
+/// Items by number, with their results once they are there.
+type Items = BTreeMap<usize, (Item, Option<Result<Verdict, String>>)>;
+type Waiting = Mutex<Items>;
+
+impl Matching for Remote {
+    fn run(
+        &self,
+        items: &mut (dyn Iterator<Item = Item> + Send),
+        lists: &[String],
+        each: &mut dyn FnMut(&Item, Result<Verdict, String>),
+    ) -> Result<(), Failure> {
+        let waiting = Arc::new(Waiting::default());
+        let (sender, receiver) = tokio::sync::mpsc::channel(16);
+        let (give_back, slots) = mpsc::channel();
+        for _ in 0..ITEMS_AHEAD_MAX {
+            give_back.send(())?;
+        }
+        std::thread::scope(|scope| {
+            let ahead = waiting.clone();
+            scope.spawn(move || feed(items, lists, &ahead, &slots, &sender));
+            let printed: Result<(), Failure> = self.runtime.block_on(async {
+                let mut results = self.client.match_stream(receiver).await;
+                while let Some(result) = results.recv().await {
+                    let result = result.map_err(failure)?;
+                    let number = result.id.parse::<usize>();
+                    if let Ok(number) = number
+                        && let Some((_, slot)) = lock(&waiting).get_mut(&number)
+                    {
+                        *slot = Some(result.verdict.map_err(|e| e.to_string()));
+                    }
+                    print_ready(&waiting, &give_back, each);
+                }
+                Ok(())
+            });
+            drop(give_back); // the feeder stops waiting, whatever happened
+            printed?;
+            print_ready(&waiting, &mpsc::channel().0, each);
+            let left = lock(&waiting).len();
+            if left == 0 {
+                return Ok(());
+            }
+            Err(Failure { exit: Exit::Failed, why: format!("the server left {left} items without an answer") })
+        })
+    }
+}
+
+fn lock(waiting: &Waiting) -> MutexGuard<'_, Items> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sends items, never more ahead of what is printed than there are slots. One that can't be read takes none: nothing comes back
+/// for it that could give one free.
+fn feed(
+    items: &mut (dyn Iterator<Item = Item> + Send),
+    lists: &[String],
+    waiting: &Waiting,
+    slots: &mpsc::Receiver<()>,
+    sender: &tokio::sync::mpsc::Sender<client::Item>,
+) {
+    for (number, mut item) in items.enumerate() {
+        match std::mem::replace(&mut item.content, Ok(Content::Hashes(Vec::new()))) {
+            Err(why) => {
+                lock(waiting).insert(number, (item, Some(Err(why))));
+            }
+            Ok(content) => {
+                if slots.recv().is_err() {
+                    return;
+                }
+                lock(waiting).insert(number, (item, None));
+                let item = client::Item { id: number.to_string(), reference: String::new(), content, lists: lists.to_vec() };
+                if sender.blocking_send(item).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Hands over the results that are next in order, as far as they are there.
+fn print_ready(waiting: &Waiting, give_back: &mpsc::Sender<()>, each: &mut dyn FnMut(&Item, Result<Verdict, String>)) {
+    loop {
+        let ready = lock(waiting).first_entry().filter(|e| e.get().1.is_some()).map(|e| e.remove());
+        let Some((item, Some(result))) = ready else { return };
+        each(&item, result);
+        let _ = give_back.send(()); // the feeder may be done
+    }
+}

@@ -1,0 +1,367 @@
+//! The one gRPC client: the doors' calls on a server elsewhere, in the doors' own types.
+//!
+//! What comes back is what the embedded doors would give, so that an edge prints the same either way; only the age of the lists is dropped.
+//! Everything is async and cheap to clone. Long answers and streams come through bounded channels. Invariant: a file whose reading
+//! fails is never sent as a whole one. Absent: TLS and retries.
+
+mod read;
+mod send;
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status, Streaming, TimeoutExpired};
+use tonic_types::StatusExt;
+
+use crate::catalog::{DiffReport, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, PolicyUpdate, Progress};
+use crate::entry::{ListVersion, Polarity, VersionNo};
+use crate::matcher::{Content, Hashed};
+use crate::proto::v1;
+use crate::verdict::Verdict;
+use v1::hash_list_service_client::HashListServiceClient;
+use v1::import_entries_request::Part;
+use v1::match_service_client::MatchServiceClient;
+
+/// Largest message that is taken from a server.
+const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of a file in one message of an import.
+const CHUNK_BYTES: usize = 256 * 1024;
+/// Chunks that wait for the transport.
+const CHUNKS_WAITING_MAX: usize = 4;
+/// Items in one message of a stream, and about how many bytes; an image goes alone where it is larger.
+const ITEMS_MAX: usize = 256;
+const ITEMS_BYTES: usize = 1024 * 1024;
+/// Messages and results of a stream that wait.
+const MESSAGES_WAITING_MAX: usize = 4;
+const RESULTS_WAITING_MAX: usize = 1024;
+
+/// Why a call failed, in words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    #[error("{0:?} is not an endpoint: it looks like http://127.0.0.1:50051")]
+    BadEndpoint(String),
+    #[error("no server answers at {endpoint}: {cause}")]
+    Unreachable { endpoint: String, cause: String },
+    /// The server refused or failed.
+    #[error("{message} ({code:?})")]
+    Refused {
+        code: Code,
+        /// Names the field where one is at fault.
+        message: String,
+        /// The path of the field at fault; empty where there is none.
+        field: String,
+        /// For programs, where the code is too coarse: `BAD_FILE` is a list file that fails as a whole, `INVALID` an argument out of
+        /// range; empty where the server gives none.
+        reason: String,
+    },
+    /// The server said what this client does not understand: it may be of another version.
+    #[error("the server's reply can't be understood: {0}")]
+    BadReply(String),
+    #[error("reading failed: {0}")]
+    Read(String),
+}
+
+impl From<Status> for ClientError {
+    fn from(status: Status) -> Self {
+        // tonic's own timer calls it CANCELLED, which it is not.
+        let mut causes = std::iter::successors(std::error::Error::source(&status), |cause| cause.source());
+        let timed_out = causes.any(|cause| cause.is::<TimeoutExpired>());
+        let (code, message) = match timed_out {
+            true => (Code::DeadlineExceeded, "no answer came in time"),
+            false => (status.code(), status.message()),
+        };
+        let named = status.get_details_bad_request().and_then(|bad| bad.field_violations.into_iter().next());
+        let field = named.map(|violation| violation.field).unwrap_or_default();
+        let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+        ClientError::Refused { code, message: message.to_owned(), field, reason }
+    }
+}
+
+/// An item of a stream.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Comes back with the result.
+    pub id: String,
+    /// The caller's own name for the content; may be empty.
+    pub reference: String,
+    pub content: Content,
+    /// Names of the lists to ask; empty means all.
+    pub lists: Vec<String>,
+}
+
+/// An item's result, in the order of completion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemResult {
+    pub id: String,
+    pub verdict: Result<Verdict, ClientError>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Client {
+    matching: MatchServiceClient<Channel>,
+    lists: HashListServiceClient<Channel>,
+    timeout: Duration,
+}
+
+impl Client {
+    /// Connects to `http://HOST:PORT`. `timeout` is how long connecting, and then each call that is neither a stream nor an
+    /// import, may take.
+    pub async fn connect(endpoint: &str, timeout: Duration) -> Result<Self, ClientError> {
+        let bad = || ClientError::BadEndpoint(endpoint.to_owned());
+        if !endpoint.starts_with("http://") {
+            return Err(bad());
+        }
+        let target = Endpoint::from_shared(endpoint.to_owned()).map_err(|_| bad())?;
+        let target = target
+            .connect_timeout(timeout)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(Duration::from_secs(30))
+            .initial_stream_window_size(1024 * 1024)
+            .initial_connection_window_size(4 * 1024 * 1024);
+        let unreachable = |cause| ClientError::Unreachable { endpoint: endpoint.to_owned(), cause };
+        let channel = match tokio::time::timeout(timeout, target.connect()).await {
+            Ok(connected) => connected.map_err(|error| unreachable(innermost(&error)))?,
+            Err(_) => return Err(unreachable(format!("no answer in {} ms", timeout.as_millis()))),
+        };
+        Ok(Client {
+            matching: MatchServiceClient::new(channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX),
+            lists: HashListServiceClient::new(channel).max_decoding_message_size(REPLY_BYTES_MAX),
+            timeout,
+        })
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.timeout);
+        request
+    }
+
+    /// Matches one picture or one picture's hashes; `lists` are those to ask, empty means all.
+    pub async fn match_one(&self, content: Content, lists: Vec<String>) -> Result<Verdict, ClientError> {
+        let item = Item { id: String::new(), reference: String::new(), content, lists };
+        let request = self.request(v1::MatchRequest { item: Some(send::item(item)) });
+        let reply = self.matching.clone().r#match(request).await?.into_inner();
+        let result = reply.result.ok_or_else(|| ClientError::BadReply("no result".to_owned()))?;
+        read::item_result(result).verdict
+    }
+
+    /// Matches items as they come; ends when `items` does and all are answered. Results must be taken, or the server stops
+    /// reading. After an error nothing follows.
+    pub async fn match_stream(&self, mut items: mpsc::Receiver<Item>) -> mpsc::Receiver<Result<ItemResult, ClientError>> {
+        let (messages, outgoing) = mpsc::channel(MESSAGES_WAITING_MAX);
+        let (results, answers) = mpsc::channel(RESULTS_WAITING_MAX);
+        tokio::spawn(async move {
+            let mut ready = Vec::new();
+            while items.recv_many(&mut ready, ITEMS_MAX).await > 0 {
+                for message in pack(ready.drain(..)) {
+                    if messages.send(message).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        let mut matching = self.matching.clone();
+        tokio::spawn(async move {
+            let done: Result<(), ClientError> = async {
+                let mut replies = matching.match_stream(ReceiverStream::new(outgoing)).await?.into_inner();
+                while let Some(reply) = replies.message().await? {
+                    for result in reply.results {
+                        if results.send(Ok(read::item_result(result))).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                }
+                Ok(())
+            }
+            .await;
+            if let Err(error) = done {
+                let _ = results.send(Err(error)).await; // nobody waits any more
+            }
+        });
+        answers
+    }
+
+    /// Takes a file's hashes without matching them.
+    pub async fn hash(&self, image: Vec<u8>) -> Result<Hashed, ClientError> {
+        let reply = self.matching.clone().hash(self.request(v1::HashRequest { image })).await?.into_inner();
+        read::hashed(reply)
+    }
+
+    pub async fn create(&self, name: &str, polarity: Polarity, update: &PolicyUpdate) -> Result<ListInfo, ClientError> {
+        let request = v1::CreateHashListRequest {
+            name: name.to_owned(),
+            polarity: send::polarity(polarity),
+            policy: Some(send::policy_update(update)),
+        };
+        read::list_info(self.lists.clone().create_hash_list(self.request(request)).await?.into_inner().list)
+    }
+
+    pub async fn set(&self, name: &str, update: &PolicyUpdate) -> Result<ListInfo, ClientError> {
+        self.update(name, Some(send::policy_update(update)), None).await
+    }
+
+    pub async fn set_disabled(&self, name: &str, disabled: bool) -> Result<ListInfo, ClientError> {
+        self.update(name, None, Some(disabled)).await
+    }
+
+    async fn update(
+        &self,
+        name: &str,
+        policy: Option<v1::PolicyUpdate>,
+        disabled: Option<bool>,
+    ) -> Result<ListInfo, ClientError> {
+        let request = v1::UpdateHashListRequest { name: name.to_owned(), policy, disabled };
+        read::list_info(self.lists.clone().update_hash_list(self.request(request)).await?.into_inner().list)
+    }
+
+    pub async fn list(&self, name: &str) -> Result<ListInfo, ClientError> {
+        let request = v1::GetHashListRequest { name: name.to_owned() };
+        read::list_info(self.lists.clone().get_hash_list(self.request(request)).await?.into_inner().list)
+    }
+
+    pub async fn lists(&self) -> Result<Vec<ListInfo>, ClientError> {
+        let reply = self.lists.clone().list_hash_lists(self.request(v1::ListHashListsRequest {})).await?.into_inner();
+        reply.lists.into_iter().map(|list| read::list_info(Some(list))).collect()
+    }
+
+    pub async fn delete(&self, name: &str) -> Result<(), ClientError> {
+        let request = v1::DeleteHashListRequest { name: name.to_owned() };
+        self.lists.clone().delete_hash_list(self.request(request)).await?;
+        Ok(())
+    }
+
+    /// One call, all or none: the server takes at most some ten thousand entries.
+    pub async fn add(&self, name: &str, entries: Vec<NewEntry>) -> Result<EditReport, ClientError> {
+        let request =
+            v1::AddEntriesRequest { list: name.to_owned(), entries: entries.into_iter().map(send::new_entry).collect() };
+        read::edit_report(self.lists.clone().add_entries(self.request(request)).await?.into_inner().report)
+    }
+
+    pub async fn remove(&self, name: &str, ids: Vec<String>) -> Result<EditReport, ClientError> {
+        let request = v1::RemoveEntriesRequest { list: name.to_owned(), ids };
+        read::edit_report(self.lists.clone().remove_entries(self.request(request)).await?.into_inner().report)
+    }
+
+    /// Sends a file as the list's new content. `file` is read on a thread that may block; when reading it fails, or this future is
+    /// dropped before it was read whole, nothing is changed.
+    pub async fn import(
+        &self,
+        name: &str,
+        options: &ImportOptions,
+        file: impl Read + Send + 'static,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<ImportReport, ClientError> {
+        let (parts, outgoing) = mpsc::channel(CHUNKS_WAITING_MAX);
+        let header = Part::Header(send::import_header(name, options));
+        // Gone with this future: the transport may outlive it, so the reader must know that nobody wants the file any more.
+        let wanted = Arc::new(());
+        let still_wanted = Arc::downgrade(&wanted);
+        let mut reading = tokio::task::spawn_blocking(move || {
+            read_file(header, file, &mut |part| {
+                let part = v1::ImportEntriesRequest { part: Some(part) };
+                still_wanted.strong_count() > 0 && parts.blocking_send(part).is_ok()
+            })
+        });
+        let mut lists = self.lists.clone();
+        let replies = async move {
+            let mut replies: Streaming<v1::ImportEntriesResponse> =
+                lists.import_entries(ReceiverStream::new(outgoing)).await?.into_inner();
+            let mut report = None;
+            while let Some(reply) = replies.message().await? {
+                match reply.part {
+                    Some(v1::import_entries_response::Part::Progress(p)) => progress(read::progress(p)),
+                    Some(v1::import_entries_response::Part::Report(r)) => report = Some(read::import_report(r)),
+                    None => {}
+                }
+            }
+            report.ok_or_else(|| ClientError::BadReply("the import ended without a report".to_owned()))
+        };
+        let mut replies = std::pin::pin!(replies);
+        let _wanted = wanted;
+        tokio::select! {
+            report = &mut replies => report,
+            read = &mut reading => match read {
+                // The stream ends without its `end` message, which changes nothing; the server's words for that don't matter.
+                Ok(Err(error)) => Err(ClientError::Read(error.to_string())),
+                Err(error) => Err(ClientError::Read(error.to_string())),
+                Ok(Ok(())) => replies.await,
+            },
+        }
+    }
+
+    /// The oldest first.
+    pub async fn versions(&self, name: &str) -> Result<Vec<ListVersion>, ClientError> {
+        let (mut versions, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = v1::ListHashListVersionsRequest { list: name.to_owned(), page_size: 0, page_token };
+            let page = self.lists.clone().list_hash_list_versions(self.request(request)).await?.into_inner();
+            for version in page.versions {
+                versions.push(read::version(version)?);
+            }
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(versions);
+            }
+        }
+    }
+
+    pub async fn diff(&self, name: &str, from: VersionNo, to: VersionNo) -> Result<DiffReport, ClientError> {
+        let request = v1::DiffVersionsRequest { list: name.to_owned(), from_version: from.0, to_version: to.0 };
+        let reply = self.lists.clone().diff_versions(self.request(request)).await?.into_inner();
+        Ok(DiffReport { added: reply.added, removed: reply.removed, changed: reply.changed })
+    }
+
+    pub async fn activate(&self, name: &str, version: VersionNo) -> Result<ListInfo, ClientError> {
+        let request = v1::ActivateVersionRequest { list: name.to_owned(), version: version.0 };
+        read::list_info(self.lists.clone().activate_version(self.request(request)).await?.into_inner().list)
+    }
+
+    pub async fn roll_back(&self, name: &str) -> Result<ListInfo, ClientError> {
+        let request = v1::RollBackVersionRequest { list: name.to_owned() };
+        read::list_info(self.lists.clone().roll_back_version(self.request(request)).await?.into_inner().list)
+    }
+}
+
+/// What lies under tonic's "transport error".
+fn innermost(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |cause| cause.source()).last().unwrap_or(error).to_string()
+}
+
+/// Messages of at most [`ITEMS_BYTES`], unless one item is larger.
+fn pack(items: impl Iterator<Item = Item>) -> Vec<v1::MatchStreamRequest> {
+    let (mut messages, mut message, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for item in items {
+        let item = send::item(item);
+        let size = prost::Message::encoded_len(&item);
+        if bytes + size > ITEMS_BYTES && !message.is_empty() {
+            messages.push(v1::MatchStreamRequest { items: std::mem::take(&mut message) });
+            bytes = 0;
+        }
+        bytes += size;
+        message.push(item);
+    }
+    messages.push(v1::MatchStreamRequest { items: message });
+    messages
+}
+
+/// Header, chunks, end, until `send` says that they go nowhere. Without the end, the server takes nothing. A server that goes away is
+/// its own error, not this one's.
+fn read_file(header: Part, mut file: impl Read, send: &mut dyn FnMut(Part) -> bool) -> std::io::Result<()> {
+    if !send(header) {
+        return Ok(());
+    }
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+        if (&mut file).take(CHUNK_BYTES as u64).read_to_end(&mut chunk)? == 0 {
+            send(Part::End(v1::ImportEnd {}));
+            return Ok(());
+        }
+        if !send(Part::Chunk(chunk)) {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Reply messages to the doors' values. What is missing or out of range is a [`ClientError::BadReply`]: the server may be of another version.
+
+use tonic::Code;
+
+use super::{ClientError, ItemResult};
+use crate::catalog::{BadRow, EditReport, ImportReport, ListInfo, Phase, Progress};
+use crate::entry::{
+    Action, HashKind, HashList, HashValue, KindPolicy, LeftOut, ListId, ListPolicy, ListVersion, Observation, Polarity, Reason,
+    Transform, VersionNo, VersionState,
+};
+use crate::extract::{Features, Unscanned};
+use crate::hash::digest::Digests;
+use crate::matcher::Hashed;
+use crate::proto::v1;
+use crate::verdict::{Match, Outcome, Verdict};
+
+type Read<T> = Result<T, ClientError>;
+
+fn bad<T>(what: &str) -> Read<T> {
+    Err(ClientError::BadReply(what.to_owned()))
+}
+
+fn some<T>(value: Option<T>, what: &str) -> Read<T> {
+    value.ok_or_else(|| ClientError::BadReply(what.to_owned()))
+}
+
+fn number<T: TryFrom<u32>>(n: u32, what: &str) -> Read<T> {
+    T::try_from(n).or_else(|_| bad(what))
+}
+
+pub fn item_result(result: v1::MatchResult) -> ItemResult {
+    let verdict = match result.result {
+        Some(v1::match_result::Result::Verdict(v)) => verdict(v),
+        Some(v1::match_result::Result::Error(error)) => Err(ClientError::Refused {
+            code: Code::from_i32(error.code),
+            message: if error.field.is_empty() { error.message } else { format!("{}: {}", error.field, error.message) },
+            field: error.field,
+            reason: String::new(),
+        }),
+        None => bad("a result without a verdict"),
+    };
+    ItemResult { id: result.item_id, verdict }
+}
+
+fn verdict(v: v1::Verdict) -> Read<Verdict> {
+    let outcome = match v1::Outcome::try_from(v.outcome) {
+        Ok(v1::Outcome::Match) => Outcome::Match,
+        Ok(v1::Outcome::NotScanned) => Outcome::NotScanned,
+        Ok(v1::Outcome::Partial) => Outcome::Partial,
+        Ok(v1::Outcome::NoMatch) => Outcome::NoMatch,
+        Ok(v1::Outcome::Unspecified) | Err(_) => return bad("an unknown outcome"),
+    };
+    Ok(Verdict {
+        outcome,
+        reason: reason(v.reason)?,
+        detail: v.detail,
+        left_out: left_out(v.left_out),
+        action: if v.action == 0 { None } else { Some(action(v.action)?) },
+        matches: v.matches.into_iter().map(a_match).collect::<Read<_>>()?,
+        suppressed: v.suppressed.into_iter().map(a_match).collect::<Read<_>>()?,
+        cut: v.cut,
+        pdq_quality: v.pdq_quality.map(|q| number(q, "a quality")).transpose()?,
+        snapshot: v.snapshot,
+        lists: v.lists.into_iter().map(|asked| (asked.list, VersionNo(asked.version))).collect(),
+    })
+}
+
+fn a_match(m: v1::Match) -> Read<Match> {
+    Ok(Match {
+        list: m.list,
+        entry_id: m.entry_id,
+        category: m.category,
+        kind: kind(m.kind)?,
+        distance: number(m.distance, "a distance")?,
+        threshold: number(m.threshold, "a threshold")?,
+        transform: transform(m.transform)?,
+        frame: m.frame,
+        exact: m.exact,
+        action: action(m.action)?,
+    })
+}
+
+fn reason(n: i32) -> Read<Option<Reason>> {
+    Ok(Some(match v1::Reason::try_from(n) {
+        Ok(v1::Reason::Unspecified) => return Ok(None),
+        Ok(v1::Reason::Undecodable) => Reason::Undecodable,
+        Ok(v1::Reason::Unsupported) => Reason::Unsupported,
+        Ok(v1::Reason::Empty) => Reason::Empty,
+        Ok(v1::Reason::TooLarge) => Reason::TooLarge,
+        Ok(v1::Reason::TooManyPixels) => Reason::TooManyPixels,
+        Ok(v1::Reason::Timeout) => Reason::Timeout,
+        Ok(v1::Reason::Crashed) => Reason::Crashed,
+        Ok(v1::Reason::Shed) => Reason::Shed,
+        Ok(v1::Reason::LowQuality) => Reason::LowQuality,
+        Ok(v1::Reason::NoList) => Reason::NoList,
+        Ok(v1::Reason::Video) => Reason::Video,
+        Err(_) => return bad("an unknown reason"),
+    }))
+}
+
+fn kind(n: i32) -> Read<HashKind> {
+    some(u8::try_from(n).ok().and_then(HashKind::from_u8), "an unknown kind of hash")
+}
+
+fn action(n: i32) -> Read<Action> {
+    some(Action::ALL.into_iter().find(|a| *a as i32 == n), "an unknown action")
+}
+
+fn transform(n: i32) -> Read<Transform> {
+    some(Transform::ALL.into_iter().find(|t| *t as i32 + 1 == n), "an unknown transform")
+}
+
+fn left_out(parts: Vec<String>) -> Vec<LeftOut> {
+    parts.into_iter().map(LeftOut).collect()
+}
+
+pub fn hashed(reply: v1::HashResponse) -> Read<Hashed> {
+    let (mut md5, mut sha1, mut sha256) = (None, None, None);
+    for digest in &reply.digests {
+        match hash(digest)? {
+            HashValue::Md5(bytes) => md5 = Some(bytes),
+            HashValue::Sha1(bytes) => sha1 = Some(bytes),
+            HashValue::Sha256(bytes) => sha256 = Some(bytes),
+            _ => {}
+        }
+    }
+    let digests = Digests { md5: some(md5, "no MD5")?, sha1: some(sha1, "no SHA-1")?, sha256: some(sha256, "no SHA-256")? };
+    let features = match reason(reply.reason)? {
+        Some(reason) => Err(Unscanned { reason, detail: reply.detail }),
+        None => Ok(Features {
+            seen: reply.observations.into_iter().map(observation).collect::<Read<_>>()?,
+            left_out: left_out(reply.left_out),
+        }),
+    };
+    Ok(Hashed { digests, features })
+}
+
+fn hash(given: &v1::Hash) -> Read<HashValue> {
+    HashValue::from_hex(kind(given.kind)?, &given.hex).map_err(|error| ClientError::BadReply(error.0))
+}
+
+fn observation(seen: v1::Observation) -> Read<Observation> {
+    let given = some(seen.hash, "an observation without a hash")?;
+    let quality = given.quality.map(|q| number(q, "a quality")).transpose()?;
+    Ok(Observation { hash: hash(&given)?, transform: transform(seen.transform)?, frame: seen.frame, quality })
+}
+
+pub fn list_info(list: Option<v1::HashList>) -> Read<ListInfo> {
+    let list = some(list, "no list")?;
+    let hashes = list.hashes.iter().map(|count| Ok((kind(count.kind)?, count.hashes)));
+    Ok(ListInfo {
+        rows: list.rows,
+        updated_ms: list.update_time.map_or(0, ms),
+        hashes: hashes.collect::<Read<_>>()?,
+        list: HashList {
+            id: ListId(list.number),
+            name: list.name,
+            polarity: match v1::Polarity::try_from(list.polarity) {
+                Ok(v1::Polarity::Positive) => Polarity::Positive,
+                Ok(v1::Polarity::Negative) => Polarity::Negative,
+                Ok(v1::Polarity::Unspecified) | Err(_) => return bad("an unknown polarity"),
+            },
+            policy: policy(some(list.policy, "no policy")?)?,
+            active: VersionNo(list.active_version),
+            previous: VersionNo(list.previous_version),
+            head: VersionNo(list.head_version),
+            disabled: list.disabled,
+        },
+    })
+}
+
+fn policy(policy: v1::ListPolicy) -> Read<ListPolicy> {
+    let of_kind =
+        |p: v1::KindPolicy| Ok((kind(p.kind)?, KindPolicy { radius: number(p.radius, "a radius")?, action: action(p.action)? }));
+    let of_category = |r: v1::RadiusRule| Ok(((r.category.unwrap_or_default(), kind(r.kind)?), number(r.radius, "a radius")?));
+    Ok(ListPolicy {
+        kinds: policy.kinds.into_iter().map(of_kind).collect::<Read<_>>()?,
+        category_radii: policy.category_radii.into_iter().map(of_category).collect::<Read<_>>()?,
+        quality_min: number(policy.quality_min, "a quality")?,
+        transforms: policy.transforms.into_iter().map(transform).collect::<Read<_>>()?,
+        scope: policy.scope,
+    })
+}
+
+/// ms since the Unix epoch; 0 for what lies before.
+fn ms(time: prost_types::Timestamp) -> u64 {
+    u64::try_from(time.seconds).unwrap_or(0).saturating_mul(1000) + u64::try_from(time.nanos).unwrap_or(0) / 1_000_000
+}
+
+pub fn version(version: v1::HashListVersion) -> Read<ListVersion> {
+    Ok(ListVersion {
+        list: ListId(version.list_number),
+        version: VersionNo(version.version),
+        state: match v1::VersionState::try_from(version.state) {
+            Ok(v1::VersionState::Staged) => VersionState::Staged,
+            Ok(v1::VersionState::Sealed) => VersionState::Sealed,
+            Ok(v1::VersionState::Undone) => VersionState::Undone,
+            Ok(v1::VersionState::Unspecified) | Err(_) => return bad("an unknown version state"),
+        },
+        rows: version.rows,
+        digest: version.digest.try_into().or_else(|_| bad("a digest that is not 32 bytes"))?,
+        source: version.source,
+        time_ms: version.create_time.map_or(0, ms),
+    })
+}
+
+pub fn edit_report(report: Option<v1::EditReport>) -> Read<EditReport> {
+    let report = some(report, "no report")?;
+    Ok(EditReport {
+        version: VersionNo(report.version),
+        added: report.added,
+        changed: report.changed,
+        removed: report.removed,
+        unchanged: report.unchanged,
+        missing: report.missing,
+        ids: report.ids,
+    })
+}
+
+pub fn progress(progress: v1::ImportProgress) -> Progress {
+    // A phase of a later version is some kind of work.
+    let phase = match v1::ImportPhase::try_from(progress.phase) {
+        Ok(v1::ImportPhase::Indexing) => Phase::Indexing,
+        Ok(v1::ImportPhase::Reading) => Phase::Reading,
+        _ => Phase::Writing,
+    };
+    Progress { phase, bytes: progress.bytes, rows: progress.rows, rows_bad: progress.bad_rows }
+}
+
+pub fn import_report(report: v1::ImportReport) -> ImportReport {
+    let bad = report.bad_rows.into_iter().map(|bad| BadRow { line: bad.line, reason: bad.reason });
+    ImportReport {
+        version: report.version.map(VersionNo),
+        activated: report.activated,
+        rows: report.rows,
+        rows_bad: report.bad_row_count,
+        bad: bad.collect(),
+        added: report.added,
+        changed: report.changed,
+        gone: report.gone,
+        unchanged: report.unchanged,
+        entries: report.entries,
+        bytes: report.bytes,
+    }
+}

@@ -1,0 +1,105 @@
+//! The doors' values to request messages.
+
+use crate::catalog::{ImportOptions, NewEntry, PolicyUpdate};
+use crate::entry::{Action, HashKind, HashValue, Polarity, Transform};
+use crate::lists::{Column, Format, Header, Mapping};
+use crate::matcher::Content;
+use crate::proto::v1;
+
+pub fn item(item: super::Item) -> v1::MatchItem {
+    let content = match item.content {
+        Content::Image(bytes) => v1::match_item::Content::Image(bytes),
+        Content::Hashes(given) => {
+            let hashes = given.iter().map(|given| hash(&given.hash, given.quality)).collect();
+            v1::match_item::Content::Hashes(v1::Hashes { hashes })
+        }
+    };
+    v1::MatchItem { item_id: item.id, reference: item.reference, content: Some(content), lists: item.lists }
+}
+
+fn hash(value: &HashValue, quality: Option<u8>) -> v1::Hash {
+    v1::Hash { kind: kind(value.kind()), hex: value.hex(), quality: quality.map(u32::from) }
+}
+
+fn kind(kind: HashKind) -> i32 {
+    // The numbers are the same by intent.
+    kind as i32
+}
+
+fn transform(transform: Transform) -> i32 {
+    transform as i32 + 1
+}
+
+fn action(action: Action) -> i32 {
+    action as i32
+}
+
+pub fn polarity(polarity: Polarity) -> i32 {
+    match polarity {
+        Polarity::Positive => v1::Polarity::Positive as i32,
+        Polarity::Negative => v1::Polarity::Negative as i32,
+    }
+}
+
+pub fn policy_update(update: &PolicyUpdate) -> v1::PolicyUpdate {
+    let radii = update.radii.iter();
+    let radii =
+        radii.map(|rule| v1::RadiusRule { category: rule.category.clone(), kind: kind(rule.kind), radius: rule.radius.into() });
+    let actions = update.actions.iter();
+    let actions = actions.map(|rule| v1::ActionRule { kind: rule.kind.map(kind), action: action(rule.action) });
+    v1::PolicyUpdate {
+        radii: radii.collect(),
+        actions: actions.collect(),
+        quality_min: update.quality_min.map(u32::from),
+        transforms: update.transforms.map(|set| v1::TransformSet { transforms: set.iter().map(transform).collect() }),
+        scope: update.scope.clone().map(|lists| v1::ListNames { lists }),
+    }
+}
+
+pub fn new_entry(entry: NewEntry) -> v1::NewEntry {
+    let hashes = entry.hashes.iter().map(|value| hash(value, None)).collect();
+    v1::NewEntry { id: entry.id, category: entry.category, hashes }
+}
+
+pub fn import_header(name: &str, options: &ImportOptions) -> v1::ImportHeader {
+    let format = match options.format {
+        None => v1::ListFormat::Unspecified,
+        Some(Format::Csv) => v1::ListFormat::Csv,
+        Some(Format::PdqText) => v1::ListFormat::PdqText,
+    };
+    v1::ImportHeader {
+        list: name.to_owned(),
+        format: format as i32,
+        mapping: Some(mapping(&options.mapping)),
+        source: options.source.clone(),
+        activate: options.activate,
+        dry_run: options.dry_run,
+    }
+}
+
+fn mapping(mapping: &Mapping) -> v1::CsvMapping {
+    let header = match mapping.header {
+        Header::Auto => v1::CsvHeader::Unspecified,
+        Header::Present => v1::CsvHeader::Present,
+        Header::Absent => v1::CsvHeader::Absent,
+    };
+    let hashes = mapping.hashes.iter();
+    let signal = mapping.signal.as_ref();
+    v1::CsvMapping {
+        header: header as i32,
+        delimiter: mapping.delimiter.map(String::from).unwrap_or_default(),
+        hashes: hashes.map(|(of, at)| v1::HashColumn { kind: kind(*of), column: Some(column(at)) }).collect(),
+        signal: signal.map(|s| v1::SignalColumns { r#type: Some(column(&s.kind)), value: Some(column(&s.value)) }),
+        id: mapping.id.as_ref().map(column),
+        category: mapping.category.as_ref().map(column),
+        deleted: mapping.deleted.as_ref().map(column),
+    }
+}
+
+fn column(column: &Column) -> v1::Column {
+    let column = match column {
+        Column::Number(number) => v1::column::Column::Number(*number),
+        Column::Name(name) => v1::column::Column::Name(name.clone()),
+    };
+    v1::Column { column: Some(column) }
+}

@@ -1,0 +1,424 @@
+//! What can be set, where does it come from, and is it sound?
+//!
+//! A TOML file, then environment variables `HASHWARDEN__SECTION__KEY` over it, over the defaults here. Units stand in the names:
+//! `_bytes` are bytes, `_ms` milliseconds, `_s` seconds, `_max` is inclusive. Invariant: a [`Config`] that [`Config::load`] gives
+//! has only values that its keys allow; a key that is not known is refused, as a misspelt limit would otherwise silently not hold.
+//! deploy/hashwarden.toml says every key with its reason; a test holds it against this file. Nothing is read again while the
+//! process runs. Lists and their policies are not set here: they are data, in the store.
+
+use crate::decode::Limits;
+use crate::index::IndexChoice;
+use ::config::{Environment, File, FileFormat, Source, Value, ValueKind};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+const PREFIX: &str = "HASHWARDEN";
+/// A configuration is a page or two; this keeps a mistaken path (a device, a list file) from being swallowed whole.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub store: Store,
+    pub grpc: Grpc,
+    pub operator: Operator,
+    pub extract: Extract,
+    pub search: Search,
+    pub index: Index,
+    pub snapshot: Snapshot,
+    pub log: Log,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// The embedded store's directory; made if it is not there.
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grpc {
+    pub listen: SocketAddr,
+    /// Largest image in a request; a larger one is NOT_SCANNED(too_large).
+    pub image_bytes_max: u64,
+    /// Items of one stream that are being worked on.
+    pub items_in_flight_max: u32,
+    /// Hashes that a caller may bring for one item.
+    pub hashes_per_item_max: u32,
+    /// Deadline of a request whose caller set none, and the longest that a caller gets.
+    pub request_ms_max: u64,
+    /// Concurrent requests on one connection (HTTP/2 streams).
+    pub connection_streams_max: u32,
+    /// After SIGTERM: how long running requests may still take.
+    pub drain_s: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operator {
+    pub listen: SocketAddr,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Extract {
+    /// Threads that decode and hash; 0 means one per core.
+    pub threads: usize,
+    /// Images that wait for a thread; the next one is shed.
+    pub queue_max: usize,
+    /// Bytes of all images taken in and not yet answered; beyond it the next one is shed.
+    pub queue_bytes_max: u64,
+    /// This and the rest: the limits of [`Limits`], where their reasons stand.
+    pub pixels_max: u64,
+    pub side_max: u32,
+    pub frames_max: u32,
+    pub frame_pixels_max: u64,
+    pub alloc_bytes_max: u64,
+    pub jpeg_scans_max: u32,
+    pub jpeg_scan_pixels_max: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Search {
+    /// Threads that look up hash-only requests and batches; 0 means one per core.
+    pub threads: usize,
+}
+
+/// Which index each kind of hash gets. All give the same answers; they differ in speed and memory.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Index {
+    #[serde(with = "by_name")]
+    pub pdq: IndexChoice,
+    #[serde(with = "by_name")]
+    pub phash64: IndexChoice,
+    #[serde(with = "by_name")]
+    pub dhash64: IndexChoice,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshot {
+    /// Candidates of one list in one verdict: the nearest are kept, and the verdict says how many were cut.
+    pub candidates_max: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace` or `off`, or directives such as `info,hashwarden=debug`.
+    pub level: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for collectors.
+    Json,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Store { dir: "hashwarden-store".into() }
+    }
+}
+
+impl Default for Grpc {
+    fn default() -> Self {
+        Grpc {
+            listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
+            image_bytes_max: Limits::default().image_bytes_max,
+            items_in_flight_max: 1024,
+            hashes_per_item_max: 256,
+            request_ms_max: 10_000,
+            connection_streams_max: 256,
+            drain_s: 20,
+        }
+    }
+}
+
+impl Default for Operator {
+    fn default() -> Self {
+        Operator { listen: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+    }
+}
+
+impl Default for Extract {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Extract {
+            threads: 0,
+            queue_max: 256,
+            queue_bytes_max: 512 * 1024 * 1024,
+            pixels_max: limits.pixels_max,
+            side_max: limits.side_max,
+            frames_max: limits.frames_max,
+            frame_pixels_max: limits.frame_pixels_max,
+            alloc_bytes_max: limits.alloc_bytes_max,
+            jpeg_scans_max: limits.jpeg_scans_max,
+            jpeg_scan_pixels_max: limits.jpeg_scan_pixels_max,
+        }
+    }
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Snapshot { candidates_max: crate::verdict::MATCHES_PER_LIST_MAX }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log { format: LogFormat::Text, level: "info".into() }
+    }
+}
+
+/// Choices of other rooms as their names.
+mod by_name {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    pub fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// Why a configuration was refused. Values are shown: none of them is a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read the configuration {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("the configuration {} has more than {FILE_BYTES_MAX} bytes", path.display())]
+    TooLong { path: PathBuf },
+    #[error("{origin} is not TOML: {what}")]
+    NotToml { origin: String, what: String },
+    #[error("unknown section [{section}] ({origin}): the sections are {known}")]
+    UnknownSection { section: String, origin: String, known: String },
+    #[error("unknown key [{section}] {key} ({origin}): the keys of [{section}] are {known}")]
+    UnknownKey { section: String, key: String, origin: String, known: String },
+    #[error("[{section}] {key} {must} ({origin})")]
+    Refused { section: String, key: String, must: String, origin: String },
+    #[error("[{section}] {key} {must}")]
+    Unfit { section: &'static str, key: &'static str, must: String },
+    #[error("the environment variable {variable} is not UTF-8")]
+    NotText { variable: String },
+    #[error("cannot put the configuration together: {0}")]
+    Unsound(String),
+}
+
+/// Section, then key, then value.
+type Sections = BTreeMap<String, BTreeMap<String, Value>>;
+
+impl Config {
+    /// Reads the file, if one is named, and the process's environment over it.
+    pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
+        let mut environment = HashMap::new();
+        for (name, value) in std::env::vars_os() {
+            // What is not ours need not even be text.
+            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+            let value = value.into_string().map_err(|_| ConfigError::NotText { variable: name.to_owned() })?;
+            environment.insert(name.to_owned(), value);
+        }
+        let Some(path) = file else { return Config::read(None, environment) };
+        let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+        let mut text = String::new();
+        std::fs::File::open(path).map_err(unreadable)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
+        if text.len() as u64 > FILE_BYTES_MAX {
+            return Err(ConfigError::TooLong { path: path.to_owned() });
+        }
+        Config::read(Some((&path.display().to_string(), &text)), environment)
+    }
+
+    /// The same from values in hand: a file's name and text, and environment variables, of which those with other prefixes
+    /// are passed over.
+    pub fn read(file: Option<(&str, &str)>, environment: HashMap<String, String>) -> Result<Config, ConfigError> {
+        let unsound = |e: ::config::ConfigError| ConfigError::Unsound(e.to_string());
+        let defaults = defaults()?;
+        let mut merged = ::config::Config::builder().add_source(::config::Config::try_from(&Config::default()).map_err(unsound)?);
+        if let Some((name, text)) = file {
+            let source = File::from_str(text, FileFormat::Toml);
+            let given = source.collect().map_err(|e| ConfigError::NotToml { origin: name.to_owned(), what: e.to_string() })?;
+            check_given(&defaults, given, |_, _| name.to_owned())?;
+            merged = merged.add_source(source);
+        }
+        let source = Environment::with_prefix(PREFIX).prefix_separator("__").separator("__").source(Some(environment));
+        let variable = |section: &str, key: &str| {
+            format!("environment variable {PREFIX}__{}__{}", section.to_uppercase(), key.to_uppercase())
+        };
+        // Built, as the bare source has its keys flat.
+        let given = ::config::Config::builder().add_source(source.clone()).build().and_then(|c| c.collect()).map_err(unsound)?;
+        let given = typed(&defaults, given);
+        check_given(&defaults, given, variable)?;
+        let config: Config = merged.add_source(source).build().map_err(unsound)?.try_deserialize().map_err(unsound)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Every key that can be set, as `section.key`, in order.
+    pub fn keys() -> Result<Vec<String>, ConfigError> {
+        Ok(defaults()?.iter().flat_map(|(section, keys)| keys.keys().map(move |key| format!("{section}.{key}"))).collect())
+    }
+
+    /// The limits that pictures are decoded under.
+    pub fn limits(&self) -> Limits {
+        let e = &self.extract;
+        Limits {
+            image_bytes_max: self.grpc.image_bytes_max,
+            pixels_max: e.pixels_max,
+            side_max: e.side_max,
+            frames_max: e.frames_max,
+            frame_pixels_max: e.frame_pixels_max,
+            alloc_bytes_max: e.alloc_bytes_max,
+            jpeg_scans_max: e.jpeg_scans_max,
+            jpeg_scan_pixels_max: e.jpeg_scan_pixels_max,
+        }
+    }
+
+    /// What types cannot hold: every value within what works.
+    fn check(&self) -> Result<(), ConfigError> {
+        const MIB: u64 = 1024 * 1024;
+        let (g, e) = (&self.grpc, &self.extract);
+        demand(!self.store.dir.as_os_str().is_empty(), "store", "dir", "must name a directory")?;
+        within("grpc", "image_bytes_max", g.image_bytes_max, 1024..=1024 * MIB)?;
+        within("grpc", "items_in_flight_max", g.items_in_flight_max, 1..=65_536)?;
+        within("grpc", "hashes_per_item_max", g.hashes_per_item_max, 1..=65_536)?;
+        within("grpc", "request_ms_max", g.request_ms_max, 10..=3_600_000)?;
+        within("grpc", "connection_streams_max", g.connection_streams_max, 1..=65_536)?;
+        within("grpc", "drain_s", g.drain_s, 0..=3600)?;
+        let apart = g.listen.port() == 0 || g.listen != self.operator.listen;
+        demand(apart, "operator", "listen", "must differ from [grpc] listen")?;
+        within("extract", "threads", e.threads, 0..=1024)?;
+        within("extract", "queue_max", e.queue_max, 0..=1_000_000)?;
+        within("extract", "queue_bytes_max", e.queue_bytes_max, g.image_bytes_max..=1024 * 1024 * MIB)?;
+        within("extract", "pixels_max", e.pixels_max, 1..=4_000_000_000)?;
+        within("extract", "side_max", e.side_max, 1..=1_000_000)?;
+        within("extract", "frames_max", e.frames_max, 1..=100_000)?;
+        within("extract", "frame_pixels_max", e.frame_pixels_max, e.pixels_max..=1_000_000_000_000)?;
+        within("extract", "alloc_bytes_max", e.alloc_bytes_max, MIB..=64 * 1024 * MIB)?;
+        within("extract", "jpeg_scans_max", e.jpeg_scans_max, 1..=10_000)?;
+        within("extract", "jpeg_scan_pixels_max", e.jpeg_scan_pixels_max, e.pixels_max..=1_000_000_000_000)?;
+        within("search", "threads", self.search.threads, 0..=1024)?;
+        within("snapshot", "candidates_max", self.snapshot.candidates_max, 1..=1_000_000)?;
+        let level = tracing_subscriber::EnvFilter::builder().parse(&self.log.level);
+        demand(
+            level.is_ok() && !self.log.level.trim().is_empty(),
+            "log",
+            "level",
+            "must be off, error, warn, info, debug or trace, or directives such as \"info,hashwarden=debug\"",
+        )
+    }
+}
+
+/// The defaults as plain values: what keys there are, and of what type.
+fn defaults() -> Result<Sections, ConfigError> {
+    let unsound = |e: ::config::ConfigError| ConfigError::Unsound(e.to_string());
+    let whole = ::config::Config::try_from(&Config::default()).map_err(unsound)?.collect().map_err(unsound)?;
+    let section = |(name, value): (String, Value)| Ok((name, value.into_table().map_err(unsound)?.into_iter().collect()));
+    whole.into_iter().map(section).collect()
+}
+
+/// Environment variables are text: makes numbers of those whose key is one. What does not parse stays text, and is refused as such.
+fn typed(defaults: &Sections, mut given: ::config::Map<String, Value>) -> ::config::Map<String, Value> {
+    for (section, keys) in &mut given {
+        let ValueKind::Table(keys) = &mut keys.kind else { continue };
+        for (key, value) in keys {
+            let number = defaults.get(section).and_then(|keys| keys.get(key)).is_some_and(|d| is_number(&d.kind));
+            let parsed = if let ValueKind::String(text) = &value.kind { text.trim().parse::<i64>().ok() } else { None };
+            if let (true, Some(parsed)) = (number, parsed) {
+                value.kind = ValueKind::I64(parsed);
+            }
+        }
+    }
+    given
+}
+
+/// Refuses what is not known, or not of its key's type. `origin` says where a section's key was set.
+fn check_given(
+    defaults: &Sections,
+    given: ::config::Map<String, Value>,
+    origin: impl Fn(&str, &str) -> String,
+) -> Result<(), ConfigError> {
+    let given: BTreeMap<String, Value> = given.into_iter().collect();
+    for (section, value) in given {
+        let (Some(known), ValueKind::Table(keys)) = (defaults.get(&section), value.kind) else {
+            let known = defaults.keys().cloned().collect::<Vec<_>>().join(", ");
+            return Err(ConfigError::UnknownSection { origin: origin(&section, ""), section, known });
+        };
+        let keys: BTreeMap<String, Value> = keys.into_iter().collect();
+        for (key, value) in keys {
+            let origin = origin(&section, &key);
+            let Some(default) = known.get(&key) else {
+                let known = known.keys().cloned().collect::<Vec<_>>().join(", ");
+                return Err(ConfigError::UnknownKey { section, key, origin, known });
+            };
+            if let Err(must) = check_type(default, &value, &section, &key) {
+                return Err(ConfigError::Refused { section, key, must, origin });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_number(kind: &ValueKind) -> bool {
+    matches!(kind, ValueKind::I64(_) | ValueKind::U64(_) | ValueKind::I128(_) | ValueKind::U128(_))
+}
+
+/// Checks one value by itself, so that what is wrong can only be this key. The `config` crate alone would take "8" for 8.
+fn check_type(default: &Value, given: &Value, section: &str, key: &str) -> Result<(), String> {
+    if is_number(&default.kind) {
+        let number = given.clone().into_int().ok().filter(|n| is_number(&given.kind) && *n >= 0);
+        number.ok_or("must be a whole number, 0 or more")?;
+    } else if !matches!(given.kind, ValueKind::String(_)) {
+        return Err("must be text, in quotes".into());
+    }
+    let alone = ::config::Config::try_from(&Config::default())
+        .and_then(|base| {
+            ::config::Config::builder().add_source(base).set_override(format!("{section}.{key}"), given.clone())?.build()
+        })
+        .and_then(::config::Config::try_deserialize::<Config>);
+    match alone {
+        Ok(_) => Ok(()),
+        Err(_) if key == "listen" => {
+            Err(format!("must be an address with a port such as {default}, not {given:?}", given = given.to_string()))
+        }
+        Err(_) if section == "index" => {
+            Err(format!("must be one of {}, not {:?}", IndexChoice::ALL.map(IndexChoice::name).join(", "), given.to_string()))
+        }
+        Err(_) if key == "format" => Err(format!("must be \"text\" or \"json\", not {given:?}", given = given.to_string())),
+        Err(_) if is_number(&default.kind) => Err(format!("is too large: {given}")),
+        Err(e) => Err(format!("is refused: {e}")),
+    }
+}
+
+fn demand(met: bool, section: &'static str, key: &'static str, must: &str) -> Result<(), ConfigError> {
+    if met { Ok(()) } else { Err(ConfigError::Unfit { section, key, must: must.into() }) }
+}
+
+fn within<T: PartialOrd + Display>(
+    section: &'static str,
+    key: &'static str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> Result<(), ConfigError> {
+    demand(
+        range.contains(&value),
+        section,
+        key,
+        &format!("must lie between {} and {}, not at {value}", range.start(), range.end()),
+    )
+}

@@ -1,0 +1,163 @@
+//! What do a decoded picture's pixels look like as luma?
+//!
+//! Samples are 8 bits, interleaved, row by row from the top. Luma is 0.0 to 255.0 in `f32`: 0.299 R + 0.587 G + 0.114 B, in
+//! this order of operations, as PDQ's reference computes it; a grey sample is its own luma. Rows are made when they are
+//! asked for, so that no full-size float image exists. Colour profiles are absent: the reference ignores them too.
+
+/// Samples a pixel has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channels {
+    Grey = 1,
+    GreyAlpha = 2,
+    Rgb = 3,
+    Rgba = 4,
+}
+
+impl Channels {
+    pub fn count(self) -> usize {
+        self as usize
+    }
+}
+
+/// How transparent pixels are seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Alpha ignored: the colours as they are stored, which is what the field's tools hash.
+    Stored,
+    /// Laid over white, which is what most viewers show. Content can hide in alpha alone, or colours under it.
+    OverWhite,
+}
+
+/// One upright frame.
+pub struct Picture {
+    width: u32,
+    height: u32,
+    channels: Channels,
+    samples: Vec<u8>,
+}
+
+impl Picture {
+    /// `None` unless `samples` has exactly `width * height * channels` bytes, and some.
+    pub fn new(width: u32, height: u32, channels: Channels, samples: Vec<u8>) -> Option<Self> {
+        let bytes = (width as usize).checked_mul(height as usize)?.checked_mul(channels.count())?;
+        (bytes > 0 && samples.len() == bytes).then_some(Picture { width, height, channels, samples })
+    }
+
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    pub fn channels(&self) -> Channels {
+        self.channels
+    }
+
+    pub fn samples(&self) -> &[u8] {
+        &self.samples
+    }
+
+    /// The looks worth hashing: one for an opaque picture, two for a picture with any transparency.
+    pub fn looks(&self) -> &'static [Look] {
+        let alpha = match self.channels {
+            Channels::Grey | Channels::Rgb => return &[Look::Stored],
+            Channels::GreyAlpha | Channels::Rgba => {
+                self.samples.chunks_exact(self.channels.count()).map(|pixel| pixel[pixel.len() - 1])
+            }
+        };
+        if alpha.min() == Some(u8::MAX) { &[Look::Stored] } else { &[Look::Stored, Look::OverWhite] }
+    }
+
+    pub fn luma(&self, look: Look) -> LumaPlane<'_> {
+        LumaPlane { picture: self, look }
+    }
+}
+
+/// A picture seen as luma.
+#[derive(Clone, Copy)]
+pub struct LumaPlane<'a> {
+    picture: &'a Picture,
+    look: Look,
+}
+
+impl LumaPlane<'_> {
+    pub fn width(&self) -> u32 {
+        self.picture.width
+    }
+
+    pub fn height(&self) -> u32 {
+        self.picture.height
+    }
+
+    /// Writes row `y`. `out` has `width` places; a row outside the picture writes nothing.
+    pub fn row(&self, y: u32, out: &mut [f32]) {
+        let Picture { width, channels, samples, .. } = self.picture;
+        let stride = *width as usize * channels.count();
+        let Some(row) = samples.chunks_exact(stride).nth(y as usize) else { return };
+        match (channels, self.look) {
+            (Channels::Grey, _) => each::<1>(row, out, |[v]| f32::from(v)),
+            (Channels::GreyAlpha, Look::Stored) => each::<2>(row, out, |[v, _]| f32::from(v)),
+            (Channels::GreyAlpha, Look::OverWhite) => each::<2>(row, out, |[v, a]| f32::from(over_white(v, a))),
+            (Channels::Rgb, _) => each::<3>(row, out, luma),
+            (Channels::Rgba, Look::Stored) => each::<4>(row, out, |[r, g, b, _]| luma([r, g, b])),
+            (Channels::Rgba, Look::OverWhite) => each::<4>(row, out, |[r, g, b, a]| luma([r, g, b].map(|v| over_white(v, a)))),
+        }
+    }
+}
+
+fn each<const N: usize>(row: &[u8], out: &mut [f32], luma: impl Fn([u8; N]) -> f32) {
+    for (place, pixel) in out.iter_mut().zip(row.as_chunks::<N>().0) {
+        *place = luma(*pixel);
+    }
+}
+
+fn luma([r, g, b]: [u8; 3]) -> f32 {
+    0.299 * f32::from(r) + 0.587 * f32::from(g) + 0.114 * f32::from(b)
+}
+
+fn over_white(value: u8, alpha: u8) -> u8 {
+    let (value, alpha) = (u32::from(value), u32::from(alpha));
+    ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(channels: Channels, pixel: &[u8], look: Look, expected: f32) {
+        let picture = Picture::new(1, 1, channels, pixel.to_vec()).unwrap();
+        let mut out = [f32::NAN];
+        picture.luma(look).row(0, &mut out);
+        assert_eq!(out[0], expected, "{channels:?} {pixel:?} {look:?}");
+    }
+
+    #[test]
+    fn alpha_is_ignored_as_stored_and_lets_white_through_over_white() {
+        check(Channels::Grey, &[7], Look::OverWhite, 7.0);
+        check(Channels::GreyAlpha, &[7, 0], Look::Stored, 7.0);
+        check(Channels::GreyAlpha, &[7, 0], Look::OverWhite, 255.0);
+        check(Channels::GreyAlpha, &[7, 255], Look::OverWhite, 7.0);
+        check(Channels::GreyAlpha, &[0, 51], Look::OverWhite, 204.0);
+        check(Channels::Rgb, &[255, 0, 0], Look::Stored, 0.299 * 255.0);
+        check(Channels::Rgba, &[0, 255, 0, 0], Look::Stored, 0.587 * 255.0);
+        check(Channels::Rgba, &[9, 9, 9, 0], Look::OverWhite, 0.299 * 255.0 + 0.587 * 255.0 + 0.114 * 255.0);
+    }
+
+    #[test]
+    fn only_transparency_earns_a_second_look() {
+        let looks = |channels, samples: &[u8]| Picture::new(2, 1, channels, samples.to_vec()).unwrap().looks().len();
+        assert_eq!(looks(Channels::Grey, &[0, 0]), 1);
+        assert_eq!(looks(Channels::Rgba, &[1, 2, 3, 255, 4, 5, 6, 255]), 1);
+        assert_eq!(looks(Channels::Rgba, &[1, 2, 3, 255, 4, 5, 6, 254]), 2);
+        assert_eq!(looks(Channels::GreyAlpha, &[1, 0, 2, 255]), 2);
+    }
+
+    #[test]
+    fn samples_that_do_not_fit_the_size_are_refused() {
+        assert!(Picture::new(2, 2, Channels::Rgb, vec![0; 11]).is_none());
+        assert!(Picture::new(0, 2, Channels::Rgb, vec![]).is_none());
+        assert!(Picture::new(2, 2, Channels::Rgb, vec![0; 12]).is_some());
+    }
+}

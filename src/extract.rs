@@ -1,0 +1,220 @@
+//! Which perceptual hashes are seen in this file?
+//!
+//! Decodes and hashes, frame by frame. Deadlines are instants of a clock that is handed in, qualities PDQ's 0 to 100.
+//! Invariant: whatever no hash covers is named, in `left_out` or as the reason why nothing was scanned. Absent: digests, which
+//! the caller takes of the raw bytes first, so that a file that kills its extractor can still match exactly.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use crate::decode::{self, Limits, Picture, Taken};
+use crate::entry::{HashValue, LeftOut, Observation, Reason, Transform};
+use crate::hash::{hash64, pdq};
+
+/// The hashes that are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wants {
+    pub pdq: bool,
+    pub phash64: bool,
+    pub dhash64: bool,
+    /// PDQ of the seven rotations and mirrorings too.
+    pub transforms: bool,
+}
+
+impl Wants {
+    pub const ALL: Wants = Wants { pdq: true, phash64: true, dhash64: true, transforms: true };
+}
+
+/// What was seen in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Features {
+    /// Frame by frame, in each PDQ from `Transform::Identity` on, then the 64-bit hashes. A hash that was seen in an earlier frame is not
+    /// repeated. A frame with transparency is seen twice: its colours as stored, then laid over white. Every observation carries its frame's PDQ quality.
+    pub seen: Vec<Observation>,
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Why nothing was seen in a file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}: {detail}")]
+pub struct Unscanned {
+    pub reason: Reason,
+    /// What, and where; never a byte of the picture.
+    pub detail: String,
+}
+
+/// Bytes to features, here or in a process of its own.
+pub trait Extractor: Send + Sync {
+    fn extract(&self, bytes: &[u8], wants: &Wants, until: Instant) -> Result<Features, Unscanned>;
+}
+
+/// The extractor that works where it is called.
+///
+/// The deadline is looked at before decoding, before every frame is hashed and between its looks; a decoder at work is not interrupted.
+pub struct InProcess {
+    limits: Limits,
+    now: fn() -> Instant,
+}
+
+impl InProcess {
+    pub fn new(limits: Limits, now: fn() -> Instant) -> Self {
+        InProcess { limits, now }
+    }
+}
+
+const DEADLINE: &str = "the deadline passed";
+
+impl Extractor for InProcess {
+    fn extract(&self, bytes: &[u8], wants: &Wants, until: Instant) -> Result<Features, Unscanned> {
+        let late = || (self.now)() > until;
+        let timeout = || Unscanned { reason: Reason::Timeout, detail: DEADLINE.to_owned() };
+        if late() {
+            return Err(timeout());
+        }
+        let mut seen = Seen::default();
+        let mut each = |frame: u32, picture: &Picture| -> Taken {
+            for look in picture.looks() {
+                if late() {
+                    return ControlFlow::Break(DEADLINE);
+                }
+                let plane = pdq::plane64(&picture.luma(*look));
+                seen.add(frame, &plane, wants);
+            }
+            seen.frames += 1;
+            ControlFlow::Continue(())
+        };
+        let left_out = decode::frames(bytes, &self.limits, &mut each)
+            .map_err(|refused| Unscanned { reason: refused.reason, detail: refused.detail })?;
+        if seen.frames == 0 && seen.observations.is_empty() {
+            return Err(timeout());
+        }
+        Ok(Features { seen: seen.observations, left_out })
+    }
+}
+
+/// Collects observations, each hash once.
+#[derive(Default)]
+struct Seen {
+    observations: Vec<Observation>,
+    places: HashMap<(Transform, HashValue), usize>,
+    frames: u32,
+}
+
+impl Seen {
+    fn add(&mut self, frame: u32, plane: &pdq::Luma64, wants: &Wants) {
+        let quality = pdq::quality(plane);
+        let mut put = |transform, hash: HashValue| self.put(Observation { hash, transform, frame, quality: Some(quality) });
+        match (wants.pdq, wants.transforms) {
+            (true, true) => {
+                for (transform, hash) in Transform::ALL.into_iter().zip(pdq::hashes(plane)) {
+                    put(transform, HashValue::Pdq(hash));
+                }
+            }
+            (true, false) => put(Transform::Identity, HashValue::Pdq(pdq::hash(plane))),
+            (false, _) => {}
+        }
+        if wants.phash64 {
+            put(Transform::Identity, HashValue::Phash64(hash64::phash64(plane)));
+        }
+        if wants.dhash64 {
+            put(Transform::Identity, HashValue::Dhash64(hash64::dhash64(plane)));
+        }
+    }
+
+    /// Of two frames with one hash the better one stays: a low quality must not hide a match.
+    fn put(&mut self, observation: Observation) {
+        match self.places.get(&(observation.transform, observation.hash.clone())) {
+            Some(place) => {
+                let known = &mut self.observations[*place];
+                if known.quality < observation.quality {
+                    *known = observation;
+                }
+            }
+            None => {
+                self.places.insert((observation.transform, observation.hash.clone()), self.observations.len());
+                self.observations.push(observation);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::drawn;
+    use crate::entry::HashKind;
+    use image::codecs::png::PngEncoder;
+    use image::{ExtendedColorType, ImageEncoder};
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    fn png(picture: &Picture, color: ExtendedColorType) -> Vec<u8> {
+        let mut out = Vec::new();
+        PngEncoder::new(&mut out).write_image(picture.samples(), picture.width(), picture.height(), color).unwrap();
+        out
+    }
+
+    fn extract(bytes: &[u8], wants: Wants) -> Result<Features, Unscanned> {
+        let far = Instant::now() + Duration::from_secs(3600);
+        InProcess::new(Limits::default(), Instant::now).extract(bytes, &wants, far)
+    }
+
+    #[test]
+    fn what_is_asked_for_is_seen_and_identity_comes_first() {
+        let bytes = png(&drawn::clouds(90, 60, 1, 0), ExtendedColorType::Rgb8);
+        let check = |wants: Wants, expected: &[(HashKind, usize)]| {
+            let features = extract(&bytes, wants).unwrap();
+            let count = |kind| features.seen.iter().filter(|o| o.hash.kind() == kind).count();
+            assert_eq!(features.seen.len(), expected.iter().map(|(_, n)| n).sum::<usize>());
+            assert!(expected.iter().all(|(kind, n)| count(*kind) == *n), "{expected:?}");
+            assert_eq!(features.seen[0].transform, Transform::Identity);
+            assert!(features.seen.iter().all(|o| o.frame == 0 && o.quality == Some(100)));
+        };
+        check(Wants::ALL, &[(HashKind::Pdq, 8), (HashKind::Phash64, 1), (HashKind::Dhash64, 1)]);
+        check(Wants { pdq: true, phash64: false, dhash64: false, transforms: false }, &[(HashKind::Pdq, 1)]);
+        check(Wants { pdq: false, phash64: true, dhash64: false, transforms: true }, &[(HashKind::Phash64, 1)]);
+        check(Wants { pdq: false, phash64: false, dhash64: true, transforms: false }, &[(HashKind::Dhash64, 1)]);
+    }
+
+    /// A picture drawn in alpha alone is black to a tool that drops alpha, and there to see on any white page.
+    #[test]
+    fn a_picture_hidden_in_alpha_is_seen_over_white() {
+        let plain = drawn::grey_clouds(90, 60, 2);
+        let hidden = plain.samples().iter().flat_map(|v| [0, 255 - v]).collect();
+        let hidden = Picture::new(90, 60, decode::Channels::GreyAlpha, hidden).unwrap();
+        let wants = Wants { pdq: true, phash64: false, dhash64: false, transforms: false };
+        let open = extract(&png(&plain, ExtendedColorType::L8), wants).unwrap();
+        let seen = extract(&png(&hidden, ExtendedColorType::La8), wants).unwrap().seen;
+        assert_eq!(seen.len(), 2);
+        assert_eq!(seen[0].quality, Some(0));
+        assert_eq!(seen[1], open.seen[0]);
+    }
+
+    #[test]
+    fn a_reason_comes_through() {
+        assert_eq!(extract(b"", Wants::ALL).unwrap_err().reason, Reason::Empty);
+    }
+
+    #[test]
+    fn a_deadline_that_has_passed_is_a_timeout() {
+        // Each look at the clock takes a second.
+        static LOOKS: AtomicU64 = AtomicU64::new(0);
+        fn clock() -> Instant {
+            static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+            *START + Duration::from_secs(LOOKS.fetch_add(1, Ordering::Relaxed))
+        }
+        let bytes = png(&drawn::clouds(90, 60, 1, 0), ExtendedColorType::Rgb8);
+        let within = |seconds| {
+            LOOKS.store(0, Ordering::Relaxed);
+            let until = clock() + Duration::from_secs(seconds);
+            InProcess::new(Limits::default(), clock)
+                .extract(&bytes, &Wants::ALL, until)
+                .map_err(|u| u.reason)
+                .map(|f| f.seen.len())
+        };
+        assert_eq!(within(0), Err(Reason::Timeout));
+        assert_eq!(within(1), Err(Reason::Timeout));
+        assert_eq!(within(2), Ok(10));
+    }
+}

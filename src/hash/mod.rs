@@ -1,0 +1,8 @@
+//! Pixels and bytes to hashes.
+//!
+//! [`pdq`] is the core, [`hash64`] takes its 64x64 plane further to 64-bit hashes, [`digest`] hashes raw bytes. Nothing here
+//! decodes, searches or decides.
+
+pub mod digest;
+pub mod hash64;
+pub mod pdq;

@@ -1,0 +1,99 @@
+use super::*;
+use crate::entry::{Hash64, Pdq};
+use crate::index::conformance::{self, Random};
+
+/// Lists alone, never a scan: on the suite's few rows the scan would answer nearly all.
+fn lists_always<H: Bits>(rows: Arc<[H]>) -> Box<dyn RadiusIndex<H>> {
+    Box::new(MultiIndex { lists: Lists::Always, ..MultiIndex::build(rows) })
+}
+
+/// From half of the bits on, a radius opens most of 65,536 lists in each table; a thinner set of those keeps the tests short.
+#[test]
+fn the_lists_alone_are_exact_at_the_radii_of_64_bits() {
+    let radii: Vec<u16> = (0..=20).chain([23, 27, 31, 32, 33, 47, 63, 64]).collect();
+    conformance::check_index::<Hash64>("lists", &radii, &lists_always);
+}
+
+#[test]
+fn the_lists_alone_are_exact_at_the_radii_of_256_bits() {
+    let radii: Vec<u16> = (0..=72).chain([79, 95, 127, 128, 160, 255, 256]).collect();
+    conformance::check_index::<Pdq>("lists", &radii, &lists_always);
+}
+
+#[test]
+fn halves_are_a_permutation_of_the_bits() {
+    fn check<H: Bits>() {
+        let mut seen = vec![[false; 16]; halves::<H>()];
+        for bit in 0..usize::from(H::BITS) {
+            let mut bytes = vec![0; H::BYTES];
+            bytes[bit / 8] = 1 << (bit % 8);
+            let words = words(&H::from_bytes(&bytes).unwrap());
+            let ones: Vec<(usize, u16)> =
+                (0..halves::<H>()).map(|i| (i, half::<H>(&words, i))).filter(|(_, value)| *value != 0).collect();
+            let [(i, value)] = ones[..] else { panic!("bit {bit} is in {} halves", ones.len()) };
+            assert_eq!(value.count_ones(), 1);
+            let place = &mut seen[i][value.trailing_zeros() as usize];
+            assert!(!*place, "two bits share a place");
+            *place = true;
+        }
+    }
+    check::<Pdq>();
+    check::<Hash64>();
+}
+
+#[test]
+fn a_half_takes_one_bit_of_each_word_of_a_pdq_hash() {
+    let words: [u16; 16] = std::array::from_fn(|w| 1 << ((5 + w) % 16));
+    assert_eq!(half::<Pdq>(&words, 5), 0xffff);
+    assert_eq!(half::<Pdq>(&words, 4), 0);
+}
+
+#[test]
+fn near_counts_bits_in_every_lane() {
+    let mut random = Random(1);
+    for _ in 0..2_000 {
+        let lanes: [u16; LANES] = std::array::from_fn(|_| (random.next() & random.next()) as u16);
+        let other = (random.next() & random.next()) as u16;
+        for bits_max in 0..=32 {
+            let expected = lanes.map(|lane| (lane ^ other).count_ones() as u16 <= bits_max);
+            assert_eq!(near(&lanes, other, bits_max).map(|lane| lane != 0), expected);
+        }
+    }
+}
+
+fn effort_of(rows: Vec<Pdq>, hash: Pdq, radius: u16) -> (usize, Effort) {
+    let (mut scratch, mut out) = (Scratch::default(), Vec::new());
+    let effort = MultiIndex::build(Arc::from(rows)).search(&[Query { hash, radius }], &mut scratch, &mut out);
+    (out.len(), effort)
+}
+
+#[test]
+fn a_look_up_among_unrelated_rows_compares_few_of_them() {
+    let mut random = Random(2);
+    let rows: Vec<Pdq> = (0..100_000).map(|_| random.hash()).collect();
+    let near = random.at_distance(&rows[77], 31);
+    let (hits, effort) = effort_of(rows, near, 31);
+    assert_eq!(hits, 1);
+    assert_eq!(effort.probes, 272);
+    assert!(effort.candidates < 1_000 && effort.distances < 50, "{effort:?}");
+}
+
+/// Rows that all share most of their bits put everything in one list of each table. A look-up that streamed them all sixteen times, and
+/// compared each, would take many times as long as a scan, which is what whoever fills a list with them would be after.
+#[test]
+fn rows_much_alike_cost_at_most_about_a_scan_more() {
+    let mut random = Random(3);
+    let centre: Pdq = random.hash();
+    let rows: Vec<Pdq> = (0..20_000).map(|_| random.at_distance(&centre, 3)).collect();
+    let (hits, effort) = effort_of(rows, centre, 31);
+    assert_eq!(hits, 20_000);
+    assert!(effort.distances <= 3 * 20_000 && effort.candidates <= 4 * 20_000, "{effort:?}");
+}
+
+#[test]
+fn a_radius_too_wide_for_lists_is_scanned_at_once() {
+    let mut random = Random(4);
+    let rows: Vec<Pdq> = (0..1_000).map(|_| random.hash()).collect();
+    let (_, effort) = effort_of(rows, random.hash(), 120);
+    assert_eq!(effort, Effort { probes: 0, candidates: 1_000, distances: 1_000 });
+}

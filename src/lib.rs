@@ -1,0 +1,23 @@
+#![doc = include_str!("ARCHITECTURE.md")]
+
+pub mod access;
+pub mod app;
+pub mod catalog;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod decode;
+pub mod demo;
+pub mod entry;
+pub mod extract;
+pub mod hash;
+pub mod index;
+pub mod lists;
+pub mod matcher;
+pub mod operator;
+pub mod proto;
+pub mod service;
+pub mod snapshot;
+pub mod store;
+pub mod telemetry;
+pub mod verdict;

@@ -1,0 +1,314 @@
+//! The door for matching: bytes or hashes in, a verdict out.
+//!
+//! `submit` takes a permit or sheds, so that no edge can skip it; a job whose deadline has passed is not computed. Images are
+//! decoded on the `extract` pool, hash-only jobs are looked up on the `search` pool. The store is never on this path.
+//! Invariant: every job is answered exactly once, whatever its bytes are; image bytes are dropped with the job.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::entry::{Caller, HashKind, HashValue, Observation, Reason};
+use crate::extract::{Extractor, Features, Unscanned, Wants};
+use crate::hash::digest::Digests;
+use crate::index::Effort;
+use crate::snapshot::{KindSet, Published, Question, Snapshot, Workspace};
+use crate::verdict::Verdict;
+
+/// What is to be matched.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// A file's bytes.
+    Image(Vec<u8>),
+    /// Hashes that the caller took; matched as they are, with the transform identity.
+    Hashes(Vec<GivenHash>),
+}
+
+#[derive(Debug, Clone)]
+pub struct GivenHash {
+    pub hash: HashValue,
+    /// PDQ quality as the caller says, 0 to 100; unknown passes every minimum.
+    pub quality: Option<u8>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Job {
+    pub content: Content,
+    /// Names of the lists to ask; empty means all.
+    pub lists: Vec<String>,
+    /// After this nobody waits for the answer.
+    pub until: Instant,
+    pub caller: Caller,
+}
+
+/// A verdict and what it took.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub verdict: Verdict,
+    pub effort: Effort,
+    pub stages: Stages,
+}
+
+/// Wall time of each stage.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stages {
+    pub queued: Duration,
+    pub extract: Duration,
+    pub search: Duration,
+}
+
+/// A file's hashes, or why it has none; its digests always.
+#[derive(Debug, Clone)]
+pub struct Hashed {
+    pub digests: Digests,
+    pub features: Result<Features, Unscanned>,
+}
+
+/// Limits of the matcher.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Threads that decode and hash; 0 means one for each core.
+    pub extract_threads: usize,
+    /// Threads that look hashes up; 0 means one for each core.
+    pub search_threads: usize,
+    /// Images admitted at once, waiting and being worked on.
+    pub images_max: usize,
+    /// Their bytes together; an image that alone is larger waits for the others to go.
+    pub image_bytes_in_flight_max: u64,
+    /// Hash-only items admitted at once.
+    pub hash_items_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            extract_threads: 0,
+            search_threads: 0,
+            images_max: 256,
+            image_bytes_in_flight_max: 512 << 20,
+            hash_items_max: 65_536,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the matcher's threads could not be started: {0}")]
+pub struct StartError(#[from] rayon::ThreadPoolBuildError);
+
+/// The door. Cheap to clone.
+#[derive(Clone)]
+pub struct Matcher(Arc<Inner>);
+
+struct Inner {
+    published: Arc<Published>,
+    extractor: Arc<dyn Extractor>,
+    extract: ThreadPool,
+    search: ThreadPool,
+    images: Arc<Permits>,
+    image_bytes: Arc<Permits>,
+    hash_items: Arc<Permits>,
+}
+
+impl Matcher {
+    pub fn new(published: Arc<Published>, extractor: Arc<dyn Extractor>, options: Options) -> Result<Self, StartError> {
+        let pool = |name: &'static str, threads| {
+            ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .thread_name(move |n| format!("{name}-{n}"))
+                // Without a handler rayon ends the process. A job that panics drops its `done`, and the edge says so.
+                .panic_handler(move |_| tracing::error!(pool = name, "a matching job panicked"))
+                .build()
+        };
+        Ok(Matcher(Arc::new(Inner {
+            published,
+            extractor,
+            extract: pool("extract", options.extract_threads)?,
+            search: pool("search", options.search_threads)?,
+            images: Permits::new(options.images_max),
+            image_bytes: Permits::new(usize::try_from(options.image_bytes_in_flight_max).unwrap_or(usize::MAX)),
+            hash_items: Permits::new(options.hash_items_max),
+        })))
+    }
+
+    /// The snapshot that answers now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.0.published.load()
+    }
+
+    /// Images and hash-only items in the matcher now.
+    pub fn in_flight(&self) -> (usize, usize) {
+        (self.0.images.taken(), self.0.hash_items.taken())
+    }
+
+    /// Matches one job; `done` gets the answer on a thread of the matcher's, or at once where the job was shed.
+    pub fn submit(&self, job: Job, done: impl FnOnce(Answer) + Send + 'static) {
+        match job.content {
+            Content::Image(bytes) => self.submit_image(bytes, job.lists, job.until, done),
+            Content::Hashes(_) => self.submit_hashes(vec![job], |answers| one(answers, done)),
+        }
+    }
+
+    /// Matches hash-only jobs together; `done` gets one answer a job, in order. A job with an image is not for here: it is
+    /// answered as unsupported.
+    pub fn submit_hashes(&self, jobs: Vec<Job>, done: impl FnOnce(Vec<Answer>) + Send + 'static) {
+        let (inner, started) = (self.0.clone(), Instant::now());
+        let Some(permit) = self.0.hash_items.take(jobs.len()) else {
+            let questions: Vec<_> = jobs.into_iter().map(|job| refused(job.lists, Reason::Shed, "the service is busy")).collect();
+            return done(inner.answer(questions, Stages::default()));
+        };
+        self.0.search.spawn(move || {
+            let _permit = permit;
+            let stages = Stages { queued: started.elapsed(), ..Stages::default() };
+            let now = Instant::now();
+            let n = jobs.len();
+            let answers = or_crashed(|| inner.answer(jobs.into_iter().map(|job| hash_question(job, now)).collect(), stages));
+            done(answers.unwrap_or_else(|| inner.answer(vec![crashed(); n], stages)));
+        });
+    }
+
+    /// Takes a file's hashes without matching them; `done` gets `None` where the job was shed.
+    pub fn submit_hash(&self, bytes: Vec<u8>, until: Instant, done: impl FnOnce(Option<Hashed>) + Send + 'static) {
+        let inner = self.0.clone();
+        let Some(permit) = self.0.image_permit(&bytes) else { return done(None) };
+        self.0.extract.spawn(move || {
+            let _permit = permit;
+            let wants = Wants { pdq: true, phash64: true, dhash64: true, transforms: true };
+            done(Some(inner.hash(&bytes, &wants, until)));
+        });
+    }
+
+    fn submit_image(&self, bytes: Vec<u8>, lists: Vec<String>, until: Instant, done: impl FnOnce(Answer) + Send + 'static) {
+        let (inner, started) = (self.0.clone(), Instant::now());
+        let Some(permit) = self.0.image_permit(&bytes) else {
+            let question = refused(lists, Reason::Shed, "the service is busy");
+            return one(inner.answer(vec![question], Stages::default()), done);
+        };
+        self.0.extract.spawn(move || {
+            let _permit = permit;
+            let queued = started.elapsed();
+            let extracting = Instant::now();
+            let question = if extracting >= until {
+                refused(lists, Reason::Timeout, "the deadline passed before the work began")
+            } else {
+                let transforms = inner.published.load().transforms() != crate::entry::Transforms::IDENTITY;
+                let wants = Wants { pdq: true, phash64: true, dhash64: true, transforms };
+                image_question(inner.hash(&bytes, &wants, until), lists)
+            };
+            drop(bytes);
+            let stages = Stages { queued, extract: extracting.elapsed(), search: Duration::ZERO };
+            let answers = or_crashed(|| inner.answer(vec![question], stages));
+            one(answers.unwrap_or_else(|| inner.answer(vec![crashed()], stages)), done);
+        });
+    }
+}
+
+/// One question has one answer.
+fn one(mut answers: Vec<Answer>, done: impl FnOnce(Answer)) {
+    if let Some(answer) = answers.pop() {
+        done(answer);
+    }
+}
+
+/// `None` where `work` panics: a bug, and still the job must be answered.
+fn or_crashed<T>(work: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).ok()
+}
+
+fn crashed() -> Question {
+    refused(Vec::new(), Reason::Crashed, "the look-up panicked")
+}
+
+thread_local! {
+    static WORKSPACE: std::cell::RefCell<Workspace> = std::cell::RefCell::default();
+}
+
+impl Inner {
+    fn image_permit(&self, bytes: &[u8]) -> Option<(Permit, Permit)> {
+        let of_one = self.images.take(1)?;
+        let of_bytes = self.image_bytes.take(bytes.len().min(self.image_bytes.max))?;
+        Some((of_one, of_bytes))
+    }
+
+    /// Digests first: a file that can't be decoded can still match exactly.
+    fn hash(&self, bytes: &[u8], wants: &Wants, until: Instant) -> Hashed {
+        let digests = Digests::of(bytes);
+        let features = or_crashed(|| self.extractor.extract(bytes, wants, until))
+            .unwrap_or_else(|| Err(Unscanned { reason: Reason::Crashed, detail: "the extractor panicked".to_owned() }));
+        Hashed { digests, features }
+    }
+
+    /// The snapshot is loaded here, after decoding: a list activated meanwhile counts.
+    fn answer(&self, questions: Vec<Question>, stages: Stages) -> Vec<Answer> {
+        let searching = Instant::now();
+        let (verdicts, effort) = WORKSPACE.with_borrow_mut(|work| self.published.load().answer(&questions, work));
+        let stages = Stages { search: searching.elapsed(), ..stages };
+        verdicts.into_iter().map(|verdict| Answer { verdict, effort, stages }).collect()
+    }
+}
+
+fn refused(lists: Vec<String>, reason: Reason, detail: &str) -> Question {
+    Question { lists, unscanned: Some((reason, detail.to_owned())), ..Question::default() }
+}
+
+fn hash_question(job: Job, now: Instant) -> Question {
+    if now >= job.until {
+        return refused(job.lists, Reason::Timeout, "the deadline passed before the work began");
+    }
+    let mut question = Question { lists: job.lists, ..Question::default() };
+    match job.content {
+        Content::Hashes(hashes) => hashes.into_iter().for_each(|given| question.push(given.hash, given.quality)),
+        Content::Image(_) => question.unscanned = Some((Reason::Unsupported, "an image among hash-only items".to_owned())),
+    }
+    question
+}
+
+fn image_question(hashed: Hashed, lists: Vec<String>) -> Question {
+    let perceptual = [HashKind::Pdq, HashKind::Phash64, HashKind::Dhash64];
+    let mut question = Question { lists, kinds: KindSet::from_iter(perceptual), ..Question::default() };
+    for digest in hashed.digests.values() {
+        question.push(digest, None);
+    }
+    match hashed.features {
+        Ok(Features { seen, left_out }) => {
+            question.seen.extend::<Vec<Observation>>(seen);
+            question.left_out = left_out;
+        }
+        Err(Unscanned { reason, detail }) => question.unscanned = Some((reason, detail)),
+    }
+    question
+}
+
+/// A counted limit. A permit gives back what it took when it is dropped.
+struct Permits {
+    max: usize,
+    taken: AtomicUsize,
+}
+
+struct Permit {
+    of: Arc<Permits>,
+    n: usize,
+}
+
+impl Permits {
+    fn new(max: usize) -> Arc<Self> {
+        Arc::new(Permits { max, taken: AtomicUsize::new(0) })
+    }
+
+    fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    fn take(self: &Arc<Self>, n: usize) -> Option<Permit> {
+        let more = |taken: usize| taken.checked_add(n).filter(|sum| *sum <= self.max);
+        self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
+        Some(Permit { of: self.clone(), n })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.of.taken.fetch_sub(self.n, Ordering::AcqRel);
+    }
+}

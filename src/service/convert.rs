@@ -1,0 +1,154 @@
+//! Which gRPC status is this error? And, in its two halves: what does a message ask for, what does a reply look like?
+//!
+//! The only place that knows both sides, and the only one that makes a `Status`. Details are those of google.rpc: BadRequest names the field
+//! at fault, ResourceInfo what is not there, RetryInfo when to come again, ErrorInfo a reason for programs. Invariant: no status
+//! holds a hash, a byte of a picture, or a path of the server.
+
+mod replies;
+mod requests;
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::catalog::CatalogError;
+use crate::proto::v1;
+
+pub use replies::*;
+pub use requests::*;
+
+/// The domain of ErrorInfo.
+const DOMAIN: &str = "hashwarden";
+/// When a caller that was turned away may come again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What is wrong with a request, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub code: Code,
+    /// The path of the field, such as `item.hashes.hashes[2].hex`; empty where no field is at fault.
+    pub field: String,
+    pub message: String,
+}
+
+impl Fault {
+    /// A malformed field.
+    pub fn malformed(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Fault { code: Code::InvalidArgument, field: field.into(), message: message.into() }
+    }
+
+    pub fn no_such_list(field: impl Into<String>, name: &str) -> Self {
+        Fault { code: Code::NotFound, field: field.into(), message: format!("there is no list named {name:?}") }
+    }
+
+    /// An item whose answer never came: a job that failed drops its reply.
+    pub fn lost() -> Self {
+        Fault { code: Code::Internal, field: String::new(), message: "the request was lost in the service".to_owned() }
+    }
+
+    /// The same words as an item's error on a stream.
+    pub fn item_error(self) -> v1::ItemError {
+        v1::ItemError { code: self.code as i32, message: self.message, field: self.field }
+    }
+}
+
+impl From<Fault> for Status {
+    fn from(fault: Fault) -> Status {
+        let mut details = ErrorDetails::new();
+        if !fault.field.is_empty() {
+            details.add_bad_request_violation(&fault.field, &fault.message);
+        }
+        if fault.code == Code::Internal {
+            tracing::error!(message = fault.message, "a request failed");
+        }
+        let message = if fault.field.is_empty() { fault.message } else { format!("{}: {}", fault.field, fault.message) };
+        Status::with_error_details(fault.code, message, details)
+    }
+}
+
+/// Anything the catalog refuses or fails at.
+pub fn catalog_status(error: CatalogError) -> Status {
+    let message = error.to_string();
+    let (code, details) = match error {
+        CatalogError::NoSuchList(name) => (Code::NotFound, ErrorDetails::with_resource_info("HashList", name, "", &message)),
+        CatalogError::NoSuchVersion { list, version, .. } => {
+            (Code::NotFound, ErrorDetails::with_resource_info("HashListVersion", format!("{list}/{version}"), "", &message))
+        }
+        CatalogError::ListExists(name) => (Code::AlreadyExists, ErrorDetails::with_resource_info("HashList", name, "", &message)),
+        CatalogError::Invalid(_) => (Code::InvalidArgument, info("INVALID")),
+        CatalogError::BadFile(_) => (Code::InvalidArgument, info("BAD_FILE")),
+        CatalogError::Busy => {
+            let mut details = info("BUSY");
+            details.set_retry_info(Some(RETRY_AFTER));
+            (Code::Aborted, details)
+        }
+        CatalogError::Refused(_) => (Code::FailedPrecondition, info("REFUSED")),
+        CatalogError::Damaged(why) => {
+            tracing::error!(why, "the store is damaged");
+            return Status::data_loss("the store is damaged; the server's log says how");
+        }
+        CatalogError::Store(error) => {
+            // Its words may hold paths: they are for the operator.
+            tracing::error!(%error, "the store failed");
+            return Status::internal("the store failed; the server's log says how");
+        }
+    };
+    Status::with_error_details(code, message, details)
+}
+
+fn info(reason: &str) -> ErrorDetails {
+    ErrorDetails::with_error_info(reason, DOMAIN, [])
+}
+
+/// Turned away unread: no permit was free.
+pub fn shed_status() -> Status {
+    let mut details = info("SHED");
+    details.set_retry_info(Some(RETRY_AFTER));
+    Status::with_error_details(Code::ResourceExhausted, "the service is busy", details)
+}
+
+pub fn deadline_status() -> Status {
+    Status::deadline_exceeded("the caller's deadline passed")
+}
+
+/// A client that fell silent in the middle of a file.
+pub fn idle_status() -> Status {
+    Status::with_error_details(Code::Aborted, "the client sent nothing for too long: the import was given up", info("IDLE"))
+}
+
+pub fn stopping_status() -> Status {
+    let mut details = info("STOPPING");
+    details.set_retry_info(Some(RETRY_AFTER));
+    Status::with_error_details(Code::Unavailable, "the service is stopping: send again what has no result", details)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_its_code() {
+        let check = |error: CatalogError, expected: Code| {
+            let words = error.to_string();
+            let status = catalog_status(error);
+            assert_eq!((status.code(), status.message()), (expected, words.as_str()));
+            assert!(status.get_details_error_info().is_some() || status.get_details_resource_info().is_some(), "{words}");
+        };
+        check(CatalogError::NoSuchList("a".into()), Code::NotFound);
+        check(CatalogError::NoSuchVersion { list: "a".into(), version: 3, why: "it is staged" }, Code::NotFound);
+        check(CatalogError::ListExists("a".into()), Code::AlreadyExists);
+        check(CatalogError::Invalid("radius 999".into()), Code::InvalidArgument);
+        check(CatalogError::BadFile("the file is empty".into()), Code::InvalidArgument);
+        check(CatalogError::Busy, Code::Aborted);
+        check(CatalogError::Refused("disabled".into()), Code::FailedPrecondition);
+    }
+
+    #[test]
+    fn a_fault_names_its_field_in_the_details_and_in_the_words() {
+        let status = Status::from(Fault::malformed("item.item_id", "too long"));
+        assert_eq!(status.message(), "item.item_id: too long");
+        let named = status.get_details_bad_request().unwrap().field_violations;
+        assert_eq!((named.len(), named[0].field.as_str(), named[0].description.as_str()), (1, "item.item_id", "too long"));
+    }
+}

@@ -1,0 +1,243 @@
+//! What does a reply look like? The doors' values to messages. Times are ms since the Unix epoch, ages seconds.
+
+use crate::catalog::{BadRow, DiffReport, EditReport, ImportReport, ListInfo, Phase, Progress};
+use crate::entry::{
+    Action, HashKind, HashValue, LeftOut, ListPolicy, ListVersion, Observation, Polarity, Reason, Transform, VersionState,
+};
+use crate::matcher::Hashed;
+use crate::proto::v1;
+use crate::verdict::{Match, Outcome, Verdict};
+
+/// How hashes are taken here: kind and version of the code that takes it, which rises when a change alters hashes.
+pub const ALGORITHMS: &str = "pdq-full/1 phash64/1 dhash64/1";
+
+/// `ages` are the seconds since each of the verdict's list versions was made, in the verdict's order.
+pub fn verdict(verdict: Verdict, ages: &[Option<u64>]) -> v1::Verdict {
+    let lists = verdict.lists.into_iter().enumerate();
+    v1::Verdict {
+        outcome: outcome(verdict.outcome) as i32,
+        reason: verdict.reason.map_or(0, reason),
+        detail: verdict.detail,
+        left_out: left_out(verdict.left_out),
+        action: verdict.action.map_or(0, action),
+        matches: verdict.matches.into_iter().map(a_match).collect(),
+        suppressed: verdict.suppressed.into_iter().map(a_match).collect(),
+        cut: verdict.cut,
+        pdq_quality: verdict.pdq_quality.map(u32::from),
+        snapshot: verdict.snapshot,
+        lists: lists
+            .map(|(n, (list, version))| v1::AskedList { list, version: version.0, age_seconds: ages.get(n).copied().flatten() })
+            .collect(),
+        algorithms: ALGORITHMS.to_owned(),
+    }
+}
+
+fn a_match(found: Match) -> v1::Match {
+    v1::Match {
+        list: found.list,
+        entry_id: found.entry_id,
+        category: found.category,
+        kind: kind(found.kind),
+        distance: found.distance.into(),
+        threshold: found.threshold.into(),
+        transform: transform(found.transform),
+        frame: found.frame,
+        exact: found.exact,
+        action: action(found.action),
+    }
+}
+
+fn outcome(outcome: Outcome) -> v1::Outcome {
+    match outcome {
+        Outcome::Match => v1::Outcome::Match,
+        Outcome::NotScanned => v1::Outcome::NotScanned,
+        Outcome::Partial => v1::Outcome::Partial,
+        Outcome::NoMatch => v1::Outcome::NoMatch,
+    }
+}
+
+fn reason(reason: Reason) -> i32 {
+    let reason = match reason {
+        Reason::Undecodable => v1::Reason::Undecodable,
+        Reason::Unsupported => v1::Reason::Unsupported,
+        Reason::Empty => v1::Reason::Empty,
+        Reason::TooLarge => v1::Reason::TooLarge,
+        Reason::TooManyPixels => v1::Reason::TooManyPixels,
+        Reason::Timeout => v1::Reason::Timeout,
+        Reason::Crashed => v1::Reason::Crashed,
+        Reason::Shed => v1::Reason::Shed,
+        Reason::LowQuality => v1::Reason::LowQuality,
+        Reason::NoList => v1::Reason::NoList,
+        Reason::Video => v1::Reason::Video,
+    };
+    reason as i32
+}
+
+fn action(action: Action) -> i32 {
+    let action = match action {
+        Action::Observe => v1::Action::Observe,
+        Action::Review => v1::Action::Review,
+        Action::Block => v1::Action::Block,
+    };
+    action as i32
+}
+
+fn kind(kind: HashKind) -> i32 {
+    let kind = match kind {
+        HashKind::Pdq => v1::HashKind::Pdq,
+        HashKind::Phash64 => v1::HashKind::Phash64,
+        HashKind::Dhash64 => v1::HashKind::Dhash64,
+        HashKind::Md5 => v1::HashKind::Md5,
+        HashKind::Sha1 => v1::HashKind::Sha1,
+        HashKind::Sha256 => v1::HashKind::Sha256,
+        HashKind::PhotoDna => v1::HashKind::Photodna,
+    };
+    kind as i32
+}
+
+fn transform(transform: Transform) -> i32 {
+    let transform = match transform {
+        Transform::Identity => v1::Transform::Identity,
+        Transform::Rot90 => v1::Transform::Rot90,
+        Transform::Rot180 => v1::Transform::Rot180,
+        Transform::Rot270 => v1::Transform::Rot270,
+        Transform::FlipX => v1::Transform::Flipx,
+        Transform::FlipY => v1::Transform::Flipy,
+        Transform::FlipPlus1 => v1::Transform::Flipplus1,
+        Transform::FlipMinus1 => v1::Transform::Flipminus1,
+    };
+    transform as i32
+}
+
+fn left_out(parts: Vec<LeftOut>) -> Vec<String> {
+    parts.into_iter().map(|part| part.0).collect()
+}
+
+/// A file's hashes: the caller's own file, so they are shown.
+pub fn hashed(hashed: Hashed) -> v1::HashResponse {
+    let digests = hashed.digests.values().iter().map(|digest| hash(digest, None)).collect();
+    let mut reply = v1::HashResponse { digests, algorithms: ALGORITHMS.to_owned(), ..v1::HashResponse::default() };
+    match hashed.features {
+        Ok(features) => {
+            reply.observations = features.seen.iter().map(observation).collect();
+            reply.left_out = left_out(features.left_out);
+        }
+        Err(unscanned) => {
+            reply.reason = reason(unscanned.reason);
+            reply.detail = unscanned.detail;
+        }
+    }
+    reply
+}
+
+fn hash(value: &HashValue, quality: Option<u8>) -> v1::Hash {
+    v1::Hash { kind: kind(value.kind()), hex: value.hex(), quality: quality.map(u32::from) }
+}
+
+fn observation(seen: &Observation) -> v1::Observation {
+    v1::Observation { hash: Some(hash(&seen.hash, seen.quality)), transform: transform(seen.transform), frame: seen.frame }
+}
+
+pub fn hash_list(info: ListInfo) -> v1::HashList {
+    let list = info.list;
+    let polarity = match list.polarity {
+        Polarity::Positive => v1::Polarity::Positive,
+        Polarity::Negative => v1::Polarity::Negative,
+    };
+    v1::HashList {
+        name: list.name,
+        number: list.id.0,
+        polarity: polarity as i32,
+        policy: Some(policy(list.policy)),
+        active_version: list.active.0,
+        previous_version: list.previous.0,
+        head_version: list.head.0,
+        disabled: list.disabled,
+        rows: info.rows,
+        update_time: (info.updated_ms > 0).then(|| timestamp(info.updated_ms)),
+        hashes: info.hashes.into_iter().map(|(of, hashes)| v1::HashCount { kind: kind(of), hashes }).collect(),
+    }
+}
+
+fn policy(policy: ListPolicy) -> v1::ListPolicy {
+    let of_kind = |(of, p): (HashKind, crate::entry::KindPolicy)| v1::KindPolicy {
+        kind: kind(of),
+        radius: p.radius.into(),
+        action: action(p.action),
+    };
+    let of_category = |((category, of), radius): ((String, HashKind), u16)| v1::RadiusRule {
+        category: Some(category),
+        kind: kind(of),
+        radius: radius.into(),
+    };
+    v1::ListPolicy {
+        kinds: policy.kinds.into_iter().map(of_kind).collect(),
+        category_radii: policy.category_radii.into_iter().map(of_category).collect(),
+        quality_min: policy.quality_min.into(),
+        transforms: policy.transforms.iter().map(transform).collect(),
+        scope: policy.scope,
+    }
+}
+
+fn timestamp(ms: u64) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: (ms / 1000) as i64, nanos: (ms % 1000) as i32 * 1_000_000 }
+}
+
+pub fn version(version: ListVersion) -> v1::HashListVersion {
+    let state = match version.state {
+        VersionState::Staged => v1::VersionState::Staged,
+        VersionState::Sealed => v1::VersionState::Sealed,
+        VersionState::Undone => v1::VersionState::Undone,
+    };
+    v1::HashListVersion {
+        version: version.version.0,
+        state: state as i32,
+        rows: version.rows,
+        digest: version.digest.to_vec(),
+        source: version.source,
+        create_time: Some(timestamp(version.time_ms)),
+        list_number: version.list.0,
+    }
+}
+
+pub fn edit_report(report: EditReport) -> v1::EditReport {
+    v1::EditReport {
+        version: report.version.0,
+        added: report.added,
+        changed: report.changed,
+        removed: report.removed,
+        unchanged: report.unchanged,
+        missing: report.missing,
+        ids: report.ids,
+    }
+}
+
+pub fn diff_report(report: DiffReport) -> v1::DiffVersionsResponse {
+    v1::DiffVersionsResponse { added: report.added, removed: report.removed, changed: report.changed }
+}
+
+pub fn progress(progress: Progress) -> v1::ImportProgress {
+    let phase = match progress.phase {
+        Phase::Reading => v1::ImportPhase::Reading,
+        Phase::Writing => v1::ImportPhase::Writing,
+        Phase::Indexing => v1::ImportPhase::Indexing,
+    };
+    v1::ImportProgress { phase: phase as i32, bytes: progress.bytes, rows: progress.rows, bad_rows: progress.rows_bad }
+}
+
+pub fn import_report(report: ImportReport) -> v1::ImportReport {
+    let bad_row = |bad: BadRow| v1::BadRow { line: bad.line, reason: bad.reason };
+    v1::ImportReport {
+        version: report.version.map(|v| v.0),
+        activated: report.activated,
+        rows: report.rows,
+        bad_row_count: report.rows_bad,
+        bad_rows: report.bad.into_iter().map(bad_row).collect(),
+        added: report.added,
+        changed: report.changed,
+        gone: report.gone,
+        unchanged: report.unchanged,
+        entries: report.entries,
+        bytes: report.bytes,
+    }
+}

@@ -1,0 +1,317 @@
+//! What does a message ask for? Messages to the doors' values, or the [`Fault`] that names the field.
+//!
+//! Paths are those of the message as it was sent, with zero-based indexes. Invariant: what comes out is within the limits.
+
+use super::Fault;
+use crate::catalog::{ActionRule, ImportOptions, NewEntry, PolicyUpdate, RadiusRule};
+use crate::entry::{
+    Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, HashKind, HashValue, Polarity, Transform, Transforms,
+    check_list_name,
+};
+use crate::lists::{Column, Format, Header, Mapping, Signal};
+use crate::matcher::{Content, GivenHash};
+use crate::proto::v1;
+use crate::service::Options;
+
+pub const ITEM_ID_BYTES_MAX: usize = 256;
+pub const REFERENCE_BYTES_MAX: usize = 1024;
+/// Longest text that says where an import comes from.
+pub const SOURCE_BYTES_MAX: usize = 256;
+/// Most lists that one item or one policy's scope may name.
+pub const LIST_NAMES_MAX: usize = 1000;
+/// Most rules of one kind in a policy's update, columns in a mapping.
+const RULES_MAX: usize = 1000;
+
+/// One item, ready for the matcher.
+pub struct Item {
+    pub content: Content,
+    pub lists: Vec<String>,
+}
+
+/// Reads an item. `path` is where it stands: `item` or `items[4]`.
+pub fn item(item: v1::MatchItem, path: &str, options: &Options) -> Result<Item, Fault> {
+    let at = |field: &str| format!("{path}.{field}");
+    at_most(item.item_id.len(), ITEM_ID_BYTES_MAX, "bytes", || at("item_id"))?;
+    at_most(item.reference.len(), REFERENCE_BYTES_MAX, "bytes", || at("reference"))?;
+    at_most(item.lists.len(), LIST_NAMES_MAX, "names", || at("lists"))?;
+    let content = match item.content {
+        None => return Err(Fault::malformed(path, "has neither an image nor hashes")),
+        Some(v1::match_item::Content::Image(bytes)) => Content::Image(bytes),
+        Some(v1::match_item::Content::Hashes(v1::Hashes { hashes })) => {
+            if hashes.is_empty() {
+                return Err(Fault::malformed(at("hashes.hashes"), "has no hash"));
+            }
+            at_most(hashes.len(), options.hashes_per_item_max, "hashes", || at("hashes.hashes"))?;
+            let given = |(n, hash)| given_hash(hash, &at(&format!("hashes.hashes[{n}]")));
+            Content::Hashes(hashes.iter().enumerate().map(given).collect::<Result<_, _>>()?)
+        }
+    };
+    Ok(Item { content, lists: item.lists })
+}
+
+fn given_hash(given: &v1::Hash, path: &str) -> Result<GivenHash, Fault> {
+    let hash = hash(given, path)?;
+    if hash.kind() == HashKind::PhotoDna {
+        // Not searched: to answer NO_MATCH would be untrue.
+        return Err(Fault::malformed(format!("{path}.kind"), "photodna hashes are kept with entries but not searched"));
+    }
+    let quality = given.quality.map(|quality| percent(quality, || format!("{path}.quality"))).transpose()?;
+    Ok(GivenHash { hash, quality })
+}
+
+fn hash(hash: &v1::Hash, path: &str) -> Result<HashValue, Fault> {
+    let kind = kind(hash.kind, || format!("{path}.kind"))?;
+    HashValue::from_hex(kind, &hash.hex).map_err(|bad| Fault::malformed(format!("{path}.hex"), bad.0))
+}
+
+fn kind(n: i32, path: impl Fn() -> String) -> Result<HashKind, Fault> {
+    // The numbers are the same by intent; unspecified is 0, which is no kind.
+    let kind = u8::try_from(n).ok().and_then(HashKind::from_u8);
+    kind.ok_or_else(|| Fault::malformed(path(), "is not a kind of hash"))
+}
+
+fn action(n: i32, path: impl Fn() -> String) -> Result<Action, Fault> {
+    Action::ALL.into_iter().find(|a| *a as i32 == n).ok_or_else(|| Fault::malformed(path(), "is not an action"))
+}
+
+fn transform(n: i32, path: impl Fn() -> String) -> Result<Transform, Fault> {
+    Transform::ALL.into_iter().find(|t| *t as i32 + 1 == n).ok_or_else(|| Fault::malformed(path(), "is not a transform"))
+}
+
+fn percent(n: u32, path: impl Fn() -> String) -> Result<u8, Fault> {
+    u8::try_from(n).ok().filter(|q| *q <= 100).ok_or_else(|| Fault::malformed(path(), "is out of range: 0 to 100"))
+}
+
+fn radius(n: u32, kind: HashKind, path: impl Fn() -> String) -> Result<u16, Fault> {
+    let most = kind.radius_max();
+    let radius = u16::try_from(n).ok().filter(|r| *r <= most);
+    radius.ok_or_else(|| Fault::malformed(path(), format!("is out of range: {kind} takes 0 to {most}")))
+}
+
+fn at_most(n: usize, max: usize, what: &str, path: impl Fn() -> String) -> Result<(), Fault> {
+    if n <= max { Ok(()) } else { Err(Fault::malformed(path(), format!("has {n} {what}, at most {max} are taken"))) }
+}
+
+/// A list's name as the catalog takes it.
+pub fn list_name(name: &str, path: &str) -> Result<(), Fault> {
+    check_list_name(name).map_err(|bad| Fault::malformed(path, bad.0))
+}
+
+pub fn polarity(n: i32) -> Result<Polarity, Fault> {
+    match v1::Polarity::try_from(n) {
+        Ok(v1::Polarity::Unspecified | v1::Polarity::Positive) => Ok(Polarity::Positive),
+        Ok(v1::Polarity::Negative) => Ok(Polarity::Negative),
+        Err(_) => Err(Fault::malformed("polarity", "is not a polarity")),
+    }
+}
+
+/// The changes a request asks for; none where it has no `policy`.
+pub fn policy_update(update: Option<v1::PolicyUpdate>) -> Result<PolicyUpdate, Fault> {
+    let Some(update) = update else { return Ok(PolicyUpdate::default()) };
+    at_most(update.radii.len(), RULES_MAX, "rules", || "policy.radii".to_owned())?;
+    at_most(update.actions.len(), RULES_MAX, "rules", || "policy.actions".to_owned())?;
+    let radii = update.radii.into_iter().enumerate().map(|(n, rule)| {
+        let at = |field: &str| format!("policy.radii[{n}].{field}");
+        at_most(rule.category.as_ref().map_or(0, String::len), CATEGORY_BYTES_MAX, "bytes", || at("category"))?;
+        let kind = kind(rule.kind, || at("kind"))?;
+        Ok(RadiusRule { category: rule.category, kind, radius: radius(rule.radius, kind, || at("radius"))? })
+    });
+    let actions = update.actions.iter().enumerate().map(|(n, rule)| {
+        let at = |field: &str| format!("policy.actions[{n}].{field}");
+        let kind = rule.kind.map(|k| kind(k, || at("kind"))).transpose()?;
+        Ok(ActionRule { kind, action: action(rule.action, || at("action"))? })
+    });
+    Ok(PolicyUpdate {
+        radii: radii.collect::<Result<_, _>>()?,
+        actions: actions.collect::<Result<_, _>>()?,
+        quality_min: update.quality_min.map(|q| percent(q, || "policy.quality_min".to_owned())).transpose()?,
+        transforms: update.transforms.map(transforms).transpose()?,
+        scope: update.scope.map(scope).transpose()?,
+    })
+}
+
+fn transforms(set: v1::TransformSet) -> Result<Transforms, Fault> {
+    if set.transforms.is_empty() {
+        return Err(Fault::malformed("policy.transforms.transforms", "a list needs at least one transform"));
+    }
+    let named = |(n, t): (usize, &i32)| transform(*t, || format!("policy.transforms.transforms[{n}]"));
+    set.transforms.iter().enumerate().map(named).collect()
+}
+
+fn scope(names: v1::ListNames) -> Result<Vec<String>, Fault> {
+    at_most(names.lists.len(), LIST_NAMES_MAX, "names", || "policy.scope.lists".to_owned())?;
+    for (n, name) in names.lists.iter().enumerate() {
+        list_name(name, &format!("policy.scope.lists[{n}]"))?;
+    }
+    Ok(names.lists)
+}
+
+/// Entries to add, at most `entries_per_call_max`.
+pub fn new_entries(entries: Vec<v1::NewEntry>, options: &Options) -> Result<Vec<NewEntry>, Fault> {
+    at_most(entries.len(), options.entries_per_call_max, "entries", || "entries".to_owned())?;
+    entries.into_iter().enumerate().map(|(n, entry)| new_entry(entry, &format!("entries[{n}]"))).collect()
+}
+
+fn new_entry(entry: v1::NewEntry, path: &str) -> Result<NewEntry, Fault> {
+    let at = |field: &str| format!("{path}.{field}");
+    if let Some(id) = &entry.id {
+        entry_id(id, &at("id"))?;
+    }
+    let category = entry.category;
+    at_most(category.len(), CATEGORY_BYTES_MAX, "bytes", || at("category"))?;
+    if category.chars().any(char::is_control) {
+        return Err(Fault::malformed(at("category"), "has control characters"));
+    }
+    if entry.hashes.is_empty() {
+        return Err(Fault::malformed(at("hashes"), "has no hash"));
+    }
+    at_most(entry.hashes.len(), ENTRY_HASHES_MAX, "hashes", || at("hashes"))?;
+    let hashes = entry.hashes.iter().enumerate().map(|(n, h)| hash(h, &at(&format!("hashes[{n}]"))));
+    Ok(NewEntry { id: entry.id, category, hashes: hashes.collect::<Result<_, _>>()? })
+}
+
+fn entry_id(id: &str, path: &str) -> Result<(), Fault> {
+    if id.is_empty() || id.len() > ENTRY_ID_BYTES_MAX || id.chars().any(char::is_control) {
+        return Err(Fault::malformed(path, format!("an entry id has 1 to {ENTRY_ID_BYTES_MAX} bytes and no control characters")));
+    }
+    Ok(())
+}
+
+/// Ids of entries to remove, at most `entries_per_call_max`.
+pub fn entry_ids(ids: Vec<String>, options: &Options) -> Result<Vec<String>, Fault> {
+    at_most(ids.len(), options.entries_per_call_max, "ids", || "ids".to_owned())?;
+    for (n, id) in ids.iter().enumerate() {
+        entry_id(id, &format!("ids[{n}]"))?;
+    }
+    Ok(ids)
+}
+
+/// An import's list and options.
+pub fn import_options(header: v1::ImportHeader) -> Result<(String, ImportOptions), Fault> {
+    list_name(&header.list, "header.list")?;
+    at_most(header.source.len(), SOURCE_BYTES_MAX, "bytes", || "header.source".to_owned())?;
+    if header.source.chars().any(char::is_control) {
+        return Err(Fault::malformed("header.source", "has control characters"));
+    }
+    let format = match v1::ListFormat::try_from(header.format) {
+        Ok(v1::ListFormat::Unspecified) => None,
+        Ok(v1::ListFormat::Csv) => Some(Format::Csv),
+        Ok(v1::ListFormat::PdqText) => Some(Format::PdqText),
+        Err(_) => return Err(Fault::malformed("header.format", "is not a list format")),
+    };
+    let mapping = header.mapping.map(mapping).transpose()?.unwrap_or_default();
+    let options = ImportOptions { format, mapping, source: header.source, activate: header.activate, dry_run: header.dry_run };
+    Ok((header.list, options))
+}
+
+fn mapping(mapping: v1::CsvMapping) -> Result<Mapping, Fault> {
+    let at = |field: &str| format!("header.mapping.{field}");
+    let header = match v1::CsvHeader::try_from(mapping.header) {
+        Ok(v1::CsvHeader::Unspecified) => Header::Auto,
+        Ok(v1::CsvHeader::Present) => Header::Present,
+        Ok(v1::CsvHeader::Absent) => Header::Absent,
+        Err(_) => return Err(Fault::malformed(at("header"), "is not known")),
+    };
+    let mut characters = mapping.delimiter.chars();
+    let delimiter = characters.next();
+    if characters.next().is_some() {
+        return Err(Fault::malformed(at("delimiter"), "has more than one character"));
+    }
+    at_most(mapping.hashes.len(), RULES_MAX, "columns", || at("hashes"))?;
+    let hashes = mapping.hashes.into_iter().enumerate().map(|(n, of)| {
+        let kind = kind(of.kind, || at(&format!("hashes[{n}].kind")))?;
+        Ok((kind, some_column(of.column, &at(&format!("hashes[{n}].column")))?))
+    });
+    let hashes = hashes.collect::<Result<_, _>>()?;
+    let signal = mapping.signal.map(|signal| {
+        let kind = some_column(signal.r#type, &at("signal.type"))?;
+        Ok(Signal { kind, value: some_column(signal.value, &at("signal.value"))? })
+    });
+    let column = |column: Option<v1::Column>, field: &str| column.map(|c| some_column(Some(c), &at(field))).transpose();
+    Ok(Mapping {
+        header,
+        delimiter,
+        hashes,
+        signal: signal.transpose()?,
+        id: column(mapping.id, "id")?,
+        category: column(mapping.category, "category")?,
+        deleted: column(mapping.deleted, "deleted")?,
+    })
+}
+
+fn some_column(column: Option<v1::Column>, path: &str) -> Result<Column, Fault> {
+    match column.and_then(|c| c.column) {
+        Some(v1::column::Column::Number(number)) => Ok(Column::Number(number)),
+        Some(v1::column::Column::Name(name)) => Ok(Column::Name(name)),
+        None => Err(Fault::malformed(path, "names no column")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use v1::match_item::Content as Given;
+
+    const PDQ: &str = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22";
+
+    fn hash_of(kind: v1::HashKind, hex: &str, quality: Option<u32>) -> v1::Hash {
+        v1::Hash { kind: kind as i32, hex: hex.to_owned(), quality }
+    }
+
+    #[test]
+    fn a_malformed_item_names_the_field() {
+        let options = Options { hashes_per_item_max: 3, ..Options::default() };
+        let check = |given: v1::MatchItem, field: &str, words: &str| {
+            let fault = item(given, "items[4]", &options).err().unwrap();
+            assert_eq!((fault.code, fault.field.as_str()), (tonic::Code::InvalidArgument, field), "{}", fault.message);
+            assert!(fault.message.contains(words), "{}", fault.message);
+            assert!(!fault.message.contains(&PDQ[..8]), "a fault repeats a hash");
+        };
+        let hashes = |hashes: Vec<v1::Hash>| v1::MatchItem {
+            content: Some(Given::Hashes(v1::Hashes { hashes })),
+            ..v1::MatchItem::default()
+        };
+        let good = || hash_of(v1::HashKind::Pdq, PDQ, None);
+        check(v1::MatchItem::default(), "items[4]", "neither");
+        check(hashes(vec![]), "items[4].hashes.hashes", "no hash");
+        check(hashes(vec![good(), good(), good(), good()]), "items[4].hashes.hashes", "at most 3");
+        check(
+            hashes(vec![good(), hash_of(v1::HashKind::Pdq, &PDQ[1..], None)]),
+            "items[4].hashes.hashes[1].hex",
+            "64 hex digits",
+        );
+        check(
+            hashes(vec![hash_of(v1::HashKind::Md5, &"g".repeat(32), None)]),
+            "items[4].hashes.hashes[0].hex",
+            "hex digits only",
+        );
+        check(hashes(vec![hash_of(v1::HashKind::Unspecified, PDQ, None)]), "items[4].hashes.hashes[0].kind", "kind");
+        check(hashes(vec![hash_of(v1::HashKind::Pdq, PDQ, Some(101))]), "items[4].hashes.hashes[0].quality", "0 to 100");
+        check(
+            hashes(vec![hash_of(v1::HashKind::Photodna, &"0".repeat(288), None)]),
+            "items[4].hashes.hashes[0].kind",
+            "not searched",
+        );
+        check(v1::MatchItem { item_id: "i".repeat(257), ..hashes(vec![good()]) }, "items[4].item_id", "at most 256");
+        check(v1::MatchItem { reference: "r".repeat(1025), ..hashes(vec![good()]) }, "items[4].reference", "at most 1024");
+        check(v1::MatchItem { lists: vec![String::new(); 1001], ..hashes(vec![good()]) }, "items[4].lists", "at most 1000");
+    }
+
+    #[test]
+    fn a_malformed_policy_names_the_field() {
+        let check = |update: v1::PolicyUpdate, field: &str| {
+            assert_eq!(policy_update(Some(update)).err().unwrap().field, field);
+        };
+        let none = v1::PolicyUpdate::default;
+        let rule = |kind: v1::HashKind, radius| v1::RadiusRule { kind: kind as i32, radius, category: None };
+        check(v1::PolicyUpdate { radii: vec![rule(v1::HashKind::Pdq, 257)], ..none() }, "policy.radii[0].radius");
+        check(v1::PolicyUpdate { radii: vec![rule(v1::HashKind::Md5, 1)], ..none() }, "policy.radii[0].radius");
+        check(v1::PolicyUpdate { radii: vec![rule(v1::HashKind::Unspecified, 1)], ..none() }, "policy.radii[0].kind");
+        check(v1::PolicyUpdate { actions: vec![v1::ActionRule { kind: None, action: 9 }], ..none() }, "policy.actions[0].action");
+        check(v1::PolicyUpdate { quality_min: Some(101), ..none() }, "policy.quality_min");
+        let no_transform = Some(v1::TransformSet::default());
+        check(v1::PolicyUpdate { transforms: no_transform, ..none() }, "policy.transforms.transforms");
+        let scope = Some(v1::ListNames { lists: vec!["good".into(), "../bad".into()] });
+        check(v1::PolicyUpdate { scope, ..none() }, "policy.scope.lists[1]");
+    }
+}

@@ -1,0 +1,221 @@
+//! What surrounds every call: its deadline, its span, its outcome.
+//!
+//! The caller's deadline (`grpc-timeout`) covers the reading of the request too. A call whose deadline has passed is not begun; one that
+//! is in work is dropped with DEADLINE_EXCEEDED. tonic's own timer would say CANCELLED, so this one goes off a little earlier.
+//! Handlers find the deadline in the request's extensions: for a stream, which this layer sees the beginning of only, they keep it themselves.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
+use tonic::server::NamedService;
+use tonic::{Code, Request};
+use tracing::Instrument;
+
+use super::{Options, convert, meter};
+
+/// How much earlier than tonic's timer this one goes off.
+const MARGIN: Duration = Duration::from_millis(5);
+
+/// The methods of the services here, by their last path segment: the names that a span or a metric may show.
+const METHODS: [&str; 15] = [
+    "Match",
+    "MatchStream",
+    "Hash",
+    "CreateHashList",
+    "GetHashList",
+    "ListHashLists",
+    "UpdateHashList",
+    "DeleteHashList",
+    "ImportEntries",
+    "AddEntries",
+    "RemoveEntries",
+    "ListHashListVersions",
+    "DiffVersions",
+    "ActivateVersion",
+    "RollBackVersion",
+];
+/// Those whose items are counted one by one.
+const MATCHING: &str = "/hashwarden.v1.MatchService/";
+
+/// The instant after which the caller has no use for an answer; `None` where it set none.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(pub Option<Instant>);
+
+impl Deadline {
+    pub fn of<T>(request: &Request<T>) -> Self {
+        request.extensions().get().copied().unwrap_or(Deadline(None))
+    }
+
+    /// When an item that is taken in now must be answered.
+    pub fn until(self, options: &Options) -> Instant {
+        let longest = Instant::now() + Duration::from_millis(options.request_ms_max);
+        self.0.map_or(longest, |deadline| deadline.min(longest))
+    }
+
+    /// Done at the deadline; never without one.
+    pub async fn passed(self) {
+        match self.0 {
+            Some(at) => tokio::time::sleep_until(at.into()).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// A service with what surrounds it.
+#[derive(Debug, Clone)]
+pub struct Edge<S>(pub S);
+
+impl<S: NamedService> NamedService for Edge<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+type Reply = Result<http::Response<Body>, Infallible>;
+
+impl<S> Service<http::Request<Body>> for Edge<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        let began = Instant::now();
+        let path = request.uri().path();
+        let method = path.rsplit('/').next().and_then(|last| METHODS.into_iter().find(|m| *m == last)).unwrap_or("unknown");
+        let counted = path.starts_with(MATCHING);
+        let deadline = Deadline(timeout(request.headers()).and_then(|given| began.checked_add(given.saturating_sub(MARGIN))));
+        request.extensions_mut().insert(deadline);
+        let call = self.0.call(request);
+        let work = async move {
+            let response = match deadline.0 {
+                Some(at) if at <= Instant::now() => convert::deadline_status().into_http(),
+                _ => tokio::select! {
+                    response = call => response?,
+                    () = deadline.passed() => convert::deadline_status().into_http(),
+                },
+            };
+            // A call that fails before its first reply says so in its headers.
+            let code = response.headers().get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()));
+            if counted && code != Code::Ok {
+                meter::failed(method, code);
+            }
+            tracing::debug!(code = meter::code_name(code), ms = began.elapsed().as_millis() as u64, "answered");
+            Ok(response)
+        };
+        Box::pin(work.instrument(tracing::info_span!("grpc", method)))
+    }
+}
+
+/// `grpc-timeout` of the gRPC over HTTP/2 specification: at most eight digits and a unit. What is malformed counts as none, as in tonic.
+fn timeout(headers: &http::HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let n: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(n * 3600)),
+        "M" => Some(Duration::from_secs(n * 60)),
+        "S" => Some(Duration::from_secs(n)),
+        "m" => Some(Duration::from_millis(n)),
+        "u" => Some(Duration::from_micros(n)),
+        "n" => Some(Duration::from_nanos(n)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn a_timeout_is_read_as_the_specification_says() {
+        let check = |text: &'static str, expected: Option<Duration>| {
+            let mut headers = http::HeaderMap::new();
+            headers.insert("grpc-timeout", http::HeaderValue::from_static(text));
+            assert_eq!(timeout(&headers), expected, "{text:?}");
+        };
+        check("1S", Some(Duration::from_secs(1)));
+        check("0n", Some(Duration::ZERO));
+        check("2H", Some(Duration::from_secs(7200)));
+        check("3M", Some(Duration::from_secs(180)));
+        check("99999999m", Some(Duration::from_millis(99_999_999)));
+        check("5u", Some(Duration::from_micros(5)));
+        check("123456789m", None);
+        check("m", None);
+        check("", None);
+        check("-1S", None);
+        check("1 S", None);
+        check("1s", None);
+        assert_eq!(timeout(&http::HeaderMap::new()), None);
+    }
+
+    /// Answers after a while; counts how often it was begun.
+    #[derive(Clone)]
+    struct Inner(Duration, Arc<AtomicU32>);
+
+    impl Service<http::Request<Body>> for Inner {
+        type Response = http::Response<Body>;
+        type Error = Infallible;
+        type Future = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+            assert!(request.extensions().get::<Deadline>().is_some());
+            let (after, begun) = (self.0, self.1.clone());
+            Box::pin(async move {
+                begun.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(after).await;
+                Ok(http::Response::new(Body::empty()))
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_deadline_has_passed_is_not_begun() {
+        let check = async |given: Option<&str>, takes: Duration, code: Option<&str>, begun: u32| {
+            let count = Arc::new(AtomicU32::new(0));
+            let mut request = http::Request::new(Body::empty());
+            if let Some(given) = given {
+                request.headers_mut().insert("grpc-timeout", given.parse().unwrap());
+            }
+            let response = Edge(Inner(takes, count.clone())).call(request).await.unwrap();
+            let status = response.headers().get("grpc-status").map(|s| s.to_str().unwrap().to_owned());
+            assert_eq!((status.as_deref(), count.load(Ordering::Relaxed)), (code, begun), "{given:?}");
+        };
+        let never = Duration::from_secs(3600);
+        check(Some("0m"), never, Some("4"), 0).await;
+        check(Some("1n"), never, Some("4"), 0).await;
+        check(Some("50m"), never, Some("4"), 1).await;
+        check(Some("1H"), Duration::ZERO, None, 1).await;
+        check(None, Duration::ZERO, None, 1).await;
+    }
+
+    #[test]
+    fn the_methods_are_those_of_the_services() {
+        let files = <prost_types::FileDescriptorSet as prost::Message>::decode(crate::proto::DESCRIPTORS).unwrap();
+        let own = files.file.iter().filter(|f| f.package() == "hashwarden.v1");
+        let mut found: Vec<_> = own.flat_map(|f| &f.service).flat_map(|s| &s.method).map(|m| m.name().to_owned()).collect();
+        let mut named = METHODS.map(str::to_owned).to_vec();
+        found.sort();
+        named.sort();
+        assert_eq!(found, named);
+    }
+}

@@ -1,0 +1,178 @@
+//! HashListService: each call is one call of the catalog, on a thread that may block.
+
+use std::sync::Arc;
+
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::convert::{self, Fault};
+use super::edge::Deadline;
+use super::{Shared, import};
+use crate::access::grpc_caller;
+use crate::catalog::{Catalog, CatalogError, PolicyUpdate};
+use crate::entry::VersionNo;
+use crate::proto::v1;
+use crate::proto::v1::hash_list_service_server::HashListService;
+
+/// Versions in one reply.
+const PAGE_MAX: usize = 1000;
+
+pub struct Lists(pub Arc<Shared>);
+
+impl Lists {
+    /// Runs a call of the catalog when one of `list_calls_max` places is free.
+    async fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Catalog) -> Result<T, CatalogError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let place = self.0.list_calls.clone().acquire_owned().await.map_err(|_| Fault::lost())?;
+        let catalog = self.0.catalog.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            call(&catalog)
+        });
+        done.await.map_err(|_| Fault::lost())?.map_err(convert::catalog_status)
+    }
+}
+
+#[tonic::async_trait]
+impl HashListService for Lists {
+    async fn create_hash_list(
+        &self,
+        request: Request<v1::CreateHashListRequest>,
+    ) -> Result<Response<v1::CreateHashListResponse>, Status> {
+        let by = grpc_caller(request.remote_addr());
+        let v1::CreateHashListRequest { name, polarity, policy } = request.into_inner();
+        convert::list_name(&name, "name")?;
+        let (polarity, update) = (convert::polarity(polarity)?, convert::policy_update(policy)?);
+        let info = self.call(move |catalog| catalog.create(&by, &name, polarity, &update)).await?;
+        Ok(Response::new(v1::CreateHashListResponse { list: Some(convert::hash_list(info)) }))
+    }
+
+    async fn get_hash_list(&self, request: Request<v1::GetHashListRequest>) -> Result<Response<v1::GetHashListResponse>, Status> {
+        let name = request.into_inner().name;
+        let info = self.call(move |catalog| catalog.list(&name)).await?;
+        Ok(Response::new(v1::GetHashListResponse { list: Some(convert::hash_list(info)) }))
+    }
+
+    async fn list_hash_lists(&self, _: Request<v1::ListHashListsRequest>) -> Result<Response<v1::ListHashListsResponse>, Status> {
+        let lists = self.call(Catalog::lists).await?;
+        Ok(Response::new(v1::ListHashListsResponse { lists: lists.into_iter().map(convert::hash_list).collect() }))
+    }
+
+    async fn update_hash_list(
+        &self,
+        request: Request<v1::UpdateHashListRequest>,
+    ) -> Result<Response<v1::UpdateHashListResponse>, Status> {
+        let by = grpc_caller(request.remote_addr());
+        let v1::UpdateHashListRequest { name, policy, disabled } = request.into_inner();
+        let update = convert::policy_update(policy)?;
+        let info = self.call(move |catalog| {
+            if update != PolicyUpdate::default() {
+                catalog.set(&by, &name, &update)?;
+            }
+            match disabled {
+                Some(disabled) => catalog.set_disabled(&by, &name, disabled),
+                None => catalog.list(&name),
+            }
+        });
+        Ok(Response::new(v1::UpdateHashListResponse { list: Some(convert::hash_list(info.await?)) }))
+    }
+
+    async fn delete_hash_list(
+        &self,
+        request: Request<v1::DeleteHashListRequest>,
+    ) -> Result<Response<v1::DeleteHashListResponse>, Status> {
+        let by = grpc_caller(request.remote_addr());
+        let name = request.into_inner().name;
+        self.call(move |catalog| catalog.delete(&by, &name)).await?;
+        Ok(Response::new(v1::DeleteHashListResponse {}))
+    }
+
+    type ImportEntriesStream = ReceiverStream<Result<v1::ImportEntriesResponse, Status>>;
+
+    async fn import_entries(
+        &self,
+        request: Request<Streaming<v1::ImportEntriesRequest>>,
+    ) -> Result<Response<Self::ImportEntriesStream>, Status> {
+        let by = grpc_caller(request.remote_addr());
+        let deadline = Deadline::of(&request);
+        let mut input = request.into_inner();
+        let (name, options) = import::header(&mut input).await?;
+        // Before the reply begins, so that an unknown list is the call's status.
+        let asked = name.clone();
+        self.call(move |catalog| catalog.list(&asked)).await?;
+        let place = self.0.list_calls.clone().acquire_owned().await.map_err(|_| Fault::lost())?;
+        Ok(Response::new(import::run(&self.0, by, name, options, input, deadline, place)))
+    }
+
+    async fn add_entries(&self, request: Request<v1::AddEntriesRequest>) -> Result<Response<v1::AddEntriesResponse>, Status> {
+        let by = grpc_caller(request.remote_addr());
+        let v1::AddEntriesRequest { list, entries } = request.into_inner();
+        let entries = convert::new_entries(entries, &self.0.options)?;
+        let report = self.call(move |catalog| catalog.add(&by, &list, entries)).await?;
+        Ok(Response::new(v1::AddEntriesResponse { report: Some(convert::edit_report(report)) }))
+    }
+
+    async fn remove_entries(
+        &self,
+        request: Request<v1::RemoveEntriesRequest>,
+    ) -> Result<Response<v1::RemoveEntriesResponse>, Status> {
+        let by = grpc_caller(request.remote_addr());
+        let v1::RemoveEntriesRequest { list, ids } = request.into_inner();
+        let ids = convert::entry_ids(ids, &self.0.options)?;
+        let report = self.call(move |catalog| catalog.remove(&by, &list, ids)).await?;
+        Ok(Response::new(v1::RemoveEntriesResponse { report: Some(convert::edit_report(report)) }))
+    }
+
+    async fn list_hash_list_versions(
+        &self,
+        request: Request<v1::ListHashListVersionsRequest>,
+    ) -> Result<Response<v1::ListHashListVersionsResponse>, Status> {
+        let v1::ListHashListVersionsRequest { list, page_size, page_token } = request.into_inner();
+        let size = match page_size as usize {
+            0 => PAGE_MAX,
+            size => size.min(PAGE_MAX),
+        };
+        // The number of the page's first version.
+        let from = match page_token.as_str() {
+            "" => 0,
+            token => token.parse::<u32>().map_err(|_| Fault::malformed("page_token", "is not a token of an earlier page"))?,
+        };
+        let mut versions = self.call(move |catalog| catalog.versions(&list)).await?;
+        versions.sort_unstable_by_key(|v| v.version);
+        let mut rest = versions.into_iter().filter(|v| v.version.0 >= from);
+        let versions = rest.by_ref().take(size).map(convert::version).collect();
+        let next_page_token = rest.next().map(|v| v.version.0.to_string()).unwrap_or_default();
+        Ok(Response::new(v1::ListHashListVersionsResponse { versions, next_page_token }))
+    }
+
+    async fn diff_versions(
+        &self,
+        request: Request<v1::DiffVersionsRequest>,
+    ) -> Result<Response<v1::DiffVersionsResponse>, Status> {
+        let v1::DiffVersionsRequest { list, from_version, to_version } = request.into_inner();
+        let report = self.call(move |catalog| catalog.diff(&list, VersionNo(from_version), VersionNo(to_version))).await?;
+        Ok(Response::new(convert::diff_report(report)))
+    }
+
+    async fn activate_version(
+        &self,
+        request: Request<v1::ActivateVersionRequest>,
+    ) -> Result<Response<v1::ActivateVersionResponse>, Status> {
+        let by = grpc_caller(request.remote_addr());
+        let v1::ActivateVersionRequest { list, version } = request.into_inner();
+        let info = self.call(move |catalog| catalog.activate(&by, &list, VersionNo(version))).await?;
+        Ok(Response::new(v1::ActivateVersionResponse { list: Some(convert::hash_list(info)) }))
+    }
+
+    async fn roll_back_version(
+        &self,
+        request: Request<v1::RollBackVersionRequest>,
+    ) -> Result<Response<v1::RollBackVersionResponse>, Status> {
+        let by = grpc_caller(request.remote_addr());
+        let list = request.into_inner().list;
+        let info = self.call(move |catalog| catalog.roll_back(&by, &list)).await?;
+        Ok(Response::new(v1::RollBackVersionResponse { list: Some(convert::hash_list(info)) }))
+    }
+}

@@ -1,0 +1,72 @@
+//! MatchService: one picture, or a stream of them, to verdicts; a file to its hashes.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::convert::{self, Fault};
+use super::edge::Deadline;
+use super::{Shared, meter, stream};
+use crate::access::grpc_caller;
+use crate::entry::Reason;
+use crate::matcher::Job;
+use crate::proto::v1;
+use crate::proto::v1::match_service_server::MatchService;
+
+pub struct Matching(pub Arc<Shared>);
+
+#[tonic::async_trait]
+impl MatchService for Matching {
+    async fn r#match(&self, request: Request<v1::MatchRequest>) -> Result<Response<v1::MatchResponse>, Status> {
+        let shared = &self.0;
+        let (caller, until) = (grpc_caller(request.remote_addr()), Deadline::of(&request).until(&shared.options));
+        let item = request.into_inner().item.ok_or_else(|| Fault::malformed("item", "is missing"))?;
+        let item_id = item.item_id.clone();
+        let item = convert::item(item, "item", &shared.options)?;
+        if let Some(n) = shared.roster.unknown(&item.lists).await {
+            return Err(Fault::no_such_list(format!("item.lists[{n}]"), &item.lists[n]).into());
+        }
+        let in_flight = meter::InFlight::new();
+        let (send, answer) = oneshot::channel();
+        let job = Job { content: item.content, lists: item.lists, until, caller };
+        shared.matcher.submit(job, move |answer| {
+            drop(in_flight);
+            // Nobody waits any more if the deadline passed or the caller went.
+            let _ = send.send(answer);
+        });
+        let answer = answer.await.map_err(|_| Fault::lost())?;
+        if answer.verdict.reason == Some(Reason::Shed) {
+            return Err(convert::shed_status());
+        }
+        meter::worked(&answer.stages, &answer.effort);
+        meter::answered("Match", &answer.verdict);
+        let ages = shared.roster.ages(&answer.verdict).await;
+        let result = v1::match_result::Result::Verdict(convert::verdict(answer.verdict, &ages));
+        Ok(Response::new(v1::MatchResponse { result: Some(v1::MatchResult { item_id, result: Some(result) }) }))
+    }
+
+    type MatchStreamStream = ReceiverStream<Result<v1::MatchStreamResponse, Status>>;
+
+    async fn match_stream(
+        &self,
+        request: Request<Streaming<v1::MatchStreamRequest>>,
+    ) -> Result<Response<Self::MatchStreamStream>, Status> {
+        let (caller, deadline) = (grpc_caller(request.remote_addr()), Deadline::of(&request));
+        Ok(Response::new(stream::answer(self.0.clone(), caller, deadline, request.into_inner())))
+    }
+
+    async fn hash(&self, request: Request<v1::HashRequest>) -> Result<Response<v1::HashResponse>, Status> {
+        let until = Deadline::of(&request).until(&self.0.options);
+        let in_flight = meter::InFlight::new();
+        let (send, hashed) = oneshot::channel();
+        self.0.matcher.submit_hash(request.into_inner().image, until, move |hashed| {
+            drop(in_flight);
+            let _ = send.send(hashed);
+        });
+        let hashed = hashed.await.map_err(|_| Fault::lost())?.ok_or_else(convert::shed_status)?;
+        meter::hashed("Hash", hashed.features.as_ref().err().map(|unscanned| unscanned.reason));
+        Ok(Response::new(convert::hashed(hashed)))
+    }
+}

@@ -1,0 +1,188 @@
+//! gRPC at the edge: the hashwarden.v1 services, health and reflection, from binding to draining.
+//!
+//! A handler turns a message into a door's call and the door's answer into a message, and does no more: it never reaches past `matcher` and
+//! `catalog`. Every call has a deadline, every queue an end. Nothing of a request's content is logged or counted.
+//! Absent: TLS, authentication and quotas.
+
+mod connections;
+mod convert;
+mod edge;
+mod import;
+mod lists;
+mod matching;
+mod meter;
+mod roster;
+mod stream;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tonic::transport::Server;
+use tonic_health::ServingStatus;
+
+use crate::catalog::Catalog;
+use crate::matcher::Matcher;
+use crate::proto::v1::hash_list_service_server::HashListServiceServer;
+use crate::proto::v1::match_service_server::MatchServiceServer;
+use edge::Edge;
+
+/// What a message may hold beside its image: names, ids, framing.
+const MESSAGE_BYTES_BESIDE_IMAGE: u64 = 64 * 1024;
+/// Largest message to the list service: 10,000 entries with a handful of hashes each.
+const LIST_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A connection that says nothing is asked this often whether it lives, and given up when it does not answer in time.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
+const KEEPALIVE_WAIT: Duration = Duration::from_secs(20);
+/// HTTP/2 flow control: what a client may send unread, for one call and for all of a connection. An image in one go, several calls.
+const CALL_WINDOW_BYTES: u32 = 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// What health knows: the server as a whole and each service.
+const SERVICES: [&str; 3] = ["", "hashwarden.v1.MatchService", "hashwarden.v1.HashListService"];
+
+/// Limits of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Largest image in bytes. A message may have 64 KiB more; beyond that the call ends, up to it the verdict is NOT_SCANNED(too_large).
+    pub image_bytes_max: u64,
+    /// Items of one stream that are in work or whose results the client has not taken: then its stream is not read on.
+    pub items_in_flight_max: usize,
+    /// Images of all streams together in work. Streams wait for it rather than be shed, so it should be below the matcher's
+    /// `images_max`, by its threads at least: the rest is for single requests.
+    pub stream_images_max: usize,
+    /// Bytes of those images, likewise below the matcher's limit.
+    pub stream_image_bytes_max: u64,
+    /// Hash-only items of all streams together in work, likewise.
+    pub stream_hash_items_max: usize,
+    /// Hashes that a caller may bring for one item.
+    pub hashes_per_item_max: usize,
+    /// Entries or ids in one call that adds or removes.
+    pub entries_per_call_max: usize,
+    /// Deadline in ms of an item whose caller set none, and the longest that a caller gets.
+    pub request_ms_max: u64,
+    /// An import whose client sends nothing for so many ms is given up: it holds the list meanwhile.
+    pub import_idle_ms_max: u64,
+    /// List calls that are in work at once, imports included; the others wait.
+    pub list_calls_max: usize,
+    /// Connections; more wait to be accepted.
+    pub connections_max: usize,
+    /// Calls at once on one connection.
+    pub connection_streams_max: u32,
+    /// Seconds that calls in work get to finish when the service stops.
+    pub drain_s: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            image_bytes_max: 32 * 1024 * 1024,
+            items_in_flight_max: 1024,
+            stream_images_max: 48,
+            stream_image_bytes_max: 384 * 1024 * 1024,
+            stream_hash_items_max: 49_152,
+            hashes_per_item_max: 64,
+            entries_per_call_max: 10_000,
+            request_ms_max: 10_000,
+            import_idle_ms_max: 60_000,
+            list_calls_max: 32,
+            connections_max: 1024,
+            connection_streams_max: 256,
+            drain_s: 20,
+        }
+    }
+}
+
+/// What the service stands on.
+pub struct Deps {
+    pub matcher: Matcher,
+    pub catalog: Arc<Catalog>,
+    pub options: Options,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("the gRPC server failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    #[error("the service's own descriptors can't be read: {0}")]
+    Descriptors(#[from] tonic_reflection::server::Error),
+}
+
+/// What all handlers share.
+struct Shared {
+    matcher: Matcher,
+    catalog: Arc<Catalog>,
+    options: Options,
+    roster: roster::Roster,
+    stream_limits: stream::Limits,
+    list_calls: Arc<Semaphore>,
+    draining: watch::Receiver<bool>,
+}
+
+/// Serves until `shutdown` is done, then drains: health says NOT_SERVING, no connection is accepted, streams are read no further, and
+/// what is in work gets `drain_s` to finish. Returns when all of it is done or the time is up.
+pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
+    let Deps { matcher, catalog, options } = deps;
+    let (drain, draining) = watch::channel(false);
+    let shared = Arc::new(Shared {
+        roster: roster::Roster::new(catalog.clone()),
+        stream_limits: stream::Limits::new(&options),
+        list_calls: Arc::new(Semaphore::new(options.list_calls_max.max(1))),
+        draining: draining.clone(),
+        matcher,
+        catalog,
+        options,
+    });
+
+    let message_bytes_max =
+        usize::try_from(options.image_bytes_max.saturating_add(MESSAGE_BYTES_BESIDE_IMAGE)).unwrap_or(usize::MAX);
+    let matching = MatchServiceServer::new(matching::Matching(shared.clone())).max_decoding_message_size(message_bytes_max);
+    let lists = HashListServiceServer::new(lists::Lists(shared)).max_decoding_message_size(LIST_MESSAGE_BYTES_MAX);
+    let (mut health, health_service) = tonic_health::server::health_reporter();
+    for service in SERVICES {
+        health.set_service_status(service, ServingStatus::Serving).await;
+    }
+    let reflection =
+        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(crate::proto::DESCRIPTORS);
+    let health_descriptors = tonic_health::pb::FILE_DESCRIPTOR_SET;
+
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
+        .http2_keepalive_timeout(Some(KEEPALIVE_WAIT))
+        .initial_stream_window_size(CALL_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(options.connection_streams_max)
+        .add_service(Edge(matching))
+        .add_service(Edge(lists))
+        .add_service(health_service)
+        .add_service(reflection().register_encoded_file_descriptor_set(health_descriptors).build_v1()?)
+        // grpcurl and older clients still ask for this one.
+        .add_service(reflection().register_encoded_file_descriptor_set(health_descriptors).build_v1alpha()?)
+        .serve_with_incoming_shutdown(connections::accept(listener, options.connections_max), told(draining));
+    let mut server = std::pin::pin!(server);
+
+    tokio::select! {
+        ended = &mut server => return Ok(ended?),
+        () = shutdown => {}
+    }
+    for service in SERVICES {
+        health.set_service_status(service, ServingStatus::NotServing).await;
+        // Ends the streams of those who watch, after they saw it: they would hold their connections open.
+        health.clear_service_status(service).await;
+    }
+    // The server below holds a receiver, so this is heard.
+    let _ = drain.send(true);
+    match tokio::time::timeout(Duration::from_secs(options.drain_s), server).await {
+        Ok(ended) => Ok(ended?),
+        Err(_) => {
+            tracing::warn!(drain_s = options.drain_s, "calls were still in work when the time to drain was up");
+            Ok(())
+        }
+    }
+}
+
+/// Done when the service is told to drain; its end means the same.
+async fn told(mut draining: watch::Receiver<bool>) {
+    let _ = draining.wait_for(|drain| *drain).await;
+}

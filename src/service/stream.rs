@@ -1,0 +1,297 @@
+//! MatchStream: how many items at once, in which order, and what when one of them is malformed?
+//!
+//! A reader takes items in and hands them to the matcher; a writer sends results as they come, several in a message. Every item holds a
+//! permit of its stream from reading until its result was handed to the transport, so a client that does not read its results is not read from.
+//! Streams wait for the service's permits rather than be shed. Invariant: every item that was read gets exactly one result, unless
+//! the call ends with a status.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost::Message;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::convert::{self, Fault};
+use super::edge::Deadline;
+use super::{Options, Shared, meter, told};
+use crate::entry::Caller;
+use crate::matcher::{Answer, Content, Job};
+use crate::proto::v1;
+use crate::verdict::Verdict;
+
+const METHOD: &str = "MatchStream";
+/// Hash-only items that are looked up together: a batch is one thread's work, and a message may be several.
+const BATCH_ITEMS_MAX: usize = 256;
+/// Results in one message, and about how many bytes: clients take 4 MiB by default.
+const RESULTS_MAX: usize = 512;
+const RESULTS_BYTES: usize = 1024 * 1024;
+/// Messages that wait for the transport.
+const REPLIES_WAITING_MAX: usize = 2;
+/// A client that takes no result for so long has its call ended.
+const UNREAD_MAX: Duration = Duration::from_secs(300);
+
+/// What all streams share.
+pub struct Limits {
+    images: Arc<Semaphore>,
+    image_kib: Arc<Semaphore>,
+    image_kib_max: u32,
+    hash_items: Arc<Semaphore>,
+    batch_items_max: usize,
+}
+
+impl Limits {
+    pub fn new(options: &Options) -> Self {
+        let images_max = options.stream_images_max.clamp(1, Semaphore::MAX_PERMITS);
+        let image_kib_max = u32::try_from((options.stream_image_bytes_max / 1024).max(1)).unwrap_or(u32::MAX);
+        let hash_items_max = options.stream_hash_items_max.clamp(1, Semaphore::MAX_PERMITS);
+        Limits {
+            images: Arc::new(Semaphore::new(images_max)),
+            image_kib: Arc::new(Semaphore::new(image_kib_max as usize)),
+            image_kib_max,
+            hash_items: Arc::new(Semaphore::new(hash_items_max)),
+            batch_items_max: BATCH_ITEMS_MAX.min(hash_items_max),
+        }
+    }
+}
+
+/// Answers a stream until its client ends it, its deadline passes or the service drains.
+pub fn answer(
+    shared: Arc<Shared>,
+    caller: Caller,
+    deadline: Deadline,
+    input: Streaming<v1::MatchStreamRequest>,
+) -> ReceiverStream<Result<v1::MatchStreamResponse, Status>> {
+    // Bounded by the permits that results hold.
+    let (results, finished) = mpsc::unbounded_channel();
+    let (replies, output) = mpsc::channel(REPLIES_WAITING_MAX);
+    let permits = Arc::new(Semaphore::new(shared.options.items_in_flight_max.clamp(1, Semaphore::MAX_PERMITS)));
+    let reader = Reader { shared: shared.clone(), caller, deadline, permits, results };
+    tokio::spawn(reader.run(input));
+    tokio::spawn(write(shared, deadline, finished, replies));
+    ReceiverStream::new(output)
+}
+
+enum Finished {
+    Item {
+        item_id: String,
+        result: Result<Verdict, Fault>,
+        permit: OwnedSemaphorePermit,
+    },
+    /// The call ends with this once all items are answered.
+    End(Status),
+}
+
+/// An item's claim to a result: dropped unanswered, it says that the item was lost.
+struct Claim {
+    item_id: String,
+    permit: Option<OwnedSemaphorePermit>,
+    results: mpsc::UnboundedSender<Finished>,
+    _in_flight: meter::InFlight,
+}
+
+impl Claim {
+    fn answer(mut self, result: Result<Verdict, Fault>) {
+        self.send(result);
+    }
+
+    fn send(&mut self, result: Result<Verdict, Fault>) {
+        let Some(permit) = self.permit.take() else { return };
+        match &result {
+            Ok(verdict) => meter::answered(METHOD, verdict),
+            Err(fault) => meter::failed(METHOD, fault.code),
+        }
+        // The writer is gone when the client is.
+        let _ = self.results.send(Finished::Item { item_id: std::mem::take(&mut self.item_id), result, permit });
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.send(Err(Fault::lost()));
+    }
+}
+
+struct Reader {
+    shared: Arc<Shared>,
+    caller: Caller,
+    deadline: Deadline,
+    permits: Arc<Semaphore>,
+    results: mpsc::UnboundedSender<Finished>,
+}
+
+impl Reader {
+    async fn run(self, mut input: Streaming<v1::MatchStreamRequest>) {
+        loop {
+            let message = tokio::select! {
+                message = input.message() => message,
+                () = told(self.shared.draining.clone()) => return self.end(convert::stopping_status()),
+                () = self.results.closed() => return,
+            };
+            match message {
+                Ok(None) => return,
+                Ok(Some(message)) => {
+                    tokio::select! {
+                        () = self.take_in(message.items) => {}
+                        () = self.results.closed() => return,
+                    }
+                }
+                // The client broke off, or sent what can't be read.
+                Err(status) => return self.end(status),
+            }
+        }
+    }
+
+    fn end(self, status: Status) {
+        let _ = self.results.send(Finished::End(status));
+    }
+
+    async fn take_in(&self, items: Vec<v1::MatchItem>) {
+        let mut batch = Batch::default();
+        for (n, item) in items.into_iter().enumerate() {
+            // What is ready goes to work before this one waits.
+            if self.permits.available_permits() == 0 || batch.jobs.len() >= self.shared.stream_limits.batch_items_max {
+                self.look_up(std::mem::take(&mut batch)).await;
+            }
+            let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
+            let claim = Claim {
+                item_id: item.item_id.clone(),
+                permit: Some(permit),
+                results: self.results.clone(),
+                _in_flight: meter::InFlight::new(),
+            };
+            match self.job(item, n).await {
+                Err(fault) => claim.answer(Err(fault)),
+                Ok(job) if matches!(job.content, Content::Image(_)) => self.look_at(job, claim).await,
+                Ok(job) => batch.push(job, claim),
+            }
+        }
+        self.look_up(batch).await;
+    }
+
+    async fn job(&self, item: v1::MatchItem, n: usize) -> Result<Job, Fault> {
+        let path = format!("items[{n}]");
+        let item = convert::item(item, &path, &self.shared.options)?;
+        if let Some(n) = self.shared.roster.unknown(&item.lists).await {
+            return Err(Fault::no_such_list(format!("{path}.lists[{n}]"), &item.lists[n]));
+        }
+        let until = self.deadline.until(&self.shared.options);
+        Ok(Job { content: item.content, lists: item.lists, until, caller: self.caller.clone() })
+    }
+
+    async fn look_at(&self, mut job: Job, claim: Claim) {
+        let limits = &self.shared.stream_limits;
+        let bytes = if let Content::Image(bytes) = &job.content { bytes.len() } else { 0 };
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(limits.image_kib_max);
+        let (Ok(place), Ok(room)) =
+            (limits.images.clone().acquire_owned().await, limits.image_kib.clone().acquire_many_owned(kib).await)
+        else {
+            return;
+        };
+        // Its time begins when it is its turn: waiting here is the service's doing.
+        job.until = self.deadline.until(&self.shared.options);
+        self.shared.matcher.submit(job, move |answer: Answer| {
+            drop((place, room));
+            meter::worked(&answer.stages, &answer.effort);
+            claim.answer(Ok(answer.verdict));
+        });
+    }
+
+    async fn look_up(&self, mut batch: Batch) {
+        let Ok(n) = u32::try_from(batch.jobs.len()) else { return };
+        if n == 0 {
+            return;
+        }
+        let Ok(places) = self.shared.stream_limits.hash_items.clone().acquire_many_owned(n).await else { return };
+        let until = self.deadline.until(&self.shared.options);
+        batch.jobs.iter_mut().for_each(|job| job.until = until);
+        let claims = batch.claims;
+        self.shared.matcher.submit_hashes(batch.jobs, move |answers| {
+            drop(places);
+            if let Some(first) = answers.first() {
+                meter::worked(&first.stages, &first.effort);
+            }
+            for (claim, answer) in claims.into_iter().zip(answers) {
+                claim.answer(Ok(answer.verdict));
+            }
+        });
+    }
+}
+
+#[derive(Default)]
+struct Batch {
+    jobs: Vec<Job>,
+    claims: Vec<Claim>,
+}
+
+impl Batch {
+    fn push(&mut self, job: Job, claim: Claim) {
+        self.jobs.push(job);
+        self.claims.push(claim);
+    }
+}
+
+/// Sends results until all senders are gone, that is until the reader has ended and every item is answered.
+async fn write(
+    shared: Arc<Shared>,
+    deadline: Deadline,
+    mut finished: mpsc::UnboundedReceiver<Finished>,
+    replies: mpsc::Sender<Result<v1::MatchStreamResponse, Status>>,
+) {
+    let mut end = None;
+    let mut ready = Vec::new();
+    loop {
+        let n = tokio::select! {
+            n = finished.recv_many(&mut ready, RESULTS_MAX) => n,
+            () = deadline.passed() => {
+                end = Some(convert::deadline_status());
+                break;
+            }
+            () = replies.closed() => return,
+        };
+        if n == 0 {
+            break;
+        }
+        let (mut results, mut bytes, mut permits) = (Vec::new(), 0, Vec::new());
+        for item in ready.drain(..) {
+            let (item_id, result, permit) = match item {
+                Finished::Item { item_id, result, permit } => (item_id, result, permit),
+                Finished::End(status) => {
+                    end = Some(status);
+                    continue;
+                }
+            };
+            let result = match result {
+                Ok(verdict) => {
+                    let ages = shared.roster.ages(&verdict).await;
+                    v1::match_result::Result::Verdict(convert::verdict(verdict, &ages))
+                }
+                Err(fault) => v1::match_result::Result::Error(fault.item_error()),
+            };
+            let result = v1::MatchResult { item_id, result: Some(result) };
+            bytes += result.encoded_len();
+            results.push(result);
+            permits.push(permit);
+            if bytes >= RESULTS_BYTES {
+                if !send(&replies, std::mem::take(&mut results)).await {
+                    return;
+                }
+                bytes = 0;
+                permits.clear();
+            }
+        }
+        if !results.is_empty() && !send(&replies, results).await {
+            return;
+        }
+    }
+    if let Some(status) = end {
+        let _ = replies.send(Err(status)).await;
+    }
+}
+
+/// False: the client is gone, or does not read.
+async fn send(replies: &mpsc::Sender<Result<v1::MatchStreamResponse, Status>>, results: Vec<v1::MatchResult>) -> bool {
+    let reply = Ok(v1::MatchStreamResponse { results });
+    matches!(tokio::time::timeout(UNREAD_MAX, replies.send(reply)).await, Ok(Ok(())))
+}

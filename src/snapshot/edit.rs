@@ -1,0 +1,170 @@
+//! How the next snapshot is made from the last: rows join the tail or a new layer, bits flip, crowded layers merge.
+//!
+//! Invariant: an edit leaves the snapshot it starts from untouched, and a merge changes no answer.
+
+use super::layers::{DigestLayer, DigestLayers, RadiusLayer, RadiusLayers, Rows, TAIL_MAX};
+use super::{Fact, Snapshot};
+use crate::entry::{Bits, EntryNo, Hash64, HashKind, HashValue, ListId, Pdq};
+use crate::index::IndexChoice;
+
+/// Which index each kind uses.
+#[derive(Debug, Clone, Copy)]
+pub struct Choices {
+    pub pdq: IndexChoice,
+    pub phash64: IndexChoice,
+    pub dhash64: IndexChoice,
+}
+
+impl Default for Choices {
+    fn default() -> Self {
+        Choices { pdq: IndexChoice::Auto, phash64: IndexChoice::Auto, dhash64: IndexChoice::Auto }
+    }
+}
+
+/// Hashes of new entries, by kind.
+#[derive(Clone, Default)]
+pub struct HashRows {
+    pub pdq: Rows<Pdq>,
+    pub phash64: Rows<Hash64>,
+    pub dhash64: Rows<Hash64>,
+    pub md5: Rows<[u8; 16]>,
+    pub sha1: Rows<[u8; 20]>,
+    pub sha256: Rows<[u8; 32]>,
+}
+
+impl HashRows {
+    pub fn push(&mut self, hash: &HashValue, entry: EntryNo) {
+        match hash {
+            HashValue::Pdq(h) => self.pdq.push(*h, entry),
+            HashValue::Phash64(h) => self.phash64.push(*h, entry),
+            HashValue::Dhash64(h) => self.dhash64.push(*h, entry),
+            HashValue::Md5(h) => self.md5.push(*h, entry),
+            HashValue::Sha1(h) => self.sha1.push(*h, entry),
+            HashValue::Sha256(h) => self.sha256.push(*h, entry),
+            HashValue::PhotoDna(_) => {}
+        }
+    }
+}
+
+/// Merged layers and what they stand in for: prepared from one snapshot, applied to a later one.
+pub struct Merge {
+    pdq: Option<(RadiusLayers<Pdq>, RadiusLayer<Pdq>)>,
+    phash64: Option<(RadiusLayers<Hash64>, RadiusLayer<Hash64>)>,
+    dhash64: Option<(RadiusLayers<Hash64>, RadiusLayer<Hash64>)>,
+    md5: Option<(DigestLayers<16>, DigestLayer<16>)>,
+    sha1: Option<(DigestLayers<20>, DigestLayer<20>)>,
+    sha256: Option<(DigestLayers<32>, DigestLayer<32>)>,
+}
+
+impl Snapshot {
+    /// Adds hashes: few go to the tail, many become a layer of their own.
+    pub fn add_rows(&mut self, rows: HashRows, choices: Choices) {
+        let (pdq, phash64, dhash64) =
+            (self.radius_of(HashKind::Pdq), self.radius_of(HashKind::Phash64), self.radius_of(HashKind::Dhash64));
+        let kinds = &mut self.kinds;
+        add_radius(&mut kinds.pdq, rows.pdq, choices.pdq, pdq);
+        add_radius(&mut kinds.phash64, rows.phash64, choices.phash64, phash64);
+        add_radius(&mut kinds.dhash64, rows.dhash64, choices.dhash64, dhash64);
+        add_digests(&mut kinds.md5, rows.md5);
+        add_digests(&mut kinds.sha1, rows.sha1);
+        add_digests(&mut kinds.sha256, rows.sha256);
+    }
+
+    /// Adds an entry's facts; `false` where its number is already past.
+    pub fn add_fact(&mut self, entry: EntryNo, fact: Fact<'_>) -> bool {
+        self.facts.push(entry, fact)
+    }
+
+    /// Makes entries answer, or not, from now on. Their facts must be there.
+    pub fn set_alive(&mut self, entry: EntryNo, alive: bool) {
+        let Some(fact) = self.facts.get(entry) else { return };
+        if self.alive.set(entry, alive) {
+            for kind in fact.kinds.iter() {
+                let count = self.live.entry((fact.list, kind)).or_default();
+                *count = if alive { *count + 1 } else { count.saturating_sub(1) };
+            }
+        }
+    }
+
+    /// Forgets a list's counts. Its entries must be dead.
+    pub fn forget(&mut self, list: ListId) {
+        self.live.retain(|(l, _), _| *l != list);
+    }
+
+    pub fn is_crowded(&self) -> bool {
+        let k = &self.kinds;
+        k.pdq.is_crowded()
+            || k.phash64.is_crowded()
+            || k.dhash64.is_crowded()
+            || k.md5.is_crowded()
+            || k.sha1.is_crowded()
+            || k.sha256.is_crowded()
+    }
+
+    /// Builds one layer for each crowded kind. `keep` says which entries may ever be looked up again.
+    pub fn merge(&self, choices: Choices, keep: &dyn Fn(EntryNo) -> bool) -> Merge {
+        let k = &self.kinds;
+        Merge {
+            pdq: merge_radius(&k.pdq, choices.pdq, self.radius_of(HashKind::Pdq), keep),
+            phash64: merge_radius(&k.phash64, choices.phash64, self.radius_of(HashKind::Phash64), keep),
+            dhash64: merge_radius(&k.dhash64, choices.dhash64, self.radius_of(HashKind::Dhash64), keep),
+            md5: merge_digests(&k.md5, keep),
+            sha1: merge_digests(&k.sha1, keep),
+            sha256: merge_digests(&k.sha256, keep),
+        }
+    }
+
+    /// Puts a merge's layers in place. Rows that came after it was prepared stay in their tail.
+    pub fn apply_merge(&mut self, merge: Merge) {
+        let k = &mut self.kinds;
+        k.pdq.replace(merge.pdq);
+        k.phash64.replace(merge.phash64);
+        k.dhash64.replace(merge.dhash64);
+        k.md5.replace(merge.md5);
+        k.sha1.replace(merge.sha1);
+        k.sha256.replace(merge.sha256);
+    }
+
+    /// The widest radius any list has for a kind: what its index is chosen by.
+    fn radius_of(&self, kind: HashKind) -> u16 {
+        self.policy.lists.iter().map(|l| l.policy.radius_widest(kind)).max().unwrap_or(0)
+    }
+}
+
+fn add_radius<H: Bits>(layers: &mut RadiusLayers<H>, rows: Rows<H>, choice: IndexChoice, radius: u16) {
+    if rows.len() > TAIL_MAX {
+        let kind = choice.resolve::<H>(rows.len(), radius);
+        layers.push(RadiusLayer::build(kind, rows));
+    } else {
+        layers.append(&rows);
+    }
+}
+
+fn add_digests<const N: usize>(layers: &mut DigestLayers<N>, rows: Rows<[u8; N]>) {
+    if rows.len() > TAIL_MAX {
+        layers.push(DigestLayer::build(rows));
+    } else {
+        layers.append(&rows);
+    }
+}
+
+fn merge_radius<H: Bits>(
+    layers: &RadiusLayers<H>,
+    choice: IndexChoice,
+    radius: u16,
+    keep: &dyn Fn(EntryNo) -> bool,
+) -> Option<(RadiusLayers<H>, RadiusLayer<H>)> {
+    let from = layers.to_merge()?;
+    let rows = from.rows(keep);
+    let kind = choice.resolve::<H>(rows.len(), radius);
+    Some((from, RadiusLayer::build(kind, rows)))
+}
+
+fn merge_digests<const N: usize>(
+    layers: &DigestLayers<N>,
+    keep: &dyn Fn(EntryNo) -> bool,
+) -> Option<(DigestLayers<N>, DigestLayer<N>)> {
+    let from = layers.to_merge()?;
+    let rows = from.rows(keep);
+    Some((from, DigestLayer::build(rows)))
+}

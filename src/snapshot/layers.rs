@@ -1,0 +1,222 @@
+//! One kind of hash, searchable: a few immutable layers and a short tail of new hashes that is scanned.
+//!
+//! A layer's rows are positions; `entries` names the entry at each. A layer knows nothing of liveness: the snapshot masks
+//! the dead in its one look-up. Invariant: a hash stands in exactly one layer or in the tail, as often as entries have it.
+
+use std::sync::Arc;
+
+use crate::entry::{Bits, EntryNo};
+use crate::index::exact::ExactIndex;
+use crate::index::{Effort, Hit, IndexKind, Query, RadiusIndex, Scratch};
+
+/// New hashes beyond this become a layer.
+pub const TAIL_MAX: usize = 8192;
+/// More layers than this are merged.
+pub const LAYERS_MAX: usize = 4;
+
+/// An index and whose its rows are.
+pub struct Layer<H, I: ?Sized> {
+    /// Shared with the index, so that a merge can take them up again.
+    pub hashes: Arc<[H]>,
+    pub entries: Box<[EntryNo]>,
+    pub index: Box<I>,
+}
+
+pub type RadiusLayer<H> = Layer<H, dyn RadiusIndex<H>>;
+pub type DigestLayer<const N: usize> = Layer<[u8; N], ExactIndex<N>>;
+pub type RadiusLayers<H> = Layers<H, dyn RadiusIndex<H>>;
+pub type DigestLayers<const N: usize> = Layers<[u8; N], ExactIndex<N>>;
+
+impl<H: Bits> RadiusLayer<H> {
+    pub fn build(kind: IndexKind, rows: Rows<H>) -> Self {
+        let hashes: Arc<[H]> = rows.hashes.into();
+        Layer { index: crate::index::build(kind, hashes.clone()), entries: rows.entries.into(), hashes }
+    }
+}
+
+impl<const N: usize> DigestLayer<N> {
+    pub fn build(rows: Rows<[u8; N]>) -> Self {
+        let hashes: Arc<[[u8; N]]> = rows.hashes.into();
+        Layer { index: Box::new(ExactIndex::build(hashes.clone())), entries: rows.entries.into(), hashes }
+    }
+}
+
+/// Hashes and whose they are, side by side.
+#[derive(Clone)]
+pub struct Rows<H> {
+    pub hashes: Vec<H>,
+    pub entries: Vec<EntryNo>,
+}
+
+impl<H> Default for Rows<H> {
+    fn default() -> Self {
+        Rows { hashes: Vec::new(), entries: Vec::new() }
+    }
+}
+
+impl<H: Copy> Rows<H> {
+    pub fn push(&mut self, hash: H, entry: EntryNo) {
+        self.hashes.push(hash);
+        self.entries.push(entry);
+    }
+
+    pub fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
+    pub fn extend(&mut self, other: &Rows<H>) {
+        self.hashes.extend_from_slice(&other.hashes);
+        self.entries.extend_from_slice(&other.entries);
+    }
+
+    pub fn since(&self, row: usize) -> Rows<H> {
+        Rows { hashes: self.hashes[row..].to_vec(), entries: self.entries[row..].to_vec() }
+    }
+}
+
+/// Layers and tail of one kind. A clone shares the layers and the tail.
+pub struct Layers<H, I: ?Sized> {
+    pub layers: Vec<Arc<Layer<H, I>>>,
+    pub tail: Arc<Rows<H>>,
+}
+
+impl<H, I: ?Sized> Clone for Layers<H, I> {
+    fn clone(&self) -> Self {
+        Layers { layers: self.layers.clone(), tail: self.tail.clone() }
+    }
+}
+
+impl<H, I: ?Sized> Default for Layers<H, I> {
+    fn default() -> Self {
+        Layers { layers: Vec::new(), tail: Arc::default() }
+    }
+}
+
+impl<H: Copy, I: ?Sized> Layers<H, I> {
+    /// Rows in all layers and the tail, dead ones included.
+    pub fn len(&self) -> usize {
+        self.tail.len() + self.layers.iter().map(|l| l.entries.len()).sum::<usize>()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn push(&mut self, layer: Layer<H, I>) {
+        self.layers.push(Arc::new(layer));
+    }
+
+    /// Adds rows to the tail: a copy of at most [`TAIL_MAX`] rows and the new ones.
+    pub fn append(&mut self, rows: &Rows<H>) {
+        if !rows.is_empty() {
+            let mut tail = (*self.tail).clone();
+            tail.extend(rows);
+            self.tail = Arc::new(tail);
+        }
+    }
+
+    /// All rows of all layers and the tail that `keep` holds on to: what a merge builds its layer from.
+    pub fn rows(&self, keep: &dyn Fn(EntryNo) -> bool) -> Rows<H> {
+        let mut rows = Rows::default();
+        let layers = self.layers.iter().flat_map(|l| l.hashes.iter().zip(&l.entries));
+        for (hash, entry) in layers.chain(self.tail.hashes.iter().zip(&self.tail.entries)) {
+            if keep(*entry) {
+                rows.push(*hash, *entry);
+            }
+        }
+        rows
+    }
+
+    pub fn is_crowded(&self) -> bool {
+        self.tail.len() > TAIL_MAX || self.layers.len() > LAYERS_MAX
+    }
+
+    /// The tail and the layers to merge with it, where there is something to merge: the smallest first, as long as a layer
+    /// is no more than twice what was gathered so far or there would be too many, so that a large layer is rebuilt seldom.
+    pub fn to_merge(&self) -> Option<Self> {
+        if !self.is_crowded() {
+            return None;
+        }
+        let mut by_size = self.layers.clone();
+        by_size.sort_by_key(|layer| layer.entries.len());
+        let (mut taken, mut rows) = (0, self.tail.len());
+        while taken < by_size.len() && (by_size[taken].entries.len() <= 2 * rows || by_size.len() - taken >= LAYERS_MAX) {
+            rows += by_size[taken].entries.len();
+            taken += 1;
+        }
+        by_size.truncate(taken);
+        Some(Layers { layers: by_size, tail: self.tail.clone() })
+    }
+
+    /// Puts a merged layer where the layers and the tail's rows of what it was made from stood. Rows that came since stay.
+    pub fn replace(&mut self, merge: Option<(Self, Layer<H, I>)>) {
+        let Some((from, merged)) = merge else { return };
+        let stands = |old| self.layers.iter().any(|layer| Arc::ptr_eq(layer, old));
+        if !from.layers.iter().all(stands) || !self.tail.entries.starts_with(&from.tail.entries) {
+            return; // made from layers that were rebuilt meanwhile
+        }
+        self.layers.retain(|layer| !from.layers.iter().any(|old| Arc::ptr_eq(layer, old)));
+        self.layers.push(Arc::new(merged));
+        self.tail = Arc::new(self.tail.since(from.tail.len()));
+    }
+}
+
+impl<H: Bits> RadiusLayers<H> {
+    /// Every row within its query's radius, as the entry's number: `found(query, entry, distance)`, dead entries included.
+    pub fn search(
+        &self,
+        queries: &[Query<H>],
+        scratch: &mut Scratch,
+        hits: &mut Vec<Hit>,
+        found: &mut dyn FnMut(u32, EntryNo, u16),
+    ) -> Effort {
+        let mut effort = Effort::default();
+        if queries.is_empty() {
+            return effort;
+        }
+        for layer in &self.layers {
+            hits.clear();
+            effort += layer.index.search(queries, scratch, hits);
+            for hit in hits.iter() {
+                found(hit.query, layer.entries[hit.row as usize], hit.distance);
+            }
+        }
+        for (q, query) in queries.iter().enumerate() {
+            for (hash, entry) in self.tail.hashes.iter().zip(&self.tail.entries) {
+                let distance = query.hash.distance(hash);
+                if distance <= query.radius {
+                    found(q as u32, *entry, distance);
+                }
+            }
+        }
+        effort.distances += (queries.len() * self.tail.len()) as u64;
+        effort
+    }
+
+    pub fn bytes(&self) -> usize {
+        let layers = self.layers.iter().map(|l| l.index.bytes() + l.entries.len() * size_of::<EntryNo>()).sum::<usize>();
+        layers + self.tail.len() * (H::BYTES + size_of::<EntryNo>())
+    }
+}
+
+impl<const N: usize> DigestLayers<N> {
+    pub fn search(&self, digest: &[u8; N], found: &mut dyn FnMut(EntryNo)) {
+        for layer in &self.layers {
+            layer.index.find(digest, &mut |row| found(layer.entries[row as usize]));
+        }
+        for (row, entry) in self.tail.hashes.iter().zip(&self.tail.entries) {
+            if row == digest {
+                found(*entry);
+            }
+        }
+    }
+
+    pub fn bytes(&self) -> usize {
+        let layers = self.layers.iter().map(|l| l.index.bytes() + l.entries.len() * size_of::<EntryNo>()).sum::<usize>();
+        layers + self.tail.len() * (N + size_of::<EntryNo>())
+    }
+}

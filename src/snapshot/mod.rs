@@ -1,0 +1,246 @@
+//! All that a verdict needs, immutable and swapped in whole: indexes, entry facts, policy, list versions.
+//!
+//! [`Snapshot::answer`] is the only look-up, and it masks the dead: an entry answers only if its bit in `alive` is set and
+//! its list is enabled. Distances are bits. A snapshot never changes; the next one is made from it (`edit`) and published.
+//! Absent: the store, the clock, and how snapshots come about (the catalog's work).
+
+mod alive;
+mod edit;
+mod facts;
+mod layers;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::entry::{Bits, EntryNo, Hash64, HashKind, HashValue, LeftOut, ListId, Observation, Pdq, Polarity, Reason, Transform};
+use crate::index::{Effort, Hit, Query, Scratch};
+use crate::verdict::{Candidate, Policy, Subject, Verdict, judge};
+
+pub use alive::Alive;
+pub use edit::{Choices, HashRows, Merge};
+pub use facts::{Fact, Facts, KindSet};
+pub use layers::{DigestLayers, LAYERS_MAX, Layer, RadiusLayers, Rows, TAIL_MAX};
+
+/// Every kind's layers.
+#[derive(Clone, Default)]
+pub struct Kinds {
+    pub pdq: RadiusLayers<Pdq>,
+    pub phash64: RadiusLayers<Hash64>,
+    pub dhash64: RadiusLayers<Hash64>,
+    pub md5: DigestLayers<16>,
+    pub sha1: DigestLayers<20>,
+    pub sha256: DigestLayers<32>,
+}
+
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    /// Number of the last change it holds.
+    pub id: u64,
+    pub policy: Policy,
+    pub kinds: Kinds,
+    pub facts: Facts,
+    pub alive: Alive,
+    /// Live entries that have a hash of the kind, by list; disabled lists are counted too.
+    pub live: BTreeMap<(ListId, HashKind), u64>,
+}
+
+/// One picture's hashes and what is known of it beside them.
+#[derive(Debug, Clone, Default)]
+pub struct Question {
+    pub seen: Vec<Observation>,
+    /// Kinds that were looked for, hashes or not: an undecodable picture has no PDQ, but PDQ was wanted.
+    pub kinds: KindSet,
+    /// Names of the lists asked for; empty means all.
+    pub lists: Vec<String>,
+    pub unscanned: Option<(Reason, String)>,
+    pub left_out: Vec<LeftOut>,
+}
+
+/// What a look-up writes into, kept between look-ups so that they allocate nothing.
+#[derive(Default)]
+pub struct Workspace {
+    scratch: Scratch,
+    hits: Vec<Hit>,
+    found: Vec<Found>,
+}
+
+/// A live hit: which observation of which question, which entry, how far.
+struct Found {
+    question: u32,
+    seen: u32,
+    entry: EntryNo,
+    distance: u16,
+}
+
+impl Snapshot {
+    /// Answers questions together: one batch for each kind, so that look-ups share their memory accesses.
+    pub fn answer(&self, questions: &[Question], work: &mut Workspace) -> (Vec<Verdict>, Effort) {
+        work.found.clear();
+        let mut effort = Effort::default();
+        effort += self.near(&self.kinds.pdq, HashKind::Pdq, pdq, questions, work);
+        effort += self.near(&self.kinds.phash64, HashKind::Phash64, phash64, questions, work);
+        effort += self.near(&self.kinds.dhash64, HashKind::Dhash64, dhash64, questions, work);
+        self.exact(questions, work);
+        work.found.sort_unstable_by_key(|f| f.question);
+
+        let mut rest = work.found.as_slice();
+        let verdicts = questions.iter().enumerate().map(|(q, question)| {
+            let (mine, others) = rest.split_at(rest.partition_point(|f| f.question == q as u32));
+            rest = others;
+            self.judge(question, mine)
+        });
+        (verdicts.collect(), effort)
+    }
+
+    /// The transforms that some list admits: no other needs a hash.
+    pub fn transforms(&self) -> crate::entry::Transforms {
+        crate::entry::Transforms(self.policy.lists.iter().fold(1, |bits, list| bits | list.policy.transforms.0))
+    }
+
+    /// Heap bytes of each kind's layers.
+    pub fn index_bytes(&self) -> [(HashKind, usize); 6] {
+        [
+            (HashKind::Pdq, self.kinds.pdq.bytes()),
+            (HashKind::Phash64, self.kinds.phash64.bytes()),
+            (HashKind::Dhash64, self.kinds.dhash64.bytes()),
+            (HashKind::Md5, self.kinds.md5.bytes()),
+            (HashKind::Sha1, self.kinds.sha1.bytes()),
+            (HashKind::Sha256, self.kinds.sha256.bytes()),
+        ]
+    }
+
+    /// The one place that decides whether an entry answers.
+    #[inline]
+    fn is_live(&self, entry: EntryNo) -> bool {
+        self.alive.contains(entry) && self.facts.get(entry).is_some_and(|fact| self.policy.list(fact.list).is_some())
+    }
+
+    /// The widest radius that any live list has for a kind; `None` where no live list holds the kind.
+    fn radius_widest(&self, kind: HashKind) -> Option<u16> {
+        let holding = self.policy.lists.iter().filter(|l| self.holds(l.id, kind));
+        holding.map(|l| l.policy.radius_widest(kind)).max()
+    }
+
+    fn holds(&self, list: ListId, kind: HashKind) -> bool {
+        self.live.get(&(list, kind)).is_some_and(|n| *n > 0)
+    }
+
+    fn near<H: Bits>(
+        &self,
+        layers: &RadiusLayers<H>,
+        kind: HashKind,
+        take: fn(&HashValue) -> Option<H>,
+        questions: &[Question],
+        work: &mut Workspace,
+    ) -> Effort {
+        let Some(radius) = self.radius_widest(kind) else { return Effort::default() };
+        let admitted = self.transforms();
+        let (mut queries, mut asked) = (Vec::new(), Vec::new());
+        for (q, question) in questions.iter().enumerate() {
+            for (s, seen) in question.seen.iter().enumerate() {
+                if let Some(hash) = take(&seen.hash).filter(|_| admitted.contains(seen.transform)) {
+                    queries.push(Query { hash, radius });
+                    asked.push((q as u32, s as u32));
+                }
+            }
+        }
+        let Workspace { scratch, hits, found } = work;
+        layers.search(&queries, scratch, hits, &mut |query, entry, distance| {
+            if self.is_live(entry) {
+                let (question, seen) = asked[query as usize];
+                found.push(Found { question, seen, entry, distance });
+            }
+        })
+    }
+
+    fn exact(&self, questions: &[Question], work: &mut Workspace) {
+        for (q, question) in questions.iter().enumerate() {
+            for (s, seen) in question.seen.iter().enumerate() {
+                let mut each = |entry| {
+                    if self.is_live(entry) {
+                        work.found.push(Found { question: q as u32, seen: s as u32, entry, distance: 0 });
+                    }
+                };
+                match &seen.hash {
+                    HashValue::Md5(digest) => self.kinds.md5.search(digest, &mut each),
+                    HashValue::Sha1(digest) => self.kinds.sha1.search(digest, &mut each),
+                    HashValue::Sha256(digest) => self.kinds.sha256.search(digest, &mut each),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn judge(&self, question: &Question, found: &[Found]) -> Verdict {
+        let candidates: Vec<Candidate<'_>> = found
+            .iter()
+            .filter_map(|f| {
+                let seen = question.seen.get(f.seen as usize)?;
+                let fact = self.facts.get(f.entry)?;
+                Some(Candidate {
+                    list: fact.list,
+                    entry_id: fact.id,
+                    category: fact.category,
+                    kind: seen.hash.kind(),
+                    distance: f.distance,
+                    transform: seen.transform,
+                    frame: seen.frame,
+                    quality: seen.quality,
+                })
+            })
+            .collect();
+        let holding = |kinds: &dyn Fn(HashKind) -> bool| {
+            let lists = self.policy.lists.iter().filter(|l| l.polarity == Polarity::Positive);
+            lists.filter(|l| question.kinds.iter().any(|k| kinds(k) && self.holds(l.id, k))).map(|l| l.id).collect()
+        };
+        let subject = Subject {
+            lists: &question.lists,
+            unscanned: question.unscanned.clone(),
+            left_out: question.left_out.clone(),
+            quality_best: question.seen.iter().filter(|o| !o.hash.kind().is_digest()).filter_map(|o| o.quality).max(),
+            sought: holding(&|_| true),
+            sought_by_pixels: holding(&|kind| !kind.is_digest()),
+        };
+        judge(&self.policy, self.id, subject, &candidates)
+    }
+}
+
+fn pdq(value: &HashValue) -> Option<Pdq> {
+    if let HashValue::Pdq(hash) = value { Some(*hash) } else { None }
+}
+
+fn phash64(value: &HashValue) -> Option<Hash64> {
+    if let HashValue::Phash64(hash) = value { Some(*hash) } else { None }
+}
+
+fn dhash64(value: &HashValue) -> Option<Hash64> {
+    if let HashValue::Dhash64(hash) = value { Some(*hash) } else { None }
+}
+
+impl Question {
+    /// Adds a hash that is not a frame's: a digest of the file, or one a caller brought.
+    pub fn push(&mut self, hash: HashValue, quality: Option<u8>) {
+        self.kinds = self.kinds.with(hash.kind());
+        self.seen.push(Observation { hash, transform: Transform::Identity, frame: 0, quality });
+    }
+}
+
+/// The snapshot that look-ups use now. Swapping never waits for them.
+#[derive(Default)]
+pub struct Published(ArcSwap<Snapshot>);
+
+impl Published {
+    pub fn new(snapshot: Snapshot) -> Self {
+        Published(ArcSwap::from_pointee(snapshot))
+    }
+
+    pub fn load(&self) -> Arc<Snapshot> {
+        self.0.load_full()
+    }
+
+    pub fn publish(&self, snapshot: Snapshot) {
+        self.0.store(Arc::new(snapshot));
+    }
+}

@@ -1,0 +1,428 @@
+//! Does a change fit the state, and what does it write?
+//!
+//! One change is one batch: the families it touches, the numbers in `meta`, and the change itself, chained to the one before.
+//! Invariant: a change that is refused writes nothing. A staged version's record carries its running row count and digest, so
+//! that `Seal` is checked against what was really written. `Undo` alone writes more than one batch: each takes back some rows
+//! of a version that no look-up sees, each leaves a consistent store, and the last one is the numbered change.
+
+use super::derived::{DerivedPut, check_derived, put_derived};
+use super::digest::{digest_add, digest_sub, fingerprint, sha256};
+use super::keys::{self, DeltaOp, Family, IdRecord};
+use super::wire::{self, row_bytes};
+use super::{BY_BYTES_MAX, LISTS_MAX, POLICY_BYTES_MAX, SOURCE_BYTES_MAX, Store, StoreError, Writer};
+use crate::entry::{
+    Change, ChangeOp, Entry, EntryNo, HashList, ListId, ListPolicy, ListVersion, ROWS_BYTES_MAX, ROWS_MAX, RowChange, VersionNo,
+    VersionState, check_list_name,
+};
+use rocksdb::{WriteBatch, WriteOptions};
+use std::collections::{HashMap, HashSet};
+
+/// Rows that one batch of an undo takes back.
+const UNDO_ROWS: usize = 10_000;
+
+impl Store {
+    /// Applies a change, with the derived rows that belong to it, in one atomic batch, and returns its number. When it returns,
+    /// every change but `Stage`, `Rows`, `Seal` and `Undo` is on the disk; those follow with the next that is, in order.
+    ///
+    /// `Rows` and `Edit`: rows are applied in the order given. New entries take [`Store::next_entry`] and the numbers after it,
+    /// one by one. An entry that was in the list before may be opened again with the content it had. An id is closed before it
+    /// is opened for another entry. `Close` names a row that is open and was not opened by the same version.
+    pub fn apply(&self, change: &Change, derived: &[DerivedPut]) -> Result<u64, StoreError> {
+        let mut writer = self.writer()?;
+        limit("the name of who asks", change.by.len(), BY_BYTES_MAX)?;
+        check_derived(derived)?;
+        let mut tx = Tx { store: self, batch: WriteBatch::default(), next_entry: writer.next_entry, next_list: writer.next_list };
+        tx.change(change)?;
+        put_derived(self, &mut tx.batch, derived)?;
+
+        let seq = writer.seq + 1;
+        let value = [&writer.chain[..], &wire::write_change(change)].concat();
+        let chain = sha256(&value);
+        tx.put(Family::Changes, &seq.to_be_bytes(), &value)?;
+        tx.put(Family::Meta, keys::META_SEQ, &seq.to_be_bytes())?;
+        tx.put(Family::Meta, keys::META_CHAIN, &chain)?;
+        tx.put(Family::Meta, keys::META_NEXT_ENTRY, &tx.next_entry.to_be_bytes())?;
+        tx.put(Family::Meta, keys::META_NEXT_LIST, &tx.next_list.to_be_bytes())?;
+        let Tx { batch, next_entry, next_list, .. } = tx;
+        let mut options = WriteOptions::default();
+        options.set_sync(is_synced(&change.op));
+        self.db.write_opt(batch, &options)?;
+        *writer = Writer { seq, chain, next_entry, next_list };
+        Ok(seq)
+    }
+}
+
+fn is_synced(op: &ChangeOp) -> bool {
+    !matches!(op, ChangeOp::Stage { .. } | ChangeOp::Rows { .. } | ChangeOp::Seal { .. } | ChangeOp::Undo { .. })
+}
+
+fn refused(why: impl Into<String>) -> StoreError {
+    StoreError::Refused(why.into())
+}
+
+fn limit(what: &str, bytes: usize, max: usize) -> Result<(), StoreError> {
+    if bytes <= max {
+        return Ok(());
+    }
+    Err(refused(format!("{what} has {bytes} bytes; the limit is {max}")))
+}
+
+/// A change on its way into a batch.
+struct Tx<'a> {
+    store: &'a Store,
+    batch: WriteBatch,
+    next_entry: u32,
+    next_list: u32,
+}
+
+impl Tx<'_> {
+    fn change(&mut self, change: &Change) -> Result<(), StoreError> {
+        match &change.op {
+            ChangeOp::CreateList { list, name, polarity, policy } => self.create_list(HashList {
+                id: *list,
+                name: name.clone(),
+                polarity: *polarity,
+                policy: policy.clone(),
+                active: VersionNo(0),
+                previous: VersionNo(0),
+                head: VersionNo(0),
+                disabled: false,
+            }),
+            ChangeOp::SetPolicy { list, policy } => {
+                check_policy(policy)?;
+                let list = self.list(*list)?;
+                self.put_list(&HashList { policy: policy.clone(), ..list })
+            }
+            ChangeOp::SetDisabled { list, disabled } => {
+                let list = self.list(*list)?;
+                self.put_list(&HashList { disabled: *disabled, ..list })
+            }
+            ChangeOp::DeleteList { list } => self.delete_list(*list),
+            ChangeOp::Stage { list, version, source } => {
+                let list = self.list(*list)?;
+                let version = self.stage(&list, *version, source, change.time_ms)?;
+                self.put_version(&version)
+            }
+            ChangeOp::Rows { list, version, rows } => {
+                self.list(*list)?;
+                let mut version = self.staged(*list, *version)?;
+                self.rows(&mut version, rows)?;
+                self.put_version(&version)
+            }
+            ChangeOp::Seal { list, version, rows, digest } => {
+                let mut list = self.list(*list)?;
+                let version = self.staged(list.id, *version)?;
+                self.seal(&mut list, version, *rows, digest)?;
+                self.put_list(&list)
+            }
+            ChangeOp::Activate { list, version } => {
+                let mut list = self.list(*list)?;
+                if self.store.version(list.id, *version)?.is_none_or(|v| v.state != VersionState::Sealed) {
+                    return Err(refused(format!("version {} of list {} is not sealed", version.0, list.name)));
+                }
+                activate(&mut list, *version)?;
+                self.put_list(&list)
+            }
+            ChangeOp::Undo { list, version } => {
+                self.list(*list)?;
+                let version = self.staged(*list, *version)?;
+                self.undo(version)
+            }
+            ChangeOp::Edit { list, version, source, rows, rows_total, digest } => {
+                let mut list = self.list(*list)?;
+                let mut version = self.stage(&list, *version, source, change.time_ms)?;
+                self.rows(&mut version, rows)?;
+                let number = version.version;
+                self.seal(&mut list, version, *rows_total, digest)?;
+                activate(&mut list, number)?;
+                self.put_list(&list)
+            }
+        }
+    }
+
+    fn create_list(&mut self, list: HashList) -> Result<(), StoreError> {
+        check_list_name(&list.name).map_err(|bad| refused(bad.to_string()))?;
+        check_policy(&list.policy)?;
+        let lists = self.store.lists()?;
+        if lists.len() >= LISTS_MAX {
+            return Err(refused(format!("there are {LISTS_MAX} lists already, which is the limit")));
+        }
+        if lists.iter().any(|other| other.name == list.name) {
+            return Err(refused(format!("there is a list named {} already", list.name)));
+        }
+        if list.id.0 != self.next_list || list.id.0 == u32::MAX {
+            return Err(refused(format!("the next list's number is {}, not {}", self.next_list, list.id.0)));
+        }
+        self.next_list += 1;
+        self.put_list(&list)
+    }
+
+    fn delete_list(&mut self, list: ListId) -> Result<(), StoreError> {
+        self.list(list)?;
+        self.delete(Family::Lists, &keys::list_key(list))?;
+        for family in [Family::Versions, Family::EntryIds, Family::Entries, Family::Deltas] {
+            let handle = self.store.family(family)?;
+            self.batch.delete_range_cf(&handle, keys::list_key(list), keys::list_end(list));
+        }
+        let mut raw = self.store.raw(Family::Columns, Vec::new(), Vec::new())?;
+        raw.seek_to_first();
+        while let Some((key, value)) = raw.item() {
+            if value.starts_with(&keys::list_key(list)) {
+                self.delete(Family::Columns, key)?;
+            }
+            raw.next();
+        }
+        Ok(raw.status()?)
+    }
+
+    /// A version's record as it stands before its first row: what the head holds.
+    fn stage(&self, list: &HashList, version: VersionNo, source: &str, time_ms: u64) -> Result<ListVersion, StoreError> {
+        limit("a version's source", source.len(), SOURCE_BYTES_MAX)?;
+        let last = self.store.version_last(list.id)?;
+        if let Some(open) = last.as_ref().filter(|v| v.state == VersionState::Staged) {
+            return Err(refused(format!("version {} of list {} is being written", open.version.0, list.name)));
+        }
+        let next = last.map_or(0, |v| v.version.0).saturating_add(1);
+        // The largest number means "open" in a row.
+        if version.0 != next || next == keys::OPEN {
+            return Err(refused(format!("the next version of list {} is {next}, not {}", list.name, version.0)));
+        }
+        let (rows, digest) = match list.head {
+            VersionNo(0) => (0, [0; 32]),
+            head => {
+                let head = self.store.version(list.id, head)?;
+                let head = head.ok_or_else(|| Family::Versions.corrupt("a list's head is missing"))?;
+                (head.rows, head.digest)
+            }
+        };
+        Ok(ListVersion { list: list.id, version, state: VersionState::Staged, rows, digest, source: source.to_owned(), time_ms })
+    }
+
+    fn rows(&mut self, version: &mut ListVersion, rows: &[RowChange]) -> Result<(), StoreError> {
+        if rows.len() > ROWS_MAX {
+            return Err(refused(format!("{} rows in one change; the limit is {ROWS_MAX}", rows.len())));
+        }
+        limit("a change's rows", rows.iter().map(row_bytes).sum(), ROWS_BYTES_MAX)?;
+        let mut seen = Seen::default();
+        for row in rows {
+            match row {
+                RowChange::Open { entry, content } => self.open_row(version, &mut seen, *entry, content)?,
+                RowChange::Close { entry, from } => self.close_row(version, &mut seen, *entry, *from)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn open_row(
+        &mut self,
+        version: &mut ListVersion,
+        seen: &mut Seen,
+        entry: EntryNo,
+        content: &Entry,
+    ) -> Result<(), StoreError> {
+        keys::check_entry(content).map_err(refused)?;
+        let mut value = keys::OPEN.to_be_bytes().to_vec();
+        keys::put_content(&mut value, content);
+        if entry.0 == self.next_entry {
+            // The largest number is never given out, so that one past the last can be said.
+            self.next_entry = entry.0.checked_add(1).ok_or_else(|| refused("there are no entry numbers left"))?;
+        } else {
+            self.check_reopened(version, seen, entry, &value[4..])?;
+        }
+        let id_key = keys::id_key(version.list, &content.id);
+        let is_open = match seen.ids.get(&content.id) {
+            Some(is_open) => *is_open,
+            None => self.store.db.get_pinned_cf(&self.store.family(Family::EntryIds)?, &id_key)?.is_some(),
+        };
+        if is_open {
+            return Err(refused(format!("entry {} has an id that another row of the list has", entry.0)));
+        }
+        seen.ids.insert(content.id.clone(), true);
+
+        let digest = sha256(&value[4..]);
+        let record = IdRecord { entry, from: version.version, fingerprint: fingerprint(&digest) };
+        self.put(Family::Entries, &keys::row_key(version.list, entry, version.version), &value)?;
+        self.put(Family::EntryIds, &id_key, &keys::id_value(&record))?;
+        self.put(Family::Deltas, &keys::delta_key(version.list, version.version, keys::OPENED, entry), &[])?;
+        version.rows += 1;
+        digest_add(&mut version.digest, &digest);
+        Ok(())
+    }
+
+    /// An entry's number names one content for ever, and a version opens or closes it once.
+    fn check_reopened(&self, version: &ListVersion, seen: &Seen, entry: EntryNo, content: &[u8]) -> Result<(), StoreError> {
+        if entry.0 > self.next_entry {
+            return Err(refused(format!("the next entry's number is {}, not {}", self.next_entry, entry.0)));
+        }
+        let from = keys::row_key(version.list, entry, VersionNo(0)).to_vec();
+        let to = keys::row_key(version.list, entry, VersionNo(keys::OPEN)).to_vec();
+        let mut raw = self.store.raw(Family::Entries, from, to)?;
+        raw.seek_to_last();
+        let Some((_, value)) = raw.item() else {
+            raw.status()?;
+            return Err(refused(format!("entry number {} was used before, but not in this list", entry.0)));
+        };
+        let (closed, before) = keys::split_row(value)?;
+        if closed >= version.version.0 || seen.closed.contains(&entry) {
+            return Err(refused(format!("entry {} is open, or was closed by this version", entry.0)));
+        }
+        if before != content {
+            return Err(refused(format!("entry {} had another content before: a new content takes a new number", entry.0)));
+        }
+        Ok(())
+    }
+
+    fn close_row(
+        &mut self,
+        version: &mut ListVersion,
+        seen: &mut Seen,
+        entry: EntryNo,
+        from: VersionNo,
+    ) -> Result<(), StoreError> {
+        let no_such_row = || refused(format!("entry {} has no open row from version {} to close", entry.0, from.0));
+        if from >= version.version || !seen.closed.insert(entry) {
+            return Err(no_such_row());
+        }
+        let key = keys::row_key(version.list, entry, from);
+        let value = self.store.db.get_pinned_cf(&self.store.family(Family::Entries)?, key)?.ok_or_else(no_such_row)?;
+        let (to, content) = keys::split_row(&value)?;
+        if to != keys::OPEN {
+            return Err(no_such_row());
+        }
+        let (_, row) = keys::row(&key, &value)?;
+        let ended = [&version.version.0.to_be_bytes(), content].concat();
+        self.put(Family::Entries, &key, &ended)?;
+        self.delete(Family::EntryIds, &keys::id_key(version.list, &row.content.id))?;
+        self.put(Family::Deltas, &keys::delta_key(version.list, version.version, keys::CLOSED, entry), &from.0.to_be_bytes())?;
+        version.rows = version.rows.checked_sub(1).ok_or_else(|| Family::Versions.corrupt("a row count is too small"))?;
+        digest_sub(&mut version.digest, &sha256(content));
+        seen.ids.insert(row.content.id, false);
+        Ok(())
+    }
+
+    fn seal(&mut self, list: &mut HashList, version: ListVersion, rows: u64, digest: &[u8; 32]) -> Result<(), StoreError> {
+        if rows != version.rows || *digest != version.digest {
+            let which = format!("version {} of list {}", version.version.0, list.name);
+            return Err(refused(format!(
+                "{which} holds {} rows; {rows} were announced, or their digest is another",
+                version.rows
+            )));
+        }
+        list.head = version.version;
+        self.put_version(&ListVersion { state: VersionState::Sealed, ..version })
+    }
+
+    /// Takes back what the version opened, then what it closed: ids that it moved from one entry to another are freed first.
+    fn undo(&mut self, mut version: ListVersion) -> Result<(), StoreError> {
+        let mut left = UNDO_ROWS;
+        for op in [keys::OPENED, keys::CLOSED] {
+            let start = keys::delta_start(version.list, version.version, op).to_vec();
+            let end = keys::delta_start(version.list, version.version, op + 1).to_vec();
+            // One scan over what stood there at the start: a new one for each batch would wade through the deleted.
+            for delta in self.store.scan(Family::Deltas, start, end, keys::delta)? {
+                let delta = delta?;
+                match delta.op {
+                    DeltaOp::Opened => self.undo_opened(&mut version, delta.entry)?,
+                    DeltaOp::Closed { from } => self.undo_closed(&mut version, delta.entry, from)?,
+                }
+                self.delete(Family::Deltas, &keys::delta_key(version.list, version.version, op, delta.entry))?;
+                left -= 1;
+                if left == 0 {
+                    left = UNDO_ROWS;
+                    self.put_version(&version)?;
+                    self.store.db.write(std::mem::take(&mut self.batch))?;
+                }
+            }
+        }
+        self.put_version(&ListVersion { state: VersionState::Undone, rows: 0, digest: [0; 32], ..version })
+    }
+
+    fn undo_opened(&mut self, version: &mut ListVersion, entry: EntryNo) -> Result<(), StoreError> {
+        let key = keys::row_key(version.list, entry, version.version);
+        let value = self.stored_row(&key)?;
+        let (_, row) = keys::row(&key, &value)?;
+        self.delete(Family::Entries, &key)?;
+        self.delete(Family::EntryIds, &keys::id_key(version.list, &row.content.id))?;
+        version.rows = version.rows.checked_sub(1).ok_or_else(|| Family::Versions.corrupt("a row count is too small"))?;
+        digest_sub(&mut version.digest, &sha256(&value[4..]));
+        Ok(())
+    }
+
+    fn undo_closed(&mut self, version: &mut ListVersion, entry: EntryNo, from: VersionNo) -> Result<(), StoreError> {
+        let key = keys::row_key(version.list, entry, from);
+        let mut value = self.stored_row(&key)?;
+        let (_, row) = keys::row(&key, &value)?;
+        if row.to != Some(version.version) {
+            return Err(Family::Deltas.corrupt("a delta closes a row that the version did not close"));
+        }
+        value[..4].copy_from_slice(&keys::OPEN.to_be_bytes());
+        let digest = sha256(&value[4..]);
+        self.put(Family::Entries, &key, &value)?;
+        let record = IdRecord { entry, from, fingerprint: fingerprint(&digest) };
+        self.put(Family::EntryIds, &keys::id_key(version.list, &row.content.id), &keys::id_value(&record))?;
+        version.rows += 1;
+        digest_add(&mut version.digest, &digest);
+        Ok(())
+    }
+
+    fn stored_row(&self, key: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let value = self.store.db.get_cf(&self.store.family(Family::Entries)?, key)?;
+        value.ok_or_else(|| Family::Deltas.corrupt("a delta names a row that is not there"))
+    }
+
+    fn list(&self, list: ListId) -> Result<HashList, StoreError> {
+        self.store.list(list)?.ok_or_else(|| refused(format!("there is no list with number {}", list.0)))
+    }
+
+    fn staged(&self, list: ListId, version: VersionNo) -> Result<ListVersion, StoreError> {
+        let record = self.store.version(list, version)?.filter(|v| v.state == VersionState::Staged);
+        record.ok_or_else(|| refused(format!("version {} of list {} is not being written", version.0, list.0)))
+    }
+
+    fn put_list(&mut self, list: &HashList) -> Result<(), StoreError> {
+        self.put(Family::Lists, &keys::list_key(list.id), &wire::write_list(list))
+    }
+
+    fn put_version(&mut self, version: &ListVersion) -> Result<(), StoreError> {
+        self.put(Family::Versions, &keys::version_key(version.list, version.version), &wire::write_version(version))
+    }
+
+    fn put(&mut self, family: Family, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.batch.put_cf(&self.store.family(family)?, key, value);
+        Ok(())
+    }
+
+    fn delete(&mut self, family: Family, key: &[u8]) -> Result<(), StoreError> {
+        self.batch.delete_cf(&self.store.family(family)?, key);
+        Ok(())
+    }
+}
+
+/// What the rows before, in the same change, did: the store does not show it yet.
+#[derive(Default)]
+struct Seen {
+    /// Whether a row is open under the id.
+    ids: HashMap<String, bool>,
+    closed: HashSet<EntryNo>,
+}
+
+fn activate(list: &mut HashList, version: VersionNo) -> Result<(), StoreError> {
+    if list.active == version {
+        return Err(refused(format!("version {} of list {} is active already", version.0, list.name)));
+    }
+    list.previous = list.active;
+    list.active = version;
+    Ok(())
+}
+
+fn check_policy(policy: &ListPolicy) -> Result<(), StoreError> {
+    limit("a policy", wire::policy_bytes(policy), POLICY_BYTES_MAX)?;
+    let radii = policy.kinds.iter().map(|(kind, k)| (*kind, k.radius));
+    let radii = radii.chain(policy.category_radii.iter().map(|((_, kind), radius)| (*kind, *radius)));
+    for (kind, radius) in radii {
+        if radius > kind.radius_max() {
+            return Err(refused(format!("{kind} radius {radius} is above the largest, {}", kind.radius_max())));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! What do we know for good? Lists, their versions and rows, and every change that made them, in RocksDB.
+//!
+//! The store knows bytes and keys. It holds the truth and, beside it, derived rows that others compute and could compute again.
+//! Invariants: [`Store::apply`] is the only write that can alter a verdict, and it is one atomic batch, checked against the state,
+//! numbered and chained; `entry_ids` holds exactly the rows that are open at a list's head; an entry's number names one content
+//! for ever. Absent: indexes, matching, the meaning of columns and BK-tree rows, clocks.
+//!
+//! A row is in version v if and only if from <= v < to. Inside one version each entry and each id is opened and closed at most
+//! once, and an id is closed before it is opened again.
+
+mod apply;
+mod derived;
+mod digest;
+mod keys;
+mod open;
+mod read;
+mod records;
+mod replay;
+mod side;
+mod verify;
+mod wire;
+
+pub use derived::{DERIVED_BYTES_MAX, DerivedClear, DerivedPut, MARK_NAME_BYTES_MAX};
+pub use digest::{digest_add, digest_sub, row_digest};
+pub use keys::{BkRow, Delta, DeltaOp, IdRecord, Row};
+pub use read::Scan;
+pub use side::{JOURNAL_BYTES_MAX, JournalRecord, SCRATCH_VALUE_BYTES_MAX, ScratchRow};
+pub use verify::{PROBLEMS_MAX, VerifyReport};
+pub use wire::row_bytes;
+
+use keys::Family;
+use rocksdb::{BoundColumnFamily, DBWithThreadMode, MultiThreaded};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Layout of the families that hold the truth. A store with a larger number is refused.
+pub const FORMAT_TRUTH: u32 = 1;
+/// More lists than this at once are refused.
+pub const LISTS_MAX: usize = 4_096;
+/// Longest `by` of a change, in bytes.
+pub const BY_BYTES_MAX: usize = 256;
+/// Longest source of a version, in bytes.
+pub const SOURCE_BYTES_MAX: usize = 1_024;
+/// Largest policy, encoded, in bytes.
+pub const POLICY_BYTES_MAX: usize = 64 * 1024;
+
+/// What the store is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// One process at a time. Creates the store if there is none.
+    Write,
+    /// The state at the moment of opening; works beside a process that writes.
+    Read,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the store in {} is in use by another process; ask that one through --endpoint, or stop it", .dir.display())]
+    Locked { dir: PathBuf },
+    #[error(
+        "this store was written by a newer hashwarden (format {found}; this one knows formats up to {known}): use that version"
+    )]
+    FormatNewer { found: u32, known: u32 },
+    #[error("{} holds no hashwarden store: {why}", .dir.display())]
+    NotAStore { dir: PathBuf, why: &'static str },
+    #[error("the store was opened for reading only")]
+    ReadOnly,
+    /// The change does not fit the state; nothing was written.
+    #[error("{0}")]
+    Refused(String),
+    #[error("the store is damaged: family {family}: {what}")]
+    Corrupt { family: &'static str, what: String },
+    #[error("the system gave no random bytes for a new store: {0}")]
+    Random(getrandom::Error),
+    #[error("the store's directory: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("RocksDB: {0}")]
+    RocksDb(#[from] rocksdb::Error),
+}
+
+/// An open store. Dropping it closes it.
+pub struct Store {
+    db: Db,
+    dir: PathBuf,
+    /// `None`: opened for reading.
+    writer: Option<Mutex<Writer>>,
+    entry_id_key: [u8; 32],
+    format_derived_found: u32,
+    /// Keeps rows of one id in `scratch` in the order they came.
+    scratch_order: AtomicU64,
+}
+
+impl Store {
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The key under which entries that came without an id are named. Made once, when the store was.
+    pub fn entry_id_key(&self) -> [u8; 32] {
+        self.entry_id_key
+    }
+
+    /// The number of the derived families' layout found at opening: where it is not the one asked for, the caller drops them
+    /// with [`Store::derived_reset`] and builds them again.
+    pub fn format_derived_found(&self) -> u32 {
+        self.format_derived_found
+    }
+
+    /// Waits until everything written so far is on the disk.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.check_writable()?;
+        Ok(self.db.flush_wal(true)?)
+    }
+
+    fn writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
+        let writer = self.writer.as_ref().ok_or(StoreError::ReadOnly)?;
+        // The numbers inside are advanced only after a write succeeded, so a panic elsewhere can't have left them half done.
+        Ok(writer.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn check_writable(&self) -> Result<(), StoreError> {
+        self.writer.as_ref().map(drop).ok_or(StoreError::ReadOnly)
+    }
+
+    fn family(&self, family: Family) -> Result<Arc<BoundColumnFamily<'_>>, StoreError> {
+        self.db.cf_handle(family.name()).ok_or_else(|| family.corrupt("the family is not there"))
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "Store({})", self.dir.display())
+    }
+}
+
+/// Many families are dropped and created (scratch) while others are read.
+type Db = DBWithThreadMode<MultiThreaded>;
+
+/// What the next change starts from; the same numbers as in `meta`.
+#[derive(Debug, Clone, Copy)]
+struct Writer {
+    seq: u64,
+    chain: [u8; 32],
+    next_entry: u32,
+    next_list: u32,
+}

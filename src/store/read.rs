@@ -1,0 +1,227 @@
+//! What does the store hold?
+//!
+//! Iterators come in key order, see the state of the moment they were made, and end in an error, once, where RocksDB reports
+//! one: an error is never mistaken for the end. Nothing here writes.
+
+use super::keys::{self, BkRow, Delta, Family, IdRecord, Row};
+use super::{Store, StoreError, open, wire};
+use crate::entry::{Change, EntryNo, HashList, ListId, ListVersion, VersionNo};
+use rocksdb::{DBRawIteratorWithThreadMode, ReadOptions};
+use std::ops::RangeInclusive;
+
+impl Store {
+    /// The number of the last change; 0 before the first.
+    pub fn seq(&self) -> Result<u64, StoreError> {
+        match open::meta(&self.db, keys::META_SEQ)? {
+            Some(bytes) => keys::number_u64(Family::Meta, &bytes),
+            None => Err(Family::Meta.corrupt("the last change's number is missing")),
+        }
+    }
+
+    /// SHA-256 of the last change's value: who keeps it elsewhere can tell later that no history was altered.
+    pub fn chain_digest(&self) -> Result<[u8; 32], StoreError> {
+        let bytes = open::meta(&self.db, keys::META_CHAIN)?;
+        bytes.and_then(|b| b.try_into().ok()).ok_or_else(|| Family::Meta.corrupt("the last change's digest is missing"))
+    }
+
+    /// The number that the next new entry must take.
+    pub fn next_entry(&self) -> Result<EntryNo, StoreError> {
+        open::meta_u32(&self.db, keys::META_NEXT_ENTRY).map(EntryNo)
+    }
+
+    /// The number that the next list must take.
+    pub fn next_list(&self) -> Result<ListId, StoreError> {
+        open::meta_u32(&self.db, keys::META_NEXT_LIST).map(ListId)
+    }
+
+    pub fn lists(&self) -> Result<Vec<HashList>, StoreError> {
+        self.scan(Family::Lists, Vec::new(), Vec::new(), |key, value| {
+            wire::read_list(ListId(keys::number_u32(Family::Lists, key)?), value)
+        })?
+        .collect()
+    }
+
+    pub fn list(&self, list: ListId) -> Result<Option<HashList>, StoreError> {
+        let value = self.db.get_pinned_cf(&self.family(Family::Lists)?, keys::list_key(list))?;
+        value.map(|bytes| wire::read_list(list, &bytes)).transpose()
+    }
+
+    pub fn list_by_name(&self, name: &str) -> Result<Option<HashList>, StoreError> {
+        Ok(self.lists()?.into_iter().find(|list| list.name == name))
+    }
+
+    /// Every version ever staged, undone ones too, in order.
+    pub fn versions(&self, list: ListId) -> Result<Vec<ListVersion>, StoreError> {
+        self.scan(Family::Versions, keys::list_key(list).to_vec(), keys::list_end(list).to_vec(), |key, value| {
+            let n = keys::number_u64(Family::Versions, key)?;
+            wire::read_version(ListId((n >> 32) as u32), VersionNo(n as u32), value)
+        })?
+        .collect()
+    }
+
+    pub fn version(&self, list: ListId, version: VersionNo) -> Result<Option<ListVersion>, StoreError> {
+        let value = self.db.get_pinned_cf(&self.family(Family::Versions)?, keys::version_key(list, version))?;
+        value.map(|bytes| wire::read_version(list, version, &bytes)).transpose()
+    }
+
+    /// The newest version, whatever its state.
+    pub fn version_last(&self, list: ListId) -> Result<Option<ListVersion>, StoreError> {
+        let mut raw = self.raw(Family::Versions, keys::list_key(list).to_vec(), keys::list_end(list).to_vec())?;
+        raw.seek_to_last();
+        let Some((key, value)) = raw.item() else {
+            raw.status()?;
+            return Ok(None);
+        };
+        let n = keys::number_u64(Family::Versions, key)?;
+        wire::read_version(list, VersionNo(n as u32), value).map(Some)
+    }
+
+    /// The row that is open at the list's head under this source id.
+    pub fn id_record(&self, list: ListId, id: &str) -> Result<Option<IdRecord>, StoreError> {
+        let value = self.db.get_pinned_cf(&self.family(Family::EntryIds)?, keys::id_key(list, id))?;
+        value.map(|bytes| keys::id_record(&bytes)).transpose()
+    }
+
+    /// All rows open at the list's head, by source id in byte order.
+    pub fn ids(&self, list: ListId) -> Result<Scan<'_, (String, IdRecord)>, StoreError> {
+        self.scan(Family::EntryIds, keys::list_key(list).to_vec(), keys::list_end(list).to_vec(), |key, value| {
+            Ok((keys::id(key)?, keys::id_record(value)?))
+        })
+    }
+
+    /// The rows of one entry, oldest first: more than one if it was closed and opened again.
+    pub fn entry(&self, list: ListId, entry: EntryNo) -> Result<Vec<Row>, StoreError> {
+        let from = keys::row_key(list, entry, VersionNo(0)).to_vec();
+        let mut to = keys::row_key(list, entry, VersionNo(u32::MAX)).to_vec();
+        to.push(0);
+        self.scan(Family::Entries, from, to, |key, value| keys::row(key, value).map(|(_, row)| row))?.collect()
+    }
+
+    /// Every row of a list, of all versions, by entry number.
+    pub fn rows(&self, list: ListId) -> Result<Scan<'_, Row>, StoreError> {
+        self.scan(Family::Entries, keys::list_key(list).to_vec(), keys::list_end(list).to_vec(), |key, value| {
+            keys::row(key, value).map(|(_, row)| row)
+        })
+    }
+
+    /// What each version closed, then what it opened, version by version.
+    pub fn deltas(&self, list: ListId, versions: RangeInclusive<VersionNo>) -> Result<Scan<'_, Delta>, StoreError> {
+        let from = keys::version_key(list, *versions.start()).to_vec();
+        let to = match versions.end().0.checked_add(1) {
+            Some(end) => keys::version_key(list, VersionNo(end)).to_vec(),
+            None => keys::list_end(list).to_vec(),
+        };
+        self.scan(Family::Deltas, from, to, keys::delta)
+    }
+
+    /// The numbered changes from `seq` on.
+    pub fn changes(&self, seq: u64) -> Result<Scan<'_, (u64, Change)>, StoreError> {
+        self.scan(Family::Changes, seq.to_be_bytes().to_vec(), Vec::new(), |key, value| {
+            let (_, bytes) = keys::split_change(value)?;
+            Ok((keys::number_u64(Family::Changes, key)?, wire::read_change(bytes)?))
+        })
+    }
+
+    /// The column chunks of a kind, by first entry.
+    pub fn columns(&self, kind: u8) -> Result<Scan<'_, (EntryNo, Vec<u8>)>, StoreError> {
+        let to = kind.checked_add(1).map(|end| vec![end]).unwrap_or_default();
+        self.scan(Family::Columns, vec![kind], to, |key, value| Ok((keys::column_first(key)?, value.to_vec())))
+    }
+
+    /// The column chunks of a kind whose first entry is `first` or a later one.
+    pub fn columns_from(&self, kind: u8, first: EntryNo) -> Result<Scan<'_, (EntryNo, Vec<u8>)>, StoreError> {
+        let to = kind.checked_add(1).map(|end| vec![end]).unwrap_or_default();
+        let from = keys::column_key(kind, first).to_vec();
+        self.scan(Family::Columns, from, to, |key, value| Ok((keys::column_first(key)?, value.to_vec())))
+    }
+
+    /// The node under `parent` at distance `edge`: its number and its hash's bytes.
+    pub fn bk_child(&self, kind: u8, tree: u32, parent: u32, edge: u16) -> Result<Option<(u32, Vec<u8>)>, StoreError> {
+        let value = self.db.get_pinned_cf(&self.family(Family::Bk)?, keys::bk_key(kind, tree, parent, edge))?;
+        let Some(value) = value else { return Ok(None) };
+        let (node, hash) = keys::bk_value(&value)?;
+        Ok(Some((node, hash.to_vec())))
+    }
+
+    /// The nodes under `parent` whose distance from it lies in `edges`, by edge: edge, number, hash's bytes.
+    pub fn bk_children(
+        &self,
+        kind: u8,
+        tree: u32,
+        parent: u32,
+        edges: RangeInclusive<u16>,
+        each: &mut dyn FnMut(u16, u32, &[u8]),
+    ) -> Result<(), StoreError> {
+        let from = keys::bk_key(kind, tree, parent, *edges.start()).to_vec();
+        let mut to = keys::bk_key(kind, tree, parent, *edges.end()).to_vec();
+        to.push(0);
+        let mut raw = self.raw(Family::Bk, from.clone(), to)?;
+        raw.seek(&from);
+        while let Some((key, value)) = raw.item() {
+            let edge = key.last_chunk().map(|bytes| u16::from_be_bytes(*bytes));
+            let edge = edge.ok_or_else(|| Family::Bk.corrupt("a key is too short"))?;
+            let (node, hash) = keys::bk_value(value)?;
+            each(edge, node, hash);
+            raw.next();
+        }
+        Ok(raw.status()?)
+    }
+
+    /// All nodes of a tree, by parent and edge.
+    pub fn bk_rows(&self, kind: u8, tree: u32) -> Result<Scan<'_, BkRow>, StoreError> {
+        let from = keys::bk_tree_key(kind, tree).to_vec();
+        let to = match tree.checked_add(1) {
+            Some(next) => keys::bk_tree_key(kind, next).to_vec(),
+            None => kind.checked_add(1).map(|end| vec![end]).unwrap_or_default(),
+        };
+        self.scan(Family::Bk, from, to, keys::bk_row)
+    }
+
+    /// From `from`, to before `to`; an empty `to` is the family's end.
+    pub(super) fn scan<T>(&self, family: Family, from: Vec<u8>, to: Vec<u8>, read: Read<T>) -> Result<Scan<'_, T>, StoreError> {
+        let mut raw = self.raw(family, from.clone(), to)?;
+        raw.seek(&from);
+        Ok(Scan { raw, read, over: false })
+    }
+
+    pub(super) fn raw(&self, family: Family, from: Vec<u8>, to: Vec<u8>) -> Result<RawScan<'_>, StoreError> {
+        let mut options = ReadOptions::default();
+        // A long scan would push everything else out of the cache.
+        options.fill_cache(family == Family::Bk || family == Family::Lists || family == Family::Versions);
+        if !from.is_empty() {
+            options.set_iterate_lower_bound(from);
+        }
+        if !to.is_empty() {
+            options.set_iterate_upper_bound(to);
+        }
+        Ok(self.db.raw_iterator_cf_opt(&self.family(family)?, options))
+    }
+}
+
+pub(super) type Read<T> = fn(&[u8], &[u8]) -> Result<T, StoreError>;
+pub(super) type RawScan<'a> = DBRawIteratorWithThreadMode<'a, super::Db>;
+
+/// Rows in key order, as they stood when the scan was made. After an error there is nothing more.
+pub struct Scan<'a, T> {
+    raw: RawScan<'a>,
+    read: Read<T>,
+    over: bool,
+}
+
+impl<T> Iterator for Scan<'_, T> {
+    type Item = Result<T, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.over {
+            return None;
+        }
+        let Some((key, value)) = self.raw.item() else {
+            self.over = true;
+            return self.raw.status().err().map(|error| Err(error.into()));
+        };
+        let item = (self.read)(key, value);
+        self.over = item.is_err();
+        self.raw.next();
+        Some(item)
+    }
+}

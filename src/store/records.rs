@@ -1,0 +1,238 @@
+//! The protobuf messages of the store: lists, versions, changes.
+//!
+//! Declared in Rust, so that no compiler of schemas is needed. Fields may be added, never renumbered. [`wire`](super::wire)
+//! says what is well formed. Never formatted: the derived `Debug` would show hashes.
+
+use prost::{Message, Oneof};
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ListRecord {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(uint32, tag = "2")]
+    pub polarity: u32,
+    #[prost(message, optional, tag = "3")]
+    pub policy: Option<PolicyRecord>,
+    #[prost(uint32, tag = "4")]
+    pub active: u32,
+    #[prost(uint32, tag = "5")]
+    pub previous: u32,
+    #[prost(uint32, tag = "6")]
+    pub head: u32,
+    #[prost(bool, tag = "7")]
+    pub disabled: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct VersionRecord {
+    #[prost(uint32, tag = "1")]
+    pub state: u32,
+    #[prost(uint64, tag = "2")]
+    pub rows: u64,
+    #[prost(bytes = "vec", tag = "3")]
+    pub digest: Vec<u8>,
+    #[prost(string, tag = "4")]
+    pub source: String,
+    #[prost(uint64, tag = "5")]
+    pub time_ms: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct PolicyRecord {
+    #[prost(message, repeated, tag = "1")]
+    pub kinds: Vec<KindRecord>,
+    #[prost(message, repeated, tag = "2")]
+    pub category_radii: Vec<CategoryRadius>,
+    #[prost(uint32, tag = "3")]
+    pub quality_min: u32,
+    #[prost(uint32, tag = "4")]
+    pub transforms: u32,
+    #[prost(string, repeated, tag = "5")]
+    pub scope: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct KindRecord {
+    #[prost(uint32, tag = "1")]
+    pub kind: u32,
+    #[prost(uint32, tag = "2")]
+    pub radius: u32,
+    #[prost(uint32, tag = "3")]
+    pub action: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct CategoryRadius {
+    #[prost(string, tag = "1")]
+    pub category: String,
+    #[prost(uint32, tag = "2")]
+    pub kind: u32,
+    #[prost(uint32, tag = "3")]
+    pub radius: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ChangeRecord {
+    #[prost(uint64, tag = "1")]
+    pub time_ms: u64,
+    #[prost(string, tag = "2")]
+    pub by: String,
+    #[prost(oneof = "OpRecord", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19")]
+    pub op: Option<OpRecord>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+pub(super) enum OpRecord {
+    #[prost(message, tag = "10")]
+    CreateList(CreateList),
+    #[prost(message, tag = "11")]
+    SetPolicy(SetPolicy),
+    #[prost(message, tag = "12")]
+    SetDisabled(SetDisabled),
+    #[prost(message, tag = "13")]
+    DeleteList(DeleteList),
+    #[prost(message, tag = "14")]
+    Stage(Stage),
+    #[prost(message, tag = "15")]
+    Rows(Rows),
+    #[prost(message, tag = "16")]
+    Seal(Seal),
+    #[prost(message, tag = "17")]
+    Activate(Pointer),
+    #[prost(message, tag = "18")]
+    Undo(Pointer),
+    #[prost(message, tag = "19")]
+    Edit(Edit),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct CreateList {
+    #[prost(uint32, tag = "1")]
+    pub list: u32,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(uint32, tag = "3")]
+    pub polarity: u32,
+    #[prost(message, optional, tag = "4")]
+    pub policy: Option<PolicyRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SetPolicy {
+    #[prost(uint32, tag = "1")]
+    pub list: u32,
+    #[prost(message, optional, tag = "2")]
+    pub policy: Option<PolicyRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SetDisabled {
+    #[prost(uint32, tag = "1")]
+    pub list: u32,
+    #[prost(bool, tag = "2")]
+    pub disabled: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct DeleteList {
+    #[prost(uint32, tag = "1")]
+    pub list: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Pointer {
+    #[prost(uint32, tag = "1")]
+    pub list: u32,
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Stage {
+    #[prost(uint32, tag = "1")]
+    pub list: u32,
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
+    #[prost(string, tag = "3")]
+    pub source: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Rows {
+    #[prost(uint32, tag = "1")]
+    pub list: u32,
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
+    #[prost(message, repeated, tag = "3")]
+    pub rows: Vec<RowRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Seal {
+    #[prost(uint32, tag = "1")]
+    pub list: u32,
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
+    #[prost(uint64, tag = "3")]
+    pub rows: u64,
+    #[prost(bytes = "vec", tag = "4")]
+    pub digest: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Edit {
+    #[prost(uint32, tag = "1")]
+    pub list: u32,
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
+    #[prost(string, tag = "3")]
+    pub source: String,
+    #[prost(message, repeated, tag = "4")]
+    pub rows: Vec<RowRecord>,
+    #[prost(uint64, tag = "5")]
+    pub rows_total: u64,
+    #[prost(bytes = "vec", tag = "6")]
+    pub digest: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct RowRecord {
+    #[prost(oneof = "RowOp", tags = "1, 2")]
+    pub op: Option<RowOp>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+pub(super) enum RowOp {
+    #[prost(message, tag = "1")]
+    Open(OpenRow),
+    #[prost(message, tag = "2")]
+    Close(CloseRow),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct OpenRow {
+    #[prost(uint32, tag = "1")]
+    pub entry: u32,
+    #[prost(string, tag = "2")]
+    pub id: String,
+    #[prost(string, tag = "3")]
+    pub category: String,
+    #[prost(message, repeated, tag = "4")]
+    pub hashes: Vec<HashRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct CloseRow {
+    #[prost(uint32, tag = "1")]
+    pub entry: u32,
+    #[prost(uint32, tag = "2")]
+    pub from: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct HashRecord {
+    #[prost(uint32, tag = "1")]
+    pub kind: u32,
+    #[prost(bytes = "vec", tag = "2")]
+    pub bytes: Vec<u8>,
+}

@@ -1,0 +1,125 @@
+//! What stands beside the lists: the scratch family, which sorts an import, and the journal, which only grows.
+//!
+//! Scratch is written without a log and emptied at every opening: nothing in it is true after a crash. One import at a time uses
+//! it. Neither can alter a verdict.
+
+use super::keys::{self, Family};
+use super::{Scan, Store, StoreError, open};
+use rocksdb::{WriteBatch, WriteOptions};
+use std::sync::atomic::Ordering;
+
+/// All values of one id together, in bytes: a file that repeats one id a million times must not fill the memory.
+pub const SCRATCH_VALUE_BYTES_MAX: usize = 1024 * 1024;
+/// One record of the journal, in bytes.
+pub const JOURNAL_BYTES_MAX: usize = 64 * 1024;
+
+/// All that scratch holds under one source id.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ScratchRow {
+    pub id: Vec<u8>,
+    /// The values put under the id, one after the other, in the order they were put.
+    pub values: Vec<u8>,
+    /// How many values did not fit into [`SCRATCH_VALUE_BYTES_MAX`] and are left out.
+    pub left_out: u64,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct JournalRecord {
+    pub time_ms: u64,
+    pub id: [u8; 16],
+    pub bytes: Vec<u8>,
+}
+
+impl Store {
+    /// Writes and empties `rows`: pairs of source id (no byte 0 in it) and value.
+    pub fn scratch_put(&self, rows: &mut Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), StoreError> {
+        let _writer = self.writer()?;
+        let family = self.family(Family::Scratch)?;
+        let mut batch = WriteBatch::default();
+        for (id, value) in rows.iter() {
+            if id.contains(&0) {
+                return Err(StoreError::Refused("a source id has a byte 0".into()));
+            }
+            let order = self.scratch_order.fetch_add(1, Ordering::Relaxed);
+            batch.put_cf(&family, keys::scratch_key(id, order), value);
+        }
+        rows.clear();
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        Ok(self.db.write_opt(batch, &options)?)
+    }
+
+    /// What was put, by id in byte order: the order of [`Store::ids`].
+    pub fn scratch_iter(&self) -> Result<impl Iterator<Item = Result<ScratchRow, StoreError>>, StoreError> {
+        let rows = self
+            .scan(Family::Scratch, Vec::new(), Vec::new(), |key, value| Ok((keys::scratch_id(key)?.to_vec(), value.to_vec())))?;
+        Ok(Grouped { rows, next: None })
+    }
+
+    pub fn scratch_clear(&self) -> Result<(), StoreError> {
+        let _writer = self.writer()?;
+        // Dropping frees the files at once; deleting a range would leave them until they are compacted.
+        self.db.drop_cf(Family::Scratch.name())?;
+        Ok(self.db.create_cf(Family::Scratch.name(), &open::scratch_options())?)
+    }
+
+    /// Appends records in one batch. They outlive the process when this returns, a power cut after [`Store::sync`].
+    pub fn journal_append(&self, records: &[JournalRecord]) -> Result<(), StoreError> {
+        self.check_writable()?;
+        let family = self.family(Family::Journal)?;
+        let mut batch = WriteBatch::default();
+        for record in records {
+            if record.bytes.len() > JOURNAL_BYTES_MAX {
+                return Err(StoreError::Refused(format!("a journal record has more than {JOURNAL_BYTES_MAX} bytes")));
+            }
+            batch.put_cf(&family, keys::journal_key(record.time_ms, &record.id), &record.bytes);
+        }
+        Ok(self.db.write(batch)?)
+    }
+
+    /// The journal's records from `time_ms` on, by time.
+    pub fn journal(&self, time_ms: u64) -> Result<Scan<'_, JournalRecord>, StoreError> {
+        self.scan(Family::Journal, time_ms.to_be_bytes().to_vec(), Vec::new(), |key, value| {
+            let (time_ms, id) = keys::journal_parts(key)?;
+            Ok(JournalRecord { time_ms, id, bytes: value.to_vec() })
+        })
+    }
+}
+
+/// Joins the values of each id.
+struct Grouped<'a> {
+    rows: Scan<'a, (Vec<u8>, Vec<u8>)>,
+    next: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Iterator for Grouped<'_> {
+    type Item = Result<ScratchRow, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let first = match self.next.take() {
+            Some(row) => row,
+            None => match self.rows.next()? {
+                Ok(row) => row,
+                Err(error) => return Some(Err(error)),
+            },
+        };
+        let mut row = ScratchRow { id: first.0, values: first.1, left_out: 0 };
+        for next in self.rows.by_ref() {
+            match next {
+                Err(error) => return Some(Err(error)),
+                Ok((id, value)) if id == row.id => {
+                    if row.left_out > 0 || row.values.len() + value.len() > SCRATCH_VALUE_BYTES_MAX {
+                        row.left_out += 1;
+                    } else {
+                        row.values.extend_from_slice(&value);
+                    }
+                }
+                Ok(other) => {
+                    self.next = Some(other);
+                    break;
+                }
+            }
+        }
+        Some(Ok(row))
+    }
+}

@@ -1,0 +1,347 @@
+//! Is the store what its history says it is?
+//!
+//! Three accounts of the same rows are compared: the numbered changes (replayed without their rows' contents), the rows
+//! themselves, and what is kept beside them for speed (`entry_ids`, `deltas`, running counts and digests). Sets are compared by
+//! count and by a sum of hashes, so memory stays flat: a bit per entry, a few hundred bytes per version. Absent: columns and
+//! BK-trees, whose meaning the catalog knows.
+
+use super::digest::{digest_add, digest_sub, fingerprint, sha256};
+use super::keys::{self, Family, IdRecord};
+use super::replay::{Bag, Told, replay};
+use super::{Store, StoreError, wire};
+use crate::entry::{EntryNo, HashList, ListId, ListVersion, VersionNo, VersionState};
+use std::collections::BTreeMap;
+
+/// More problems than this are counted, not described.
+pub const PROBLEMS_MAX: usize = 100;
+
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct VerifyReport {
+    pub changes: u64,
+    pub lists: u64,
+    pub versions: u64,
+    pub rows: u64,
+    /// In words, without hashes or ids; at most [`PROBLEMS_MAX`].
+    pub problems: Vec<String>,
+    pub problems_left_out: u64,
+}
+
+impl VerifyReport {
+    pub fn problem(&mut self, what: impl Into<String>) {
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(what.into());
+        } else {
+            self.problems_left_out += 1;
+        }
+    }
+}
+
+impl Store {
+    /// Reads everything and reports what does not fit. `progress` hears now and then what is being read and how many of it were.
+    /// A store that is open for writing takes no change meanwhile. An error means that reading itself failed.
+    pub fn verify(&self, progress: &mut dyn FnMut(&'static str, u64)) -> Result<VerifyReport, StoreError> {
+        let _writer = match &self.writer {
+            Some(_) => Some(self.writer()?),
+            None => None,
+        };
+        let mut verify = Verify { store: self, progress, report: VerifyReport::default(), entries_seen: Vec::new() };
+        let told = verify.changes()?;
+        verify.meta(&told)?;
+        let lists = verify.lists(&told)?;
+        for list in &lists {
+            verify.list(&told, list)?;
+        }
+        for family in [Family::Versions, Family::EntryIds, Family::Entries, Family::Deltas] {
+            verify.orphans(family, &lists)?;
+        }
+        Ok(verify.report)
+    }
+}
+
+/// What the rows say of one version.
+#[derive(Default, Clone)]
+struct Tally {
+    opened: u64,
+    opened_sum: [u8; 32],
+    closed: u64,
+    closed_sum: [u8; 32],
+    deltas: Bag,
+}
+
+struct Verify<'a> {
+    store: &'a Store,
+    progress: &'a mut dyn FnMut(&'static str, u64),
+    report: VerifyReport,
+    /// One bit per entry number: an entry belongs to one list.
+    entries_seen: Vec<u64>,
+}
+
+impl Verify<'_> {
+    fn changes(&mut self) -> Result<Told, StoreError> {
+        let mut told = Told { next_list: 1, ..Told::default() };
+        let mut seq_next = 1;
+        let mut chain = [0; 32];
+        self.walk(Family::Changes, Vec::new(), Vec::new(), "changes", |verify, key, value| {
+            let seq = keys::number_u64(Family::Changes, key)?;
+            let (before, bytes) = keys::split_change(value)?;
+            if seq != seq_next {
+                verify.report.problem(format!("change {seq_next} is missing"));
+            } else if before != chain {
+                verify.report.problem(format!("change {seq} does not continue the chain: it or the one before was altered"));
+            }
+            (seq_next, chain) = (seq + 1, sha256(value));
+            told.last = Some((seq, chain));
+            verify.report.changes += 1;
+            let change = wire::read_change(bytes).map_err(|error| at(error, &format!("change {seq}")))?;
+            if !replay(&mut told, &change) {
+                verify.report.problem(format!("change {seq} does not fit the changes before it"));
+            }
+            Ok(())
+        })?;
+        Ok(told)
+    }
+
+    fn meta(&mut self, told: &Told) -> Result<(), StoreError> {
+        let store = self.store;
+        let (seq, chain) = told.last.unwrap_or_default();
+        self.equal("the last change's number", store.seq(), &seq)?;
+        self.equal("the last change's digest", store.chain_digest(), &chain)?;
+        self.equal("the next entry's number", store.next_entry(), &EntryNo(told.next_entry))?;
+        self.equal("the next list's number", store.next_list(), &ListId(told.next_list))
+    }
+
+    fn equal<T: PartialEq>(&mut self, what: &str, stored: Result<T, StoreError>, told: &T) -> Result<(), StoreError> {
+        match stored {
+            Ok(stored) if stored == *told => {}
+            Ok(_) => self.report.problem(format!("{what} is not what the changes say")),
+            Err(error) => self.damage(error)?,
+        }
+        Ok(())
+    }
+
+    /// The stored lists, compared with the told ones.
+    fn lists(&mut self, told: &Told) -> Result<Vec<HashList>, StoreError> {
+        let mut stored = Vec::new();
+        let mut numbers = Vec::new();
+        self.walk(Family::Lists, Vec::new(), Vec::new(), "lists", |verify, key, value| {
+            let id = ListId(keys::number_u32(Family::Lists, key)?);
+            numbers.push(id);
+            let list = wire::read_list(id, value).map_err(|error| at(error, &format!("list {}", id.0)))?;
+            if told.lists.get(&id) != Some(&list) {
+                verify.report.problem(format!("list {} is not what the changes say", list.name));
+            }
+            verify.report.lists += 1;
+            stored.push(list);
+            Ok(())
+        })?;
+        for list in told.lists.values().filter(|list| !numbers.contains(&list.id)) {
+            self.report.problem(format!("list {} is missing", list.name));
+        }
+        Ok(stored)
+    }
+
+    fn list(&mut self, told: &Told, list: &HashList) -> Result<(), StoreError> {
+        let (from, to) = (keys::list_key(list.id).to_vec(), keys::list_end(list.id).to_vec());
+        let name = &list.name;
+
+        let mut versions = BTreeMap::new();
+        self.walk(Family::Versions, from.clone(), to.clone(), "versions", |verify, key, value| {
+            let number = VersionNo(keys::number_u64(Family::Versions, key)? as u32);
+            versions.insert(number, wire::read_version(list.id, number, value)?);
+            verify.report.versions += 1;
+            Ok(())
+        })?;
+        let (mut tallies, ids) = self.rows(told, list, &versions)?;
+
+        let mut ids_stored = Bag::default();
+        self.walk(Family::EntryIds, from.clone(), to.clone(), "ids", |_, key, value| {
+            ids_stored.add(key, value);
+            keys::id_record(value).map(drop)
+        })?;
+        if ids_stored != ids {
+            let (stored, open) = (ids_stored.n, ids.n);
+            self.report.problem(format!("list {name}: its {stored} ids are not those of its {open} open rows"));
+        }
+
+        let mut deltas = BTreeMap::<VersionNo, Bag>::new();
+        self.walk(Family::Deltas, from, to, "deltas", |_, key, value| {
+            deltas.entry(keys::delta(key, value)?.version).or_default().add(key, value);
+            Ok(())
+        })?;
+
+        for number in tallies.keys().chain(deltas.keys()).filter(|v| !versions.contains_key(v)) {
+            self.report.problem(format!("list {name}: rows name version {}, which is not there", number.0));
+        }
+        let first = (list.id, VersionNo(0));
+        for ((_, number), told) in told.versions.range(first..=(list.id, VersionNo(u32::MAX))) {
+            if versions.get(number).is_none_or(|stored| !same_version(stored, told)) {
+                self.report.problem(format!("list {name}: version {} is not what the changes say", number.0));
+            }
+        }
+        let (mut rows, mut digest) = (0u64, [0; 32]);
+        for (number, version) in &versions {
+            let tally = tallies.remove(number).unwrap_or_default();
+            let bag = deltas.remove(number).unwrap_or_default();
+            rows = (rows + tally.opened).wrapping_sub(tally.closed);
+            digest_add(&mut digest, &tally.opened_sum);
+            digest_sub(&mut digest, &tally.closed_sum);
+            let undone = version.state == VersionState::Undone;
+            let (rows_due, digest_due) = if undone { (0, [0; 32]) } else { (rows, digest) };
+            let which = format!("list {name}, version {}", number.0);
+            if version.rows != rows_due || version.digest != digest_due {
+                self.report
+                    .problem(format!("{which}: the rows are {rows_due}, the record says {}, or another digest", version.rows));
+            }
+            if bag != tally.deltas {
+                self.report.problem(format!("{which}: its deltas are not what the rows say"));
+            }
+            if version.state == VersionState::Sealed && bag != told.deltas.get(&(list.id, *number)).copied().unwrap_or_default() {
+                self.report.problem(format!("{which}: its deltas are not what the changes say"));
+            }
+            if undone && bag.n + tally.opened + tally.closed > 0 {
+                self.report.problem(format!("{which}: it was undone, and rows of it are left"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Per version what its rows say, and the ids of the open ones.
+    fn rows(
+        &mut self,
+        told: &Told,
+        list: &HashList,
+        versions: &BTreeMap<VersionNo, ListVersion>,
+    ) -> Result<(BTreeMap<VersionNo, Tally>, Bag), StoreError> {
+        let mut tallies = BTreeMap::<VersionNo, Tally>::new();
+        let mut ids = Bag::default();
+        let mut before: Option<(keys::Row, [u8; 32])> = None;
+        let (from, to) = (keys::list_key(list.id).to_vec(), keys::list_end(list.id).to_vec());
+        self.walk(Family::Entries, from, to, "rows", |verify, key, value| {
+            let (_, row) = keys::row(key, value)?;
+            let digest = sha256(&value[4..]);
+            let which = format!("list {}, entry {}", list.name, row.entry.0);
+            verify.report.rows += 1;
+            if row.entry.0 >= told.next_entry {
+                verify.report.problem(format!("{which}: no change gave out that number"));
+            }
+            if row.to.is_some_and(|to| to <= row.from) || !versions.contains_key(&row.from) {
+                verify.report.problem(format!("{which}: a row with impossible versions"));
+            }
+            if let Some((other, content)) = before.as_ref().filter(|(other, _)| other.entry == row.entry) {
+                if other.to.is_none_or(|to| to > row.from) || *content != digest {
+                    verify.report.problem(format!("{which}: two rows overlap or differ in content"));
+                }
+            } else if row.entry.0 < told.next_entry && verify.seen_before(row.entry.0) {
+                verify.report.problem(format!("{which}: another list has an entry of that number"));
+            }
+            let tally = tallies.entry(row.from).or_default();
+            tally.opened += 1;
+            digest_add(&mut tally.opened_sum, &digest);
+            tally.deltas.add(&keys::delta_key(list.id, row.from, keys::OPENED, row.entry), &[]);
+            match row.to {
+                Some(to) => {
+                    let tally = tallies.entry(to).or_default();
+                    tally.closed += 1;
+                    digest_add(&mut tally.closed_sum, &digest);
+                    tally.deltas.add(&keys::delta_key(list.id, to, keys::CLOSED, row.entry), &row.from.0.to_be_bytes());
+                }
+                None => {
+                    let record = IdRecord { entry: row.entry, from: row.from, fingerprint: fingerprint(&digest) };
+                    ids.add(&keys::id_key(list.id, &row.content.id), &keys::id_value(&record));
+                }
+            }
+            before = Some((row, digest));
+            Ok(())
+        })?;
+        Ok((tallies, ids))
+    }
+
+    fn seen_before(&mut self, entry: u32) -> bool {
+        let (word, bit) = (entry as usize / 64, 1 << (entry % 64));
+        if self.entries_seen.len() <= word {
+            self.entries_seen.resize(word + 1, 0);
+        }
+        let seen = self.entries_seen[word] & bit != 0;
+        self.entries_seen[word] |= bit;
+        seen
+    }
+
+    /// Rows of lists that are not there.
+    fn orphans(&mut self, family: Family, lists: &[HashList]) -> Result<(), StoreError> {
+        let mut raw = self.store.raw(family, Vec::new(), Vec::new())?;
+        raw.seek_to_first();
+        while let Some(list) = raw.key().map(|key| key.first_chunk().map(|bytes| ListId(u32::from_be_bytes(*bytes)))) {
+            match list {
+                Some(list) => {
+                    if !lists.iter().any(|known| known.id == list) {
+                        self.report.problem(format!(
+                            "family {} holds rows of list {}, which is not there",
+                            family.name(),
+                            list.0
+                        ));
+                    }
+                    if list.0 == u32::MAX {
+                        break;
+                    }
+                    raw.seek(keys::list_end(list));
+                }
+                None => {
+                    self.report.problem(format!("family {} has a key that is too short", family.name()));
+                    raw.next();
+                }
+            }
+        }
+        raw.status().or_else(|error| self.damage(error.into()))
+    }
+
+    /// Hands every pair of a range to `each`; what is damaged is reported, and reading goes on.
+    fn walk(
+        &mut self,
+        family: Family,
+        from: Vec<u8>,
+        to: Vec<u8>,
+        what: &'static str,
+        mut each: impl FnMut(&mut Self, &[u8], &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut raw = self.store.raw(family, from.clone(), to)?;
+        raw.seek(&from);
+        let mut n = 0u64;
+        while let Some((key, value)) = raw.item() {
+            if let Err(error) = each(self, key, value) {
+                self.damage(error)?;
+            }
+            n += 1;
+            if n.is_multiple_of(4_096) {
+                (self.progress)(what, n);
+            }
+            raw.next();
+        }
+        (self.progress)(what, n);
+        raw.status().or_else(|error| self.damage(error.into()))
+    }
+
+    /// A problem of the store is reported; one of the machine ends the reading.
+    fn damage(&mut self, error: StoreError) -> Result<(), StoreError> {
+        match &error {
+            StoreError::Corrupt { .. } => self.report.problem(error.to_string()),
+            StoreError::RocksDb(cause) if cause.kind() == rocksdb::ErrorKind::Corruption => {
+                self.report.problem(error.to_string())
+            }
+            _ => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+fn at(error: StoreError, place: &str) -> StoreError {
+    match error {
+        StoreError::Corrupt { family, what } => StoreError::Corrupt { family, what: format!("{place}: {what}") },
+        other => other,
+    }
+}
+
+/// Of a version that is being written only the beginning is told; its counts run.
+fn same_version(stored: &ListVersion, told: &ListVersion) -> bool {
+    let counts = told.state == VersionState::Staged || (stored.rows == told.rows && stored.digest == told.digest);
+    counts && stored.state == told.state && stored.source == told.source && stored.time_ms == told.time_ms
+}

@@ -1,0 +1,479 @@
+//! The catalog over a real store: what changes a list makes show in verdicts, and only those.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use hashwarden::app;
+use hashwarden::catalog::{Catalog, CatalogError, ImportOptions, ImportReport, NewEntry, PolicyUpdate, RadiusRule};
+use hashwarden::config::Config;
+use hashwarden::entry::{Bits, Caller, Hash64, HashKind, HashValue, Pdq, Polarity, VersionNo};
+use hashwarden::index::IndexChoice;
+use hashwarden::lists::{Format, Mapping};
+use hashwarden::matcher::{Content, GivenHash, Job, Matcher};
+use hashwarden::store::Access;
+use hashwarden::verdict::{Outcome, Verdict};
+
+struct Bench {
+    config: Config,
+    catalog: Arc<Catalog>,
+    matcher: Matcher,
+    by: Caller,
+}
+
+fn open(dir: &Path) -> Bench {
+    open_with(dir, Config::default())
+}
+
+fn open_with(dir: &Path, config: Config) -> Bench {
+    let (catalog, matcher) = app::matching(dir, &config, Access::Write).unwrap();
+    Bench { config, catalog, matcher, by: Caller("test".to_owned()) }
+}
+
+impl Bench {
+    fn create(&self, name: &str) {
+        self.catalog.create(&self.by, name, Polarity::Positive, &PolicyUpdate::default()).unwrap();
+    }
+
+    fn ask(&self, hash: HashValue) -> Verdict {
+        let job = Job {
+            content: Content::Hashes(vec![GivenHash { hash, quality: None }]),
+            lists: Vec::new(),
+            until: Instant::now() + Duration::from_secs(60),
+            caller: self.by.clone(),
+        };
+        let (send, answer) = mpsc::channel();
+        self.matcher.submit(job, move |a| send.send(a).unwrap());
+        answer.recv().unwrap().verdict
+    }
+
+    fn ids(&self, hash: HashValue) -> Vec<String> {
+        let mut ids: Vec<_> = self.ask(hash).matches.into_iter().map(|m| m.entry_id).collect();
+        ids.sort();
+        ids
+    }
+
+    fn add(&self, list: &str, id: &str, hashes: Vec<HashValue>) {
+        let entry = NewEntry { id: Some(id.to_owned()), category: String::new(), hashes };
+        self.catalog.add(&self.by, list, vec![entry]).unwrap();
+    }
+
+    fn remove(&self, list: &str, id: &str) {
+        self.catalog.remove(&self.by, list, vec![id.to_owned()]).unwrap();
+    }
+
+    fn import(&self, list: &str, text: &str) -> Result<ImportReport, CatalogError> {
+        self.import_with(list, text, true, false)
+    }
+
+    fn import_with(&self, list: &str, text: &str, activate: bool, dry_run: bool) -> Result<ImportReport, CatalogError> {
+        let options = ImportOptions {
+            format: Some(Format::Csv),
+            mapping: Mapping::default(),
+            source: "test.csv".to_owned(),
+            activate,
+            dry_run,
+        };
+        self.catalog.import(&self.by, list, &options, &mut text.as_bytes(), &mut |_| {})
+    }
+
+    fn assert_sound(&self) {
+        let report = self.catalog.verify(&mut |_, _| {}).unwrap();
+        assert_eq!(report.problems, Vec::<String>::new());
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+}
+
+fn pdq(n: u64) -> HashValue {
+    let mut random = Random(n);
+    HashValue::Pdq(Pdq([random.next(), random.next(), random.next(), random.next()]))
+}
+
+fn flipped(hash: &HashValue, bits: usize) -> HashValue {
+    let HashValue::Pdq(Pdq(mut words)) = hash.clone() else { panic!("a PDQ") };
+    (0..bits).for_each(|bit| words[bit / 64] ^= 1 << (bit % 64));
+    HashValue::Pdq(Pdq(words))
+}
+
+fn phash(n: u64) -> HashValue {
+    HashValue::Phash64(Hash64(Random(n ^ 0xabcd).next()))
+}
+
+fn md5(n: u64) -> HashValue {
+    HashValue::from_bytes(HashKind::Md5, &[n.to_be_bytes(), n.to_be_bytes()].concat()).unwrap()
+}
+
+fn csv(rows: impl IntoIterator<Item = (String, u64)>) -> String {
+    let rows = rows.into_iter().map(|(id, n)| format!("{id},A,{},{}\n", pdq(n).hex(), md5(n).hex()));
+    std::iter::once("id,category,pdq,md5\n".to_owned()).chain(rows).collect()
+}
+
+fn ids_and_numbers(numbers: impl IntoIterator<Item = u64>) -> Vec<(String, u64)> {
+    numbers.into_iter().map(|n| (format!("e{n}"), n)).collect()
+}
+
+#[test]
+fn an_added_hash_matches_and_a_removed_one_stops_matching_without_a_rebuild() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    assert_eq!(bench.ask(pdq(1)).outcome, Outcome::NotScanned, "an empty list has scanned nothing");
+    bench.add("known", "one", vec![pdq(1), phash(1), md5(1)]);
+    bench.add("known", "two", vec![pdq(2)]);
+    assert_eq!(bench.ids(pdq(1)), ["one"]);
+    assert_eq!(bench.ids(flipped(&pdq(1), 31)), ["one"]);
+    assert_eq!(bench.ask(flipped(&pdq(1), 32)).outcome, Outcome::NoMatch);
+    assert_eq!((bench.ids(phash(1)), bench.ids(md5(1))), (vec!["one".to_owned()], vec!["one".to_owned()]));
+    bench.remove("known", "one");
+    assert_eq!(bench.ask(pdq(1)).outcome, Outcome::NoMatch);
+    assert_eq!(bench.ids(pdq(2)), ["two"]);
+    assert_eq!(bench.ask(md5(1)).outcome, Outcome::NotScanned, "no live list has an MD5 any more");
+    bench.assert_sound();
+}
+
+#[test]
+fn an_import_makes_the_file_the_list_and_says_what_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    let first = bench.import("known", &csv(ids_and_numbers(0..100))).unwrap();
+    assert_eq!((first.added, first.changed, first.gone, first.unchanged, first.entries), (100, 0, 0, 0, 100));
+    let mut rows = ids_and_numbers(10..120);
+    rows[0].1 = 999; // e10 has another picture now
+    rows.reverse(); // any order
+    let second = bench.import("known", &csv(rows)).unwrap();
+    assert_eq!((second.added, second.changed, second.gone, second.unchanged, second.entries), (20, 1, 10, 89, 110));
+    assert_eq!(bench.ids(pdq(5)), Vec::<String>::new());
+    assert_eq!((bench.ids(pdq(10)), bench.ids(pdq(999))), (vec![], vec!["e10".to_owned()]));
+    let verdict = bench.ask(pdq(110));
+    assert_eq!((verdict.matches[0].category.as_str(), verdict.lists.clone()), ("A", vec![("known".to_owned(), VersionNo(2))]));
+    let same = bench.import("known", &csv(ids_and_numbers(10..120).into_iter().map(|(i, n)| (i, if n == 10 { 999 } else { n }))));
+    assert_eq!(same.unwrap().version, None, "nothing differs: no new version");
+    bench.assert_sound();
+}
+
+#[test]
+fn a_bad_row_is_reported_by_line_and_the_rest_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    let text = format!("id,pdq\na,{}\nb,xyz\nc,{}\n", pdq(1).hex(), pdq(3).hex());
+    let report = bench.import("known", &text).unwrap();
+    assert_eq!((report.rows, report.rows_bad, report.entries), (3, 1, 2));
+    assert_eq!(report.bad[0].line, 3);
+    assert_eq!((bench.ids(pdq(1)), bench.ids(pdq(3))), (vec!["a".to_owned()], vec!["c".to_owned()]));
+}
+
+#[test]
+fn a_file_that_fails_as_a_whole_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    bench.import("known", &csv(ids_and_numbers(0..10))).unwrap();
+    let quote = format!("id,pdq\na,{}\n\"b,{}\n", pdq(1).hex(), pdq(2).hex());
+    for bad in ["", "id,pdq\n", "id,pdq\na,xyz\n", "name,size\na,1\n", quote.as_str()] {
+        let error = bench.import("known", bad).unwrap_err();
+        assert!(matches!(error, CatalogError::BadFile(_)), "{bad:?}: {error}");
+        assert_eq!(bench.ids(pdq(3)), ["e3"]);
+        assert_eq!(bench.catalog.list("known").unwrap().list.head, VersionNo(1), "{bad:?}");
+    }
+    bench.assert_sound();
+}
+
+#[test]
+fn rows_with_one_id_are_one_entry() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    let text = format!("id,category,pdq,md5\nx,,{},\ny,,{},\nx,B,,{}\n", pdq(1).hex(), pdq(2).hex(), md5(1).hex());
+    assert_eq!(bench.import("known", &text).unwrap().entries, 2);
+    assert_eq!(bench.ids(md5(1)), ["x"]);
+    let verdict = bench.ask(pdq(1));
+    assert_eq!((verdict.matches[0].entry_id.as_str(), verdict.matches[0].category.as_str()), ("x", "B"));
+}
+
+#[test]
+fn a_staged_version_is_not_seen_until_it_is_activated_and_a_roll_back_undoes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    bench.import("known", &csv(ids_and_numbers(0..10))).unwrap();
+    let dry = bench.import_with("known", &csv(ids_and_numbers(5..20)), true, true).unwrap();
+    assert_eq!((dry.version, dry.added, dry.gone), (None, 10, 5));
+    let staged = bench.import_with("known", &csv(ids_and_numbers(5..20)), false, false).unwrap();
+    assert_eq!((staged.version, staged.activated), (Some(VersionNo(2)), false));
+    assert_eq!((bench.ids(pdq(1)).len(), bench.ids(pdq(15)).len()), (1, 0));
+    bench.catalog.activate(&bench.by, "known", VersionNo(2)).unwrap();
+    assert_eq!((bench.ids(pdq(1)).len(), bench.ids(pdq(15)).len()), (0, 1));
+    let diff = bench.catalog.diff("known", VersionNo(1), VersionNo(2)).unwrap();
+    assert_eq!((diff.added, diff.removed, diff.changed), (10, 5, 0));
+    bench.catalog.roll_back(&bench.by, "known").unwrap();
+    assert_eq!((bench.ids(pdq(1)).len(), bench.ids(pdq(15)).len()), (1, 0));
+    bench.assert_sound();
+}
+
+#[test]
+fn an_edit_after_a_roll_back_does_not_bring_back_what_was_rolled_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    bench.import("known", &csv(ids_and_numbers(0..10))).unwrap();
+    let mut bad = ids_and_numbers(5..20);
+    bad[0].1 = 777; // e5 changed too
+    bench.import("known", &csv(bad)).unwrap();
+    bench.catalog.roll_back(&bench.by, "known").unwrap();
+    bench.add("known", "new", vec![pdq(50)]);
+    bench.remove("known", "e2");
+    let reopened = |bench: &Bench| {
+        assert_eq!((bench.ids(pdq(50)), bench.ids(pdq(1))), (vec!["new".to_owned()], vec!["e1".to_owned()]));
+        assert_eq!((bench.ids(pdq(5)), bench.ids(pdq(777))), (vec!["e5".to_owned()], vec![]));
+        assert_eq!((bench.ids(pdq(15)), bench.ids(pdq(2))), (Vec::<String>::new(), Vec::<String>::new()));
+        bench.assert_sound();
+    };
+    reopened(&bench);
+    drop(bench);
+    reopened(&open(dir.path()));
+}
+
+#[test]
+fn a_disabled_list_is_silent_and_a_deleted_one_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("a");
+    bench.create("b");
+    bench.add("a", "one", vec![pdq(1), phash(1)]);
+    bench.add("b", "uno", vec![pdq(1), phash(7)]);
+    assert_eq!(bench.ids(pdq(1)), ["one", "uno"]);
+    bench.catalog.set_disabled(&bench.by, "a", true).unwrap();
+    assert_eq!(bench.ids(pdq(1)), ["uno"]);
+    bench.catalog.set_disabled(&bench.by, "a", false).unwrap();
+    assert_eq!(bench.ids(pdq(1)), ["one", "uno"]);
+    bench.catalog.delete(&bench.by, "a").unwrap();
+    assert_eq!((bench.ids(pdq(1)), bench.ids(phash(1))), (vec!["uno".to_owned()], vec![]));
+    assert!(matches!(bench.catalog.list("a"), Err(CatalogError::NoSuchList(_))));
+    bench.create("a");
+    assert_eq!(bench.ids(pdq(1)), ["uno"], "a new list of the same name starts empty");
+    bench.assert_sound();
+}
+
+#[test]
+fn a_policy_takes_effect_at_once_and_survives_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    bench.add("known", "one", vec![pdq(1)]);
+    let narrow = RadiusRule { category: None, kind: HashKind::Pdq, radius: 10 };
+    bench.catalog.set(&bench.by, "known", &PolicyUpdate { radii: vec![narrow], ..PolicyUpdate::default() }).unwrap();
+    let check = |bench: &Bench| {
+        assert_eq!(bench.ask(flipped(&pdq(1), 11)).outcome, Outcome::NoMatch);
+        assert_eq!(bench.ask(flipped(&pdq(1), 10)).matches[0].threshold, 10);
+    };
+    check(&bench);
+    drop(bench);
+    check(&open(dir.path()));
+}
+
+#[test]
+fn a_negative_list_suppresses_what_it_knows() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    bench.catalog.create(&bench.by, "harmless", Polarity::Negative, &PolicyUpdate::default()).unwrap();
+    bench.add("known", "logo", vec![pdq(1)]);
+    bench.add("harmless", "the-logo", vec![flipped(&pdq(1), 5)]);
+    let verdict = bench.ask(flipped(&pdq(1), 5));
+    assert_eq!((verdict.outcome, verdict.matches.len(), verdict.suppressed.len()), (Outcome::NoMatch, 0, 1));
+    assert_eq!(bench.ask(pdq(1)).outcome, Outcome::Match, "its default radius is 0");
+}
+
+#[test]
+fn many_added_hashes_are_merged_into_layers_without_changing_an_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    for chunk in 0..5u64 {
+        let entries = (0..5_000).map(|n| {
+            let n = chunk * 5_000 + n;
+            NewEntry { id: Some(format!("e{n}")), category: String::new(), hashes: vec![pdq(n), phash(n), md5(n)] }
+        });
+        bench.catalog.add(&bench.by, "known", entries.collect()).unwrap();
+        if chunk == 2 {
+            bench.remove("known", "e7");
+        }
+        bench.catalog.merge();
+        let upto = (chunk + 1) * 5_000;
+        for n in (0..upto).step_by(997).chain([upto - 1]) {
+            assert_eq!(bench.ids(flipped(&pdq(n), 20)), [format!("e{n}")]);
+            assert_eq!((bench.ids(md5(n)), bench.ids(phash(n))), (vec![format!("e{n}")], vec![format!("e{n}")]));
+        }
+    }
+    assert_eq!(bench.ids(pdq(7)), Vec::<String>::new());
+    let snapshot = bench.matcher.snapshot();
+    assert!(!snapshot.is_crowded(), "the layers were merged");
+    bench.assert_sound();
+}
+
+#[test]
+fn whatever_the_order_of_changes_the_answers_are_what_the_versions_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = open(dir.path());
+    let mut random = Random(20_261_124);
+    // The model: each list's active entries, id to picture number, and what was active before.
+    let mut model: BTreeMap<&str, (BTreeMap<String, u64>, Option<BTreeMap<String, u64>>)> = BTreeMap::new();
+    for name in ["a", "b"] {
+        bench.create(name);
+        model.insert(name, (BTreeMap::new(), None));
+    }
+    for step in 0..200 {
+        let name = if random.below(2) == 0 { "a" } else { "b" };
+        let (active, previous) = model.get_mut(name).unwrap();
+        let before = active.clone();
+        let version_before = bench.catalog.list(name).unwrap().list.active;
+        match random.below(10) {
+            0..4 => {
+                let entries: Vec<_> =
+                    (0..1 + random.below(5)).map(|_| (format!("e{}", random.below(40)), random.below(60))).collect();
+                let news = entries.iter().map(|(id, n)| NewEntry {
+                    id: Some(id.clone()),
+                    category: String::new(),
+                    hashes: vec![pdq(*n), md5(*n)],
+                });
+                bench.catalog.add(&bench.by, name, news.collect()).unwrap();
+                active.extend(entries);
+            }
+            4..6 => {
+                let ids: BTreeSet<_> = (0..1 + random.below(4)).map(|_| format!("e{}", random.below(40))).collect();
+                bench.catalog.remove(&bench.by, name, ids.iter().cloned().collect()).unwrap();
+                active.retain(|id, _| !ids.contains(id));
+            }
+            6..8 => {
+                let entries: BTreeMap<_, _> =
+                    (0..1 + random.below(30)).map(|_| (format!("e{}", random.below(40)), random.below(60))).collect();
+                let text: String = std::iter::once("id,pdq,md5\n".to_owned())
+                    .chain(entries.iter().map(|(id, n)| format!("{id},{},{}\n", pdq(*n).hex(), md5(*n).hex())))
+                    .collect();
+                bench.import(name, &text).unwrap();
+                *active = entries;
+            }
+            8 => match (bench.catalog.roll_back(&bench.by, name), previous.clone()) {
+                (Ok(_), Some(there)) => *active = there,
+                (Err(_), None) => {}
+                (result, model) => panic!("step {step}: {result:?} where the model has {model:?}"),
+            },
+            _ => {
+                drop(bench);
+                bench = open(dir.path());
+            }
+        }
+        let info = bench.catalog.list(name).unwrap();
+        let (active, previous) = model.get_mut(name).unwrap();
+        assert_eq!(info.rows, active.len() as u64, "step {step}");
+        if info.list.active != version_before {
+            *previous = (version_before != VersionNo(0)).then_some(before);
+        } else {
+            assert_eq!(*active, before, "step {step}: the entries changed and the version did not");
+        }
+        for n in 0..60 {
+            let mut expected: Vec<_> = model
+                .values()
+                .flat_map(|(active, _)| active.iter().filter(|(_, of)| **of == n))
+                .map(|(id, _)| id.clone())
+                .collect();
+            expected.sort();
+            assert_eq!(bench.ids(pdq(n)), expected, "step {step} picture {n}");
+            assert_eq!(bench.ids(md5(n)), expected, "step {step} picture {n} by digest");
+        }
+    }
+    bench.assert_sound();
+}
+
+#[test]
+fn every_index_gives_the_same_verdicts_over_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    for (round, choice) in
+        [IndexChoice::BkTree, IndexChoice::Linear, IndexChoice::MultiIndex, IndexChoice::BkTree].into_iter().enumerate()
+    {
+        let mut config = Config::default();
+        config.index.pdq = choice;
+        config.index.phash64 = choice;
+        let bench = open_with(dir.path(), config.clone());
+        if round == 0 {
+            bench.create("known");
+            let rows = (0..2_000).map(|n| format!("e{n},{},{}\n", pdq(n).hex(), phash(n).hex()));
+            let text: String = std::iter::once("id,pdq,phash64\n".to_owned()).chain(rows).collect();
+            bench.import("known", &text).unwrap();
+        }
+        let added = 10_000 + round as u64;
+        bench.add("known", &format!("e{added}"), vec![pdq(added), phash(added)]);
+        bench.assert_sound();
+        drop(bench);
+        let bench = open_with(dir.path(), config);
+        for n in (0..2_000).step_by(37).chain([added]) {
+            assert_eq!(bench.ids(flipped(&pdq(n), 31)), [format!("e{n}")], "{choice}");
+            assert_eq!(bench.ids(phash(n)), [format!("e{n}")], "{choice}");
+        }
+        assert_eq!(bench.ask(pdq(5_000)).outcome, Outcome::NoMatch);
+        bench.assert_sound();
+        assert_eq!(bench.config.index.pdq, choice);
+    }
+}
+
+#[test]
+fn a_stored_bk_tree_answers_over_its_rows_as_the_scan_does() {
+    use hashwarden::catalog::bk;
+    use hashwarden::index::bk_tree::{NodeHit, search};
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    config.index.phash64 = IndexChoice::BkTree;
+    {
+        let bench = open_with(dir.path(), config.clone());
+        bench.create("known");
+        for n in 0..500 {
+            bench.add("known", &format!("e{n}"), vec![phash(n)]);
+        }
+        bench.assert_sound();
+    }
+    let store = hashwarden::store::Store::open(dir.path(), Access::Read, hashwarden::catalog::FORMAT_DERIVED).unwrap();
+    let tree = bk::tree(&store, HashKind::Phash64).unwrap().expect("the kind keeps a tree");
+    assert_eq!(tree.nodes, 500);
+    let nodes = bk::StoreNodes::<Hash64>::new(&store, HashKind::Phash64, tree.number);
+    let arena = bk::arena::<Hash64>(&store, HashKind::Phash64).unwrap().expect("its rows are a tree");
+    let take = |value: HashValue| if let HashValue::Phash64(h) = value { h } else { panic!("a 64-bit hash") };
+    let mut scratch = hashwarden::index::Scratch::default();
+    let distances = |hits: Vec<NodeHit>| {
+        let mut distances: Vec<_> = hits.into_iter().map(|h| h.distance).collect();
+        distances.sort_unstable();
+        distances
+    };
+    for q in 0..40 {
+        let query = take(phash(q * 31));
+        for radius in [0, 4, 8, 20, 32, 64] {
+            let (mut over_rows, mut over_arena) = (Vec::new(), Vec::new());
+            search(&nodes, &query, radius, &mut scratch, &mut over_rows).unwrap();
+            let Ok(_) = search(&arena, &query, radius, &mut scratch, &mut over_arena);
+            let mut scan: Vec<_> = (0..500).map(|n| query.distance(&take(phash(n)))).filter(|d| *d <= radius).collect();
+            scan.sort_unstable();
+            assert_eq!(distances(over_rows), scan, "over rows, radius {radius}");
+            assert_eq!(distances(over_arena), scan, "over the arena, radius {radius}");
+        }
+    }
+}

@@ -1,0 +1,733 @@
+//! The store against real RocksDB files: what it keeps, what it refuses, what it notices.
+
+#![allow(clippy::unwrap_used)] // a test stops where its ground is missing
+
+use hashwarden::entry::*;
+use hashwarden::store::*;
+use rocksdb::{DB, Options, WriteBatch};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Lines, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use tempfile::TempDir;
+
+const DERIVED: u32 = 7;
+const LIST: ListId = ListId(1);
+const TRUTH: [&str; 7] = ["meta", "lists", "versions", "entry_ids", "entries", "deltas", "changes"];
+
+#[test]
+fn a_list_lives_from_its_creation_to_its_deletion() {
+    let dir = TempDir::new().unwrap();
+    let store = writer(dir.path());
+    assert_eq!((store.seq().unwrap(), store.next_list().unwrap()), (0, LIST));
+    create(&store, LIST, "known");
+    import(&store, LIST, opens(&store, 0..100));
+    assert_eq!(pointers(&store), (0, 0, 1), "a sealed version is not active yet");
+    apply(&store, ChangeOp::Activate { list: LIST, version: VersionNo(1) });
+
+    // Two new contents under old ids, one gone, one new.
+    let mut rows = Vec::new();
+    for n in [3, 4, 5] {
+        rows.push(close(&store, &id(n)));
+    }
+    let next = store.next_entry().unwrap().0;
+    rows.push(RowChange::Open { entry: EntryNo(next), content: entry(&id(3), 1003) });
+    rows.push(RowChange::Open { entry: EntryNo(next + 1), content: entry(&id(4), 1004) });
+    rows.push(RowChange::Open { entry: EntryNo(next + 2), content: entry("new", 1005) });
+    edit(&store, LIST, rows);
+    assert_eq!(pointers(&store), (2, 1, 2));
+    assert_eq!(store.version(LIST, VersionNo(2)).unwrap().unwrap().rows, 100);
+
+    let policy = ListPolicy { quality_min: 70, ..ListPolicy::default_for(Polarity::Positive) };
+    apply(&store, ChangeOp::SetPolicy { list: LIST, policy: policy.clone() });
+    apply(&store, ChangeOp::SetDisabled { list: LIST, disabled: true });
+    let before = store.seq().unwrap();
+    drop(store);
+
+    let store = writer(dir.path());
+    let list = store.list_by_name("known").unwrap().unwrap();
+    assert_eq!((list.policy, list.disabled, list.head), (policy, true, VersionNo(2)));
+    assert_eq!(store.seq().unwrap(), before);
+    assert_eq!(store.next_entry().unwrap(), EntryNo(103));
+    assert_eq!(store.id_record(LIST, &id(5)).unwrap(), None);
+    let record = store.id_record(LIST, &id(3)).unwrap().unwrap();
+    assert_eq!((record.entry, record.from), (EntryNo(100), VersionNo(2)));
+    assert_eq!(record.fingerprint, row_digest(&entry(&id(3), 1003))[..16]);
+    let old = store.entry(LIST, EntryNo(3)).unwrap();
+    assert_eq!(old, [Row { entry: EntryNo(3), from: VersionNo(1), to: Some(VersionNo(2)), content: entry(&id(3), 3) }]);
+    let ids = store.ids(LIST).unwrap().map(|r| r.unwrap().0).collect::<Vec<_>>();
+    assert!(ids.len() == 100 && ids.is_sorted() && ids.contains(&"new".to_owned()));
+    let in_first = store.rows(LIST).unwrap().filter(|r| r.as_ref().unwrap().is_in(VersionNo(1))).count();
+    assert_eq!(in_first, 100);
+    let deltas = store.deltas(LIST, VersionNo(2)..=VersionNo(2)).unwrap().map(Result::unwrap).collect::<Vec<_>>();
+    assert_eq!(deltas.iter().filter(|d| d.op == DeltaOp::Opened).count(), 3);
+    assert_eq!(deltas[0], Delta { version: VersionNo(2), entry: EntryNo(3), op: DeltaOp::Closed { from: VersionNo(1) } });
+    sound(&store);
+
+    apply(&store, ChangeOp::DeleteList { list: LIST });
+    assert_eq!(store.lists().unwrap(), []);
+    assert_eq!(store.next_list().unwrap(), ListId(2), "a list's number is not used again");
+    sound(&store);
+    drop(store);
+    let dump = dump(dir.path());
+    for family in ["lists", "versions", "entry_ids", "entries", "deltas"] {
+        assert_eq!(dump[family].len(), 0, "{family}");
+    }
+}
+
+#[test]
+fn undoing_a_version_restores_every_byte() {
+    let dir = TempDir::new().unwrap();
+    let store = writer(dir.path());
+    create(&store, LIST, "known");
+    create(&store, ListId(2), "other");
+    import(&store, LIST, opens(&store, 0..9_000));
+    import(&store, ListId(2), opens(&store, 0..50));
+    drop(store);
+    let before = dump(dir.path());
+
+    let store = writer(dir.path());
+    stage(&store, LIST, 2);
+    let mut rows = Vec::new();
+    let mut next = store.next_entry().unwrap().0;
+    for n in 0..9_000 {
+        if n % 3 != 0 {
+            rows.push(close(&store, &id(n)));
+        }
+        if n % 3 == 1 {
+            rows.push(RowChange::Open { entry: EntryNo(next), content: entry(&id(n), n + 100_000) });
+            next += 1;
+        }
+    }
+    for n in 9_000..25_000 {
+        rows.push(RowChange::Open { entry: EntryNo(next), content: entry(&id(n), n) });
+        next += 1;
+    }
+    put_rows(&store, LIST, 2, rows);
+    sound(&store);
+    apply(&store, ChangeOp::Undo { list: LIST, version: VersionNo(2) });
+    assert_eq!(store.version(LIST, VersionNo(2)).unwrap().unwrap().state, VersionState::Undone);
+    assert_eq!(store.next_entry().unwrap(), EntryNo(next), "numbers are not used again");
+    sound(&store);
+    drop(store);
+    let after = dump(dir.path());
+    for family in ["lists", "entry_ids", "entries", "deltas"] {
+        assert!(before[family] == after[family], "{family} differs");
+    }
+
+    let store = writer(dir.path());
+    refused(&store, ChangeOp::Undo { list: LIST, version: VersionNo(2) }, "not being written");
+    refused(&store, ChangeOp::Undo { list: LIST, version: VersionNo(1) }, "not being written");
+    import(&store, LIST, opens(&store, 30_000..30_010));
+    assert_eq!(store.list(LIST).unwrap().unwrap().head, VersionNo(3), "an undone version's number is spent");
+    sound(&store);
+}
+
+/// A kill in the middle of an undo leaves a store that is sound, and an undo that can be finished.
+#[test]
+fn an_undo_that_was_killed_is_finished_later() {
+    for delay_ms in [0, 15, 60, 150] {
+        let dir = TempDir::new().unwrap();
+        let store = writer(dir.path());
+        create(&store, LIST, "known");
+        import(&store, LIST, opens(&store, 0..12_000));
+        drop(store);
+        let before = dump(dir.path());
+        let store = writer(dir.path());
+        stage(&store, LIST, 2);
+        let moved = (0..12_000).flat_map(|n| [close(&store, &id(n)), open(12_000 + n, &id(n), n + 1)]).collect();
+        put_rows(&store, LIST, 2, moved);
+        put_rows(&store, LIST, 2, opens_from(24_000, 12_000..40_000));
+        drop(store);
+
+        let (mut child, _lines) = child("undo", dir.path());
+        std::thread::sleep(std::time::Duration::from_millis(delay_ms));
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        let store = writer(dir.path());
+        sound(&store);
+        let version = store.version(LIST, VersionNo(2)).unwrap().unwrap();
+        println!("killed after {delay_ms} ms with {} rows left", version.rows);
+        if version.state == VersionState::Staged {
+            apply(&store, ChangeOp::Undo { list: LIST, version: VersionNo(2) });
+        }
+        sound(&store);
+        drop(store);
+        let after = dump(dir.path());
+        for family in ["lists", "entry_ids", "entries", "deltas"] {
+            assert!(before[family] == after[family], "{family} differs");
+        }
+    }
+}
+
+#[test]
+fn a_change_that_does_not_fit_is_refused_in_words_and_writes_nothing() {
+    let dir = TempDir::new().unwrap();
+    let store = writer(dir.path());
+    create(&store, LIST, "known");
+    create(&store, ListId(2), "other");
+    import(&store, LIST, opens(&store, 0..10));
+    import(&store, ListId(2), opens(&store, 0..10));
+    stage(&store, LIST, 2);
+    let next = store.next_entry().unwrap().0;
+    put_rows(&store, LIST, 2, vec![close(&store, &id(1)), open(next, "fresh", 77)]);
+    drop(store);
+    let before = dump(dir.path());
+
+    let store = writer(dir.path());
+    let next = next + 1;
+    let rows = |rows: Vec<RowChange>| ChangeOp::Rows { list: LIST, version: VersionNo(2), rows };
+    let close_row = |entry, from| RowChange::Close { entry: EntryNo(entry), from: VersionNo(from) };
+    let good = open(next, "good", 1);
+    let unsorted = {
+        let mut entry = entry("x", 5);
+        entry.hashes.reverse();
+        RowChange::Open { entry: EntryNo(next), content: entry }
+    };
+    let policy = || ListPolicy::default_for(Polarity::Positive);
+    let wide = {
+        let mut policy = policy();
+        policy.category_radii.insert(("a".into(), HashKind::Phash64), 65);
+        policy
+    };
+    let make = |list, name: &str, policy| ChangeOp::CreateList {
+        list: ListId(list),
+        name: name.into(),
+        polarity: Polarity::Positive,
+        policy,
+    };
+    let (list, version, source) = (LIST, VersionNo(2), "again".to_owned());
+    for (op, words) in [
+        (rows(vec![good.clone(), close_row(0, 2)]), "no open row"),
+        (rows(vec![good.clone(), close_row(1, 1)]), "no open row"),
+        (rows(vec![good.clone(), close_row(11, 1)]), "no open row"),
+        (rows(vec![close_row(0, 1), close_row(0, 1)]), "no open row"),
+        (rows(vec![close_row(next - 1, 2)]), "no open row"),
+        (rows(vec![good.clone(), open(next + 1, &id(0), 9)]), "id that another row"),
+        (rows(vec![good.clone(), open(next + 1, "fresh", 9)]), "id that another row"),
+        (rows(vec![good.clone(), open(next + 1, "good", 9)]), "id that another row"),
+        (rows(vec![good.clone(), open(next, "other", 9)]), "not in this list"),
+        (rows(vec![open(next + 1, "good", 9)]), "next entry's number"),
+        (rows(vec![open(12, "good", 9)]), "not in this list"),
+        (rows(vec![open(0, "good", 9)]), "is open"),
+        (rows(vec![open(1, &id(1), 1)]), "closed by this version"),
+        (rows(vec![close_row(2, 1), open(2, &id(2), 2)]), "closed by this version"),
+        (rows(vec![unsorted]), "not sorted"),
+        (rows(vec![close_row(0, 1); ROWS_MAX + 1]), "limit"),
+        (rows((0..9_000).map(|n| open(next + n, &id(n + 500), 0)).collect()), "limit"),
+        (ChangeOp::Rows { list, version: VersionNo(1), rows: vec![] }, "not being written"),
+        (ChangeOp::Rows { list: ListId(9), version, rows: vec![] }, "no list"),
+        (ChangeOp::Stage { list, version: VersionNo(3), source: source.clone() }, "being written"),
+        (ChangeOp::Stage { list: ListId(2), version: VersionNo(1), source: source.clone() }, "next version"),
+        (ChangeOp::Stage { list: ListId(2), version: VersionNo(3), source: source.clone() }, "next version"),
+        (ChangeOp::Stage { list: ListId(2), version, source: "x".repeat(2_000) }, "limit"),
+        (ChangeOp::Seal { list, version, rows: 10, digest: [0; 32] }, "digest is another"),
+        (ChangeOp::Seal { list, version: VersionNo(1), rows: 10, digest: [0; 32] }, "not being written"),
+        (ChangeOp::Activate { list, version }, "not sealed"),
+        (ChangeOp::Activate { list, version: VersionNo(0) }, "not sealed"),
+        (ChangeOp::Edit { list: ListId(2), version, source, rows: vec![good], rows_total: 10, digest: [0; 32] }, "holds 11 rows"),
+        (make(3, "known", policy()), "named known already"),
+        (make(4, "third", policy()), "next list's number"),
+        (make(3, "../up", policy()), "list name"),
+        (make(3, "third", wide.clone()), "above the largest"),
+        (ChangeOp::SetPolicy { list, policy: wide }, "above the largest"),
+        (ChangeOp::SetPolicy { list, policy: ListPolicy { scope: vec!["x".repeat(70_000)], ..policy() } }, "limit"),
+        (ChangeOp::SetDisabled { list: ListId(3), disabled: true }, "no list"),
+        (ChangeOp::DeleteList { list: ListId(3) }, "no list"),
+    ] {
+        refused(&store, op, words);
+    }
+    drop(store);
+    assert!(before == dump(dir.path()), "a refused change left a trace");
+}
+
+#[test]
+fn an_entry_that_was_closed_opens_again_with_its_old_content_only() {
+    let dir = TempDir::new().unwrap();
+    let store = writer(dir.path());
+    create(&store, LIST, "known");
+    edit(&store, LIST, opens(&store, 0..10));
+    edit(&store, LIST, vec![close(&store, &id(4)), open(10, &id(4), 104)]);
+    // Roll back to version 1, then go on from there: the next version is computed against the head, version 2.
+    apply(&store, ChangeOp::Activate { list: LIST, version: VersionNo(1) });
+    assert_eq!(pointers(&store), (1, 2, 2));
+    let back = close(&store, &id(4));
+    let altered = vec![back.clone(), open(4, &id(4), 999)];
+    let op =
+        ChangeOp::Edit { list: LIST, version: VersionNo(3), source: "x".into(), rows: altered, rows_total: 10, digest: [0; 32] };
+    refused(&store, op, "another content");
+    edit(&store, LIST, vec![back, open(4, &id(4), 4)]);
+    let rows = store.entry(LIST, EntryNo(4)).unwrap();
+    let spans = rows.iter().map(|r| (r.from.0, r.to.map(|v| v.0))).collect::<Vec<_>>();
+    assert_eq!(spans, [(1, Some(2)), (3, None)]);
+    let digest = |v| store.version(LIST, VersionNo(v)).unwrap().unwrap().digest;
+    assert_eq!(digest(1), digest(3), "equal rows, equal digest");
+    assert_ne!(digest(1), digest(2));
+    assert_eq!(store.next_entry().unwrap(), EntryNo(11));
+    sound(&store);
+}
+
+#[test]
+fn every_change_comes_back_as_it_was_and_continues_the_chain() {
+    let dir = TempDir::new().unwrap();
+    let store = writer(dir.path());
+    create(&store, LIST, "known");
+    import(&store, LIST, opens(&store, 0..20));
+    apply(&store, ChangeOp::Activate { list: LIST, version: VersionNo(1) });
+    let last = change(ChangeOp::SetDisabled { list: LIST, disabled: true });
+    assert_eq!(store.apply(&last, &[]).unwrap(), 6);
+    let changes = store.changes(1).unwrap().map(Result::unwrap).collect::<Vec<_>>();
+    assert_eq!(changes.iter().map(|c| c.0).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(changes[5].1, last);
+    let opened = opens_from(0, 0..20);
+    assert_eq!(changes[2].1.op, ChangeOp::Rows { list: LIST, version: VersionNo(1), rows: opened });
+    assert_eq!(store.changes(6).unwrap().count(), 1);
+    let head = store.chain_digest().unwrap();
+    drop(store);
+
+    let mut digest = [0; 32];
+    for (_, value) in &dump(dir.path())["changes"] {
+        assert_eq!(value[..32], digest);
+        digest = sha2_256(value);
+    }
+    assert_eq!(digest, head);
+}
+
+#[test]
+fn a_store_of_a_newer_format_is_refused_in_words() {
+    let dir = TempDir::new().unwrap();
+    drop(writer(dir.path()));
+    raw(dir.path(), |batch, db| batch.put_cf(db.cf_handle("meta").unwrap(), "format_truth", 2u32.to_be_bytes()));
+    let before = dump(dir.path());
+    for access in [Access::Write, Access::Read] {
+        let error = Store::open(dir.path(), access, DERIVED).unwrap_err();
+        assert!(matches!(error, StoreError::FormatNewer { found: 2, known: 1 }), "{error}");
+        assert!(error.to_string().contains("written by a newer hashwarden"), "{error}");
+    }
+    assert!(before == dump(dir.path()));
+}
+
+#[test]
+fn another_layout_of_derived_rows_is_a_value_and_not_an_error() {
+    let dir = TempDir::new().unwrap();
+    let store = writer(dir.path());
+    let mark = DerivedPut::Mark { name: "reach".into(), bytes: vec![1] };
+    store.derived_put(&[mark, bk(0, 0, 1, 1), column(1, 0)]).unwrap();
+    drop(store);
+    let store = Store::open(dir.path(), Access::Write, DERIVED + 1).unwrap();
+    assert_eq!(store.format_derived_found(), DERIVED);
+    store.derived_reset(DERIVED + 1).unwrap();
+    assert_eq!(store.columns(1).unwrap().count() + store.bk_rows(2, 0).unwrap().count(), 0);
+    assert_eq!(store.derived_mark("reach").unwrap(), None);
+    drop(store);
+    assert_eq!(writer(dir.path()).format_derived_found(), DERIVED + 1);
+}
+
+#[test]
+fn a_second_writer_is_refused_in_words() {
+    let dir = TempDir::new().unwrap();
+    let store = writer(dir.path());
+    let locked = || {
+        let error = Store::open(dir.path(), Access::Write, DERIVED).unwrap_err();
+        assert!(matches!(&error, StoreError::Locked { dir: held } if held == dir.path()), "{error:?}");
+        assert!(error.to_string().contains("in use by another process"), "{error}");
+    };
+    locked();
+    drop(store);
+
+    let (mut child, _lines) = child("hold", dir.path());
+    locked();
+    let reader = Store::open(dir.path(), Access::Read, DERIVED).unwrap();
+    assert_eq!(reader.lists().unwrap()[0].name, "child");
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    drop(writer(dir.path()));
+}
+
+/// Does nothing unless another test starts it in a process of its own.
+#[test]
+fn in_a_child_process() {
+    let Some(dir) = std::env::var_os("HASHWARDEN_TEST_CHILD_DIR") else { return };
+    let store = writer(Path::new(&dir));
+    let undo = std::env::var("HASHWARDEN_TEST_CHILD").unwrap() == "undo";
+    if !undo {
+        create(&store, LIST, "child");
+    }
+    println!("\nready");
+    if undo {
+        apply(&store, ChangeOp::Undo { list: LIST, version: VersionNo(2) });
+    }
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+#[test]
+fn a_reader_sees_the_moment_it_was_opened_and_changes_nothing() {
+    let dir = TempDir::new().unwrap();
+    let store = writer(dir.path());
+    create(&store, LIST, "known");
+    edit(&store, LIST, opens(&store, 0..1_000));
+    let files = || std::fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().file_name()).collect::<Vec<_>>();
+    let before = files();
+    let reader = Store::open(dir.path(), Access::Read, DERIVED).unwrap();
+    assert_eq!(before, files(), "a reader makes no files");
+    assert_eq!(reader.entry_id_key(), store.entry_id_key());
+    edit(&store, LIST, opens(&store, 1_000..1_500));
+    assert_eq!(reader.ids(LIST).unwrap().count(), 1_000);
+    sound(&reader);
+    let op = ChangeOp::DeleteList { list: LIST };
+    assert!(matches!(reader.apply(&change(op), &[]), Err(StoreError::ReadOnly)));
+    assert!(matches!(reader.derived_put(&[]), Err(StoreError::ReadOnly)));
+    assert!(matches!(reader.scratch_clear(), Err(StoreError::ReadOnly)));
+    let reader = Store::open(dir.path(), Access::Read, DERIVED).unwrap();
+    assert_eq!(reader.ids(LIST).unwrap().count(), 1_500);
+}
+
+#[test]
+fn what_is_no_store_is_left_alone() {
+    let dir = TempDir::new().unwrap();
+    let not_a_store = |path: &Path, access, why: &str| {
+        let error = Store::open(path, access, DERIVED).unwrap_err();
+        assert!(matches!(error, StoreError::NotAStore { .. }), "{error:?}");
+        assert!(error.to_string().contains(why), "{error}");
+    };
+    let absent = dir.path().join("absent");
+    not_a_store(&absent, Access::Read, "nothing in it");
+    assert!(!absent.exists());
+
+    let photos = dir.path().join("photos");
+    std::fs::create_dir(&photos).unwrap();
+    std::fs::write(photos.join("holiday.jpg"), "x").unwrap();
+    not_a_store(&photos, Access::Write, "other files");
+    assert_eq!(std::fs::read_dir(&photos).unwrap().count(), 1);
+    not_a_store(&photos.join("holiday.jpg"), Access::Write, "it is a file");
+
+    let foreign = dir.path().join("foreign");
+    DB::open_default(&foreign).unwrap().put("a", "b").unwrap();
+    not_a_store(&foreign, Access::Write, "another program");
+    not_a_store(&foreign, Access::Read, "another program");
+
+    // A store whose making was cut short before its first batch is made whole.
+    let unfinished = dir.path().join("unfinished");
+    drop(DB::open_default(&unfinished).unwrap());
+    not_a_store(&unfinished, Access::Read, "not finished");
+    drop(writer(&unfinished));
+    sound(&Store::open(&unfinished, Access::Read, DERIVED).unwrap());
+    std::fs::remove_file(unfinished.join("CURRENT")).unwrap();
+}
+
+#[test]
+fn verify_finds_any_altered_value() {
+    let dir = TempDir::new().unwrap();
+    let store = writer(dir.path());
+    create(&store, LIST, "known");
+    create(&store, ListId(2), "other");
+    edit(&store, LIST, opens(&store, 0..4));
+    edit(&store, LIST, vec![close(&store, &id(1)), open(4, &id(1), 50)]);
+    import(&store, ListId(2), opens(&store, 0..2));
+    stage(&store, ListId(2), 2);
+    apply(&store, ChangeOp::Undo { list: ListId(2), version: VersionNo(2) });
+    stage(&store, ListId(2), 3);
+    put_rows(&store, ListId(2), 3, opens(&store, 7..9));
+    sound(&store);
+    drop(store);
+
+    let mut random = 11;
+    let mut altered = 0;
+    for family in TRUTH {
+        for (key, value) in &dump(dir.path())[family] {
+            // Of these two there is no second account.
+            if ["format_derived", "entry_id_key"].iter().any(|name| key == name.as_bytes()) {
+                continue;
+            }
+            let mut flipped = value.clone();
+            if flipped.is_empty() {
+                flipped.push(1);
+            } else {
+                let bit = splitmix64(&mut random) as usize % (value.len() * 8);
+                flipped[bit / 8] ^= 1 << (bit % 8);
+            }
+            raw(dir.path(), |batch, db| batch.put_cf(db.cf_handle(family).unwrap(), key, &flipped));
+            found(dir.path(), &format!("a flipped bit in {family}, key {key:?}"));
+            raw(dir.path(), |batch, db| batch.delete_cf(db.cf_handle(family).unwrap(), key));
+            found(dir.path(), &format!("a missing row in {family}, key {key:?}"));
+            raw(dir.path(), |batch, db| batch.put_cf(db.cf_handle(family).unwrap(), key, value));
+            altered += 1;
+        }
+    }
+    assert!(altered >= 50, "{altered}");
+    for (family, key, value) in [
+        ("entry_ids", &[0, 0, 0, 1, b'z'][..], &[0; 24][..]),
+        ("entry_ids", &[0, 0, 0, 9, b'z'], &[0; 24]),
+        ("deltas", &[0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0, 0, 9], &[]),
+        ("entries", &[0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 1], &[0; 9]),
+        ("versions", &[0, 0, 0, 2, 0, 0, 0, 9], &[8, 3]),
+        ("versions", &[1], &[]),
+        ("lists", &[0, 0, 0, 3], &[]),
+        ("changes", &99u64.to_be_bytes(), &[0; 32]),
+    ] {
+        raw(dir.path(), |batch, db| batch.put_cf(db.cf_handle(family).unwrap(), key, value));
+        found(dir.path(), &format!("a row too many in {family}"));
+        raw(dir.path(), |batch, db| batch.delete_cf(db.cf_handle(family).unwrap(), key));
+    }
+    sound(&writer(dir.path()));
+}
+
+#[test]
+fn scratch_joins_the_values_of_an_id_in_order_and_is_emptied_at_opening() {
+    let dir = TempDir::new().unwrap();
+    let store = writer(dir.path());
+    let pair = |id: &str, value: &str| (id.as_bytes().to_vec(), value.as_bytes().to_vec());
+    let read = |store: &Store| {
+        let rows = store.scratch_iter().unwrap().map(Result::unwrap);
+        rows.map(|r| (String::from_utf8(r.id).unwrap(), String::from_utf8(r.values).unwrap(), r.left_out)).collect::<Vec<_>>()
+    };
+    let row = |id: &str, values: &str| (id.to_owned(), values.to_owned(), 0);
+    store.scratch_put(&mut vec![pair("b", "1"), pair("ab", "x"), pair("a", "1"), pair("b", "2")]).unwrap();
+    let mut more = vec![pair("b", "3"), pair("c", ""), pair("é", "y")];
+    store.scratch_put(&mut more).unwrap();
+    assert!(more.is_empty());
+    assert_eq!(read(&store), [row("a", "1"), row("ab", "x"), row("b", "123"), row("c", ""), row("é", "y")]);
+    assert!(matches!(store.scratch_put(&mut vec![pair("a\0b", "1")]), Err(StoreError::Refused(_))));
+
+    store.scratch_clear().unwrap();
+    assert_eq!(read(&store), []);
+    store.scratch_put(&mut vec![pair("d", "1")]).unwrap();
+    assert_eq!(read(&store), [row("d", "1")]);
+
+    let big = "v".repeat(SCRATCH_VALUE_BYTES_MAX / 2);
+    store.scratch_put(&mut (0..5).map(|_| pair("d", &big)).collect()).unwrap();
+    let rows = read(&store);
+    assert_eq!((rows[0].1.len(), rows[0].2), (1 + SCRATCH_VALUE_BYTES_MAX / 2, 4), "a repeated id can't fill the memory");
+    drop(store);
+    assert_eq!(read(&writer(dir.path())), []);
+}
+
+#[test]
+fn derived_rows_come_and_go_beside_the_truth() {
+    let dir = TempDir::new().unwrap();
+    let store = writer(dir.path());
+    create(&store, LIST, "known");
+    create(&store, ListId(2), "other");
+    let mark = |n: u8| DerivedPut::Mark { name: "reach".into(), bytes: vec![n] };
+    let seq = store.apply(&change(ChangeOp::SetDisabled { list: LIST, disabled: true }), &[mark(1), bk(9, 5, 3, 1)]);
+    assert_eq!(seq.unwrap(), 3);
+    let refused = store.apply(&change(ChangeOp::DeleteList { list: ListId(7) }), &[mark(2)]);
+    assert!(refused.is_err());
+    assert_eq!(store.derived_mark("reach").unwrap(), Some(vec![1]), "derived rows go with their change or not at all");
+
+    store
+        .derived_put(&[bk(9, 2, 4, 2), bk(9, 300, 5, 3), bk(10, 5, 6, 4), column(1, 0), column(2, 4096), column(1, 8192)])
+        .unwrap();
+    assert_eq!(store.bk_child(2, 0, 9, 300).unwrap(), Some((5, vec![3; 8])));
+    assert_eq!(store.bk_child(2, 0, 9, 301).unwrap(), None);
+    assert_eq!(store.bk_child(2, 1, 9, 300).unwrap(), None);
+    for (edges, expected) in [(0..=1, &[][..]), (0..=5, &[2, 5]), (3..=300, &[5, 300]), (0..=u16::MAX, &[2, 5, 300])] {
+        let mut found = Vec::new();
+        store.bk_children(2, 0, 9, edges, &mut |edge, _, hash| found.push((edge, hash.len()))).unwrap();
+        assert_eq!(found, expected.iter().map(|e| (*e, 8)).collect::<Vec<_>>());
+    }
+    let all = store.bk_rows(2, 0).unwrap().map(|r| r.unwrap()).map(|r| (r.parent, r.edge, r.node)).collect::<Vec<_>>();
+    assert_eq!(all, [(9, 2, 4), (9, 5, 3), (9, 300, 5), (10, 5, 6)]);
+
+    let firsts = |store: &Store| store.columns(1).unwrap().map(|c| c.unwrap().0.0).collect::<Vec<_>>();
+    assert_eq!(firsts(&store), [0, 4096, 8192]);
+    apply(&store, ChangeOp::DeleteList { list: LIST });
+    assert_eq!(firsts(&store), [4096], "a list's chunks go with it");
+    store.derived_clear(DerivedClear::BkTree { kind: 2, tree: 0 }).unwrap();
+    assert_eq!(store.bk_rows(2, 0).unwrap().count(), 0);
+    store.derived_clear(DerivedClear::Columns { kind: 1 }).unwrap();
+    assert_eq!(firsts(&store), [0; 0]);
+    let short = DerivedPut::Column { kind: 1, first: EntryNo(0), bytes: vec![0; 3] };
+    assert!(matches!(store.derived_put(&[short]), Err(StoreError::Refused(_))));
+}
+
+#[test]
+fn the_journal_is_read_by_time() {
+    let dir = TempDir::new().unwrap();
+    let store = writer(dir.path());
+    let record = |time_ms, n| JournalRecord { time_ms, id: [n; 16], bytes: vec![n] };
+    store.journal_append(&[record(300, 1), record(100, 2)]).unwrap();
+    store.journal_append(&[record(200, 3), record(100, 1)]).unwrap();
+    store.sync().unwrap();
+    let read = |from| store.journal(from).unwrap().map(|r| r.unwrap()).map(|r| (r.time_ms, r.bytes[0])).collect::<Vec<_>>();
+    assert_eq!(read(0), [(100, 1), (100, 2), (200, 3), (300, 1)]);
+    assert_eq!(read(101), [(200, 3), (300, 1)]);
+    let big = JournalRecord { time_ms: 1, id: [0; 16], bytes: vec![0; JOURNAL_BYTES_MAX + 1] };
+    assert!(matches!(store.journal_append(&[big]), Err(StoreError::Refused(_))));
+}
+
+/// A process that has opened the store and does `what`, until its stdin ends.
+fn child(what: &str, dir: &Path) -> (Child, Lines<BufReader<ChildStdout>>) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "in_a_child_process", "--nocapture"])
+        .env("HASHWARDEN_TEST_CHILD", what)
+        .env("HASHWARDEN_TEST_CHILD_DIR", dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("ready")), "the child opened the store");
+    (child, lines)
+}
+
+fn writer(dir: &Path) -> Store {
+    Store::open(dir, Access::Write, DERIVED).unwrap()
+}
+
+fn change(op: ChangeOp) -> Change {
+    Change { time_ms: 1_700_000_000_000, by: "test".into(), op }
+}
+
+fn apply(store: &Store, op: ChangeOp) -> u64 {
+    store.apply(&change(op), &[]).unwrap()
+}
+
+fn refused(store: &Store, op: ChangeOp, words: &str) {
+    let text = format!("{op:?}").chars().take(120).collect::<String>();
+    match store.apply(&change(op), &[]) {
+        Err(StoreError::Refused(why)) => assert!(why.contains(words), "{why:?} does not say {words:?}"),
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+fn create(store: &Store, list: ListId, name: &str) {
+    let (name, polarity, policy) = (name.into(), Polarity::Positive, ListPolicy::default_for(Polarity::Positive));
+    apply(store, ChangeOp::CreateList { list, name, polarity, policy });
+}
+
+fn stage(store: &Store, list: ListId, version: u32) {
+    apply(store, ChangeOp::Stage { list, version: VersionNo(version), source: "test.txt".into() });
+}
+
+fn put_rows(store: &Store, list: ListId, version: u32, rows: Vec<RowChange>) {
+    for rows in rows.chunks(4_000) {
+        apply(store, ChangeOp::Rows { list, version: VersionNo(version), rows: rows.to_vec() });
+    }
+}
+
+/// Stages and seals the next version.
+fn import(store: &Store, list: ListId, rows: Vec<RowChange>) {
+    let version = store.version_last(list).unwrap().map_or(0, |v| v.version.0) + 1;
+    let (total, digest) = totals(store, list, &rows);
+    stage(store, list, version);
+    put_rows(store, list, version, rows);
+    apply(store, ChangeOp::Seal { list, version: VersionNo(version), rows: total, digest });
+}
+
+fn edit(store: &Store, list: ListId, rows: Vec<RowChange>) {
+    let version = VersionNo(store.version_last(list).unwrap().map_or(0, |v| v.version.0) + 1);
+    let (rows_total, digest) = totals(store, list, &rows);
+    apply(store, ChangeOp::Edit { list, version, source: "add".into(), rows, rows_total, digest });
+}
+
+/// Rows and digest of the version that `rows` make of the head.
+fn totals(store: &Store, list: ListId, rows: &[RowChange]) -> (u64, [u8; 32]) {
+    let head = store.version(list, store.list(list).unwrap().unwrap().head).unwrap();
+    let (mut n, mut digest) = head.map_or((0, [0; 32]), |v| (v.rows, v.digest));
+    for row in rows {
+        match row {
+            RowChange::Open { content, .. } => {
+                n += 1;
+                digest_add(&mut digest, &row_digest(content));
+            }
+            RowChange::Close { entry, .. } => {
+                n -= 1;
+                digest_sub(&mut digest, &row_digest(&store.entry(list, *entry).unwrap()[0].content));
+            }
+        }
+    }
+    (n, digest)
+}
+
+fn opens(store: &Store, ids: std::ops::Range<u32>) -> Vec<RowChange> {
+    opens_from(store.next_entry().unwrap().0, ids)
+}
+
+fn opens_from(next: u32, ids: std::ops::Range<u32>) -> Vec<RowChange> {
+    ids.enumerate().map(|(i, n)| open(next + i as u32, &id(n), n)).collect()
+}
+
+fn open(entry_no: u32, id: &str, seed: u32) -> RowChange {
+    RowChange::Open { entry: EntryNo(entry_no), content: entry(id, seed) }
+}
+
+fn close(store: &Store, id: &str) -> RowChange {
+    let record = store.id_record(LIST, id).unwrap().unwrap();
+    RowChange::Close { entry: record.entry, from: record.from }
+}
+
+fn id(n: u32) -> String {
+    format!("id-{n:06}")
+}
+
+fn entry(id: &str, seed: u32) -> Entry {
+    let mut state = seed.into();
+    let pdq = Pdq(std::array::from_fn(|_| splitmix64(&mut state)));
+    let md5 = splitmix64(&mut state).to_be_bytes();
+    let hashes = vec![HashValue::Pdq(pdq), HashValue::Md5([md5, md5].concat().try_into().unwrap())];
+    Entry::new(id.into(), ["", "a1", "b2"][seed as usize % 3].into(), hashes).unwrap()
+}
+
+fn bk(parent: u32, edge: u16, node: u32, hash: u8) -> DerivedPut {
+    DerivedPut::Bk { kind: 2, tree: 0, parent, edge, node, hash: vec![hash; 8] }
+}
+
+fn column(list: u32, first: u32) -> DerivedPut {
+    DerivedPut::Column { kind: 1, first: EntryNo(first), bytes: [list.to_be_bytes(), [7; 4]].concat() }
+}
+
+/// Active, previous and head.
+fn pointers(store: &Store) -> (u32, u32, u32) {
+    let list = store.list(LIST).unwrap().unwrap();
+    (list.active.0, list.previous.0, list.head.0)
+}
+
+fn sound(store: &Store) {
+    let report = store.verify(&mut |_, _| ()).unwrap();
+    assert_eq!(report.problems, [""; 0]);
+    assert_eq!(report.changes, store.seq().unwrap());
+}
+
+fn found(dir: &Path, what: &str) {
+    match Store::open(dir, Access::Read, DERIVED) {
+        Ok(store) => assert_ne!(store.verify(&mut |_, _| ()).unwrap().problems, [""; 0], "not found: {what}"),
+        Err(StoreError::Corrupt { .. } | StoreError::FormatNewer { .. } | StoreError::NotAStore { .. }) => {}
+        Err(other) => panic!("{what}: {other}"),
+    }
+}
+
+/// Writes past the store.
+fn raw(dir: &Path, write: impl FnOnce(&mut WriteBatch, &DB)) {
+    let names = DB::list_cf(&Options::default(), dir).unwrap();
+    let db = DB::open_cf(&Options::default(), dir, names).unwrap();
+    let mut batch = WriteBatch::default();
+    write(&mut batch, &db);
+    db.write(batch).unwrap();
+}
+
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Every pair of every family of the truth.
+fn dump(dir: &Path) -> BTreeMap<String, Pairs> {
+    let db = DB::open_cf_for_read_only(&Options::default(), dir, TRUTH, false).unwrap();
+    let family = |name: &str| {
+        let pairs = db.iterator_cf(db.cf_handle(name).unwrap(), rocksdb::IteratorMode::Start);
+        pairs.map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec())).unwrap()).collect()
+    };
+    TRUTH.iter().map(|name| (name.to_string(), family(name))).collect()
+}
+
+fn sha2_256(bytes: &[u8]) -> [u8; 32] {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes).into()
+}
+
+fn splitmix64(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
