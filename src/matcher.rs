@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::entry::{Caller, HashKind, HashValue, Observation, Reason};
+use crate::entry::{Caller, HashKind, HashValue, Observation, Reason, Transforms};
 use crate::extract::{Extractor, Features, Unscanned, Wants};
 use crate::hash::digest::Digests;
 use crate::index::Effort;
@@ -159,11 +159,11 @@ impl Matcher {
             return done(inner.answer(questions, Stages::default()));
         };
         self.0.search.spawn(move || {
-            let _permit = permit;
             let stages = Stages { queued: started.elapsed(), ..Stages::default() };
             let now = Instant::now();
             let n = jobs.len();
             let answers = or_crashed(|| inner.answer(jobs.into_iter().map(|job| hash_question(job, now)).collect(), stages));
+            drop(permit); // before the answer: who has it may come with the next at once
             done(answers.unwrap_or_else(|| inner.answer(vec![crashed(); n], stages)));
         });
     }
@@ -173,9 +173,9 @@ impl Matcher {
         let inner = self.0.clone();
         let Some(permit) = self.0.image_permit(&bytes) else { return done(None) };
         self.0.extract.spawn(move || {
-            let _permit = permit;
-            let wants = Wants { pdq: true, phash64: true, dhash64: true, transforms: true };
-            done(Some(inner.hash(&bytes, &wants, until)));
+            let hashed = inner.hash(&bytes, &Wants::ALL, until);
+            drop(permit);
+            done(Some(hashed));
         });
     }
 
@@ -186,19 +186,19 @@ impl Matcher {
             return one(inner.answer(vec![question], Stages::default()), done);
         };
         self.0.extract.spawn(move || {
-            let _permit = permit;
             let queued = started.elapsed();
             let extracting = Instant::now();
             let question = if extracting >= until {
                 refused(lists, Reason::Timeout, "the deadline passed before the work began")
             } else {
-                let transforms = inner.published.load().transforms() != crate::entry::Transforms::IDENTITY;
-                let wants = Wants { pdq: true, phash64: true, dhash64: true, transforms };
+                let transforms = inner.published.load().transforms() != Transforms::IDENTITY;
+                let wants = Wants { transforms, ..Wants::ALL };
                 image_question(inner.hash(&bytes, &wants, until), lists)
             };
             drop(bytes);
             let stages = Stages { queued, extract: extracting.elapsed(), search: Duration::ZERO };
             let answers = or_crashed(|| inner.answer(vec![question], stages));
+            drop(permit);
             one(answers.unwrap_or_else(|| inner.answer(vec![crashed()], stages)), done);
         });
     }
