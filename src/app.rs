@@ -167,7 +167,13 @@ impl Running {
 
 /// Sends log lines to standard error from now on.
 pub fn log(config: &Config) -> Result<(), AppError> {
-    Ok(crate::telemetry::init(&config.log)?)
+    crate::telemetry::init(&config.log)?;
+    // A decoder's panic is caught and answered; its message could tell of the picture, so the place alone is logged.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a thread panicked");
+    }));
+    Ok(())
 }
 
 /// The process's metrics: one set, however many servers it starts.
@@ -216,6 +222,7 @@ fn pages(metrics: Metrics, catalog: Arc<Catalog>, matcher: Matcher, stopping: Ar
     let render = move || {
         let snapshot = matcher.snapshot();
         metrics::gauge!("hashwarden_snapshot_id").set(snapshot.id as f64);
+        metrics::gauge!("hashwarden_queue_depth").set(matcher.queue_depth() as f64);
         for (kind, bytes) in snapshot.index_bytes() {
             metrics::gauge!("hashwarden_index_bytes", "kind" => kind.name()).set(bytes as f64);
         }

@@ -106,6 +106,8 @@ struct Inner {
     extractor: Arc<dyn Extractor>,
     extract: ThreadPool,
     search: ThreadPool,
+    /// Images that wait for a thread of `extract`.
+    waiting: AtomicUsize,
     images: Arc<Permits>,
     image_bytes: Arc<Permits>,
     hash_items: Arc<Permits>,
@@ -126,6 +128,7 @@ impl Matcher {
             extractor,
             extract: pool("extract", options.extract_threads)?,
             search: pool("search", options.search_threads)?,
+            waiting: AtomicUsize::new(0),
             images: Permits::new(options.images_max),
             image_bytes: Permits::new(usize::try_from(options.image_bytes_in_flight_max).unwrap_or(usize::MAX)),
             hash_items: Permits::new(options.hash_items_max),
@@ -140,6 +143,11 @@ impl Matcher {
     /// Images and hash-only items in the matcher now.
     pub fn in_flight(&self) -> (usize, usize) {
         (self.0.images.taken(), self.0.hash_items.taken())
+    }
+
+    /// Images that wait for a thread.
+    pub fn queue_depth(&self) -> usize {
+        self.0.waiting.load(Ordering::Relaxed)
     }
 
     /// Matches one job; `done` gets the answer on a thread of the matcher's, or at once where the job was shed.
@@ -172,7 +180,9 @@ impl Matcher {
     pub fn submit_hash(&self, bytes: Vec<u8>, until: Instant, done: impl FnOnce(Option<Hashed>) + Send + 'static) {
         let inner = self.0.clone();
         let Some(permit) = self.0.image_permit(&bytes) else { return done(None) };
+        self.0.waiting.fetch_add(1, Ordering::Relaxed);
         self.0.extract.spawn(move || {
+            inner.waiting.fetch_sub(1, Ordering::Relaxed);
             let hashed = inner.hash(&bytes, &Wants::ALL, until);
             drop(permit);
             done(Some(hashed));
@@ -185,7 +195,9 @@ impl Matcher {
             let question = refused(lists, Reason::Shed, "the service is busy");
             return one(inner.answer(vec![question], Stages::default()), done);
         };
+        self.0.waiting.fetch_add(1, Ordering::Relaxed);
         self.0.extract.spawn(move || {
+            inner.waiting.fetch_sub(1, Ordering::Relaxed);
             let queued = started.elapsed();
             let extracting = Instant::now();
             let question = if extracting >= until {

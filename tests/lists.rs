@@ -338,7 +338,8 @@ fn whatever_the_order_of_changes_the_answers_are_what_the_versions_say() {
     let mut bench = open(dir.path());
     let mut random = Random(20_261_124);
     // The model: each list's active entries, id to picture number, and what was active before.
-    let mut model: BTreeMap<&str, (BTreeMap<String, u64>, Option<BTreeMap<String, u64>>)> = BTreeMap::new();
+    type Entries = BTreeMap<String, u64>;
+    let mut model: BTreeMap<&str, (Entries, Option<Entries>)> = BTreeMap::new();
     for name in ["a", "b"] {
         bench.create(name);
         model.insert(name, (BTreeMap::new(), None));

@@ -1,0 +1,87 @@
+//! The changes that lists are made of, and who asks for them.
+
+use super::{Entry, EntryNo, ListId, ListPolicy, Polarity, VersionNo};
+
+/// One row of a version being written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowChange {
+    /// The entry is in the list from this version on.
+    Open { entry: EntryNo, content: Entry },
+    /// The row that was opened in version `from` ends before this version.
+    Close { entry: EntryNo, from: VersionNo },
+}
+
+/// The only thing that can alter a verdict. Numbered and chained when it is applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub time_ms: u64,
+    /// Who asked for it.
+    pub by: String,
+    pub op: ChangeOp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChangeOp {
+    CreateList {
+        list: ListId,
+        name: String,
+        polarity: Polarity,
+        policy: ListPolicy,
+    },
+    SetPolicy {
+        list: ListId,
+        policy: ListPolicy,
+    },
+    SetDisabled {
+        list: ListId,
+        disabled: bool,
+    },
+    /// The list and all its rows go; its number is not used again.
+    DeleteList {
+        list: ListId,
+    },
+    /// Opens a version for writing.
+    Stage {
+        list: ListId,
+        version: VersionNo,
+        source: String,
+    },
+    /// At most [`ROWS_MAX`] rows and [`ROWS_BYTES_MAX`] bytes of a staged version.
+    Rows {
+        list: ListId,
+        version: VersionNo,
+        rows: Vec<RowChange>,
+    },
+    Seal {
+        list: ListId,
+        version: VersionNo,
+        rows: u64,
+        digest: [u8; 32],
+    },
+    /// Look-ups see this sealed version from now on.
+    Activate {
+        list: ListId,
+        version: VersionNo,
+    },
+    /// Gives a staged version up.
+    Undo {
+        list: ListId,
+        version: VersionNo,
+    },
+    /// A whole small version at once: staged, sealed and active.
+    Edit {
+        list: ListId,
+        version: VersionNo,
+        source: String,
+        rows: Vec<RowChange>,
+        rows_total: u64,
+        digest: [u8; 32],
+    },
+}
+
+pub const ROWS_MAX: usize = 10_000;
+pub const ROWS_BYTES_MAX: usize = 512 * 1024;
+
+/// Who calls, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller(pub String);

@@ -1,0 +1,209 @@
+//! Entries, lists, their policies and their versions.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use super::{BadValue, HashKind, HashValue, Transforms};
+
+/// An entry's number: dense in a store, never reused. It names one immutable content, so an entry whose content changes gets
+/// a new number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryNo(pub u32);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListId(pub u32);
+
+/// A list's version number, from 1 up. 0 is the empty version before the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VersionNo(pub u32);
+
+/// What one list says about one picture: its id there, its category, its hashes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The list's own name for it: unique in the list, at most [`ENTRY_ID_BYTES_MAX`] bytes.
+    pub id: String,
+    /// The list's own category, as it stands there; empty where the list gives none.
+    pub category: String,
+    /// At least one, at most [`ENTRY_HASHES_MAX`], sorted, none twice.
+    pub hashes: Vec<HashValue>,
+}
+
+pub const ENTRY_ID_BYTES_MAX: usize = 256;
+pub const CATEGORY_BYTES_MAX: usize = 64;
+pub const ENTRY_HASHES_MAX: usize = 64;
+pub const LIST_NAME_BYTES_MAX: usize = 64;
+
+impl Entry {
+    /// Sorts the hashes and refuses what the store must never hold.
+    pub fn new(id: String, category: String, mut hashes: Vec<HashValue>) -> Result<Self, BadValue> {
+        hashes.sort_unstable();
+        hashes.dedup();
+        if id.is_empty() || id.len() > ENTRY_ID_BYTES_MAX || id.chars().any(char::is_control) {
+            return Err(BadValue(format!("an entry id has 1 to {ENTRY_ID_BYTES_MAX} bytes and no control characters")));
+        }
+        if category.len() > CATEGORY_BYTES_MAX || category.chars().any(char::is_control) {
+            return Err(BadValue(format!("a category has at most {CATEGORY_BYTES_MAX} bytes and no control characters")));
+        }
+        if hashes.is_empty() || hashes.len() > ENTRY_HASHES_MAX {
+            return Err(BadValue(format!("an entry has 1 to {ENTRY_HASHES_MAX} hashes, this one has {}", hashes.len())));
+        }
+        Ok(Entry { id, category, hashes })
+    }
+}
+
+/// What a platform is asked to do about a candidate, from the mildest to the strictest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Action {
+    Observe = 1,
+    Review = 2,
+    Block = 3,
+}
+
+impl Action {
+    pub const ALL: [Action; 3] = [Action::Observe, Action::Review, Action::Block];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Observe => "OBSERVE",
+            Action::Review => "REVIEW",
+            Action::Block => "BLOCK",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Action {
+    type Err = BadValue;
+    fn from_str(s: &str) -> Result<Self, BadValue> {
+        Self::ALL
+            .into_iter()
+            .find(|a| a.name().eq_ignore_ascii_case(s))
+            .ok_or_else(|| BadValue(format!("unknown action {s:?}: one of OBSERVE, REVIEW, BLOCK")))
+    }
+}
+
+/// Whether a list's entries are sought, or known to be harmless.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Polarity {
+    Positive,
+    /// A match here moves the matches of other lists to `suppressed`.
+    Negative,
+}
+
+/// How near counts as a match, and what to do about one, for one kind of hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KindPolicy {
+    /// Largest distance that matches, in bits; 0 for digests.
+    pub radius: u16,
+    pub action: Action,
+}
+
+/// A list's policy. Every kind has its own radius and action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListPolicy {
+    pub kinds: BTreeMap<HashKind, KindPolicy>,
+    /// Radii that differ for a category of the list.
+    pub category_radii: BTreeMap<(String, HashKind), u16>,
+    /// PDQ quality below this does not match, 0 to 100.
+    pub quality_min: u8,
+    /// The query's transforms that may match.
+    pub transforms: Transforms,
+    /// Of a negative list: the names of the lists whose matches it suppresses; empty means all.
+    pub scope: Vec<String>,
+}
+
+impl ListPolicy {
+    /// PDQ radius 31, quality 50, all transforms, REVIEW; 64-bit kinds radius 4, OBSERVE. A negative list's radii are 0.
+    pub fn default_for(polarity: Polarity) -> Self {
+        let kinds = HashKind::ALL
+            .into_iter()
+            .map(|kind| {
+                let (radius, action) = match kind {
+                    HashKind::Pdq => (31, Action::Review),
+                    HashKind::Phash64 | HashKind::Dhash64 => (4, Action::Observe),
+                    _ => (0, Action::Review),
+                };
+                let radius = if polarity == Polarity::Negative { 0 } else { radius };
+                (kind, KindPolicy { radius, action })
+            })
+            .collect();
+        ListPolicy { kinds, category_radii: BTreeMap::new(), quality_min: 50, transforms: Transforms::ALL, scope: Vec::new() }
+    }
+
+    /// The radius for a kind of hash in a category.
+    pub fn radius(&self, category: &str, kind: HashKind) -> u16 {
+        let whole = self.kinds.get(&kind).map_or(0, |k| k.radius);
+        if self.category_radii.is_empty() {
+            return whole;
+        }
+        self.category_radii.get(&(category.to_owned(), kind)).copied().unwrap_or(whole)
+    }
+
+    /// The largest radius of a kind over all categories.
+    pub fn radius_widest(&self, kind: HashKind) -> u16 {
+        let whole = self.kinds.get(&kind).map_or(0, |k| k.radius);
+        self.category_radii.iter().filter(|((_, k), _)| *k == kind).map(|(_, r)| *r).fold(whole, u16::max)
+    }
+}
+
+/// A hash list as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HashList {
+    pub id: ListId,
+    pub name: String,
+    pub polarity: Polarity,
+    pub policy: ListPolicy,
+    /// The version that look-ups see; 0 until something was activated.
+    pub active: VersionNo,
+    /// The version that was active before.
+    pub previous: VersionNo,
+    /// The newest sealed version: a new one is computed against it.
+    pub head: VersionNo,
+    pub disabled: bool,
+}
+
+/// Refuses names that could be mistaken for a path, an option or another name.
+pub fn check_list_name(name: &str) -> Result<(), BadValue> {
+    let ok = !name.is_empty()
+        && name.len() <= LIST_NAME_BYTES_MAX
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if ok {
+        return Ok(());
+    }
+    Err(BadValue(format!(
+        "a list name has 1 to {LIST_NAME_BYTES_MAX} letters, digits, '-', '_' or '.', and starts with a letter or a digit"
+    )))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionState {
+    /// Being written; no look-up sees it.
+    Staged,
+    /// Whole: it can be activated.
+    Sealed,
+    /// Given up; its rows are gone.
+    Undone,
+}
+
+/// One version of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListVersion {
+    pub list: ListId,
+    pub version: VersionNo,
+    pub state: VersionState,
+    /// Rows in the version.
+    pub rows: u64,
+    /// Sum, modulo 2^256, of the SHA-256 of every row: what the version holds, whatever the order.
+    pub digest: [u8; 32],
+    /// Where it came from, in words: a file's name, "add", "remove".
+    pub source: String,
+    pub time_ms: u64,
+}

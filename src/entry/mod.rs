@@ -1,0 +1,18 @@
+//! The vocabulary: what a hash, an entry, a hash list, a list version and a change are.
+//!
+//! Distances are Hamming distances in bits, times are milliseconds since the Unix epoch, qualities are PDQ's 0 to 100.
+//! Invariant: a value of a type here is well formed (right length, known kind). Nothing here reads, writes, matches or decides.
+//! `Debug` of a hash never shows it: a hash cannot reach a log line by accident. [`HashValue::hex`] is the one way out.
+
+mod change;
+mod hash;
+mod list;
+mod seen;
+
+pub use change::{Caller, Change, ChangeOp, ROWS_BYTES_MAX, ROWS_MAX, RowChange};
+pub use hash::{BadValue, Bits, Hash64, HashKind, HashValue, Pdq};
+pub use list::{
+    Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, Entry, EntryNo, HashList, KindPolicy, LIST_NAME_BYTES_MAX,
+    ListId, ListPolicy, ListVersion, Polarity, VersionNo, VersionState, check_list_name,
+};
+pub use seen::{LeftOut, Observation, Reason, Transform, Transforms};
