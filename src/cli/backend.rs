@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use super::scan::{Item, Matching};
+use super::scan::{Each, Item, Matching};
 use super::{Context, Exit, Failure};
 use crate::catalog::{
     Catalog, CatalogError, DiffReport, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, PolicyUpdate, Progress,
@@ -48,8 +49,23 @@ pub fn lists(context: &Context, access: Access) -> Result<Box<dyn Lists>, Failur
     if let Some(endpoint) = context.endpoint() {
         return Ok(Box::new(super::remote::Remote::connect(endpoint)?));
     }
-    let catalog = Arc::new(crate::app::lists(&context.dir(), &context.config, access)?);
+    let dir = context.dir();
+    let catalog = Arc::new(crate::app::lists(&dir, &context.config, usable(&dir, access))?);
     Ok(Box::new(Local { catalog, by: Caller("cli".to_owned()) }))
+}
+
+/// Reading what is not there yet makes it, and says so: a new store has no lists, which is an answer, but maybe not from the store
+/// that was meant.
+fn usable(dir: &Path, access: Access) -> Access {
+    let nothing = match std::fs::read_dir(dir) {
+        Ok(mut found) => found.next().is_none(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
+    if !nothing {
+        return access;
+    }
+    eprintln!("hashwarden: there is no store in {} yet: making an empty one", dir.display());
+    Access::Write
 }
 
 struct Local {
@@ -125,11 +141,12 @@ impl Lists for Local {
 /// Where `scan` and `match` happen. Lists that are asked for by name must be there.
 pub fn matching(context: &Context, lists: &[String]) -> Result<Box<dyn Matching>, Failure> {
     if let Some(endpoint) = context.endpoint() {
-        return Ok(Box::new(super::remote::Remote::connect(endpoint)?));
+        let remote = super::remote::Remote::connect(endpoint)?;
+        lists.iter().try_for_each(|name| remote.list(name).map(drop))?;
+        return Ok(Box::new(remote));
     }
     let dir = context.dir();
-    let access = if dir.exists() { Access::Read } else { Access::Write };
-    let (catalog, matcher) = crate::app::matching(&dir, &context.config, access)?;
+    let (catalog, matcher) = crate::app::matching(&dir, &context.config, usable(&dir, Access::Read))?;
     for name in lists {
         catalog.list(name).map_err(failure)?;
     }
@@ -141,12 +158,7 @@ struct LocalMatching {
 }
 
 impl Matching for LocalMatching {
-    fn run(
-        &self,
-        items: &mut (dyn Iterator<Item = Item> + Send),
-        lists: &[String],
-        each: &mut dyn FnMut(&Item, Result<Verdict, String>),
-    ) -> Result<(), Failure> {
+    fn run(&self, items: &mut (dyn Iterator<Item = Item> + Send), lists: &[String], each: Each) -> Result<(), Failure> {
         let most = ITEMS_PER_CORE * std::thread::available_parallelism().map_or(1, usize::from);
         let (send, answers) = mpsc::channel::<(usize, Answer)>();
         let mut waiting: BTreeMap<usize, (Item, Option<Result<Verdict, String>>)> = BTreeMap::new();
@@ -190,7 +202,7 @@ impl Matching for LocalMatching {
             }
             while let Some(entry) = waiting.first_entry().filter(|e| e.get().1.is_some()) {
                 if let (item, Some(result)) = entry.remove() {
-                    each(&item, result);
+                    each(&item, result)?;
                 }
             }
         }

@@ -1,9 +1,10 @@
 //! `hashwarden hash`: a file's hashes, the way they are matched.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use super::output::{Label, say};
 use super::scan::{FileContent, read_file};
 use super::{Context, Exit, Failure};
 use crate::entry::{HashValue, Observation, Reason, Transform};
@@ -24,15 +25,16 @@ pub fn run(context: &Context, files: &[PathBuf]) -> Result<Exit, Failure> {
                 Hashed { digests, features: Err(Unscanned { reason: Reason::TooLarge, detail }) }
             }
             Err(error) => {
-                eprintln!("hashwarden: {file}: {error}");
+                eprintln!("hashwarden: {}: {error}", Label::file(path).text());
                 exit = Exit::Failed;
                 continue;
             }
         };
-        if hashed.features.is_err() && exit == Exit::Done {
+        let whole = hashed.features.as_ref().is_ok_and(|features| features.left_out.is_empty());
+        if !whole && exit == Exit::Done {
             exit = Exit::NotScanned;
         }
-        println!("{}", if context.json() { to_json(&file, &hashed).to_string() } else { to_text(&file, &hashed) });
+        say(if context.json() { to_json(&file, &hashed).to_string() } else { to_text(&file, &hashed) })?;
     }
     Ok(exit)
 }
@@ -95,7 +97,7 @@ fn frame_json<'a>(seen: impl Iterator<Item = &'a Observation>, object: &mut Map<
 }
 
 fn to_text(file: &str, hashed: &Hashed) -> String {
-    let mut text = file.to_owned();
+    let mut text = Label::file(Path::new(file)).text();
     match &hashed.features {
         Ok(features) => {
             for seen in features.seen.iter().filter(|o| o.transform == Transform::Identity) {

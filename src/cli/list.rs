@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::backend::{Lists, lists};
-use super::output::{list_json, list_line, list_text, version_json, version_text};
+use super::output::{list_json, list_line, list_text, say, version_json, version_text};
 use super::{Context, Exit, Failure};
 use crate::catalog::{ActionRule, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, Phase, PolicyUpdate, RadiusRule};
 use crate::entry::{HashKind, HashValue, Polarity, Transform, Transforms, VersionNo};
@@ -134,16 +134,22 @@ fn transforms(text: &str) -> Result<Transforms, String> {
 /// Hashes by kind, in hex. Each can be given more than once.
 #[derive(Args, Clone)]
 pub struct HashArgs {
+    /// PDQ, 64 hex digits.
     #[arg(long, value_name = "HEX", value_parser = |s: &str| hash(HashKind::Pdq, s))]
     pdq: Vec<HashValue>,
+    /// 64-bit pHash as `hashwarden hash` takes it, 16 hex digits; others' pHashes are other hashes.
     #[arg(long, value_name = "HEX", value_parser = |s: &str| hash(HashKind::Phash64, s))]
     phash64: Vec<HashValue>,
+    /// 64-bit dHash as `hashwarden hash` takes it, 16 hex digits.
     #[arg(long, value_name = "HEX", value_parser = |s: &str| hash(HashKind::Dhash64, s))]
     dhash64: Vec<HashValue>,
+    /// MD5 of the file, 32 hex digits.
     #[arg(long, value_name = "HEX", value_parser = |s: &str| hash(HashKind::Md5, s))]
     md5: Vec<HashValue>,
+    /// SHA-1 of the file, 40 hex digits.
     #[arg(long, value_name = "HEX", value_parser = |s: &str| hash(HashKind::Sha1, s))]
     sha1: Vec<HashValue>,
+    /// SHA-256 of the file, 64 hex digits.
     #[arg(long, value_name = "HEX", value_parser = |s: &str| hash(HashKind::Sha256, s))]
     sha256: Vec<HashValue>,
 }
@@ -189,14 +195,13 @@ fn format(text: &str) -> Result<FormatArg, String> {
 
 pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
     let reads = matches!(verb, ListVerb::Ls | ListVerb::Show { .. } | ListVerb::Versions { .. } | ListVerb::Diff { .. });
-    // Reading what is not there yet makes it: an empty store has no lists, which is an answer.
-    let access = if reads && context.dir().exists() { Access::Read } else { Access::Write };
+    let access = if reads { Access::Read } else { Access::Write };
     if let ListVerb::Import(args) = verb {
         return import(context, args);
     }
     let lists = lists(context, access)?;
     let show = |info: ListInfo| {
-        println!("{}", if context.json() { list_json(&info).to_string() } else { list_text(&info) });
+        say(if context.json() { list_json(&info).to_string() } else { list_text(&info) })?;
         Ok(Exit::Done)
     };
     match verb {
@@ -204,10 +209,16 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
             let polarity = if negative { Polarity::Negative } else { Polarity::Positive };
             show(lists.create(&name, polarity, &policy.update())?)
         }
-        ListVerb::Set { name, policy } => show(lists.set(&name, &policy.update())?),
+        ListVerb::Set { name, policy } => {
+            let update = policy.update();
+            if update == PolicyUpdate::default() {
+                return Err(Failure::usage("set needs something to change, such as --radius 31"));
+            }
+            show(lists.set(&name, &update)?)
+        }
         ListVerb::Ls => {
             for info in lists.lists()? {
-                println!("{}", if context.json() { list_json(&info).to_string() } else { list_line(&info) });
+                say(if context.json() { list_json(&info).to_string() } else { list_line(&info) })?;
             }
             Ok(Exit::Done)
         }
@@ -216,7 +227,7 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
         ListVerb::Disable { name } => show(lists.set_disabled(&name, true)?),
         ListVerb::Delete { name } => {
             lists.delete(&name)?;
-            println!("{}", if context.json() { json!({"deleted": name}).to_string() } else { format!("deleted {name}") });
+            say(if context.json() { json!({"deleted": name}).to_string() } else { format!("deleted {name}") })?;
             Ok(Exit::Done)
         }
         ListVerb::Import(_) => Ok(Exit::Done), // taken above
@@ -233,7 +244,7 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
             for version in lists.versions(&name)? {
                 let is_active = version.version == active;
                 let json = || version_json(&version, is_active).to_string();
-                println!("{}", if context.json() { json() } else { version_text(&version, is_active) });
+                say(if context.json() { json() } else { version_text(&version, is_active) })?;
             }
             Ok(Exit::Done)
         }
@@ -241,7 +252,7 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
             let diff = lists.diff(&name, VersionNo(from), VersionNo(to))?;
             let json = json!({"added": diff.added, "removed": diff.removed, "changed": diff.changed});
             let text = format!("{} added, {} removed, {} changed", diff.added, diff.removed, diff.changed);
-            println!("{}", if context.json() { json.to_string() } else { text });
+            say(if context.json() { json.to_string() } else { text })?;
             Ok(Exit::Done)
         }
         ListVerb::Activate { name, version } => show(lists.activate(&name, VersionNo(version))?),
@@ -251,15 +262,12 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
 
 fn edited(context: &Context, report: EditReport) -> Result<Exit, Failure> {
     if context.json() {
-        println!(
-            "{}",
-            json!({
-                "version": report.version.0, "added": report.added, "changed": report.changed, "removed": report.removed,
-                "unchanged": report.unchanged, "missing": report.missing, "ids": report.ids,
-            })
-        );
+        say(json!({
+            "version": report.version.0, "added": report.added, "changed": report.changed, "removed": report.removed,
+            "unchanged": report.unchanged, "missing": report.missing, "ids": report.ids,
+        }))?;
     } else {
-        println!(
+        say(format!(
             "version {}: {} added, {} changed, {} removed, {} unchanged{}",
             report.version.0,
             report.added,
@@ -267,7 +275,7 @@ fn edited(context: &Context, report: EditReport) -> Result<Exit, Failure> {
             report.removed,
             report.unchanged,
             if report.ids.is_empty() { String::new() } else { format!("  ({})", report.ids.join(", ")) }
-        );
+        ))?;
     }
     if report.missing.is_empty() {
         return Ok(Exit::Done);
@@ -293,7 +301,8 @@ fn import(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
         let bytes = file.metadata().map_err(|e| fail(&args.file, e))?.len();
         (Box::new(BufReader::with_capacity(256 * 1024, file)), bytes)
     };
-    let source = args.file.file_name().map_or_else(|| "standard input".to_owned(), |n| n.to_string_lossy().into_owned());
+    let file_name = args.file.file_name().filter(|_| !stdin);
+    let source = file_name.map_or_else(|| "standard input".to_owned(), |n| n.to_string_lossy().into_owned());
     let options = ImportOptions { format: args.format.0, mapping, source, activate: !args.stage, dry_run: args.dry_run };
     let lists = lists(context, Access::Write)?;
     let started = std::time::Instant::now();
@@ -306,7 +315,7 @@ fn import(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
     if unseen > 0 {
         eprintln!("hashwarden: and {unseen} more bad rows");
     }
-    print_import(context, &args.name, &report, seconds);
+    print_import(context, &args, &report, seconds)?;
     Ok(Exit::Done)
 }
 
@@ -349,37 +358,36 @@ fn with_progress(
     report
 }
 
-fn print_import(context: &Context, name: &str, report: &ImportReport, seconds: f64) {
+fn print_import(context: &Context, args: &ImportArgs, report: &ImportReport, seconds: f64) -> Result<(), Failure> {
+    let name = &args.name;
     let resident_peak = resident_peak_bytes();
     if context.json() {
         let bad: Vec<_> = report.bad.iter().map(|b| json!({"line": b.line, "reason": b.reason})).collect();
-        println!(
-            "{}",
-            json!({
-                "list": name, "version": report.version.map(|v| v.0), "activated": report.activated, "rows": report.rows,
-                "rows_bad": report.rows_bad, "bad": bad, "added": report.added, "changed": report.changed, "gone": report.gone,
-                "unchanged": report.unchanged, "entries": report.entries, "seconds": seconds,
-                "resident_bytes_peak": resident_peak,
-            })
-        );
-        return;
+        return say(json!({
+            "list": name, "version": report.version.map(|v| v.0), "activated": report.activated, "rows": report.rows,
+            "rows_bad": report.rows_bad, "bad": bad, "added": report.added, "changed": report.changed, "gone": report.gone,
+            "unchanged": report.unchanged, "entries": report.entries, "seconds": seconds,
+            "resident_bytes_peak": resident_peak,
+        }));
     }
     let what = match (report.version, report.activated) {
         (Some(version), true) => format!("version {} is active", version.0),
-        (Some(version), false) => {
-            format!("version {} is staged; activate it with: list activate {name} {}", version.0, version.0)
-        }
-        (None, _) => "no new version".to_owned(),
+        (Some(version), false) => format!("version {} is ready, not active", version.0),
+        (None, _) if args.dry_run => "dry run, nothing changed".to_owned(),
+        (None, _) => "the list holds this already, no new version".to_owned(),
     };
-    println!(
+    say(format!(
         "{name}: {what}: {} entries ({} added, {} changed, {} gone, {} unchanged); {} rows read, {} bad",
         report.entries, report.added, report.changed, report.gone, report.unchanged, report.rows, report.rows_bad
-    );
-    println!(
+    ))?;
+    if let (Some(version), false) = (report.version, report.activated) {
+        say(format!("activate it with: hashwarden list activate {name} {}", version.0))?;
+    }
+    say(format!(
         "{seconds:.1} s, {:.0} rows/s, peak resident {} MiB in this process",
         report.rows as f64 / seconds.max(1e-3),
         resident_peak.map_or_else(|| "?".to_owned(), |bytes| (bytes >> 20).to_string())
-    );
+    ))
 }
 
 /// The most memory this process has held, as Linux counts it.

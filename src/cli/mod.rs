@@ -29,7 +29,7 @@ pub enum Exit {
     NotScanned = 4,
 }
 
-/// Why a verb could not be done, and which exit code says so.
+/// Why a verb could not be done, and which exit code says so. Without words where nobody is left to read them.
 #[derive(Debug)]
 pub struct Failure {
     pub exit: Exit,
@@ -132,7 +132,9 @@ pub fn main() -> ExitCode {
     let exit = match run(cli) {
         Ok(exit) => exit,
         Err(failure) => {
-            eprintln!("hashwarden: {}", failure.why);
+            if !failure.why.is_empty() {
+                eprintln!("hashwarden: {}", failure.why);
+            }
             failure.exit
         }
     };
@@ -170,7 +172,8 @@ fn serve(context: &Context) -> Result<Exit, Failure> {
     config.store.dir = context.dir();
     runtime()?.block_on(crate::app::serve(&config, |grpc, operator| {
         // For people and for scripts that asked for port 0.
-        println!("gRPC on {grpc}, operator port on {operator}, store in {}", config.store.dir.display());
+        // A server needs nobody who reads it.
+        drop(output::say(format!("gRPC on {grpc}, operator port on {operator}, store in {}", config.store.dir.display())));
     }))?;
     Ok(Exit::Done)
 }

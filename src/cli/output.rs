@@ -1,10 +1,14 @@
 //! How verdicts and lists are printed: a line a result, as text for people or as JSON for programs.
 
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 
-use super::Exit;
+use super::{Exit, Failure};
 use crate::catalog::{ListInfo, polarity_name};
-use crate::entry::{Action, HashKind, ListVersion, Transforms, VersionState};
+use crate::entry::{Action, HashKind, ListVersion, Transforms, VersionNo, VersionState};
 use crate::verdict::{Match, Outcome, Verdict};
 
 /// What was matched: the name of its field in JSON and its value.
@@ -12,6 +16,54 @@ use crate::verdict::{Match, Outcome, Verdict};
 pub struct Label {
     pub field: &'static str,
     pub value: String,
+}
+
+impl Label {
+    pub fn file(path: &Path) -> Self {
+        Label { field: "file", value: path.to_string_lossy().into_owned() }
+    }
+
+    /// For a terminal: a file's name may hold line breaks and escape sequences, and whoever names it may be hostile.
+    pub fn text(&self) -> String {
+        self.value.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    }
+}
+
+/// Writes one result to standard output.
+///
+/// # Errors
+/// Where it can't be written; without words where the reader has gone (`hashwarden list ls | head -1`).
+pub fn say(line: impl Display) -> Result<(), Failure> {
+    written(writeln!(io::stdout(), "{line}"))
+}
+
+pub fn written(done: io::Result<()>) -> Result<(), Failure> {
+    done.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure { exit: Exit::Failed, why: String::new() },
+        _ => Failure { exit: Exit::Failed, why: format!("standard output: {error}") },
+    })
+}
+
+/// An item that got no verdict: its fields are those of one, `detail` says why.
+pub fn unread_json(label: &Label, why: &str) -> Value {
+    json!({
+        label.field: label.value,
+        "outcome": Outcome::NotScanned.name(),
+        "reason": null,
+        "detail": why,
+        "action": null,
+        "pdq_quality": null,
+        "snapshot": null,
+        "lists": [],
+        "left_out": [],
+        "suppressed": [],
+        "cut": 0,
+        "matches": [],
+    })
+}
+
+pub fn unread_text(label: &Label, why: &str) -> String {
+    format!("{:<11} {}  {why}", Outcome::NotScanned.name(), label.text())
 }
 
 pub fn verdict_json(label: &Label, verdict: &Verdict) -> Value {
@@ -48,7 +100,7 @@ fn match_json(found: &Match) -> Value {
 }
 
 pub fn verdict_text(label: &Label, verdict: &Verdict) -> String {
-    let mut text = format!("{:<11} {}", verdict.outcome.name(), label.value);
+    let mut text = format!("{:<11} {}", verdict.outcome.name(), label.text());
     if let Some(reason) = verdict.reason {
         text.push_str(&format!("  {reason}: {}", verdict.detail));
     }
@@ -58,11 +110,15 @@ pub fn verdict_text(label: &Label, verdict: &Verdict) -> String {
     for (found, mark) in
         verdict.matches.iter().map(|m| (m, "candidate")).chain(verdict.suppressed.iter().map(|m| (m, "suppressed")))
     {
-        let how = if found.exact { "exact".to_owned() } else { format!("{}/{} bits", found.distance, found.threshold) };
+        let how = match found.exact {
+            true => "exact".to_owned(),
+            false => format!("distance {} (at most {})", found.distance, found.threshold),
+        };
+        let frame = if found.frame > 0 { format!("  frame {}", found.frame) } else { String::new() };
         let category = if found.category.is_empty() { String::new() } else { format!(" category {}", found.category) };
         text.push_str(&format!(
-            "\n            {mark} {}/{}{category}  {} {how}  {} frame {}  {}",
-            found.list, found.entry_id, found.kind, found.transform, found.frame, found.action
+            "\n            {mark} {}/{}{category}  {} {how}  {}{frame}  {}",
+            found.list, found.entry_id, found.kind, found.transform, found.action
         ));
     }
     if verdict.cut > 0 {
@@ -71,13 +127,36 @@ pub fn verdict_text(label: &Label, verdict: &Verdict) -> String {
     text
 }
 
-/// The exit code for several outcomes together.
-pub fn exit_for(outcomes: impl IntoIterator<Item = Outcome>) -> Exit {
-    outcomes.into_iter().fold(Exit::Done, |exit, outcome| match (exit, outcome) {
-        (Exit::Matched, _) | (_, Outcome::Match) => Exit::Matched,
-        (_, Outcome::NotScanned | Outcome::Partial) => Exit::NotScanned,
-        (exit, Outcome::NoMatch) => exit,
-    })
+/// How many items had which outcome.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts([u64; 4]);
+
+impl Counts {
+    const OUTCOMES: [Outcome; 4] = [Outcome::Match, Outcome::NoMatch, Outcome::Partial, Outcome::NotScanned];
+
+    pub fn add(&mut self, outcome: Outcome) {
+        for (count, of) in self.0.iter_mut().zip(Self::OUTCOMES) {
+            *count += u64::from(of == outcome);
+        }
+    }
+
+    pub fn sum(self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// Such as `3 MATCH, 90 NO_MATCH, 0 PARTIAL, 1 NOT_SCANNED`.
+    pub fn words(self) -> String {
+        let parts = self.0.iter().zip(Self::OUTCOMES).map(|(count, outcome)| format!("{count} {}", outcome.name()));
+        parts.collect::<Vec<_>>().join(", ")
+    }
+
+    pub fn exit(self) -> Exit {
+        match self.0 {
+            [0, _, 0, 0] => Exit::Done,
+            [0, ..] => Exit::NotScanned,
+            _ => Exit::Matched,
+        }
+    }
 }
 
 pub fn list_json(info: &ListInfo) -> Value {
@@ -122,6 +201,9 @@ pub fn list_line(info: &ListInfo) -> String {
 pub fn list_text(info: &ListInfo) -> String {
     let policy = &info.list.policy;
     let mut text = list_line(info);
+    if info.list.active != VersionNo(0) {
+        text.push_str(&format!("\n  updated          {}", utc(info.updated_ms)));
+    }
     text.push_str(&format!("\n  quality minimum  {}", policy.quality_min));
     let transforms = match policy.transforms {
         Transforms::ALL => "all".to_owned(),
@@ -163,5 +245,44 @@ pub fn version_json(version: &ListVersion, active: bool) -> Value {
 
 pub fn version_text(version: &ListVersion, active: bool) -> String {
     let mark = if active { "active" } else { state_name(version.state) };
-    format!("version {:<4} {mark:<7} {:>10} entries  from {}", version.version.0, version.rows, version.source)
+    format!(
+        "version {:<4} {mark:<7} {:>10} entries  {}  from {}",
+        version.version.0,
+        version.rows,
+        utc(version.time_ms),
+        version.source
+    )
+}
+
+/// Minutes of the Gregorian calendar in UTC, from ms since the Unix epoch: days to a date as in Howard Hinnant's
+/// "chrono-Compatible Low-Level Date Algorithms" (2013), with years that begin in March.
+fn utc(time_ms: u64) -> String {
+    let minutes = time_ms / 60_000;
+    let days = minutes / 1440 + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", minutes % 1440 / 60, minutes % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Expected values from `date -u -d @SECONDS`.
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        let check = |seconds: u64, expected: &str| assert_eq!(utc(seconds * 1000), expected);
+        check(0, "1970-01-01 00:00 UTC");
+        check(951_782_399, "2000-02-28 23:59 UTC");
+        check(951_782_400, "2000-02-29 00:00 UTC");
+        check(1_709_251_199, "2024-02-29 23:59 UTC");
+        check(1_709_251_200, "2024-03-01 00:00 UTC");
+        check(1_735_689_599, "2024-12-31 23:59 UTC");
+        check(4_107_542_400, "2100-03-01 00:00 UTC");
+    }
 }

@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use tonic::Code;
 
 use super::backend::Lists;
-use super::scan::{Item, Matching};
+use super::scan::{Each, Item, Matching};
 use super::{Exit, Failure};
 use crate::catalog::{DiffReport, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, PolicyUpdate, Progress};
 use crate::client::{self, Client, ClientError};
@@ -19,6 +19,8 @@ use crate::verdict::Verdict;
 
 /// How long connecting, and then a call, may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// The reason that a server gives for a list file that fails as a whole.
+const BAD_FILE: &str = "BAD_FILE";
 /// Items sent whose verdicts have not been printed: results come in any order, and are printed in the order given.
 const ITEMS_AHEAD_MAX: usize = 256;
 
@@ -39,9 +41,26 @@ impl Remote {
     }
 }
 
+/// As the embedded store would say it: what the lists' door answers comes in its own words.
 fn failure(error: ClientError) -> Failure {
-    let usage = matches!(error, ClientError::BadEndpoint(_) | ClientError::Refused { code: Code::InvalidArgument, .. });
-    Failure { exit: if usage { Exit::Usage } else { Exit::Failed }, why: error.to_string() }
+    let usage = match &error {
+        ClientError::BadEndpoint(_) => true,
+        ClientError::Refused { code, reason, .. } => *code == Code::InvalidArgument && reason != BAD_FILE,
+        _ => false,
+    };
+    Failure { exit: if usage { Exit::Usage } else { Exit::Failed }, why: words(error) }
+}
+
+fn words(error: ClientError) -> String {
+    const OF_THE_LISTS_DOOR: [Code; 5] =
+        [Code::InvalidArgument, Code::NotFound, Code::AlreadyExists, Code::FailedPrecondition, Code::Aborted];
+    match error {
+        ClientError::Refused { code, message, field, .. } if OF_THE_LISTS_DOOR.contains(&code) => {
+            // The field is named for programs; here it is an argument of the command line.
+            message.strip_prefix(&format!("{field}: ")).unwrap_or(&message).to_owned()
+        }
+        other => other.to_string(),
+    }
 }
 
 impl Lists for Remote {
@@ -109,12 +128,7 @@ type Items = BTreeMap<usize, (Item, Option<Result<Verdict, String>>)>;
 type Waiting = Mutex<Items>;
 
 impl Matching for Remote {
-    fn run(
-        &self,
-        items: &mut (dyn Iterator<Item = Item> + Send),
-        lists: &[String],
-        each: &mut dyn FnMut(&Item, Result<Verdict, String>),
-    ) -> Result<(), Failure> {
+    fn run(&self, items: &mut (dyn Iterator<Item = Item> + Send), lists: &[String], each: Each) -> Result<(), Failure> {
         let waiting = Arc::new(Waiting::default());
         let (sender, receiver) = tokio::sync::mpsc::channel(16);
         let (give_back, slots) = mpsc::channel();
@@ -132,15 +146,15 @@ impl Matching for Remote {
                     if let Ok(number) = number
                         && let Some((_, slot)) = lock(&waiting).get_mut(&number)
                     {
-                        *slot = Some(result.verdict.map_err(|e| e.to_string()));
+                        *slot = Some(result.verdict.map_err(words));
                     }
-                    print_ready(&waiting, &give_back, each);
+                    print_ready(&waiting, &give_back, each)?;
                 }
                 Ok(())
             });
             drop(give_back); // the feeder stops waiting, whatever happened
             printed?;
-            print_ready(&waiting, &mpsc::channel().0, each);
+            print_ready(&waiting, &mpsc::channel().0, each)?;
             let left = lock(&waiting).len();
             if left == 0 {
                 return Ok(());
@@ -183,11 +197,11 @@ fn feed(
 }
 
 /// Hands over the results that are next in order, as far as they are there.
-fn print_ready(waiting: &Waiting, give_back: &mpsc::Sender<()>, each: &mut dyn FnMut(&Item, Result<Verdict, String>)) {
+fn print_ready(waiting: &Waiting, give_back: &mpsc::Sender<()>, each: Each) -> Result<(), Failure> {
     loop {
         let ready = lock(waiting).first_entry().filter(|e| e.get().1.is_some()).map(|e| e.remove());
-        let Some((item, Some(result))) = ready else { return };
-        each(&item, result);
+        let Some((item, Some(result))) = ready else { return Ok(()) };
+        each(&item, result)?;
         let _ = give_back.send(()); // the feeder may be done
     }
 }

@@ -1,19 +1,18 @@
 //! `hashwarden scan` and `hashwarden match`: files, folders and hashes to verdicts, a line each, in the order given.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-use serde_json::json;
-
 use super::list::HashArgs;
-use super::output::{Label, exit_for, verdict_json, verdict_text};
+use super::output::{Counts, Label, unread_json, unread_text, verdict_json, verdict_text, written};
 use super::{Context, Exit, Failure};
 use crate::entry::Reason;
 use crate::hash::digest::Digests;
 use crate::matcher::{Content, GivenHash};
 use crate::verdict::{Outcome, Verdict};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 #[derive(Args)]
 pub struct MatchArgs {
@@ -38,14 +37,12 @@ pub struct Item {
     pub digests_only: bool,
 }
 
+/// Is given each item with its verdict, or with the words for why there is none; an error ends the run.
+pub type Each<'a> = &'a mut dyn FnMut(&Item, Result<Verdict, String>) -> Result<(), Failure>;
+
 /// Where matching happens. Verdicts come in the items' order.
 pub trait Matching {
-    fn run(
-        &self,
-        items: &mut (dyn Iterator<Item = Item> + Send),
-        lists: &[String],
-        each: &mut dyn FnMut(&Item, Result<Verdict, String>),
-    ) -> Result<(), Failure>;
+    fn run(&self, items: &mut (dyn Iterator<Item = Item> + Send), lists: &[String], each: Each) -> Result<(), Failure>;
 }
 
 pub fn scan(context: &Context, paths: &[PathBuf], lists: Vec<String>) -> Result<Exit, Failure> {
@@ -53,7 +50,15 @@ pub fn scan(context: &Context, paths: &[PathBuf], lists: Vec<String>) -> Result<
     for path in paths {
         files_under(path, &mut files)?;
     }
-    match_all(context, &mut files.into_iter().map(|path| file_item(context, path)), &lists)
+    let bar = bar(context, files.len());
+    let mut items = bar.wrap_iter(files.into_iter()).map(|path| file_item(context, path));
+    let counts = match_all(context, &mut items, &lists);
+    bar.finish_and_clear();
+    let counts = counts?;
+    if !context.json() {
+        eprintln!("hashwarden: files: {} ({})", counts.sum(), counts.words());
+    }
+    Ok(counts.exit())
 }
 
 pub fn run_match(context: &Context, args: MatchArgs) -> Result<Exit, Failure> {
@@ -67,41 +72,49 @@ pub fn run_match(context: &Context, args: MatchArgs) -> Result<Exit, Failure> {
         content: Ok(Content::Hashes(vec![GivenHash { quality: quality.filter(|_| !hash.kind().is_digest()), hash }])),
         digests_only: false,
     });
+    // A name that is wrong is said before any work, not among a thousand verdicts.
+    for path in &args.files {
+        if std::fs::metadata(path).map_err(|e| unreadable(path, &e))?.is_dir() {
+            return Err(Failure::usage(format!("{} is a folder: use scan", path.display())));
+        }
+    }
     let of_files = args.files.into_iter().map(|path| file_item(context, path));
-    match_all(context, &mut of_files.chain(of_hashes), &args.lists)
+    Ok(match_all(context, &mut of_files.chain(of_hashes), &args.lists)?.exit())
 }
 
-fn match_all(context: &Context, items: &mut (dyn Iterator<Item = Item> + Send), lists: &[String]) -> Result<Exit, Failure> {
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure { exit: Exit::Failed, why: format!("{}: {error}", Label::file(path).text()) }
+}
+
+/// How far a scan is, where the verdicts go elsewhere and someone looks on.
+fn bar(context: &Context, files: usize) -> ProgressBar {
+    let shown = !context.json() && !io::stdout().is_terminal();
+    let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let style = ProgressStyle::with_template("{pos} of {len} files {wide_bar} {per_sec} {elapsed} ETA {eta}");
+    ProgressBar::with_draw_target(Some(files as u64), target).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn match_all(context: &Context, items: &mut (dyn Iterator<Item = Item> + Send), lists: &[String]) -> Result<Counts, Failure> {
     let matching = super::backend::matching(context, lists)?;
-    let mut outcomes = Vec::new();
+    let mut counts = Counts::default();
     let mut out = io::stdout().lock();
-    let mut written = Ok(());
     matching.run(items, lists, &mut |item, result| {
         let line = match result {
             Ok(mut verdict) => {
                 if item.digests_only {
                     mark_too_large(&mut verdict);
                 }
-                outcomes.push(verdict.outcome);
+                counts.add(verdict.outcome);
                 if context.json() { verdict_json(&item.label, &verdict).to_string() } else { verdict_text(&item.label, &verdict) }
             }
             Err(why) => {
-                outcomes.push(Outcome::NotScanned);
-                eprintln!("hashwarden: {}: {why}", item.label.value);
-                let name = Outcome::NotScanned.name();
-                if context.json() {
-                    json!({item.label.field: item.label.value, "outcome": name, "error": why, "matches": []}).to_string()
-                } else {
-                    format!("{name:<11} {}  {why}", item.label.value)
-                }
+                counts.add(Outcome::NotScanned);
+                if context.json() { unread_json(&item.label, &why).to_string() } else { unread_text(&item.label, &why) }
             }
         };
-        if written.is_ok() {
-            written = writeln!(out, "{line}");
-        }
+        written(writeln!(out, "{line}"))
     })?;
-    written?;
-    Ok(exit_for(outcomes))
+    Ok(counts)
 }
 
 /// A file too large to be decoded was matched by its digests only, which is not a scan.
@@ -115,8 +128,7 @@ fn mark_too_large(verdict: &mut Verdict) {
 
 /// Every regular file under a path, sorted; symbolic links are not followed below it.
 fn files_under(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    let fail = |path: &Path, error: io::Error| Failure { exit: Exit::Failed, why: format!("{}: {error}", path.display()) };
-    let kind = std::fs::metadata(path).map_err(|e| fail(path, e))?;
+    let kind = std::fs::metadata(path).map_err(|e| unreadable(path, &e))?;
     if !kind.is_dir() {
         files.push(path.to_owned());
         return Ok(());
@@ -124,9 +136,9 @@ fn files_under(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
     let mut folders = vec![path.to_owned()];
     let first = files.len();
     while let Some(folder) = folders.pop() {
-        for found in std::fs::read_dir(&folder).map_err(|e| fail(&folder, e))? {
-            let found = found.map_err(|e| fail(&folder, e))?;
-            let kind = found.file_type().map_err(|e| fail(&found.path(), e))?;
+        for found in std::fs::read_dir(&folder).map_err(|e| unreadable(&folder, &e))? {
+            let found = found.map_err(|e| unreadable(&folder, &e))?;
+            let kind = found.file_type().map_err(|e| unreadable(&found.path(), &e))?;
             if kind.is_dir() {
                 folders.push(found.path());
             } else if kind.is_file() {
@@ -139,7 +151,7 @@ fn files_under(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
 }
 
 fn file_item(context: &Context, path: PathBuf) -> Item {
-    let label = Label { field: "file", value: path.to_string_lossy().into_owned() };
+    let label = Label::file(&path);
     match read_file(&path, context.config.grpc.image_bytes_max) {
         Ok(FileContent::Whole(bytes)) => Item { label, content: Ok(Content::Image(bytes)), digests_only: false },
         Ok(FileContent::Digests(digests)) => {

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
+use super::output::say;
 use super::{Context, Exit, Failure};
 use crate::store::Access;
 
@@ -29,16 +30,16 @@ fn verify(context: &Context) -> Result<Exit, Failure> {
     let catalog = crate::app::lists(&dir, &context.config, Access::Read)?;
     let report = catalog.verify(&mut |_, _| {})?;
     if context.json() {
-        println!(
-            "{}",
-            json!({
-                "changes": report.changes, "lists": report.lists, "versions": report.versions, "rows": report.rows,
-                "problems": report.problems,
-            })
-        );
+        say(json!({
+            "changes": report.changes, "lists": report.lists, "versions": report.versions, "rows": report.rows,
+            "problems": report.problems,
+        }))?;
     } else {
-        println!("{} changes, {} lists, {} versions, {} rows", report.changes, report.lists, report.versions, report.rows);
-        report.problems.iter().for_each(|problem| println!("problem: {problem}"));
+        let sound = if report.problems.is_empty() { "sound" } else { "damaged" };
+        let counts =
+            format!("{} changes, {} lists, {} versions, {} rows", report.changes, report.lists, report.versions, report.rows);
+        say(format!("{sound}: {counts}"))?;
+        report.problems.iter().try_for_each(|problem| say(format!("problem: {problem}")))?;
     }
     if report.problems.is_empty() {
         return Ok(Exit::Done);

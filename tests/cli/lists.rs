@@ -1,0 +1,318 @@
+//! A list's life: made, set, filled, changed, rolled back, deleted.
+
+use hashwarden::demo::edits::Edit;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// Outcome and first match of a PDQ hash.
+fn ask(place: &Place, hash: &str) -> (String, Value) {
+    let line = place.run(&["match", "--json", "--pdq", hash]).one();
+    (line["outcome"].as_str().unwrap().to_owned(), line["matches"][0].clone())
+}
+
+fn outcome(place: &Place, hash: &str) -> String {
+    ask(place, hash).0
+}
+
+#[test]
+fn a_policy_is_made_with_the_list_and_changed_by_name() {
+    let place = Place::new();
+    let made = place.run(&["list", "create", "a", "--json"]).exits(0).one();
+    let expected = json!({
+        "name": "a", "polarity": "POSITIVE", "enabled": true, "entries": 0, "active_version": 0, "previous_version": 0,
+        "head_version": 0, "updated_ms": 0, "quality_min": 50, "category_radii": [], "scope": [],
+        "transforms": ["identity", "rot90", "rot180", "rot270", "flipx", "flipy", "flipplus1", "flipminus1"],
+        "kinds": {
+            "pdq": {"radius": 31, "action": "REVIEW"}, "phash64": {"radius": 4, "action": "OBSERVE"},
+            "dhash64": {"radius": 4, "action": "OBSERVE"}, "md5": {"radius": 0, "action": "REVIEW"},
+            "sha1": {"radius": 0, "action": "REVIEW"}, "sha256": {"radius": 0, "action": "REVIEW"},
+            "photodna": {"radius": 0, "action": "REVIEW"},
+        },
+    });
+    assert_eq!(made, expected);
+    assert_eq!(place.run(&["list", "show", "a", "--json"]).exits(0).one(), expected);
+
+    let set = |args: &[&str]| place.run(&[&["list", "set", "a", "--json"], args].concat()).exits(0).one();
+    let changed = set(&["--radius", "20", "--radius", "A1:pdq=10", "--radius", "phash64=2", "--quality-min", "70"]);
+    assert_eq!((&changed["kinds"]["pdq"]["radius"], &changed["kinds"]["phash64"]["radius"]), (&json!(20), &json!(2)));
+    assert_eq!(changed["category_radii"], json!([{"category": "A1", "kind": "pdq", "radius": 10}]));
+    assert_eq!((&changed["quality_min"], &changed["kinds"]["pdq"]["action"]), (&json!(70), &json!("REVIEW")));
+    let changed = set(&["--action", "BLOCK", "--action", "md5=OBSERVE", "--transforms", "identity,flipx"]);
+    let action = |kind: &str| changed["kinds"][kind]["action"].clone();
+    assert_eq!(["pdq", "sha1", "md5", "phash64"].map(action), ["BLOCK", "BLOCK", "OBSERVE", "OBSERVE"]);
+    assert_eq!((&changed["transforms"], &changed["quality_min"]), (&json!(["identity", "flipx"]), &json!(70)));
+
+    place.run(&["list", "set", "a", "--radius", "pdq=257"]).exits(2).says(&["a radius of pdq is a number from 0 to 256"]);
+    place.run(&["list", "set", "a", "--radius", "colour=3"]).exits(2).says(&["--radius", "colour"]);
+    place.run(&["list", "set", "a", "--transforms", "sideways"]).exits(2).says(&["--transforms", "sideways"]);
+    place.run(&["list", "set", "a", "--scope", "b"]).exits(3).says(&["there is no list named \"b\""]);
+
+    let text = place.run(&["list", "show", "a"]).exits(0).out;
+    for part in ["a  ", "empty", "quality minimum  70", "transforms       identity,flipx", "radius 20", "A1:pdq"] {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+}
+
+#[test]
+fn the_policy_decides_over_what_is_near() {
+    let place = Place::new();
+    place.known();
+    let known = hash_of(&place.arg("known.jpg"), "pdq");
+    // Ten bits away.
+    let mut bytes: Vec<u8> = (0..32).map(|i| u8::from_str_radix(&known[2 * i..2 * i + 2], 16).unwrap()).collect();
+    bytes[..10].iter_mut().for_each(|byte| *byte ^= 1);
+    let near: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+
+    let (first, found) = ask(&place, &near);
+    assert_eq!((first.as_str(), &found["distance"], &found["action"]), ("MATCH", &json!(10), &json!("REVIEW")));
+    place.run(&["list", "set", "known", "--radius", "9", "--action", "BLOCK"]).exits(0);
+    assert_eq!(outcome(&place, &near), "NO_MATCH");
+    assert_eq!(ask(&place, &known).1["action"], "BLOCK");
+    place.run(&["list", "set", "known", "--radius", "A1:pdq=10"]).exits(0);
+    assert_eq!(ask(&place, &near).1["threshold"], 10);
+
+    // The quality that the caller gives counts; none given passes.
+    place.run(&["list", "set", "known", "--quality-min", "80"]).exits(0);
+    let line = place.run(&["match", "--json", "--pdq", &known, "--quality", "79"]).exits(4).one();
+    assert_eq!(line["reason"], "low_quality");
+    place.run(&["match", "--pdq", &known, "--quality", "80"]).exits(1);
+
+    place.run(&["list", "set", "known", "--transforms", "identity"]).exits(0);
+    let turned = place.picture("turned.png", 1, Edit::Rotated180);
+    let kinds: Vec<_> = place.run(&["scan", "--json", &turned]).one()["matches"].as_array().unwrap().clone();
+    assert!(kinds.is_empty(), "{kinds:?}");
+}
+
+#[test]
+fn a_negative_list_suppresses_what_is_known_to_be_harmless() {
+    let place = Place::new();
+    place.known();
+    let known = hash_of(&place.arg("known.jpg"), "pdq");
+    let made = place.run(&["list", "create", "harmless", "--negative", "--scope", "known", "--json"]).exits(0).one();
+    assert_eq!((&made["polarity"], &made["scope"]), (&json!("NEGATIVE"), &json!(["known"])));
+    place.run(&["list", "add", "harmless", "--pdq", &known]).exits(0);
+    let line = place.run(&["match", "--json", "--pdq", &known]).exits(0).one();
+    assert_eq!((&line["outcome"], &line["matches"]), (&json!("NO_MATCH"), &json!([])));
+    assert_eq!(line["suppressed"][0]["entry_id"], "first");
+    assert!(place.run(&["match", "--pdq", &known]).out.contains("suppressed known/first"));
+    // Exact digests are never suppressed.
+    place.run(&["match", &place.arg("known.jpg")]).exits(1);
+}
+
+#[test]
+fn a_disabled_list_does_not_answer_until_it_is_enabled() {
+    let place = Place::new();
+    place.known();
+    let known = hash_of(&place.arg("known.jpg"), "pdq");
+    assert_eq!(place.run(&["list", "disable", "known", "--json"]).exits(0).one()["enabled"], false);
+    assert!(place.run(&["list", "ls"]).out.contains("disabled"));
+    let line = place.run(&["match", "--json", "--pdq", &known]).exits(4).one();
+    assert_eq!(line["reason"], "no_list");
+    assert_eq!(place.run(&["list", "enable", "known", "--json"]).exits(0).one()["enabled"], true);
+    assert_eq!(outcome(&place, &known), "MATCH");
+}
+
+#[test]
+fn entries_come_and_go() {
+    let place = Place::new();
+    place.run(&["list", "create", "a"]).exits(0);
+    let edit = |args: &[&str]| place.run(&[&["list"], args, &["--json"]].concat());
+    let (one, two) = (pdq(0x11), pdq(0xee));
+    let report = edit(&["add", "a", "--id", "one", "--category", "B2", "--pdq", &one]).exits(0).one();
+    let expected = json!({"version": 1, "added": 1, "changed": 0, "removed": 0, "unchanged": 0, "missing": [], "ids": ["one"]});
+    assert_eq!(report, expected);
+    assert_eq!(edit(&["add", "a", "--id", "one", "--category", "B2", "--pdq", &one]).exits(0).one()["unchanged"], 1);
+    assert_eq!(edit(&["add", "a", "--id", "one", "--pdq", &one]).exits(0).one()["changed"], 1);
+    // Without an id one is derived, the same every time, and it is no part of the hash.
+    let ids = |hash: &str| edit(&["add", "a", "--pdq", hash]).exits(0).one()["ids"][0].as_str().unwrap().to_owned();
+    let id = ids(&two);
+    assert!(id.starts_with("h-") && id.len() == 18 && !id.contains("eeee"), "{id}");
+    assert_eq!(ids(&two), id);
+    assert_eq!(ask(&place, &two).1["entry_id"], id.as_str());
+
+    assert_eq!(edit(&["remove", "a", "one"]).exits(0).one()["removed"], 1);
+    assert_eq!((outcome(&place, &one), outcome(&place, &two)), ("NO_MATCH".to_owned(), "MATCH".to_owned()));
+    let report = edit(&["remove", "a", "one", &id]).exits(3).says(&["not in the list: one"]).one();
+    assert_eq!((&report["removed"], &report["missing"]), (&json!(1), &json!(["one"])));
+    place.run(&["list", "add", "a"]).exits(2).says(&["--pdq"]);
+    place.run(&["list", "add", "b", "--pdq", &one]).exits(3).says(&["there is no list named \"b\""]);
+    place.run(&["store", "verify"]).exits(0);
+}
+
+#[test]
+fn files_of_each_format_are_imported() {
+    let place = Place::new();
+    place.run(&["list", "create", "a"]).exits(0);
+    let (one, two, three) = (pdq(0x11), pdq(0x22), pdq(0x33));
+    let import = |file: &str, more: &[&str]| place.run(&[&["list", "import", "a", file, "--json"], more].concat()).exits(0).one();
+    let csv = place.write("a.csv", format!("id,category,pdq\nx1,A1,{one}\nx2,,{two}\n").as_bytes());
+    let report = import(&csv, &[]);
+    let expected = [
+        "activated",
+        "added",
+        "bad",
+        "changed",
+        "entries",
+        "gone",
+        "list",
+        "resident_bytes_peak",
+        "rows",
+        "rows_bad",
+        "seconds",
+        "unchanged",
+        "version",
+    ];
+    assert_eq!(keys(&report), expected);
+    let counts =
+        |r: &Value| ["version", "rows", "rows_bad", "added", "changed", "gone", "unchanged", "entries"].map(|k| r[k].as_u64());
+    assert_eq!(counts(&report), [1, 2, 0, 2, 0, 0, 0, 2].map(Some));
+    assert_eq!((&report["activated"], &ask(&place, &one).1["entry_id"]), (&json!(true), &json!("x1")));
+    // The same file again: nothing is new.
+    assert_eq!(counts(&import(&csv, &[])), [None, Some(2), Some(0), Some(0), Some(0), Some(0), Some(2), Some(2)]);
+
+    let text = place.write("hashes.txt", format!("# comment\npdq {two}\n{three}\n").as_bytes());
+    assert_eq!(counts(&import(&text, &[])), [2, 2, 0, 2, 0, 2, 0, 2].map(Some));
+    assert_eq!(counts(&import(&text, &["--format", "pdq-text"]))[0], None);
+
+    let input = format!("id,pdq\nx1,{one}\n");
+    let args = ["--store", &place.store, "list", "import", "a", "-", "--json"];
+    assert_eq!(counts(&run_with_input(&args, &input).exits(0).one()), [3, 1, 0, 1, 0, 2, 0, 1].map(Some));
+    let versions = place.run(&["list", "versions", "a", "--json"]).exits(0).json();
+    let sources: Vec<_> = versions.iter().map(|v| v["source"].as_str().unwrap()).collect();
+    assert_eq!(sources, ["a.csv", "hashes.txt", "standard input"]);
+    let fields = ["active", "digest", "entries", "source", "state", "time_ms", "version"];
+    versions.iter().for_each(|v| assert_eq!(keys(v), fields));
+
+    let mapped = place.write("odd.csv", format!("k1;extra;{one}\nk2;extra;{two}\n").as_bytes());
+    let mapping = place.write("map.toml", b"delimiter = \";\"\nheader = \"absent\"\nid = 1\n[hashes]\npdq = 3\n");
+    assert_eq!(import(&mapped, &["--format", "csv", "--mapping", &mapping])["entries"], 2);
+    assert_eq!(ask(&place, &two).1["entry_id"], "k2");
+    place.run(&["list", "import", "a", &csv, "--format", "xml"]).exits(2).says(&["--format", "csv, pdq-text"]);
+    let wrong = place.write("wrong.toml", b"ident = 1\n");
+    place.run(&["list", "import", "a", &csv, "--mapping", &wrong]).exits(2).says(&["wrong.toml", "ident"]);
+}
+
+#[test]
+fn a_bad_row_is_reported_by_line_and_the_rest_is_taken() {
+    let place = Place::new();
+    place.run(&["list", "create", "a"]).exits(0);
+    let (one, bad) = (pdq(0x11), "badc0ffee0".repeat(6));
+    let csv = place.write("a.csv", format!("id,pdq\nx1,{one}\nx2,{bad}\nx3\nx4,{}\n", pdq(0x44)).as_bytes());
+    let ran = place.run(&["list", "import", "a", &csv]).exits(0);
+    let ran = ran.says(&["line 3: column 2: a pdq hash has 64 hex digits, this one has 60", "line 4: 1 columns"]);
+    assert!(!ran.err.contains("badc0ffee0") && !ran.out.contains("badc0ffee0"), "{ran:?}");
+    assert!(ran.out.contains("a: version 1 is active: 2 entries") && ran.out.contains("4 rows read, 2 bad"), "{}", ran.out);
+    let report = place.run(&["list", "import", "a", &csv, "--json"]).exits(0).one();
+    let lines: Vec<_> = report["bad"].as_array().unwrap().iter().map(|b| b["line"].as_u64().unwrap()).collect();
+    assert_eq!((lines, &report["rows_bad"]), (vec![3, 4], &json!(2)));
+    assert_eq!(outcome(&place, &one), "MATCH");
+}
+
+#[test]
+fn a_file_that_fails_as_a_whole_changes_nothing() {
+    let place = Place::new();
+    place.run(&["list", "create", "a"]).exits(0);
+    let one = pdq(0x11);
+    place.run(&["list", "add", "a", "--id", "x", "--pdq", &one]).exits(0);
+    let before = (place.run(&["list", "show", "a", "--json"]).out, place.run(&["list", "versions", "a", "--json"]).out);
+    let check = |bytes: &[u8], words: &str| {
+        let file = place.write("list", bytes);
+        place.run(&["list", "import", "a", &file]).exits(3).says(&["nothing was imported", words]);
+        let after = (place.run(&["list", "show", "a", "--json"]).out, place.run(&["list", "versions", "a", "--json"]).out);
+        assert_eq!(after, before, "{words}");
+    };
+    check(b"", "the file is empty");
+    check(b"id,name\nx,y\n", "columns found");
+    check(b"id,pdq\nx,zz\ny,zz\n", "not one of the 2 rows could be read");
+    check(format!("id,note,pdq\n1,\"a,{one}\n2,b,{one}\n3,\"c\",{one}\n").as_bytes(), "swallows the lines up to 4");
+    check(b"{\"json\": true}\n", "the format can't be told");
+    place.run(&["list", "import", "b", &place.arg("list")]).exits(3).says(&["there is no list named \"b\""]);
+    assert_eq!(outcome(&place, &one), "MATCH");
+}
+
+#[test]
+fn a_dry_run_counts_and_changes_nothing() {
+    let place = Place::new();
+    place.run(&["list", "create", "a"]).exits(0);
+    place.run(&["list", "add", "a", "--id", "x1", "--pdq", &pdq(0x11)]).exits(0);
+    let csv = place.write("a.csv", format!("id,pdq\nx1,{}\nx2,{}\n", pdq(0x12), pdq(0x22)).as_bytes());
+    let before = place.run(&["list", "versions", "a"]).out;
+    let report = place.run(&["list", "import", "a", &csv, "--dry-run", "--json"]).exits(0).one();
+    assert_eq!((&report["version"], &report["activated"]), (&Value::Null, &json!(false)));
+    assert_eq!((&report["added"], &report["changed"], &report["entries"]), (&json!(1), &json!(1), &json!(2)));
+    assert!(place.run(&["list", "import", "a", &csv, "--dry-run"]).out.contains("dry run, nothing changed"));
+    assert_eq!(place.run(&["list", "versions", "a"]).out, before);
+    place.run(&["list", "import", "a", &csv, "--dry-run", "--stage"]).exits(2);
+}
+
+#[test]
+fn versions_are_staged_activated_compared_and_rolled_back() {
+    let place = Place::new();
+    place.run(&["list", "create", "a"]).exits(0);
+    let (one, two, three) = (pdq(0x11), pdq(0x22), pdq(0x33));
+    let first = place.write("first.csv", format!("id,pdq\nx1,{one}\nx2,{two}\n").as_bytes());
+    let second = place.write("second.csv", format!("id,pdq\nx1,{three}\nx3,{two}\nx4,{}\n", pdq(0x44)).as_bytes());
+    place.run(&["list", "import", "a", &first]).exits(0);
+    place.run(&["list", "rollback", "a"]).exits(3).says(&["no earlier version"]);
+
+    let staged = place.run(&["list", "import", "a", &second, "--stage"]).exits(0).out;
+    assert!(staged.contains("a: version 2 is ready, not active") && staged.contains("list activate a 2"), "{staged}");
+    let shown = || place.run(&["list", "show", "a", "--json"]).exits(0).one();
+    let versions =
+        |info: &Value| ["active_version", "previous_version", "head_version", "entries"].map(|k| info[k].as_u64().unwrap());
+    assert_eq!(versions(&shown()), [1, 0, 2, 2]);
+    assert_eq!((outcome(&place, &one), outcome(&place, &three)), ("MATCH".to_owned(), "NO_MATCH".to_owned()));
+
+    let diff = place.run(&["list", "diff", "a", "1", "2", "--json"]).exits(0).one();
+    assert_eq!(diff, json!({"added": 2, "removed": 1, "changed": 1}));
+    assert_eq!(place.run(&["list", "diff", "a", "2", "1"]).exits(0).out, "1 added, 2 removed, 1 changed\n");
+    place.run(&["list", "diff", "a", "1", "7"]).exits(3).says(&["no version 7"]);
+
+    let info = place.run(&["list", "activate", "a", "2", "--json"]).exits(0).one();
+    assert_eq!(versions(&info), [2, 1, 2, 3]);
+    assert_eq!((outcome(&place, &one), outcome(&place, &three)), ("NO_MATCH".to_owned(), "MATCH".to_owned()));
+    place.run(&["list", "activate", "a", "9"]).exits(3).says(&["no version 9"]);
+
+    let info = place.run(&["list", "rollback", "a", "--json"]).exits(0).one();
+    assert_eq!(info["active_version"], 1);
+    assert_eq!((outcome(&place, &one), outcome(&place, &three)), ("MATCH".to_owned(), "NO_MATCH".to_owned()));
+    let text = place.run(&["list", "versions", "a"]).exits(0).out;
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines.len() == 2 && lines[0].contains("active") && lines[0].ends_with("from first.csv"), "{text}");
+    assert!(lines[1].contains("sealed"), "{text}");
+    place.run(&["store", "verify"]).exits(0);
+}
+
+#[test]
+fn a_deleted_list_is_gone_and_its_name_is_free() {
+    let place = Place::new();
+    place.known();
+    place.run(&["list", "create", "other"]).exits(0);
+    let known = hash_of(&place.arg("known.jpg"), "pdq");
+    assert_eq!(place.run(&["list", "delete", "known", "--json"]).exits(0).one(), json!({"deleted": "known"}));
+    place.run(&["list", "delete", "known"]).exits(3).says(&["there is no list named \"known\""]);
+    place.run(&["match", "--pdq", &known]).exits(4);
+    let names: Vec<_> = place.run(&["list", "ls", "--json"]).exits(0).json().iter().map(|l| l["name"].clone()).collect();
+    assert_eq!(names, ["other"]);
+    place.run(&["list", "create", "known"]).exits(0);
+    assert_eq!(place.run(&["list", "show", "known", "--json"]).one()["entries"], 0);
+    place.run(&["store", "verify"]).exits(0);
+}
+
+#[test]
+fn only_the_lists_named_are_asked() {
+    let place = Place::new();
+    for (name, hash) in [("a", pdq(0x11)), ("b", pdq(0x11))] {
+        place.run(&["list", "create", name]).exits(0);
+        place.run(&["list", "add", name, "--id", "x", "--pdq", &hash]).exits(0);
+    }
+    let lists = |args: &[&str]| {
+        let hash = pdq(0x11);
+        let line = place.run(&[&["match", "--json", "--pdq", &hash], args].concat()).exits(1).one();
+        line["matches"].as_array().unwrap().iter().map(|m| m["list"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(lists(&[]), ["a", "b"]);
+    assert_eq!(lists(&["--list", "b"]), ["b"]);
+    assert_eq!(lists(&["--list", "b", "--list", "a"]), ["a", "b"]);
+}
