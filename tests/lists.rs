@@ -408,6 +408,69 @@ fn whatever_the_order_of_changes_the_answers_are_what_the_versions_say() {
 }
 
 #[test]
+fn a_hash_that_stays_in_the_list_is_found_at_every_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    let stays: Vec<_> = (0..5).collect();
+    let with_stays = |others: std::ops::Range<u64>| csv(ids_and_numbers(stays.iter().copied().chain(others)));
+    bench.import("known", &with_stays(100..3_000)).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let asked = std::thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            let mut asked = 0u64;
+            while !done.load(std::sync::atomic::Ordering::Acquire) {
+                for n in &stays {
+                    let verdict = bench.ask(flipped(&pdq(*n), 9));
+                    assert_eq!(verdict.outcome, Outcome::Match, "picture {n} after {asked}: {verdict:?}");
+                    asked += 1;
+                }
+            }
+            asked
+        });
+        let merging = scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Acquire) {
+                bench.catalog.merge();
+            }
+        });
+        // Whatever fails here, the others end.
+        let changed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for round in 0..6u64 {
+                bench.import("known", &with_stays(round * 1_000..round * 1_000 + 15_000)).unwrap();
+                for n in 0..20 {
+                    bench.add("known", &format!("x{n}"), vec![pdq(90_000 + round * 100 + n)]);
+                }
+                bench.remove("known", "x3");
+                bench.catalog.roll_back(&bench.by, "known").unwrap();
+                let more = (0..9_000).map(|n| NewEntry {
+                    id: Some(format!("y{n}")),
+                    category: String::new(),
+                    hashes: vec![pdq(200_000 + round * 10_000 + n)],
+                });
+                bench.catalog.add(&bench.by, "known", more.collect()).unwrap();
+            }
+        }));
+        done.store(true, std::sync::atomic::Ordering::Release);
+        merging.join().unwrap();
+        changed.unwrap();
+        looking.join().unwrap()
+    });
+    assert!(asked > 100, "only {asked} look-ups ran beside the changes");
+    bench.assert_sound();
+}
+
+#[test]
+fn ten_thousand_entries_with_one_hash_are_found_and_the_rest_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    let rows: String = (0..10_000).map(|n| format!("e{n:05},{}\n", pdq(1).hex())).collect();
+    bench.import("known", &format!("id,pdq\n{rows}")).unwrap();
+    let verdict = bench.ask(flipped(&pdq(1), 3));
+    assert_eq!((verdict.outcome, verdict.matches.len(), verdict.cut), (Outcome::Match, 100, 9_900));
+}
+
+#[test]
 fn every_index_gives_the_same_verdicts_over_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     for (round, choice) in
