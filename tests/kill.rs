@@ -8,10 +8,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hashwarden::app;
-use hashwarden::catalog::{Catalog, PolicyUpdate};
+use hashwarden::catalog::{Catalog, PolicyUpdate, bk};
 use hashwarden::config::Config;
 use hashwarden::demo::lists::random_pdq;
-use hashwarden::entry::{Bits, Caller, Polarity, VersionState};
+use hashwarden::entry::{Bits, Caller, HashKind, Polarity, VersionState};
+use hashwarden::index::IndexChoice;
 use hashwarden::store::{Access, Store};
 
 const ROUNDS: usize = 50;
@@ -102,14 +103,17 @@ fn assert_sound(catalog: &Catalog, round: usize) {
     assert_eq!(report.problems, Vec::<String>::new(), "round {round}");
 }
 
+/// The index is the BK-tree, whose nodes are written with the entries: it must be whole and right after each kill too.
 #[test]
-fn an_acknowledged_add_outlives_a_kill() {
+fn an_acknowledged_add_and_its_tree_node_outlive_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("store");
     let (mut acknowledged, mut asked) = (BTreeSet::new(), BTreeSet::new());
+    let mut config = Config::default();
+    config.index.pdq = IndexChoice::BkTree;
     let hashes = random_pdq(3, 4_000);
     {
-        let catalog = app::lists(&dir, &Config::default(), Access::Write).unwrap();
+        let catalog = app::lists(&dir, &config, Access::Write).unwrap();
         catalog.create(&by(), "known", Polarity::Positive, &PolicyUpdate::default()).unwrap();
     }
     let mut n = 0;
@@ -118,6 +122,7 @@ fn an_acknowledged_add_outlives_a_kill() {
             .arg("serve")
             .env("HASHWARDEN__GRPC__LISTEN", "127.0.0.1:0")
             .env("HASHWARDEN__OPERATOR__LISTEN", "127.0.0.1:0")
+            .env("HASHWARDEN__INDEX__PDQ", "bk-tree")
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -152,6 +157,11 @@ fn an_acknowledged_add_outlives_a_kill() {
         let there: BTreeSet<_> = active_rows(&dir).into_iter().map(|(id, _)| id).collect();
         assert!(acknowledged.is_subset(&there), "round {round}: lost {:?}", acknowledged.difference(&there).collect::<Vec<_>>());
         assert!(there.is_subset(&asked), "round {round}: entries nobody added");
+        // Read as the kill left it: a writer would mend it first.
+        let store = Store::open(&dir, Access::Read, hashwarden::catalog::FORMAT_DERIVED).unwrap();
+        let tree = bk::tree(&store, HashKind::Pdq).unwrap().map_or(0, |tree| tree.nodes);
+        assert_eq!(tree as usize, there.len(), "round {round}: nodes and entries");
+        assert_eq!(bk::verify(&store, HashKind::Pdq).unwrap(), Vec::<String>::new(), "round {round}");
     }
     assert!(acknowledged.len() > 10, "only {} adds were acknowledged", acknowledged.len());
 }
