@@ -1,21 +1,28 @@
 //! The scan: every row is compared. It is the oracle that the other indexes are held to, so it stays the simplest there is.
 //!
-//! Distances in bits. No early exit, no vector code.
+//! Distances in bits. No early exit; compiled for each level of processor, which counts ones as it can.
 
+use super::arch;
 use super::{Effort, Hit, Query, RadiusIndex, Scratch, assert_rows_max};
 use crate::entry::Bits;
 use std::sync::Arc;
 
 pub struct Linear<H> {
     rows: Arc<[H]>,
+    level: arch::Level,
 }
 
 impl<H: Bits> Linear<H> {
     /// # Panics
     /// With more than [`INDEX_ROWS_MAX`](super::INDEX_ROWS_MAX) rows.
     pub fn new(rows: Arc<[H]>) -> Self {
+        Self::at(arch::best(), rows)
+    }
+
+    /// At a level other than the best.
+    pub fn at(level: arch::Level, rows: Arc<[H]>) -> Self {
         assert_rows_max(rows.len());
-        Linear { rows }
+        Linear { rows, level }
     }
 }
 
@@ -29,15 +36,31 @@ impl<H: Bits> RadiusIndex<H> for Linear<H> {
     }
 
     fn search(&self, queries: &[Query<H>], _: &mut Scratch, out: &mut Vec<Hit>) -> Effort {
+        self.level.run(Scan { rows: &self.rows, queries, out })
+    }
+}
+
+struct Scan<'a, H> {
+    rows: &'a [H],
+    queries: &'a [Query<H>],
+    out: &'a mut Vec<Hit>,
+}
+
+impl<H: Bits> arch::Work for Scan<'_, H> {
+    type Out = Effort;
+
+    #[inline(always)]
+    fn run(self) -> Effort {
         let mut effort = Effort::default();
-        for (number, query) in queries.iter().enumerate() {
-            effort += scan(&self.rows, query, number as u32, out);
+        for (number, query) in self.queries.iter().enumerate() {
+            effort += scan(self.rows, query, number as u32, self.out);
         }
         effort
     }
 }
 
 /// Compares one query with all rows.
+#[inline(always)]
 pub(super) fn scan<H: Bits>(rows: &[H], query: &Query<H>, number: u32, out: &mut Vec<Hit>) -> Effort {
     for (row, hash) in rows.iter().enumerate() {
         let distance = query.hash.distance(hash);

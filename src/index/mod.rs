@@ -6,6 +6,7 @@
 //! knows nothing of lists, entries, liveness or limits on matches: those are the snapshot's. Pairs of two sets, vector kernels and
 //! prefetching are absent.
 
+pub mod arch;
 pub mod bk_tree;
 #[doc(hidden)]
 pub mod conformance;
@@ -96,8 +97,7 @@ pub struct Scratch {
     nodes: Vec<(bk_tree::NodeId, u16)>,
     runs: Vec<bk_tree::Run>,
     lists: Vec<multi_index::List>,
-    survivors: Vec<u32>,
-    touched: u16,
+    survivors: Vec<multi_index::Survivor>,
 }
 
 /// The indexes there are.

@@ -11,13 +11,16 @@
 //! it, which its distance in each half tells.
 //!
 //! Exact at any radius and on any rows. Where lists promise to cost more than a scan (a radius well above 60 of 256), or turn out to (rows
-//! much alike), the rows are scanned instead, so a look-up costs at most about twice a scan. Vector kernels, prefetching and
-//! denser postings are absent.
+//! much alike), the rows are scanned instead, so a look-up costs at most about twice a scan. Denser postings are absent.
+//!
+//! A look-up waits for memory, so it asks ahead: while one table's lists are streamed, the next one's are on their way; what survives is
+//! gathered over all tables, with the place of its row number asked for, then its hash, and only then compared.
 //!
 //! Per row: its hash, and 6 bytes for each half (96 for 256 bits, 24 for 64); and 256 KiB for each half's table.
 
 mod plan;
 
+use super::arch::{self, prefetch};
 use super::{Effort, Hit, Query, RadiusIndex, Scratch, assert_rows_max, linear};
 use crate::entry::Bits;
 use plan::{HALVES_MAX, Plan, masks};
@@ -29,6 +32,7 @@ pub struct MultiIndex<H> {
     /// One for each half, in the order of the halves: 2b and 2b + 1 are block b.
     tables: Box<[Table]>,
     lists: Lists,
+    level: arch::Level,
 }
 
 /// Whether a look-up may give the lists up for a scan. Tests hold the lists alone to the suite.
@@ -56,6 +60,16 @@ pub(super) struct List {
     /// Bits by which the other half may differ.
     other_max: u16,
 }
+
+/// A posting that keeps to its block's share: the table it was found in, and its place there, later its row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Survivor {
+    table: u32,
+    at: u32,
+}
+
+/// `others` in a cache line of 64 bytes.
+const LINE: usize = 32;
 
 /// Postings filtered at a time.
 const LANES: usize = 16;
@@ -90,9 +104,10 @@ impl<H: Bits> MultiIndex<H> {
                 [Table::build(&values, 0), Table::build(&values, 1)]
             })
             .collect();
-        MultiIndex { rows, tables: tables.into_iter().flatten().collect(), lists: Lists::WhereCheaper }
+        MultiIndex { rows, tables: tables.into_iter().flatten().collect(), lists: Lists::WhereCheaper, level: arch::best() }
     }
 
+    #[inline(always)]
     fn search_one(&self, query: &Query<H>, number: u32, plan: &Plan, scratch: &mut Scratch, out: &mut Vec<Hit>) -> Effort {
         let scan_ps = self.rows.len() as u64 * ROW_PS;
         let limit_ps = match self.lists {
@@ -113,6 +128,7 @@ impl<H: Bits> MultiIndex<H> {
 
     /// Calls `each` with every row within the plan's radius and its distance. Gives up, and says so by `false`, once the work has come to
     /// more than `limit_ps`; the rows given until then are not all there are.
+    #[inline(always)]
     fn search_lists(
         &self,
         hash: &H,
@@ -123,48 +139,50 @@ impl<H: Bits> MultiIndex<H> {
         each: &mut impl FnMut(u32, u16),
     ) -> bool {
         let sought = halves_of(hash);
-        // First every list is found and its cost known, then a first line of each list is asked for, and only then are lists streamed: the
-        // processor waits for many cache lines at once, not for one after the other.
-        let (begins, postings) = self.find_lists(&sought, plan, &mut scratch.lists);
-        let lists_of = |table: usize| begins[table]..begins[table + 1];
-        effort.probes += scratch.lists.len() as u64;
-        let mut spent_ps = scratch.lists.len() as u64 * LIST_PS + postings * POSTING_PS;
+        let Scratch { lists, survivors, .. } = scratch;
+        let (begins, postings) = self.find_lists(&sought, plan, lists);
+        let lists_of = |table: usize| &lists[begins[table]..begins[table + 1]];
+        effort.probes += lists.len() as u64;
+        let mut spent_ps = lists.len() as u64 * LIST_PS + postings * POSTING_PS;
         if spent_ps > limit_ps {
             return false;
         }
         effort.candidates += postings;
-        let mut touched = 0;
+        survivors.clear();
+        self.tables[0].ask_for(lists_of(0));
         for (i, table) in self.tables.iter().enumerate() {
-            for list in &scratch.lists[lists_of(i)] {
-                touched ^= table.others[list.start as usize];
+            if let Some(next) = self.tables.get(i + 1) {
+                next.ask_for(lists_of(i + 1));
             }
-        }
-        scratch.touched ^= touched; // kept, or the compiler would leave the loop out
-        for (i, table) in self.tables.iter().enumerate() {
-            scratch.survivors.clear();
-            for list in &scratch.lists[lists_of(i)] {
-                table.filter(list, sought[i ^ 1], &mut scratch.survivors);
+            let before = survivors.len();
+            for list in lists_of(i) {
+                table.filter(list, sought[i ^ 1], |at| {
+                    prefetch(&table.rows, at);
+                    survivors.push(Survivor { table: i as u32, at: at as u32 });
+                });
             }
-            effort.distances += scratch.survivors.len() as u64;
-            spent_ps += scratch.survivors.len() as u64 * SURVIVOR_PS;
+            spent_ps += (survivors.len() - before) as u64 * SURVIVOR_PS;
             if spent_ps > limit_ps {
                 return false;
             }
-            for posting in &mut scratch.survivors {
-                *posting = table.rows[*posting as usize];
-            }
-            for row in &scratch.survivors {
-                let found = &self.rows[*row as usize];
-                let distance = hash.distance(found);
-                if distance <= plan.radius && first_table(found, &sought, plan) == Some(i) {
-                    each(*row, distance);
-                }
+        }
+        effort.distances += survivors.len() as u64;
+        for survivor in survivors.iter_mut() {
+            survivor.at = self.tables[survivor.table as usize].rows[survivor.at as usize];
+            prefetch(&self.rows, survivor.at as usize);
+        }
+        for survivor in survivors.iter() {
+            let found = &self.rows[survivor.at as usize];
+            let distance = hash.distance(found);
+            if distance <= plan.radius && first_table(found, &sought, plan) == Some(survivor.table as usize) {
+                each(survivor.at, distance);
             }
         }
         true
     }
 
     /// The lists of a look-up, table by table, where each table's begin (and the last one's end), and the postings in them all.
+    #[inline(always)]
     fn find_lists(&self, sought: &[u16; HALVES_MAX], plan: &Plan, lists: &mut Vec<List>) -> ([usize; HALVES_MAX + 1], u64) {
         lists.clear();
         let mut begins = [0; HALVES_MAX + 1];
@@ -198,14 +216,31 @@ impl<H: Bits> RadiusIndex<H> for MultiIndex<H> {
     }
 
     fn search(&self, queries: &[Query<H>], scratch: &mut Scratch, out: &mut Vec<Hit>) -> Effort {
+        self.level.run(Search { index: self, queries, scratch, out })
+    }
+}
+
+/// A batch of look-ups, compiled for each level of processor.
+struct Search<'a, H> {
+    index: &'a MultiIndex<H>,
+    queries: &'a [Query<H>],
+    scratch: &'a mut Scratch,
+    out: &'a mut Vec<Hit>,
+}
+
+impl<H: Bits> arch::Work for Search<'_, H> {
+    type Out = Effort;
+
+    #[inline(always)]
+    fn run(self) -> Effort {
         let mut effort = Effort::default();
         let mut plan = Plan::new(H::BITS, 0);
-        for (number, query) in queries.iter().enumerate() {
+        for (number, query) in self.queries.iter().enumerate() {
             let radius = query.radius.min(H::BITS);
             if plan.radius != radius {
                 plan = Plan::new(H::BITS, radius);
             }
-            effort += self.search_one(query, number as u32, &plan, scratch, out);
+            effort += self.index.search_one(query, number as u32, &plan, self.scratch, self.out);
         }
         effort
     }
@@ -235,8 +270,21 @@ impl Table {
         Table { starts: starts.into(), others: others.into(), rows: rows.into() }
     }
 
-    /// Appends the postings whose other half keeps to the list's limit.
-    fn filter(&self, list: &List, other: u16, survivors: &mut Vec<u32>) {
+    /// Asks for every cache line of the lists.
+    #[inline(always)]
+    fn ask_for(&self, lists: &[List]) {
+        for list in lists {
+            for at in (list.start as usize..list.end as usize).step_by(LINE) {
+                prefetch(&self.others, at);
+            }
+            // The last line, where the list does not begin with one.
+            prefetch(&self.others, (list.end as usize).saturating_sub(1));
+        }
+    }
+
+    /// Calls `each` with the place of every posting whose other half keeps to the list's limit.
+    #[inline(always)]
+    fn filter(&self, list: &List, other: u16, mut each: impl FnMut(usize)) {
         let mut at = list.start as usize;
         let end = list.end as usize;
         while at < end {
@@ -245,30 +293,25 @@ impl Table {
             let near = near(lanes, other, list.other_max);
             if near.iter().fold(0, |any, lane| any | lane) != 0 {
                 let inside = (end - at).min(LANES);
-                survivors.extend((at..at + inside).zip(near).filter(|(_, lane)| *lane != 0).map(|(posting, _)| posting as u32));
+                (at..at + inside).zip(near).filter(|(_, lane)| *lane != 0).for_each(|(posting, _)| each(posting));
             }
             at += LANES;
         }
     }
 }
 
-/// For each lane, not 0 if it lies within `bits_max` of `other`.
-#[inline]
+/// For each lane, not 0 if it lies within `bits_max` of `other`. The loop becomes vector instructions at every level.
+#[inline(always)]
 fn near(lanes: &[u16; LANES], other: u16, bits_max: u16) -> [u16; LANES] {
     let mut near = [0; LANES];
     for (near, lane) in near.iter_mut().zip(lanes) {
-        // Bits counted in 16-bit lanes, so that the loop becomes vector instructions on any machine.
-        let x = lane ^ other;
-        let x = x - ((x >> 1) & 0x5555);
-        let x = (x & 0x3333) + ((x >> 2) & 0x3333);
-        let x = (x + (x >> 4)) & 0x0f0f;
-        let count = (x + (x >> 8)) & 0x1f;
-        *near = u16::from(count <= bits_max);
+        *near = u16::from((lane ^ other).count_ones() as u16 <= bits_max);
     }
     near
 }
 
 /// The first table in which a look-up by this plan meets `hash`.
+#[inline(always)]
 fn first_table<H: Bits>(hash: &H, sought: &[u16; HALVES_MAX], plan: &Plan) -> Option<usize> {
     let found = halves_of(hash);
     (0..halves::<H>()).find(|i| {
@@ -284,6 +327,7 @@ const fn halves<H: Bits>() -> usize {
 }
 
 /// A hash as 16-bit words, in the order of its hex digits.
+#[inline(always)]
 fn words<H: Bits>(hash: &H) -> [u16; HALVES_MAX] {
     let mut words = [0; HALVES_MAX];
     for (word, bytes) in words.iter_mut().zip(hash.to_bytes().as_ref().as_chunks().0) {
@@ -298,12 +342,14 @@ fn words<H: Bits>(hash: &H) -> [u16; HALVES_MAX] {
 /// Instead a half takes bits along a diagonal: with n halves, bit c of word w goes to half (c - w) mod n. On PDQ hashes of
 /// photos the lists are then as long as chance has it (1.03 times, against 1.21 for neighbouring bits). No two words give a half
 /// the same c, so each bit keeps its column and nothing is shifted. Any permutation is exact.
+#[inline(always)]
 fn half<H: Bits>(words: &[u16; HALVES_MAX], i: usize) -> u16 {
     let n = halves::<H>();
     let every_nth = (0xffff_u32 / ((1 << n) - 1)) as u16;
     words[..n].iter().zip(i as u32..).fold(0, |half, (word, column)| half | (word & every_nth.rotate_left(column)))
 }
 
+#[inline(always)]
 fn halves_of<H: Bits>(hash: &H) -> [u16; HALVES_MAX] {
     let words = words(hash);
     let mut halves_of = [0; HALVES_MAX];

@@ -21,6 +21,22 @@ fn the_lists_alone_are_exact_at_the_radii_of_256_bits() {
 }
 
 #[test]
+fn every_level_of_this_processor_finds_the_same() {
+    for level in arch::levels() {
+        let lists = move |rows: Arc<[Pdq]>| -> Box<dyn RadiusIndex<Pdq>> {
+            Box::new(MultiIndex { lists: Lists::Always, level, ..MultiIndex::build(rows) })
+        };
+        conformance::check_index::<Pdq>(level.name(), &[0, 1, 15, 31, 32, 47, 63], &lists);
+        let lists = move |rows: Arc<[Hash64]>| -> Box<dyn RadiusIndex<Hash64>> {
+            Box::new(MultiIndex { lists: Lists::Always, level, ..MultiIndex::build(rows) })
+        };
+        conformance::check_index::<Hash64>(level.name(), &[0, 1, 4, 8, 10, 16], &lists);
+        let scan = move |rows: Arc<[Pdq]>| -> Box<dyn RadiusIndex<Pdq>> { Box::new(linear::Linear::at(level, rows)) };
+        conformance::check_index::<Pdq>(level.name(), &[0, 31, 128, 256], &scan);
+    }
+}
+
+#[test]
 fn halves_are_a_permutation_of_the_bits() {
     fn check<H: Bits>() {
         let mut seen = vec![[false; 16]; halves::<H>()];
