@@ -76,9 +76,20 @@ fn service_options(config: &Config) -> crate::service::Options {
         connection_streams_max: g.connection_streams_max,
         drain_s: g.drain_s,
         // Streams wait for their share; a quarter is left for single requests.
-        stream_images_max: (config.extract.queue_max / 4 * 3).max(1),
+        // An item's time runs while it waits for a thread: so many that none of those is idle, and no more.
+        stream_images_max: (config.extract.queue_max / 4 * 3).clamp(1, STREAM_IMAGES_PER_THREAD * extract_threads(config)),
         stream_image_bytes_max: config.extract.queue_bytes_max / 4 * 3,
         ..crate::service::Options::default()
+    }
+}
+
+/// Images of streams that wait or are worked on, for each thread that works on them.
+const STREAM_IMAGES_PER_THREAD: usize = 4;
+
+fn extract_threads(config: &Config) -> usize {
+    match config.extract.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
     }
 }
 
@@ -98,6 +109,7 @@ pub struct Running {
     pub grpc: SocketAddr,
     pub operator: SocketAddr,
     stop: watch::Sender<bool>,
+    stop_operator: watch::Sender<bool>,
     grpc_task: JoinHandle<Result<(), String>>,
     operator_task: JoinHandle<std::io::Result<()>>,
     stopping: Arc<AtomicBool>,
@@ -120,6 +132,7 @@ pub async fn start(config: &Config) -> Result<Running, AppError> {
     let (operator_listener, operator) = bind("the operator port", config.operator.listen).await?;
 
     let (stop, stopped) = watch::channel(false);
+    let (stop_operator, operator_stopped) = watch::channel(false);
     let stopping = Arc::new(AtomicBool::new(false));
     let pages = pages(metrics, catalog.clone(), matcher.clone(), stopping.clone());
     let merger = merge_in_background(catalog.clone(), stopping.clone());
@@ -129,12 +142,13 @@ pub async fn start(config: &Config) -> Result<Running, AppError> {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
     let grpc_task = tokio::spawn({
-        let stopped = until(stopped.clone());
+        let stopped = until(stopped);
         async move { crate::service::serve(grpc_listener, deps, stopped).await.map_err(|e| e.to_string()) }
     });
     // The operator port outlives gRPC, so that draining can be watched.
-    let operator_task = tokio::spawn(crate::operator::serve(operator_listener, crate::operator::routes(pages), until(stopped)));
-    Ok(Running { grpc, operator, stop, grpc_task, operator_task, stopping, merger })
+    let operator_task =
+        tokio::spawn(crate::operator::serve(operator_listener, crate::operator::routes(pages), until(operator_stopped)));
+    Ok(Running { grpc, operator, stop, stop_operator, grpc_task, operator_task, stopping, merger })
 }
 
 impl Running {
@@ -143,6 +157,7 @@ impl Running {
         self.stopping.store(true, Ordering::Release);
         let _ = self.stop.send(true); // nobody listening any more is what is wanted
         let grpc = self.grpc_task.await.map_err(|e| AppError::Stopped("gRPC server", e.to_string()))?;
+        let _ = self.stop_operator.send(true);
         let operator = self.operator_task.await.map_err(|e| AppError::Stopped("operator port", e.to_string()))?;
         let _ = tokio::task::spawn_blocking(move || self.merger.join()).await;
         grpc.map_err(|e| AppError::Stopped("gRPC server", e))?;
@@ -231,8 +246,11 @@ fn pages(metrics: Metrics, catalog: Arc<Catalog>, matcher: Matcher, stopping: Ar
             Ok(lists) => lists.iter().for_each(|info| {
                 let name = info.list.name.clone();
                 metrics::gauge!("hashwarden_list_rows", "list" => name.clone()).set(info.rows as f64);
-                let age = now_ms.saturating_sub(info.updated_ms) as f64 / 1000.0;
-                metrics::gauge!("hashwarden_list_age_seconds", "list" => name).set(age);
+                // A list that was never filled has no age.
+                if info.updated_ms > 0 {
+                    let age = now_ms.saturating_sub(info.updated_ms) as f64 / 1000.0;
+                    metrics::gauge!("hashwarden_list_age_seconds", "list" => name).set(age);
+                }
             }),
             Err(error) => tracing::error!(%error, "the lists can't be read for the metrics"),
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::entry::{Caller, HashKind, HashValue, Observation, Reason, Transforms};
+use crate::entry::{Caller, HashKind, HashValue, Observation, Reason};
 use crate::extract::{Extractor, Features, Unscanned, Wants};
 use crate::hash::digest::Digests;
 use crate::index::Effort;
@@ -203,9 +203,8 @@ impl Matcher {
             let question = if extracting >= until {
                 refused(lists, Reason::Timeout, "the deadline passed before the work began")
             } else {
-                let transforms = inner.published.load().transforms() != Transforms::IDENTITY;
-                let wants = Wants { transforms, ..Wants::ALL };
-                image_question(inner.hash(&bytes, &wants, until), lists)
+                // All that a list may ask for: which ones do is the answering snapshot's to say, and it is loaded after decoding.
+                image_question(inner.hash(&bytes, &Wants::ALL, until), lists)
             };
             drop(bytes);
             let stages = Stages { queued, extract: extracting.elapsed(), search: Duration::ZERO };
@@ -225,7 +224,11 @@ fn one(mut answers: Vec<Answer>, done: impl FnOnce(Answer)) {
 
 /// `None` where `work` panics: a bug, and still the job must be answered.
 fn or_crashed<T>(work: impl FnOnce() -> T) -> Option<T> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).ok()
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).ok();
+    if done.is_none() {
+        WORKSPACE.take(); // half-written, maybe
+    }
+    done
 }
 
 fn crashed() -> Question {

@@ -11,11 +11,16 @@ use std::time::{Duration, Instant};
 use hashwarden::app;
 use hashwarden::catalog::{Catalog, CatalogError, ImportOptions, ImportReport, NewEntry, PolicyUpdate, RadiusRule};
 use hashwarden::config::Config;
-use hashwarden::entry::{Bits, Caller, Hash64, HashKind, HashValue, Pdq, Polarity, VersionNo};
+use hashwarden::decode::Limits;
+use hashwarden::demo::edits::Edit;
+use hashwarden::demo::pictures;
+use hashwarden::entry::{Bits, Caller, Hash64, HashKind, HashValue, Pdq, Polarity, Transform, VersionNo};
+use hashwarden::extract::{Extractor, Features, InProcess, Unscanned, Wants};
 use hashwarden::index::IndexChoice;
 use hashwarden::lists::{Format, Mapping};
 use hashwarden::matcher::{Content, GivenHash, Job, Matcher};
-use hashwarden::store::Access;
+use hashwarden::snapshot::Published;
+use hashwarden::store::{Access, Store};
 use hashwarden::verdict::{Outcome, Verdict};
 
 struct Bench {
@@ -457,6 +462,76 @@ fn a_hash_that_stays_in_the_list_is_found_at_every_moment() {
     });
     assert!(asked > 100, "only {asked} look-ups ran beside the changes");
     bench.assert_sound();
+}
+
+/// An extractor during whose work something else happens.
+struct Meanwhile {
+    extractor: InProcess,
+    happens: std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Extractor for Meanwhile {
+    fn extract(&self, bytes: &[u8], wants: &Wants, until: Instant) -> Result<Features, Unscanned> {
+        if let Some(happens) = self.happens.lock().unwrap().take() {
+            happens();
+        }
+        self.extractor.extract(bytes, wants, until)
+    }
+}
+
+/// Which transforms to hash was once asked before decoding, which of them count after it: a list that came in between missed every
+/// turned copy, with NO_MATCH.
+#[test]
+fn a_turned_picture_is_found_by_a_list_that_comes_while_it_is_decoded() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(dir.path(), Access::Write, hashwarden::catalog::FORMAT_DERIVED).unwrap());
+    let published = Arc::new(Published::default());
+    let catalog = Arc::new(Catalog::open(store, Access::Write, Default::default(), Some(published.clone())).unwrap());
+    let picture = pictures::draw(1, 320, 240);
+    let extractor = InProcess::new(Limits::default(), Instant::now);
+    let until = Instant::now() + Duration::from_secs(60);
+    let upright = extractor.extract(&Edit::Png.apply(&picture).unwrap(), &Wants::ALL, until).unwrap().seen[0].hash.clone();
+    let by = Caller("test".to_owned());
+    let filled = catalog.clone();
+    let happens = Box::new(move || {
+        filled.create(&by, "known", Polarity::Positive, &PolicyUpdate::default()).unwrap();
+        let entry = NewEntry { id: Some("one".to_owned()), category: String::new(), hashes: vec![upright] };
+        filled.add(&by, "known", vec![entry]).unwrap();
+    });
+    let meanwhile = Meanwhile { extractor, happens: std::sync::Mutex::new(Some(happens)) };
+    let matcher = Matcher::new(published, Arc::new(meanwhile), Default::default()).unwrap();
+    let (send, answer) = mpsc::channel();
+    let content = Content::Image(Edit::Rotated90.apply(&picture).unwrap());
+    let job = Job { content, lists: Vec::new(), until, caller: Caller("test".to_owned()) };
+    matcher.submit(job, move |a| send.send(a).unwrap());
+    let verdict = answer.recv().unwrap().verdict;
+    assert_eq!(verdict.outcome, Outcome::Match, "{verdict:?}");
+    assert_eq!(verdict.matches[0].transform, Transform::Rot90);
+}
+
+/// A merge once dropped what was dead and of a disabled list; a roll-back then found the facts there and the hashes not, and the list
+/// answered NO_MATCH for what it holds.
+#[test]
+fn a_merge_while_a_list_is_disabled_leaves_what_a_roll_back_brings_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    bench.create("other");
+    bench.import("known", &csv(ids_and_numbers(0..1_000))).unwrap();
+    bench.import("known", &csv(ids_and_numbers(900..2_000))).unwrap();
+    bench.catalog.set_disabled(&bench.by, "known", true).unwrap();
+    bench.import("other", &csv(ids_and_numbers(50_000..60_000))).unwrap();
+    for round in 0..6u64 {
+        let entry = |n| NewEntry { id: Some(format!("y{n}")), category: String::new(), hashes: vec![pdq(200_000 + n)] };
+        bench.catalog.add(&bench.by, "other", (round * 9_000..(round + 1) * 9_000).map(entry).collect()).unwrap();
+    }
+    assert!(bench.catalog.merge(), "so many layers are merged");
+    bench.catalog.set_disabled(&bench.by, "known", false).unwrap();
+    bench.catalog.roll_back(&bench.by, "known").unwrap();
+    for n in [0, 500, 899, 950] {
+        assert_eq!(bench.ids(pdq(n)), [format!("e{n}")]);
+    }
+    assert_eq!(bench.ids(pdq(1_500)), Vec::<String>::new());
 }
 
 #[test]

@@ -244,11 +244,7 @@ impl Catalog {
         if !base.is_crowded() {
             return false;
         }
-        let lists = base.policy.lists.clone();
-        // An entry that is dead now may be wanted by a roll-back: it stays as long as its list is there.
-        let merge = base.merge(self.choices, &|entry| {
-            base.facts.get(entry).is_some_and(|f| lists.iter().any(|l| l.id == f.list) || base.alive.contains(entry))
-        });
+        let merge = base.merge(self.choices);
         let _write = self.lock();
         let mut next = (*published.load()).clone();
         next.apply_merge(merge);
@@ -262,6 +258,7 @@ impl Catalog {
     }
 
     fn find(&self, name: &str) -> Result<HashList, CatalogError> {
+        check_list_name(name)?; // so that no error repeats what can't be a name, however long
         self.store.list_by_name(name)?.ok_or_else(|| CatalogError::NoSuchList(name.to_owned()))
     }
 

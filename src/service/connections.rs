@@ -2,6 +2,7 @@
 //!
 //! Beyond the limit none is accepted: they wait in the kernel's backlog until another one closes. tonic itself has no such limit.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,6 +18,9 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 /// After a failed `accept`, such as for want of file descriptors, which would otherwise fail again at once.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// A connection that has not said anything by then is closed: silent ones would keep callers out.
+const SILENT_MAX: Duration = Duration::from_secs(10);
+
 /// Accepts until the stream is dropped, which closes the listener.
 pub fn accept(listener: TcpListener, max: usize) -> ReceiverStream<io::Result<Connection>> {
     let (send, accepted) = mpsc::channel(1);
@@ -28,7 +32,8 @@ pub fn accept(listener: TcpListener, max: usize) -> ReceiverStream<io::Result<Co
                 let (stream, _) = listener.accept().await?;
                 // Small replies are not held back for more.
                 stream.set_nodelay(true)?;
-                Ok::<_, io::Error>(Connection { stream, _permit: permit })
+                let silent_until = Some(Box::pin(tokio::time::sleep(SILENT_MAX)));
+                Ok::<_, io::Error>(Connection { stream, silent_until, _permit: permit })
             };
             let next = tokio::select! {
                 next = next => next,
@@ -53,6 +58,8 @@ pub fn accept(listener: TcpListener, max: usize) -> ReceiverStream<io::Result<Co
 /// A connection that counts.
 pub struct Connection {
     stream: TcpStream,
+    /// `None` once something was read.
+    silent_until: Option<Pin<Box<tokio::time::Sleep>>>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -65,7 +72,18 @@ impl Connected for Connection {
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.silent_until = None;
+        }
+        if read.is_pending()
+            && let Some(until) = &mut self.silent_until
+            && until.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
     }
 }
 

@@ -68,7 +68,12 @@ impl Deadline {
 
 /// A service with what surrounds it.
 #[derive(Debug, Clone)]
-pub struct Edge<S>(pub S);
+pub struct Edge<S> {
+    pub service: S,
+    /// What a call with one request and one answer may take at the most, reading its request included: one that is sent half and left
+    /// must not hold its memory for ever.
+    pub unary_max: Duration,
+}
 
 impl<S: NamedService> NamedService for Edge<S> {
     const NAME: &'static str = S::NAME;
@@ -86,7 +91,7 @@ where
     type Future = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(cx)
+        self.service.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
@@ -96,13 +101,16 @@ where
         let counted = path.starts_with(MATCHING);
         let deadline = Deadline(timeout(request.headers()).and_then(|given| began.checked_add(given.saturating_sub(MARGIN))));
         request.extensions_mut().insert(deadline);
-        let call = self.0.call(request);
+        let unary = matches!(method, "Match" | "Hash");
+        let call = self.service.call(request);
+        let longest = if unary { began.checked_add(self.unary_max) } else { None };
+        let given_up = Deadline(deadline.0.into_iter().chain(longest).min());
         let work = async move {
             let response = match deadline.0 {
                 Some(at) if at <= Instant::now() => convert::deadline_status().into_http(),
                 _ => tokio::select! {
                     response = call => response?,
-                    () = deadline.passed() => convert::deadline_status().into_http(),
+                    () = given_up.passed() => convert::deadline_status().into_http(),
                 },
             };
             // A call that fails before its first reply says so in its headers.
@@ -196,7 +204,8 @@ mod tests {
             if let Some(given) = given {
                 request.headers_mut().insert("grpc-timeout", given.parse().unwrap());
             }
-            let response = Edge(Inner(takes, count.clone())).call(request).await.unwrap();
+            let response =
+                Edge { service: Inner(takes, count.clone()), unary_max: Duration::from_secs(60) }.call(request).await.unwrap();
             let status = response.headers().get("grpc-status").map(|s| s.to_str().unwrap().to_owned());
             assert_eq!((status.as_deref(), count.load(Ordering::Relaxed)), (code, begun), "{given:?}");
         };

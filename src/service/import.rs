@@ -8,7 +8,7 @@ use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
@@ -54,7 +54,7 @@ pub fn run(
     let (replies, output) = mpsc::channel(REPLIES_WAITING_MAX);
     let (chunks, pieces) = mpsc::channel(CHUNKS_WAITING_MAX);
     let idle_max = Duration::from_millis(shared.options.import_idle_ms_max);
-    tokio::spawn(feed(input, deadline, idle_max, chunks));
+    tokio::spawn(feed(input, deadline, idle_max, shared.draining.clone(), chunks));
     let catalog = shared.catalog.clone();
     let mut told = Told { last: None, replies: replies.clone() };
     let work = tokio::task::spawn_blocking(move || {
@@ -81,12 +81,22 @@ fn reply(part: Reply) -> v1::ImportEntriesResponse {
 }
 
 /// Hands chunks over until the end, or says what broke. The catalog going away ends it too.
-async fn feed(mut input: Input, deadline: Deadline, idle_max: Duration, chunks: mpsc::Sender<Result<Vec<u8>, Status>>) {
+async fn feed(
+    mut input: Input,
+    deadline: Deadline,
+    idle_max: Duration,
+    draining: watch::Receiver<bool>,
+    chunks: mpsc::Sender<Result<Vec<u8>, Status>>,
+) {
     loop {
         let message = tokio::select! {
             message = tokio::time::timeout(idle_max, input.message()) => message,
             () = deadline.passed() => {
                 let _ = chunks.send(Err(convert::deadline_status())).await;
+                return;
+            }
+            () = super::told(draining.clone()) => {
+                let _ = chunks.send(Err(convert::stopping_status())).await;
                 return;
             }
             () = chunks.closed() => return,

@@ -23,7 +23,7 @@ impl MatchService for Matching {
         let shared = &self.0;
         let (caller, until) = (grpc_caller(request.remote_addr()), Deadline::of(&request).until(&shared.options));
         let item = request.into_inner().item.ok_or_else(|| Fault::malformed("item", "is missing"))?;
-        let item_id = item.item_id.clone();
+        let item_id = convert::item_id(&item);
         let item = convert::item(item, "item", &shared.options)?;
         if let Some(n) = shared.roster.unknown(&item.lists).await {
             return Err(Fault::no_such_list(format!("item.lists[{n}]"), &item.lists[n]).into());

@@ -135,6 +135,8 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
         options,
     });
 
+    // A second more than an item gets, so that its verdict, NOT_SCANNED(timeout), comes first.
+    let unary_max = Duration::from_millis(options.request_ms_max) + Duration::from_secs(1);
     let message_bytes_max =
         usize::try_from(options.image_bytes_max.saturating_add(MESSAGE_BYTES_BESIDE_IMAGE)).unwrap_or(usize::MAX);
     let matching = MatchServiceServer::new(matching::Matching(shared.clone())).max_decoding_message_size(message_bytes_max);
@@ -153,8 +155,8 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
         .initial_stream_window_size(CALL_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(options.connection_streams_max)
-        .add_service(Edge(matching))
-        .add_service(Edge(lists))
+        .add_service(Edge { service: matching, unary_max })
+        .add_service(Edge { service: lists, unary_max })
         .add_service(health_service)
         .add_service(reflection().register_encoded_file_descriptor_set(health_descriptors).build_v1()?)
         // grpcurl and older clients still ask for this one.

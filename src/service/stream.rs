@@ -156,7 +156,7 @@ impl Reader {
             }
             let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
             let claim = Claim {
-                item_id: item.item_id.clone(),
+                item_id: convert::item_id(&item),
                 permit: Some(permit),
                 results: self.results.clone(),
                 _in_flight: meter::InFlight::new(),

@@ -101,16 +101,16 @@ impl Snapshot {
             || k.sha256.is_crowded()
     }
 
-    /// Builds one layer for each crowded kind. `keep` says which entries may ever be looked up again.
-    pub fn merge(&self, choices: Choices, keep: &dyn Fn(EntryNo) -> bool) -> Merge {
+    /// Builds one layer for each crowded kind.
+    pub fn merge(&self, choices: Choices) -> Merge {
         let k = &self.kinds;
         Merge {
-            pdq: merge_radius(&k.pdq, choices.pdq, self.radius_of(HashKind::Pdq), keep),
-            phash64: merge_radius(&k.phash64, choices.phash64, self.radius_of(HashKind::Phash64), keep),
-            dhash64: merge_radius(&k.dhash64, choices.dhash64, self.radius_of(HashKind::Dhash64), keep),
-            md5: merge_digests(&k.md5, keep),
-            sha1: merge_digests(&k.sha1, keep),
-            sha256: merge_digests(&k.sha256, keep),
+            pdq: merge_radius(&k.pdq, choices.pdq, self.radius_of(HashKind::Pdq)),
+            phash64: merge_radius(&k.phash64, choices.phash64, self.radius_of(HashKind::Phash64)),
+            dhash64: merge_radius(&k.dhash64, choices.dhash64, self.radius_of(HashKind::Dhash64)),
+            md5: merge_digests(&k.md5),
+            sha1: merge_digests(&k.sha1),
+            sha256: merge_digests(&k.sha256),
         }
     }
 
@@ -152,19 +152,15 @@ fn merge_radius<H: Bits>(
     layers: &RadiusLayers<H>,
     choice: IndexChoice,
     radius: u16,
-    keep: &dyn Fn(EntryNo) -> bool,
 ) -> Option<(RadiusLayers<H>, RadiusLayer<H>)> {
     let from = layers.to_merge()?;
-    let rows = from.rows(keep);
+    let rows = from.rows();
     let kind = choice.resolve::<H>(rows.len(), radius);
     Some((from, RadiusLayer::build(kind, rows)))
 }
 
-fn merge_digests<const N: usize>(
-    layers: &DigestLayers<N>,
-    keep: &dyn Fn(EntryNo) -> bool,
-) -> Option<(DigestLayers<N>, DigestLayer<N>)> {
+fn merge_digests<const N: usize>(layers: &DigestLayers<N>) -> Option<(DigestLayers<N>, DigestLayer<N>)> {
     let from = layers.to_merge()?;
-    let rows = from.rows(keep);
+    let rows = from.rows();
     Some((from, DigestLayer::build(rows)))
 }

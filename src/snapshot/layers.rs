@@ -1,7 +1,7 @@
 //! One kind of hash, searchable: a few immutable layers and a short tail of new hashes that is scanned.
 //!
 //! A layer's rows are positions; `entries` names the entry at each. A layer knows nothing of liveness: the snapshot masks
-//! the dead in its one look-up. Invariant: a hash stands in exactly one layer or in the tail, as often as entries have it.
+//! the dead in its one look-up. Invariant: a hash of an entry whose facts are loaded stands in exactly one layer or in the tail.
 
 use std::sync::Arc;
 
@@ -119,14 +119,12 @@ impl<H: Copy, I: ?Sized> Layers<H, I> {
         }
     }
 
-    /// All rows of all layers and the tail that `keep` holds on to: what a merge builds its layer from.
-    pub fn rows(&self, keep: &dyn Fn(EntryNo) -> bool) -> Rows<H> {
-        let mut rows = Rows::default();
-        let layers = self.layers.iter().flat_map(|l| l.hashes.iter().zip(&l.entries));
-        for (hash, entry) in layers.chain(self.tail.hashes.iter().zip(&self.tail.entries)) {
-            if keep(*entry) {
-                rows.push(*hash, *entry);
-            }
+    /// All rows of all layers and the tail, the dead too: a roll-back may want them, and goes by the facts that they are there.
+    pub fn rows(&self) -> Rows<H> {
+        let mut rows = (*self.tail).clone();
+        for layer in &self.layers {
+            rows.hashes.extend_from_slice(&layer.hashes);
+            rows.entries.extend_from_slice(&layer.entries);
         }
         rows
     }

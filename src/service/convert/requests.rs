@@ -4,6 +4,7 @@
 
 use super::Fault;
 use crate::catalog::{ActionRule, ImportOptions, NewEntry, PolicyUpdate, RadiusRule};
+use crate::entry::LIST_NAME_BYTES_MAX;
 use crate::entry::{
     Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, HashKind, HashValue, Polarity, Transform, Transforms,
     check_list_name,
@@ -28,12 +29,20 @@ pub struct Item {
     pub lists: Vec<String>,
 }
 
+/// An item's id as a result repeats it: one that is too long is cut, as its item is refused.
+pub fn item_id(item: &v1::MatchItem) -> String {
+    item.item_id.chars().take(ITEM_ID_BYTES_MAX).collect()
+}
+
 /// Reads an item. `path` is where it stands: `item` or `items[4]`.
 pub fn item(item: v1::MatchItem, path: &str, options: &Options) -> Result<Item, Fault> {
     let at = |field: &str| format!("{path}.{field}");
     at_most(item.item_id.len(), ITEM_ID_BYTES_MAX, "bytes", || at("item_id"))?;
     at_most(item.reference.len(), REFERENCE_BYTES_MAX, "bytes", || at("reference"))?;
     at_most(item.lists.len(), LIST_NAMES_MAX, "names", || at("lists"))?;
+    for (n, name) in item.lists.iter().enumerate() {
+        at_most(name.len(), LIST_NAME_BYTES_MAX, "bytes", || at(&format!("lists[{n}]")))?;
+    }
     let content = match item.content {
         None => return Err(Fault::malformed(path, "has neither an image nor hashes")),
         Some(v1::match_item::Content::Image(bytes)) => Content::Image(bytes),
