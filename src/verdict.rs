@@ -4,7 +4,7 @@
 //! replayed. Distances are bits. Invariant: a picture that was not scanned whole is never [`Outcome::NoMatch`].
 //! The age of the lists is absent: the edge adds it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entry::{Action, HashKind, HashList, LeftOut, ListId, Polarity, Reason, Transform, VersionNo};
 
@@ -87,8 +87,8 @@ pub struct Subject<'a> {
     /// Why no perceptual hash could be taken.
     pub unscanned: Option<(Reason, String)>,
     pub left_out: Vec<LeftOut>,
-    /// PDQ quality of each frame that was seen, where it is known.
-    pub quality_best: Option<u8>,
+    /// Each frame that was seen and its PDQ quality, where it is known; twice where it was seen in two ways.
+    pub qualities: Vec<(u32, u8)>,
     /// Lists that hold a live entry of a kind that was looked up.
     pub sought: Vec<ListId>,
     /// The same, counting kinds whose hashes come from pixels only.
@@ -125,11 +125,22 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
     let asked = |list: &HashList| subject.lists.is_empty() || subject.lists.contains(&list.name);
     let positives = || policy.lists.iter().filter(|l| l.polarity == Polarity::Positive && asked(l));
 
-    let standing = nearest_per_entry(policy, candidates);
-    let (positive, negative): (Vec<_>, Vec<_>) = standing.into_iter().partition(|(list, _)| list.polarity == Polarity::Positive);
-    let positive = positive.into_iter().filter(|(list, _)| asked(list));
-    let (suppressed, matches): (Vec<_>, Vec<_>) = positive.partition(|(list, m)| {
-        !m.exact && negative.iter().any(|(n, _)| n.policy.scope.is_empty() || n.policy.scope.contains(&list.name))
+    // A negative match speaks for the frame it is seen in: a harmless frame must not hide what another one shows.
+    let sights: Vec<_> = candidates.iter().filter_map(|candidate| sight(policy, candidate)).collect();
+    let negative: BTreeSet<(ListId, u32)> =
+        sights.iter().filter(|s| s.list.polarity == Polarity::Negative).map(|s| (s.list.id, s.candidate.frame)).collect();
+    let is_suppressed = |sight: &Sight<'_, '_>| {
+        let in_scope = |n: &HashList| n.policy.scope.is_empty() || n.policy.scope.contains(&sight.list.name);
+        let here = negative.iter().filter(|(_, frame)| *frame == sight.candidate.frame);
+        !sight.candidate.kind.is_digest() && here.filter_map(|(id, _)| policy.list(*id)).any(in_scope)
+    };
+    let positive = sights.iter().filter(|s| s.list.polarity == Polarity::Positive && asked(s.list));
+    let (suppressed, matches): (Vec<_>, Vec<_>) = positive.partition(|sight| is_suppressed(sight));
+    let matches = nearest_per_entry(&matches);
+    let mut suppressed = nearest_per_entry(&suppressed);
+    // An entry that stands in one frame is not suppressed, whatever another frame shows.
+    suppressed.retain(|(list, m)| {
+        !matches.iter().any(|(l, found)| l.id == list.id && found.entry_id == m.entry_id && found.kind == m.kind)
     });
 
     let mut cut = 0;
@@ -141,7 +152,10 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
     if !positives().any(|l| subject.sought.contains(&l.id)) && reason.is_none() {
         reason = Some((Reason::NoList, "no live list holds a hash of any kind given".to_owned()));
     }
-    if let (Some(quality), None) = (subject.quality_best, &reason) {
+    let missing = subject.lists.iter().filter(|name| !policy.lists.iter().any(|l| l.name == **name));
+    left_out.extend(missing.map(|name| LeftOut(format!("list {name}: disabled or empty"))));
+    let quality_best = subject.qualities.iter().map(|(_, quality)| *quality).max();
+    if let (Some(quality), None) = (quality_best, &reason) {
         let by_pixels: Vec<_> = positives().filter(|l| subject.sought_by_pixels.contains(&l.id)).collect();
         let blind: Vec<_> = by_pixels.iter().filter(|l| quality < l.policy.quality_min).collect();
         let least = by_pixels.iter().map(|l| l.policy.quality_min).min();
@@ -149,9 +163,7 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
             let least = least.unwrap_or_default();
             reason = Some((Reason::LowQuality, format!("PDQ quality {quality} is below the minimum of {least}")));
         } else {
-            left_out.extend(blind.iter().map(|l| {
-                LeftOut(format!("list {}: PDQ quality {quality} is below its minimum of {}", l.name, l.policy.quality_min))
-            }));
+            left_out.extend(by_pixels.iter().filter_map(|list| blind_frames(list, &subject.qualities)));
         }
     }
 
@@ -174,38 +186,63 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
         matches,
         suppressed,
         cut,
-        pdq_quality: subject.quality_best,
+        pdq_quality: quality_best,
         snapshot,
         lists: positives().map(|l| (l.name.clone(), l.active)).collect(),
     }
 }
 
-/// Candidates that pass radius, transform and quality, the nearest for each entry and kind.
-fn nearest_per_entry<'p>(policy: &'p Policy, candidates: &[Candidate<'_>]) -> Vec<(&'p HashList, Match)> {
-    let mut nearest: BTreeMap<(ListId, &str, HashKind), (&Candidate<'_>, &HashList, u16)> = BTreeMap::new();
-    for candidate in candidates {
-        let Some(list) = policy.list(candidate.list) else { continue };
-        let threshold = list.policy.radius(candidate.category, candidate.kind);
-        let by_pixels = !candidate.kind.is_digest();
-        let passes = candidate.distance <= threshold
-            && (!by_pixels || list.policy.transforms.contains(candidate.transform))
-            && (!by_pixels || candidate.quality.is_none_or(|q| q >= list.policy.quality_min));
-        if !passes {
-            continue;
-        }
-        let rank = |c: &Candidate<'_>| (c.distance, c.transform, c.frame);
+/// What a list can't judge of a picture whose other frames it can: frames below its minimum quality.
+fn blind_frames(list: &HashList, qualities: &[(u32, u8)]) -> Option<LeftOut> {
+    const NAMED: usize = 8;
+    let below: Vec<_> = qualities.iter().filter(|(_, quality)| *quality < list.policy.quality_min).collect();
+    if below.is_empty() {
+        return None;
+    }
+    let mut named =
+        below.iter().take(NAMED).map(|(frame, quality)| format!("{frame} ({quality})")).collect::<Vec<_>>().join(", ");
+    if below.len() > NAMED {
+        named.push_str(&format!(" and {} more", below.len() - NAMED));
+    }
+    let least = list.policy.quality_min;
+    Some(LeftOut(format!("list {}: PDQ quality below its minimum of {least}: frame (quality) {named}", list.name)))
+}
+
+/// A candidate that passes its list's radius, transforms and quality.
+struct Sight<'p, 'c> {
+    candidate: &'c Candidate<'c>,
+    list: &'p HashList,
+    threshold: u16,
+}
+
+fn sight<'p, 'c>(policy: &'p Policy, candidate: &'c Candidate<'c>) -> Option<Sight<'p, 'c>> {
+    let list = policy.list(candidate.list)?;
+    let threshold = list.policy.radius(candidate.category, candidate.kind);
+    let by_pixels = !candidate.kind.is_digest();
+    let passes = candidate.distance <= threshold
+        && (!by_pixels || list.policy.transforms.contains(candidate.transform))
+        && (!by_pixels || candidate.quality.is_none_or(|q| q >= list.policy.quality_min));
+    passes.then_some(Sight { candidate, list, threshold })
+}
+
+/// The nearest sight of each entry by each kind.
+fn nearest_per_entry<'p>(sights: &[&Sight<'p, '_>]) -> Vec<(&'p HashList, Match)> {
+    let mut nearest: BTreeMap<(ListId, &str, HashKind), &Sight<'p, '_>> = BTreeMap::new();
+    for sight in sights {
+        let rank = |s: &Sight<'_, '_>| (s.candidate.distance, s.candidate.transform, s.candidate.frame);
         nearest
-            .entry((candidate.list, candidate.entry_id, candidate.kind))
+            .entry((sight.list.id, sight.candidate.entry_id, sight.candidate.kind))
             .and_modify(|best| {
-                if rank(candidate) < rank(best.0) {
-                    *best = (candidate, list, threshold);
+                if rank(sight) < rank(best) {
+                    *best = sight;
                 }
             })
-            .or_insert((candidate, list, threshold));
+            .or_insert(sight);
     }
     nearest
         .into_values()
-        .map(|(candidate, list, threshold)| {
+        .map(|sight| {
+            let Sight { candidate, list, threshold } = sight;
             let action = list.policy.kinds.get(&candidate.kind).map_or(Action::Observe, |k| k.action);
             let found = Match {
                 list: list.name.clone(),
@@ -213,13 +250,13 @@ fn nearest_per_entry<'p>(policy: &'p Policy, candidates: &[Candidate<'_>]) -> Ve
                 category: candidate.category.to_owned(),
                 kind: candidate.kind,
                 distance: candidate.distance,
-                threshold,
+                threshold: *threshold,
                 transform: candidate.transform,
                 frame: candidate.frame,
                 exact: candidate.kind.is_digest(),
                 action,
             };
-            (list, found)
+            (*list, found)
         })
         .collect()
 }
@@ -286,7 +323,7 @@ mod tests {
 
     fn subject(lists: &[u32]) -> Subject<'static> {
         let sought: Vec<_> = lists.iter().map(|l| ListId(*l)).collect();
-        Subject { quality_best: Some(100), sought: sought.clone(), sought_by_pixels: sought, ..Subject::default() }
+        Subject { qualities: vec![(0, 100)], sought: sought.clone(), sought_by_pixels: sought, ..Subject::default() }
     }
 
     #[test]
@@ -320,7 +357,7 @@ mod tests {
     #[test]
     fn low_quality_is_not_scanned_unless_a_digest_matches() {
         let policy = policy(vec![list(1, "a", Polarity::Positive)]);
-        let blank = || Subject { quality_best: Some(49), ..subject(&[1]) };
+        let blank = || Subject { qualities: vec![(0, 49)], ..subject(&[1]) };
         let candidate = Candidate { quality: Some(49), ..near(1, "e", 0) };
         let verdict = judge(&policy, 0, blank(), &[candidate]);
         assert_eq!((verdict.outcome, verdict.reason), (Outcome::NotScanned, Some(Reason::LowQuality)));
@@ -333,7 +370,7 @@ mod tests {
         let mut strict = list(2, "strict", Polarity::Positive);
         strict.policy.quality_min = 90;
         let policy = policy(vec![list(1, "a", Polarity::Positive), strict]);
-        let verdict = judge(&policy, 0, Subject { quality_best: Some(70), ..subject(&[1, 2]) }, &[]);
+        let verdict = judge(&policy, 0, Subject { qualities: vec![(0, 70)], ..subject(&[1, 2]) }, &[]);
         assert_eq!(verdict.outcome, Outcome::Partial);
         assert!(verdict.left_out[0].0.contains("strict"), "{:?}", verdict.left_out);
     }
@@ -348,7 +385,8 @@ mod tests {
     #[test]
     fn an_undecodable_file_still_matches_by_its_digest_and_keeps_its_reason() {
         let policy = policy(vec![list(1, "a", Polarity::Positive)]);
-        let broken = || Subject { unscanned: Some((Reason::Undecodable, "why".to_owned())), quality_best: None, ..subject(&[1]) };
+        let broken =
+            || Subject { unscanned: Some((Reason::Undecodable, "why".to_owned())), qualities: Vec::new(), ..subject(&[1]) };
         assert_eq!(judge(&policy, 0, broken(), &[]).outcome, Outcome::NotScanned);
         let verdict = judge(&policy, 0, broken(), &[exact(1, "e")]);
         assert_eq!((verdict.outcome, verdict.reason), (Outcome::Match, Some(Reason::Undecodable)));
@@ -376,6 +414,37 @@ mod tests {
 
         let beside = [near(1, "e", 5), near(2, "logo", 1)];
         assert_eq!(judge(&policy(lists), 0, subject(&[1]), &beside).matches.len(), 1, "its default radius is 0");
+    }
+
+    #[test]
+    fn a_harmless_frame_does_not_hide_what_another_one_shows() {
+        let policy = policy(vec![list(1, "a", Polarity::Positive), list(2, "known-good", Polarity::Negative)]);
+        let logo = |frame| Candidate { frame, ..near(2, "logo", 0) };
+        let verdict = judge(&policy, 0, subject(&[1]), &[near(1, "e", 5), logo(1)]);
+        assert_eq!((verdict.outcome, verdict.suppressed.len()), (Outcome::Match, 0));
+        let both = [near(1, "e", 5), Candidate { frame: 1, ..near(1, "e", 3) }, logo(1)];
+        let verdict = judge(&policy, 0, subject(&[1]), &both);
+        assert_eq!((verdict.matches.len(), verdict.matches[0].frame, verdict.suppressed.len()), (1, 0, 0));
+        assert_eq!(judge(&policy, 0, subject(&[1]), &[near(1, "e", 5), logo(0)]).outcome, Outcome::NoMatch);
+    }
+
+    #[test]
+    fn a_low_quality_frame_beside_a_good_one_is_left_out_in_words() {
+        let policy = policy(vec![list(1, "a", Polarity::Positive)]);
+        let frames = || Subject { qualities: vec![(0, 100), (1, 3)], ..subject(&[1]) };
+        let blind = Candidate { frame: 1, quality: Some(3), ..near(1, "e", 0) };
+        let verdict = judge(&policy, 0, frames(), &[blind]);
+        assert_eq!((verdict.outcome, verdict.reason, verdict.pdq_quality), (Outcome::Partial, None, Some(100)));
+        assert!(verdict.left_out[0].0.contains("1 (3)"), "{:?}", verdict.left_out);
+    }
+
+    #[test]
+    fn a_list_that_was_asked_for_and_is_not_live_is_left_out_in_words() {
+        let policy = policy(vec![list(1, "a", Polarity::Positive)]);
+        let asked = ["a".to_owned(), "off".to_owned()];
+        let verdict = judge(&policy, 0, Subject { lists: &asked, ..subject(&[1]) }, &[]);
+        assert_eq!(verdict.outcome, Outcome::Partial);
+        assert!(verdict.left_out[0].0.contains("off"), "{:?}", verdict.left_out);
     }
 
     #[test]

@@ -9,7 +9,9 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use hashwarden::app;
-use hashwarden::catalog::{Catalog, CatalogError, ImportOptions, ImportReport, NewEntry, PolicyUpdate, RadiusRule};
+use hashwarden::catalog::{
+    Catalog, CatalogError, FORMAT_DERIVED, ImportOptions, ImportReport, NewEntry, PolicyUpdate, RadiusRule,
+};
 use hashwarden::config::Config;
 use hashwarden::decode::Limits;
 use hashwarden::demo::edits::Edit;
@@ -20,7 +22,7 @@ use hashwarden::index::IndexChoice;
 use hashwarden::lists::{Format, Mapping};
 use hashwarden::matcher::{Content, GivenHash, Job, Matcher};
 use hashwarden::snapshot::Published;
-use hashwarden::store::{Access, Store};
+use hashwarden::store::{Access, DerivedClear, Store};
 use hashwarden::verdict::{Outcome, Verdict};
 
 struct Bench {
@@ -278,6 +280,57 @@ fn a_disabled_list_is_silent_and_a_deleted_one_is_gone() {
     bench.create("a");
     assert_eq!(bench.ids(pdq(1)), ["uno"], "a new list of the same name starts empty");
     bench.assert_sound();
+}
+
+/// Columns and BK-trees are derived: dropped or damaged, they are made again from the lists' rows, however the lists' entries
+/// took turns, and until then nobody is told that nothing matches.
+#[test]
+fn derived_rows_that_are_lost_are_made_again_from_the_lists() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    let lists = ["a", "b", "c"];
+    lists.iter().for_each(|list| bench.create(list));
+    let mut kept = Vec::new();
+    for n in 0..60u64 {
+        let list = lists[n as usize % 3];
+        bench.add(list, &format!("{list}{n}"), vec![pdq(n), phash(n)]);
+        kept.push((pdq(n), format!("{list}{n}")));
+    }
+    for (list, from) in [("a", 10_000u64), ("b", 20_000)] {
+        let old = kept.iter().filter(|(_, id)| id.starts_with(list)).map(|(hash, id)| format!("{},{id}\n", hash.hex()));
+        let new = (from..from + 6_000).map(|n| format!("{},{list}{n}\n", pdq(n).hex()));
+        bench.import(list, &old.chain(new).fold("pdq,id\n".to_owned(), |text, row| text + &row)).unwrap();
+        bench.add("c", &format!("c{from}"), vec![pdq(from + 7_000)]);
+        kept.push((pdq(from + 7_000), format!("c{from}")));
+        kept.extend([0, 77, 5_999].map(|n| (pdq(from + n), format!("{list}{}", from + n))));
+    }
+    bench.remove("a", "a3");
+    kept.retain(|(_, id)| id != "a3");
+    let check = |bench: &Bench| {
+        kept.iter().for_each(|(hash, id)| assert_eq!(bench.ids(flipped(hash, 5)), [id.clone()]));
+        assert_eq!(bench.ids(pdq(3)), [""; 0]);
+        bench.assert_sound();
+    };
+    check(&bench);
+    drop(bench);
+
+    let harms: [&dyn Fn(&Store); 3] = [
+        &|store| store.derived_reset(0).unwrap(),
+        &|store| store.derived_clear(DerivedClear::Columns { kind: 0 }).unwrap(),
+        &|store| store.derived_clear(DerivedClear::Columns { kind: HashKind::Pdq as u8 }).unwrap(),
+    ];
+    for harm in harms {
+        harm(&Store::open(dir.path(), Access::Write, FORMAT_DERIVED).unwrap());
+        assert!(app::matching(dir.path(), &Config::default(), Access::Read).is_err(), "a reader can't make them again");
+        let bench = open(dir.path());
+        check(&bench);
+        // A version that is far from the active one is found in what was made again.
+        bench.catalog.activate(&bench.by, "b", VersionNo(1)).unwrap();
+        assert_eq!(bench.ids(pdq(20_077)), [""; 0]);
+        let back = bench.catalog.versions("b").unwrap().last().unwrap().version;
+        bench.catalog.activate(&bench.by, "b", back).unwrap();
+        check(&bench);
+    }
 }
 
 #[test]

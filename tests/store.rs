@@ -473,6 +473,59 @@ fn verify_finds_any_altered_value() {
     sound(&writer(dir.path()));
 }
 
+/// What a bad disk or a careless copy leaves: the store is refused, or it is whole; it never forgets what it acknowledged.
+#[test]
+fn a_damaged_shortened_or_missing_file_never_passes_for_a_whole_store() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("store");
+    let store = writer(&path);
+    create(&store, LIST, "known");
+    for n in 0..40 {
+        edit(&store, LIST, vec![open(n, &id(n), n)]);
+    }
+    let seq = store.seq().unwrap();
+    drop(store);
+
+    let (mut refused, mut whole) = (0, 0);
+    let mut try_it = |what: String, harm: &dyn Fn(&Path)| {
+        let harmed = TempDir::new().unwrap();
+        for file in std::fs::read_dir(&path).unwrap().map(Result::unwrap) {
+            std::fs::copy(file.path(), harmed.path().join(file.file_name())).unwrap();
+        }
+        harm(harmed.path());
+        // A reader, then a writer, then a writer again: what the first one refuses, the others must not wave through.
+        for access in [Access::Read, Access::Write, Access::Write] {
+            match Store::open(harmed.path(), access, DERIVED) {
+                Ok(store) => {
+                    assert_eq!(store.seq().unwrap(), seq, "{what}, {access:?}");
+                    assert_eq!(store.rows(LIST).unwrap().map(Result::unwrap).count(), 40, "{what}, {access:?}");
+                    whole += 1;
+                }
+                Err(_) => refused += 1,
+            }
+        }
+    };
+    try_it("nothing".into(), &|_| {});
+    let mut random = 5;
+    let files = std::fs::read_dir(&path).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>();
+    let logs = files.iter().filter(|f| f.ends_with(".log") && std::fs::metadata(path.join(f)).unwrap().len() > 0);
+    for log in logs.chain(["HEAD".to_owned()].iter()) {
+        let bytes = std::fs::read(path.join(log)).unwrap();
+        for _ in 0..25 {
+            let at = splitmix64(&mut random) as usize % bytes.len();
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 0x10;
+            try_it(format!("{log}: byte {at} altered"), &|dir| std::fs::write(dir.join(log), &flipped).unwrap());
+            try_it(format!("{log}: cut at {at}"), &|dir| std::fs::write(dir.join(log), &bytes[..at]).unwrap());
+        }
+    }
+    for file in files.iter().filter(|f| *f != "HEAD") {
+        try_it(format!("{file} removed"), &|dir| std::fs::remove_file(dir.join(file)).unwrap());
+    }
+    println!("{refused} refused, {whole} whole");
+    assert!(refused > 100 && whole >= 3, "{refused} refused, {whole} whole");
+}
+
 #[test]
 fn scratch_joins_the_values_of_an_id_in_order_and_is_emptied_at_opening() {
     let dir = TempDir::new().unwrap();
@@ -693,7 +746,9 @@ fn sound(store: &Store) {
 fn found(dir: &Path, what: &str) {
     match Store::open(dir, Access::Read, DERIVED) {
         Ok(store) => assert_ne!(store.verify(&mut |_, _| ()).unwrap().problems, [""; 0], "not found: {what}"),
-        Err(StoreError::Corrupt { .. } | StoreError::FormatNewer { .. } | StoreError::NotAStore { .. }) => {}
+        Err(
+            StoreError::Corrupt { .. } | StoreError::FormatNewer { .. } | StoreError::NotAStore { .. } | StoreError::Head { .. },
+        ) => {}
         Err(other) => panic!("{what}: {other}"),
     }
 }

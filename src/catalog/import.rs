@@ -76,8 +76,11 @@ impl Catalog {
                 return Err(error);
             }
         };
+        // A bad row may stand for an entry that would go with it: then somebody has to look first. The version stays staged.
+        let doubtful = report.rows_bad > 0 && report.gone > 0;
         if let Some(version) = report.version
             && options.activate
+            && !doubtful
         {
             progress(Progress { phase: Phase::Indexing, bytes, rows: report.entries, rows_bad: report.rows_bad });
             let list = self.find(name)?;

@@ -38,10 +38,20 @@ pub fn snapshot(store: &Store, choices: Choices, other: Option<(ListId, VersionN
     }
     let (mut alive, mut wanted) = (Alive::default(), Alive::default());
     for list in &lists {
+        let mut entries = 0u64;
         fold(store, list.id, VersionNo(0), list.active, &mut |entry, live| {
-            alive.set(entry, live);
+            if alive.set(entry, live) {
+                entries = if live { entries + 1 } else { entries - 1 };
+            }
             wanted.set(entry, live);
         })?;
+        let version = store.version(list.id, list.active)?;
+        if entries != version.map_or(0, |v| v.rows) {
+            return Err(CatalogError::Damaged(format!(
+                "the active version of list {:?} has another number of entries",
+                list.name
+            )));
+        }
         if list.previous != list.active {
             let mut before = Alive::default();
             fold(store, list.id, VersionNo(0), list.previous, &mut |entry, live| {
@@ -53,11 +63,10 @@ pub fn snapshot(store: &Store, choices: Choices, other: Option<(ListId, VersionN
         }
     }
     let mut snapshot = Snapshot { id: store.seq()?, policy: policy(&lists), ..Snapshot::default() };
-    read_facts(store, EntryNo(0), &wanted, &mut snapshot)?;
+    let rows = read_columns(store, EntryNo(0), &wanted, &mut snapshot)?;
     for entry in alive.iter() {
-        snapshot.set_alive(entry, true);
+        make(&mut snapshot, entry, true)?;
     }
-    let rows = read_hashes(store, EntryNo(0), &wanted)?;
     let widest = |kind| lists.iter().map(|l| l.policy.radius_widest(kind)).max().unwrap_or(0);
     let kinds = &mut snapshot.kinds;
     if let Some(layer) = whole(store, HashKind::Pdq, rows.pdq, choices.pdq, widest(HashKind::Pdq))? {
@@ -156,9 +165,7 @@ pub fn after(
             };
             let kinds = row.content.hashes.iter().map(|h| h.kind()).collect();
             let fact = Fact { list: list.0, id: &row.content.id, category: &row.content.category, kinds };
-            if !next.add_fact(entry, fact) {
-                return snapshot(store, choices, Some(list));
-            }
+            next.add_fact(entry, fact);
             row.content.hashes.iter().for_each(|hash| rows.push(hash, entry));
         }
         next.add_rows(rows, choices);
@@ -168,14 +175,24 @@ pub fn after(
             wanted.set(*entry, true);
         });
         let first = EntryNo(missing.first().map_or(0, |e| e.0.saturating_sub(columns::SPAN)));
-        if !read_facts(store, first, &wanted, &mut next)? {
-            return snapshot(store, choices, Some(list));
-        }
-        next.add_rows(read_hashes(store, first, &wanted)?, choices);
+        let rows = read_columns(store, first, &wanted, &mut next)?;
+        next.add_rows(rows, choices);
     }
-    transition.closed.iter().for_each(|entry| next.set_alive(*entry, false));
-    transition.opened.iter().for_each(|entry| next.set_alive(*entry, true));
+    for entry in &transition.closed {
+        make(&mut next, *entry, false)?;
+    }
+    for entry in &transition.opened {
+        make(&mut next, *entry, true)?;
+    }
     Ok(next)
+}
+
+/// An entry that a version holds and no column has would be missed in silence: it is an error.
+fn make(snapshot: &mut Snapshot, entry: EntryNo, alive: bool) -> Result<(), CatalogError> {
+    if snapshot.set_alive(entry, alive) {
+        return Ok(());
+    }
+    Err(CatalogError::Damaged(format!("entry {} is in a version and not in the columns", entry.0)))
 }
 
 /// Calls `step(entry, live)` for each delta of versions after `from` up to `to`, in their order.
@@ -195,53 +212,65 @@ fn fold(
     Ok(())
 }
 
-/// `false` where an entry's number was already past.
-fn read_facts(store: &Store, first: EntryNo, wanted: &Alive, snapshot: &mut Snapshot) -> Result<bool, CatalogError> {
-    let mut fits = true;
+/// Facts go into the snapshot, hashes are returned. Every kind of hash that an entry's facts name must be there: what the columns
+/// lack would be missed in silence.
+fn read_columns(store: &Store, first: EntryNo, wanted: &Alive, snapshot: &mut Snapshot) -> Result<HashRows, CatalogError> {
+    let mut due = [0usize; 8];
     for chunk in store.columns_from(FACTS, first)? {
         let (_, bytes) = chunk?;
         let whole = columns::decode_facts(&bytes, |list, row| {
-            if wanted.contains(row.entry) {
-                fits &= snapshot.add_fact(row.entry, Fact { list, id: row.id, category: row.category, kinds: row.kinds });
+            if !wanted.contains(row.entry) {
+                return Some(());
             }
-            Some(())
+            row.kinds.iter().for_each(|kind| due[kind as usize] += 1);
+            let fact = Fact { list, id: row.id, category: row.category, kinds: row.kinds };
+            snapshot.add_fact(row.entry, fact).then_some(()) // none twice
         });
         whole.ok_or_else(|| damaged(FACTS))?;
     }
-    Ok(fits)
-}
-
-fn read_hashes(store: &Store, first: EntryNo, wanted: &Alive) -> Result<HashRows, CatalogError> {
+    let at = |kind| Source { store, kind, first, wanted, due: due[kind as usize] };
     Ok(HashRows {
-        pdq: read(store, HashKind::Pdq, first, wanted, |bytes: &[u8; 32]| Pdq::from_bytes(bytes))?,
-        phash64: read(store, HashKind::Phash64, first, wanted, |bytes: &[u8; 8]| Hash64::from_bytes(bytes))?,
-        dhash64: read(store, HashKind::Dhash64, first, wanted, |bytes: &[u8; 8]| Hash64::from_bytes(bytes))?,
-        md5: read(store, HashKind::Md5, first, wanted, |bytes: &[u8; 16]| Some(*bytes))?,
-        sha1: read(store, HashKind::Sha1, first, wanted, |bytes: &[u8; 20]| Some(*bytes))?,
-        sha256: read(store, HashKind::Sha256, first, wanted, |bytes: &[u8; 32]| Some(*bytes))?,
+        pdq: at(HashKind::Pdq).read(|bytes: &[u8; 32]| Pdq::from_bytes(bytes))?,
+        phash64: at(HashKind::Phash64).read(|bytes: &[u8; 8]| Hash64::from_bytes(bytes))?,
+        dhash64: at(HashKind::Dhash64).read(|bytes: &[u8; 8]| Hash64::from_bytes(bytes))?,
+        md5: at(HashKind::Md5).read(|bytes: &[u8; 16]| Some(*bytes))?,
+        sha1: at(HashKind::Sha1).read(|bytes: &[u8; 20]| Some(*bytes))?,
+        sha256: at(HashKind::Sha256).read(|bytes: &[u8; 32]| Some(*bytes))?,
     })
 }
 
-fn read<const N: usize, H: Copy>(
-    store: &Store,
+/// One column, and how many entries it must have hashes of.
+struct Source<'a> {
+    store: &'a Store,
     kind: HashKind,
     first: EntryNo,
-    wanted: &Alive,
-    make: fn(&[u8; N]) -> Option<H>,
-) -> Result<Rows<H>, CatalogError> {
-    let mut rows = Rows::default();
-    for chunk in store.columns_from(kind as u8, first)? {
-        let (_, bytes) = chunk?;
-        let whole = columns::decode_hashes::<N>(&bytes, |entry, hash| {
-            if wanted.contains(entry)
-                && let Some(hash) = make(hash)
-            {
-                rows.push(hash, entry);
-            }
-        });
-        whole.ok_or_else(|| damaged(kind as u8))?;
+    wanted: &'a Alive,
+    due: usize,
+}
+
+impl Source<'_> {
+    fn read<const N: usize, H: Copy>(&self, make: fn(&[u8; N]) -> Option<H>) -> Result<Rows<H>, CatalogError> {
+        let mut rows = Rows::default();
+        let (mut last, mut entries) = (None, 0);
+        for chunk in self.store.columns_from(self.kind as u8, self.first)? {
+            let (_, bytes) = chunk?;
+            let whole = columns::decode_hashes::<N>(&bytes, |entry, hash| {
+                if self.wanted.contains(entry)
+                    && let Some(hash) = make(hash)
+                {
+                    // Several hashes of one entry stand side by side.
+                    entries += usize::from(last.replace(entry) != Some(entry));
+                    rows.push(hash, entry);
+                }
+            });
+            whole.ok_or_else(|| damaged(self.kind as u8))?;
+        }
+        if entries != self.due {
+            let (kind, due) = (self.kind, self.due);
+            return Err(CatalogError::Damaged(format!("{due} entries have a {kind} hash, the column has those of {entries}")));
+        }
+        Ok(rows)
     }
-    Ok(rows)
 }
 
 /// Makes the columns again from the lists' rows.

@@ -12,6 +12,7 @@ mod load;
 mod report;
 mod version;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -87,6 +88,8 @@ pub struct Catalog {
     write: Mutex<()>,
     importing: Mutex<()>,
     merging: Mutex<()>,
+    /// A change was applied and its snapshot could not be published: the next chance makes one from the store.
+    behind: AtomicBool,
 }
 
 impl Catalog {
@@ -107,6 +110,7 @@ impl Catalog {
             write: Mutex::default(),
             importing: Mutex::default(),
             merging: Mutex::default(),
+            behind: AtomicBool::new(false),
         };
         if access == Access::Write {
             catalog.undo_staged()?;
@@ -117,7 +121,16 @@ impl Catalog {
             ));
         }
         if let Some(published) = &catalog.published {
-            let mut first = load::snapshot(&catalog.store, choices, None)?;
+            let mut first = match load::snapshot(&catalog.store, choices, None) {
+                Err(CatalogError::Damaged(why)) if access == Access::Write => {
+                    // What is derived from the lists' rows can be derived again; if the rows are damaged, that fails too.
+                    tracing::error!(why, "making the derived rows again");
+                    load::rebuild_columns(&catalog.store)?;
+                    catalog.keep_trees()?;
+                    load::snapshot(&catalog.store, choices, None)?
+                }
+                first => first?,
+            };
             first.policy.matches_per_list_max = matches_per_list_max;
             published.publish(first);
         }
@@ -240,6 +253,13 @@ impl Catalog {
     /// Merges crowded layers, if there are any; look-ups and writers go on meanwhile. Says whether it did something.
     pub fn merge(&self) -> bool {
         let (Some(published), Ok(_merging)) = (&self.published, self.merging.try_lock()) else { return false };
+        if self.behind.load(Ordering::Acquire) {
+            let _write = self.lock();
+            if let Err(error) = self.publish_applied(load::snapshot(&self.store, self.choices, None)) {
+                tracing::error!(%error, "look-ups are behind the store");
+                return false;
+            }
+        }
         let base = published.load();
         if !base.is_crowded() {
             return false;
@@ -287,6 +307,19 @@ impl Catalog {
         Ok(self.store.apply(&Change { time_ms: now_ms(), by: by.0.clone(), op }, derived)?)
     }
 
+    /// Publishes the snapshot of a change that is in the store already. Where it could not be made, one is made from the store, so that
+    /// look-ups never stay behind what was acknowledged.
+    fn publish_applied(&self, next: Result<Snapshot, CatalogError>) -> Result<(), CatalogError> {
+        self.behind.store(true, Ordering::Release);
+        let next = next.or_else(|error| {
+            tracing::error!(%error, "the snapshot of a change could not be made; loading all");
+            load::snapshot(&self.store, self.choices, None)
+        });
+        self.publish(next?)?;
+        self.behind.store(false, Ordering::Release);
+        Ok(())
+    }
+
     /// Publishes the snapshot with the lists' facts as the store has them now: policies, disabled lists.
     fn republish(&self) -> Result<(), CatalogError> {
         if let Some(published) = &self.published {
@@ -323,7 +356,7 @@ impl Catalog {
         }
         let next = self.snapshot_after(list, version)?;
         self.apply(by, ChangeOp::Activate { list: list.id, version })?;
-        next.map_or_else(|| Ok(()), |next| self.publish(next))
+        next.map_or_else(|| Ok(()), |next| self.publish_applied(Ok(next)))
     }
 
     /// The snapshot as it will be once `version` is active.

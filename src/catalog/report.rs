@@ -123,6 +123,8 @@ pub const BAD_ROWS_MAX: usize = 1000;
 pub struct ImportReport {
     /// The new version; `None` on a dry run, and where the file holds what the list holds already.
     pub version: Option<VersionNo>,
+    /// Look-ups see the version. Not where that was not asked for, and not where rows were bad and entries would go: a bad row may
+    /// be one of those entries. Such a version stays staged, to be activated by name.
     pub activated: bool,
     /// Bytes of the file that were read.
     pub bytes: u64,

@@ -80,9 +80,9 @@ impl super::Catalog {
                 if now.active == version {
                     // One batch made it active; the snapshot follows.
                     if let Some(published) = &self.published {
-                        let transition = load::transition(&self.store, list.id, list.active, version)?;
-                        let base = published.load();
-                        self.publish(load::after(&self.store, &base, self.choices, (list.id, version), &transition)?)?;
+                        let next = load::transition(&self.store, list.id, list.active, version)
+                            .and_then(|t| load::after(&self.store, &published.load(), self.choices, (list.id, version), &t));
+                        self.publish_applied(next)?;
                     }
                 } else {
                     self.activate_locked(by, &now, version)?;

@@ -170,10 +170,11 @@ pub enum FileContent {
 
 /// Reads a file, in bounded memory.
 pub fn read_file(path: &Path, bytes_max: u64) -> io::Result<FileContent> {
-    let mut file = File::open(path)?;
-    if !file.metadata()?.is_file() {
+    // Asked before opening: opening a pipe waits for its writer.
+    if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
+    let mut file = File::open(path)?;
     let mut bytes = Vec::new();
     (&mut file).take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 <= bytes_max {

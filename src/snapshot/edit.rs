@@ -70,20 +70,22 @@ impl Snapshot {
         add_digests(&mut kinds.sha256, rows.sha256);
     }
 
-    /// Adds an entry's facts; `false` where its number is already past.
+    /// Adds an entry's facts; `false` where they are there already.
     pub fn add_fact(&mut self, entry: EntryNo, fact: Fact<'_>) -> bool {
         self.facts.push(entry, fact)
     }
 
-    /// Makes entries answer, or not, from now on. Their facts must be there.
-    pub fn set_alive(&mut self, entry: EntryNo, alive: bool) {
-        let Some(fact) = self.facts.get(entry) else { return };
+    /// Makes an entry answer, or not, from now on; `false` where its facts are not there, so that it can't.
+    #[must_use]
+    pub fn set_alive(&mut self, entry: EntryNo, alive: bool) -> bool {
+        let Some(fact) = self.facts.get(entry) else { return false };
         if self.alive.set(entry, alive) {
             for kind in fact.kinds.iter() {
                 let count = self.live.entry((fact.list, kind)).or_default();
                 *count = if alive { *count + 1 } else { count.saturating_sub(1) };
             }
         }
+        true
     }
 
     /// Forgets a list's counts. Its entries must be dead.

@@ -57,10 +57,14 @@ struct Chunk {
 #[derive(Clone, Copy)]
 struct Row {
     list: ListId,
-    id_end: u32,
+    id_start: u32,
+    id_bytes: u16,
     category: u16,
     kinds: KindSet,
 }
+
+/// An entry number whose facts are not loaded.
+const BLANK: Row = Row { list: ABSENT, id_start: 0, id_bytes: 0, category: 0, kinds: KindSet(0) };
 
 #[derive(Clone, Default)]
 pub struct Facts {
@@ -68,26 +72,27 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Adds an entry's facts. Entry numbers come in rising order within a chunk; one that is already past, or that is
-    /// there already, is left as it is and `false` is returned.
+    /// Adds an entry's facts, in any order of numbers; `false` where they are there already, and stay as they are.
     pub fn push(&mut self, entry: EntryNo, fact: Fact<'_>) -> bool {
+        if self.get(entry).is_some() {
+            return false;
+        }
         let (c, at) = (entry.0 as usize / CHUNK, entry.0 as usize % CHUNK);
         while self.chunks.len() <= c {
             self.chunks.push(Arc::default());
         }
-        if at < self.chunks[c].rows.len() {
-            return false;
-        }
         let chunk = Arc::make_mut(&mut self.chunks[c]);
-        let blank = Row { list: ABSENT, id_end: chunk.ids.len() as u32, category: 0, kinds: KindSet::default() };
-        chunk.rows.resize(at, blank);
-        chunk.ids.push_str(fact.id);
         // A chunk has at most 4,096 categories; a list has a handful, so the search from the end is short.
         let category = chunk.categories.iter().rposition(|c| **c == *fact.category).unwrap_or_else(|| {
             chunk.categories.push(fact.category.into());
             chunk.categories.len() - 1
         });
-        chunk.rows.push(Row { list: fact.list, id_end: chunk.ids.len() as u32, category: category as u16, kinds: fact.kinds });
+        let (id_start, id_bytes) = (chunk.ids.len() as u32, fact.id.len() as u16); // an id has at most 256 bytes
+        chunk.ids.push_str(fact.id);
+        if chunk.rows.len() <= at {
+            chunk.rows.resize(at + 1, BLANK);
+        }
+        chunk.rows[at] = Row { list: fact.list, id_start, id_bytes, category: category as u16, kinds: fact.kinds };
         true
     }
 
@@ -95,8 +100,7 @@ impl Facts {
         let (c, at) = (entry.0 as usize / CHUNK, entry.0 as usize % CHUNK);
         let chunk = self.chunks.get(c)?;
         let row = chunk.rows.get(at).filter(|row| row.list != ABSENT)?;
-        let start = at.checked_sub(1).map_or(0, |before| chunk.rows[before].id_end);
-        let id = &chunk.ids[start as usize..row.id_end as usize];
+        let id = &chunk.ids[row.id_start as usize..][..usize::from(row.id_bytes)];
         Some(Fact { list: row.list, id, category: &chunk.categories[row.category as usize], kinds: row.kinds })
     }
 
@@ -131,12 +135,13 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_past_is_refused() {
+    fn numbers_come_in_any_order_and_stay_as_they_first_were() {
         let mut facts = Facts::default();
         let fact = |id| Fact { list: ListId(1), id, category: "", kinds: KindSet::default() };
         assert!(facts.push(EntryNo(7), fact("seven")));
+        assert!(facts.push(EntryNo(3), fact("three")));
         assert!(!facts.push(EntryNo(7), fact("again")));
-        assert!(!facts.push(EntryNo(3), fact("three")));
-        assert_eq!(facts.get(EntryNo(7)).map(|f| f.id), Some("seven"));
+        assert_eq!((facts.get(EntryNo(7)).map(|f| f.id), facts.get(EntryNo(3)).map(|f| f.id)), (Some("seven"), Some("three")));
+        assert_eq!(facts.get(EntryNo(5)), None);
     }
 }

@@ -9,7 +9,7 @@ mod edit;
 mod facts;
 mod layers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -199,12 +199,19 @@ impl Snapshot {
             lists: &question.lists,
             unscanned: question.unscanned.clone(),
             left_out: question.left_out.clone(),
-            quality_best: question.seen.iter().filter(|o| !o.hash.kind().is_digest()).filter_map(|o| o.quality).max(),
+            qualities: qualities(&question.seen),
             sought: holding(&|_| true),
             sought_by_pixels: holding(&|kind| !kind.is_digest()),
         };
         judge(&self.policy, self.id, subject, &candidates)
     }
+}
+
+/// The quality of each frame; of each look, where a picture with transparency has two.
+fn qualities(seen: &[Observation]) -> Vec<(u32, u8)> {
+    let by_pixels = seen.iter().filter(|o| !o.hash.kind().is_digest());
+    let looks: BTreeSet<(u32, u8)> = by_pixels.filter_map(|o| o.quality.map(|quality| (o.frame, quality))).collect();
+    looks.into_iter().collect()
 }
 
 fn pdq(value: &HashValue) -> Option<Pdq> {

@@ -7,6 +7,7 @@
 
 use super::derived::{DerivedPut, check_derived, put_derived};
 use super::digest::{digest_add, digest_sub, fingerprint, sha256};
+use super::head::{self, Head};
 use super::keys::{self, DeltaOp, Family, IdRecord};
 use super::wire::{self, row_bytes};
 use super::{BY_BYTES_MAX, LISTS_MAX, POLICY_BYTES_MAX, SOURCE_BYTES_MAX, Store, StoreError, Writer};
@@ -48,6 +49,12 @@ impl Store {
         options.set_sync(is_synced(&change.op));
         self.db.write_opt(batch, &options)?;
         *writer = Writer { seq, chain, next_entry, next_list };
+        if is_synced(&change.op)
+            && let Err(error) = head::write(&self.dir, Head { seq, chain })
+        {
+            // The change is on the disk; only that a later loss of it would be noticed is not sure until the next one.
+            tracing::error!(%error, "the store's file HEAD could not be written");
+        }
         Ok(seq)
     }
 }

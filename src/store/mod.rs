@@ -11,6 +11,7 @@
 mod apply;
 mod derived;
 mod digest;
+mod head;
 mod keys;
 mod open;
 mod read;
@@ -71,6 +72,12 @@ pub enum StoreError {
     Refused(String),
     #[error("the store is damaged: family {family}: {what}")]
     Corrupt { family: &'static str, what: String },
+    /// The file `HEAD` and the database do not agree.
+    #[error(
+        "the store in {} is not what was acknowledged: {why}. Restore the whole directory from a backup; to go on without what is missing, remove the file HEAD in it",
+        .dir.display()
+    )]
+    Head { dir: PathBuf, why: String },
     #[error("the system gave no random bytes for a new store: {0}")]
     Random(getrandom::Error),
     #[error("the store's directory: {0}")]

@@ -3,6 +3,7 @@
 //! Nothing is written before the store's format is known to be ours. Sizes are in bytes. Memory: at most [`WRITE_BUFFERS`] of
 //! rows not yet in files, [`BLOCK_CACHE`] of blocks, whatever the store's size, and filters of 1.5 bytes a row.
 
+use super::head::{self, Head};
 use super::keys::{self, Family};
 use super::{Access, Db, FORMAT_TRUTH, Store, StoreError, Writer};
 use rocksdb::{
@@ -45,6 +46,7 @@ fn open_to_write(dir: &Path, format_derived: u32) -> Result<Store, StoreError> {
     if found == Found::Nothing {
         create_dir(dir)?;
     }
+    let head = head::read(dir)?;
     let mut options = options(Access::Write);
     options.create_if_missing(true);
     options.create_missing_column_families(true);
@@ -56,7 +58,7 @@ fn open_to_write(dir: &Path, format_derived: u32) -> Result<Store, StoreError> {
     db.drop_cf(Family::Scratch.name())?;
     db.create_cf(Family::Scratch.name(), &scratch_options())?;
     let writer = read_writer(&db)?;
-    finish(db, dir, Some(writer))
+    finish(db, dir, Some(writer), head)
 }
 
 fn open_to_read(dir: &Path) -> Result<Store, StoreError> {
@@ -67,6 +69,7 @@ fn open_to_read(dir: &Path) -> Result<Store, StoreError> {
             return Err(StoreError::NotAStore { dir: dir.into(), why: "there is nothing in it" });
         }
         let logs = wal_files(dir)?;
+        let head = head::read(dir)?;
         let opened = probe(dir).and_then(|born| match born {
             Born::Whole => Ok(Db::open_cf_descriptors_read_only(&options(Access::Read), dir, descriptors(&families), false)?),
             Born::Unfinished => Err(StoreError::NotAStore { dir: dir.into(), why: "its making was not finished" }),
@@ -75,7 +78,7 @@ fn open_to_read(dir: &Path) -> Result<Store, StoreError> {
         // a state that never was.
         let whole = logs.is_subset(&wal_files(dir)?);
         match opened {
-            Ok(db) if whole => return finish(db, dir, None),
+            Ok(db) if whole => return finish(db, dir, None, head),
             Ok(_) if attempt == READ_ATTEMPTS => {
                 return Err(Family::Meta.corrupt("the process that writes keeps changing its files; try again"));
             }
@@ -86,7 +89,8 @@ fn open_to_read(dir: &Path) -> Result<Store, StoreError> {
     }
 }
 
-fn finish(db: Db, dir: &Path, writer: Option<Writer>) -> Result<Store, StoreError> {
+fn finish(db: Db, dir: &Path, writer: Option<Writer>, head: Option<Head>) -> Result<Store, StoreError> {
+    head::check_chain(&db, dir, head)?;
     let key = meta(&db, keys::META_ENTRY_ID_KEY)?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     let entry_id_key = key.ok_or_else(|| Family::Meta.corrupt("the key of entry ids is missing"))?;
     let format_derived_found = meta_u32(&db, keys::META_FORMAT_DERIVED)?;
@@ -114,6 +118,7 @@ fn survey(dir: &Path) -> Result<Found, StoreError> {
     };
     let mut found = Found::Nothing;
     let mut foreign = false;
+    let mut headed = false;
     for entry in entries {
         let name = entry?.file_name();
         let name = name.to_string_lossy();
@@ -122,8 +127,12 @@ fn survey(dir: &Path) -> Result<Found, StoreError> {
         }
         let ours = ["LOCK", "LOG", "IDENTITY", "MANIFEST-", "OPTIONS-"].iter().any(|start| name.starts_with(start))
             || [".dbtmp", ".log"].iter().any(|end| name.ends_with(end));
+        headed |= name == head::NAME;
         foreign |= !ours;
         found = Found::Unfinished;
+    }
+    if headed {
+        return Err(StoreError::Head { dir: dir.into(), why: "RocksDB's file CURRENT is not there".into() });
     }
     if foreign {
         return Err(StoreError::NotAStore { dir: dir.into(), why: "other files are in it" });
@@ -143,7 +152,9 @@ fn probe(dir: &Path) -> Result<Born, StoreError> {
     let mut attempt = 1;
     loop {
         match probe_once(dir) {
-            Err(StoreError::RocksDb(_) | StoreError::Corrupt { .. }) if attempt < READ_ATTEMPTS => attempt += 1,
+            Err(StoreError::RocksDb(_) | StoreError::Corrupt { .. } | StoreError::Head { .. }) if attempt < READ_ATTEMPTS => {
+                attempt += 1;
+            }
             result => return result,
         }
     }
@@ -151,6 +162,7 @@ fn probe(dir: &Path) -> Result<Born, StoreError> {
 
 fn probe_once(dir: &Path) -> Result<Born, StoreError> {
     let foreign = |why| StoreError::NotAStore { dir: dir.into(), why };
+    let head = head::read(dir)?;
     let names = Db::list_cf(&Options::default(), dir)?;
     let has_meta = names.iter().any(|name| name == Family::Meta.name());
     if !has_meta && names.len() > 1 {
@@ -164,13 +176,13 @@ fn probe_once(dir: &Path) -> Result<Born, StoreError> {
         return Err(foreign("another program's database is in it"));
     }
     first.status()?;
-    if !has_meta {
-        return Ok(Born::Unfinished);
-    }
-    match meta(&db, keys::META_FORMAT_TRUTH)? {
+    let format = if has_meta { meta(&db, keys::META_FORMAT_TRUTH)? } else { None };
+    match format {
+        None if head.is_some() => Err(StoreError::Head { dir: dir.into(), why: "the database has no format number".into() }),
         None => Ok(Born::Unfinished),
         Some(bytes) => match keys::number_u32(Family::Meta, &bytes)? {
-            FORMAT_TRUTH => Ok(Born::Whole),
+            // Asked here, before anything is written: RocksDB ends a recovery by removing the log it could not read on.
+            FORMAT_TRUTH => head::check_reached(&db, dir, head).map(|()| Born::Whole),
             found if found > FORMAT_TRUTH => Err(StoreError::FormatNewer { found, known: FORMAT_TRUTH }),
             _ => Err(Family::Meta.corrupt("an impossible format number")),
         },
@@ -249,6 +261,8 @@ fn options(access: Access) -> Options {
     options.set_max_background_jobs(2);
     options.set_db_write_buffer_size(WRITE_BUFFERS);
     options.set_max_total_wal_size(WAL);
+    // A machine that went down leaves holes in what was not synced, so that the recovery must be one to a point in time; that
+    // nothing acknowledged is behind that point, `head` sees to.
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     // A log that vanished would otherwise be a hole in the history that nobody notices.
     options.set_track_and_verify_wals_in_manifest(true);
