@@ -191,6 +191,76 @@ fn a_bad_row_is_reported_by_line_and_the_rest_goes_on() {
 }
 
 #[test]
+fn a_bad_row_that_may_be_an_entry_that_goes_leaves_the_version_to_somebody_to_look_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    bench.import("known", &csv(ids_and_numbers(0..10))).unwrap();
+    let cut = csv(ids_and_numbers(0..10)).trim_end().trim_end_matches(|c: char| c.is_ascii_hexdigit()).to_owned() + "1234\n";
+    let both = format!("id,pdq\na,{}\na,{}\n", pdq(100).hex(), pdq(101).hex());
+    let one_of_both = format!("id,pdq\na,{}\na,{}\n", pdq(100).hex(), &pdq(101).hex()[..60]);
+    bench.create("pairs");
+    bench.import("pairs", &both).unwrap();
+    for (list, text, less, kept) in [("known", &cut, (0, 1), pdq(9)), ("pairs", &one_of_both, (1, 0), pdq(101))] {
+        let report = bench.import(list, text).unwrap();
+        assert_eq!((report.rows_bad, report.version, report.activated), (1, Some(VersionNo(2)), false), "{list}");
+        assert_eq!((report.changed, report.gone), less, "{list}");
+        assert!(report.warnings[0].contains("not activated"), "{:?}", report.warnings);
+        assert_eq!(bench.ids(kept.clone()).len(), 1, "{list} is as it was");
+        // Once more makes no third version, and says the same.
+        let again = bench.import(list, text).unwrap();
+        assert_eq!(
+            (again.version, again.activated, again.changed, again.gone),
+            (report.version, false, less.0, less.1),
+            "{list}"
+        );
+        bench.catalog.activate(&bench.by, list, VersionNo(2)).unwrap();
+        assert_eq!(bench.ids(kept).len(), 0, "who looked at it may activate it");
+    }
+    bench.assert_sound();
+}
+
+#[test]
+fn an_import_after_a_roll_back_is_compared_with_what_is_active() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    bench.import("known", &csv(ids_and_numbers(0..10))).unwrap();
+    bench.import("known", &csv(ids_and_numbers(8..20))).unwrap();
+    bench.catalog.roll_back(&bench.by, "known").unwrap();
+    let report = bench.import("known", &csv(ids_and_numbers(0..11))).unwrap();
+    assert_eq!((report.compared_with, report.version), (VersionNo(1), Some(VersionNo(3))));
+    assert_eq!((report.added, report.changed, report.gone, report.unchanged), (1, 0, 0, 10));
+    let diff = bench.catalog.diff("known", VersionNo(1), VersionNo(3)).unwrap();
+    assert_eq!((diff.added, diff.changed, diff.removed), (1, 0, 0), "what came back as it was is no change");
+    bench.assert_sound();
+}
+
+#[test]
+fn digests_in_the_place_of_pdq_hashes_are_pointed_out() {
+    use hashwarden::decode::{Channels, Look, Picture};
+    use hashwarden::hash::{digest::Digests, pdq as pdq_hash};
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    let lines = |n: u8| (0..n).map(|i| Digests::of(&[i]).values()[2].hex() + "\n").collect::<String>();
+    let import = |text: &str| {
+        let options =
+            ImportOptions { format: None, mapping: Mapping::default(), source: "x".to_owned(), activate: false, dry_run: false };
+        bench.catalog.import(&bench.by, "known", &options, &mut text.as_bytes(), &mut |_| {}).unwrap()
+    };
+    let report = import(&lines(200));
+    assert_eq!((report.format, report.hashes), (Some(Format::PdqText), BTreeMap::from([(HashKind::Pdq, 200)])));
+    assert!(report.warnings[0].contains("are they SHA-256"), "{:?}", report.warnings);
+    let hash = |n| {
+        let picture = Picture::new(96, 96, Channels::Rgb, pictures::draw(n, 96, 96).into_raw()).unwrap();
+        HashValue::Pdq(pdq_hash::hash(&pdq_hash::plane64(&picture.luma(Look::Stored))))
+    };
+    let text = (0..120).map(|n| hash(n).hex() + "\n").collect::<String>();
+    assert_eq!(import(&text).warnings, [""; 0]);
+}
+
+#[test]
 fn a_file_that_fails_as_a_whole_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let bench = open(dir.path());

@@ -76,8 +76,25 @@ impl Catalog {
                 return Err(error);
             }
         };
-        // A bad row may stand for an entry that would go with it: then somebody has to look first. The version stays staged.
-        let doubtful = report.rows_bad > 0 && report.gone > 0;
+        report.compared_with = list.head;
+        if let Some(version) = report.version
+            && list.active != list.head
+        {
+            // After a roll-back the head is not what look-ups see.
+            let diff = self.diff(name, list.active, version)?;
+            (report.added, report.changed, report.gone) = (diff.added, diff.changed, diff.removed);
+            report.unchanged = report.entries.saturating_sub(diff.added + diff.changed);
+            report.compared_with = list.active;
+        }
+        // A bad row may stand for an entry that would go with it, or lose a hash: then somebody has to look first.
+        let (bad, less) = (report.rows_bad, report.gone + report.changed);
+        let doubtful = bad > 0 && less > 0;
+        if doubtful {
+            let not_active = if options.activate && !dry { "not activated: " } else { "" };
+            report.warnings.push(format!(
+                "{not_active}{bad} rows are bad, and {less} entries would go or change; a bad row may be one of them"
+            ));
+        }
         if let Some(version) = report.version
             && options.activate
             && !doubtful
@@ -217,10 +234,18 @@ fn read_to_scratch(
     let key = store.entry_id_key();
     let mut batch: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(STEP as usize);
     let mut failed = None;
+    report.format = Some(format);
+    let mut balanced = 0;
     lists::read(format, &options.mapping, &mut whole, &mut |row| {
         report.rows += 1;
         match row {
-            Ok(row) => batch.push(encode(&key, row)),
+            Ok(row) => {
+                for hash in &row.hashes {
+                    *report.hashes.entry(hash.kind()).or_default() += 1;
+                    balanced += u64::from(is_balanced(hash));
+                }
+                batch.push(encode(&key, row));
+            }
             Err(bad) => note_bad(report, BadRow { line: bad.line, reason: bad.reason }),
         }
         report.bytes = read.get();
@@ -239,8 +264,25 @@ fn read_to_scratch(
         return Err(error.into());
     }
     store.scratch_put(&mut batch)?;
+    let pdqs = report.hashes.get(&HashKind::Pdq).copied().unwrap_or(0);
+    if pdqs >= BALANCE_ROWS && balanced * 2 < pdqs {
+        report.warnings.push(format!(
+            "only {balanced} of {pdqs} PDQ hashes have half of their bits set, as PDQ makes them: are they SHA-256, or made up?"
+        ));
+    }
     progress(Progress { phase: Phase::Reading, bytes: read.get(), rows: report.rows, rows_bad: report.rows_bad });
     Ok(())
+}
+
+/// Fewer PDQ hashes than this say nothing of where they come from.
+const BALANCE_ROWS: u64 = 100;
+
+/// Whether a PDQ hash has some half of its bits set. PDQ compares each coefficient with their median, so nearly every one has;
+/// of random bits, and so of digests of the same length, a quarter has.
+fn is_balanced(hash: &HashValue) -> bool {
+    let HashValue::Pdq(hash) = hash else { return false };
+    let ones: u32 = hash.0.iter().map(|word| word.count_ones()).sum();
+    (126..=130).contains(&ones)
 }
 
 /// Counts what was read, for the progress bar.

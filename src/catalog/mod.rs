@@ -12,6 +12,7 @@ mod load;
 mod report;
 mod version;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -230,13 +231,24 @@ impl Catalog {
             self.sealed(&list, version)?;
         }
         let transition = load::transition(&self.store, list.id, from, to)?;
-        let ids = |entries: &[crate::entry::EntryNo]| -> Result<std::collections::BTreeSet<String>, CatalogError> {
-            let rows = entries.iter().map(|entry| self.store.entry(list.id, *entry));
-            rows.filter_map(|rows| rows.map(|r| r.into_iter().next()).transpose()).map(|row| Ok(row?.content.id)).collect()
-        };
-        let (opened, closed) = (ids(&transition.opened)?, ids(&transition.closed)?);
-        let changed = opened.intersection(&closed).count() as u64;
-        Ok(DiffReport { added: opened.len() as u64 - changed, removed: closed.len() as u64 - changed, changed })
+        // The content of each id that went; then each that came is compared with it.
+        let mut closed = HashMap::new();
+        for entry in transition.closed {
+            let content = self.store.entry(list.id, entry)?.into_iter().next().map(|row| row.content);
+            closed.extend(content.map(|content| (content.id.clone(), crate::store::row_digest(&content))));
+        }
+        let mut report = DiffReport::default();
+        for entry in transition.opened {
+            let Some(row) = self.store.entry(list.id, entry)?.into_iter().next() else { continue };
+            match closed.remove(&row.content.id) {
+                // An entry that went and came back under another number.
+                Some(before) if before == crate::store::row_digest(&row.content) => {}
+                Some(_) => report.changed += 1,
+                None => report.added += 1,
+            }
+        }
+        report.removed = closed.len() as u64;
+        Ok(report)
     }
 
     /// Checks the store against itself, and the derived rows against the truth.

@@ -123,9 +123,17 @@ pub const BAD_ROWS_MAX: usize = 1000;
 pub struct ImportReport {
     /// The new version; `None` on a dry run, and where the file holds what the list holds already.
     pub version: Option<VersionNo>,
-    /// Look-ups see the version. Not where that was not asked for, and not where rows were bad and entries would go: a bad row may
-    /// be one of those entries. Such a version stays staged, to be activated by name.
+    /// Look-ups see the version. Not where that was not asked for, and not where rows were bad and entries would go or change: a
+    /// bad row may be one of those entries. Such a version is ready, to be activated by its number.
     pub activated: bool,
+    /// The version that `added`, `changed`, `gone` and `unchanged` are counted against: the active one, but the newest on a dry run.
+    pub compared_with: VersionNo,
+    /// How the file was read.
+    pub format: Option<crate::lists::Format>,
+    /// Hashes in the rows that were taken, by kind.
+    pub hashes: BTreeMap<HashKind, u64>,
+    /// What somebody should look at, in words.
+    pub warnings: Vec<String>,
     /// Bytes of the file that were read.
     pub bytes: u64,
     /// Rows read, bad ones included.

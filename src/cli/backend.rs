@@ -150,26 +150,44 @@ pub fn matching(context: &Context, lists: &[String]) -> Result<Box<dyn Matching>
     for name in lists {
         catalog.list(name).map_err(failure)?;
     }
-    Ok(Box::new(LocalMatching { matcher }))
+    let extract = &context.config.extract;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let items_max = (ITEMS_PER_CORE * cores).min(extract.queue_max).max(1);
+    Ok(Box::new(LocalMatching { matcher, items_max, bytes_max: extract.queue_bytes_max }))
 }
 
+/// Keeps within what the matcher admits: a file of one's own is never shed, it waits.
 struct LocalMatching {
     matcher: Matcher,
+    items_max: usize,
+    bytes_max: u64,
+}
+
+fn content_bytes(item: &Item) -> u64 {
+    match &item.content {
+        Ok(Content::Image(bytes)) => bytes.len() as u64,
+        _ => 0,
+    }
 }
 
 impl Matching for LocalMatching {
     fn run(&self, items: &mut (dyn Iterator<Item = Item> + Send), lists: &[String], each: Each) -> Result<(), Failure> {
-        let most = ITEMS_PER_CORE * std::thread::available_parallelism().map_or(1, usize::from);
-        let (send, answers) = mpsc::channel::<(usize, Answer)>();
+        let (send, answers) = mpsc::channel::<(usize, u64, Answer)>();
         let mut waiting: BTreeMap<usize, (Item, Option<Result<Verdict, String>>)> = BTreeMap::new();
-        let mut in_work = 0;
+        let (mut in_work, mut bytes_in_work) = (0, 0);
+        let mut held = None;
         let mut next = 0;
         loop {
             let mut more = false;
-            while waiting.len() < most
-                && let Some(mut item) = items.next()
+            while waiting.len() < self.items_max
+                && let Some(mut item) = held.take().or_else(|| items.next())
             {
                 more = true;
+                let bytes = content_bytes(&item);
+                if in_work > 0 && bytes_in_work + bytes > self.bytes_max {
+                    held = Some(item);
+                    break;
+                }
                 let content = std::mem::replace(&mut item.content, Ok(Content::Hashes(Vec::new())));
                 let done = match content {
                     Ok(content) => {
@@ -182,8 +200,9 @@ impl Matching for LocalMatching {
                         };
                         let number = next;
                         // A closed channel means that nobody waits any more.
-                        self.matcher.submit(job, move |answer| drop(send.send((number, answer))));
+                        self.matcher.submit(job, move |answer| drop(send.send((number, bytes, answer))));
                         in_work += 1;
+                        bytes_in_work += bytes;
                         None
                     }
                     Err(why) => Some(Err(why)),
@@ -192,8 +211,9 @@ impl Matching for LocalMatching {
                 next += 1;
             }
             if in_work > 0 {
-                let (number, answer) = answers.recv()?;
+                let (number, bytes, answer) = answers.recv()?;
                 in_work -= 1;
+                bytes_in_work -= bytes;
                 if let Some((_, slot)) = waiting.get_mut(&number) {
                     *slot = Some(Ok(answer.verdict));
                 }

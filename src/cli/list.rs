@@ -1,5 +1,6 @@
 //! `hashwarden list`: lists, their policies, their versions.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -311,11 +312,18 @@ fn import(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
     for bad in &report.bad {
         eprintln!("hashwarden: line {}: {}", bad.line, bad.reason);
     }
+    for warning in &report.warnings {
+        eprintln!("hashwarden: warning: {warning}");
+    }
     let unseen = report.rows_bad - report.bad.len() as u64;
     if unseen > 0 {
         eprintln!("hashwarden: and {unseen} more bad rows");
     }
     print_import(context, &args, &report, seconds)?;
+    if let (Some(version), true, false) = (report.version, options.activate, report.activated) {
+        let why = format!("version {} is not active: look at the bad rows, then activate it or import a mended file", version.0);
+        return Err(Failure { exit: Exit::Failed, why });
+    }
     Ok(Exit::Done)
 }
 
@@ -362,12 +370,14 @@ fn print_import(context: &Context, args: &ImportArgs, report: &ImportReport, sec
     let name = &args.name;
     let resident_peak = resident_peak_bytes();
     if context.json() {
+        let hashes: BTreeMap<_, _> = report.hashes.iter().map(|(kind, n)| (kind.to_string(), n)).collect();
         let bad: Vec<_> = report.bad.iter().map(|b| json!({"line": b.line, "reason": b.reason})).collect();
         return say(json!({
             "list": name, "version": report.version.map(|v| v.0), "activated": report.activated, "rows": report.rows,
             "rows_bad": report.rows_bad, "bad": bad, "added": report.added, "changed": report.changed, "gone": report.gone,
-            "unchanged": report.unchanged, "entries": report.entries, "seconds": seconds,
-            "resident_bytes_peak": resident_peak,
+            "unchanged": report.unchanged, "entries": report.entries, "compared_with": report.compared_with.0,
+            "format": report.format.map(Format::name), "hashes": hashes, "warnings": report.warnings,
+            "seconds": seconds, "resident_bytes_peak": resident_peak,
         }));
     }
     let what = match (report.version, report.activated) {
@@ -377,9 +387,18 @@ fn print_import(context: &Context, args: &ImportArgs, report: &ImportReport, sec
         (None, _) => "the list holds this already, no new version".to_owned(),
     };
     say(format!(
-        "{name}: {what}: {} entries ({} added, {} changed, {} gone, {} unchanged); {} rows read, {} bad",
-        report.entries, report.added, report.changed, report.gone, report.unchanged, report.rows, report.rows_bad
+        "{name}: {what}: {} entries ({} added, {} changed, {} gone, {} unchanged since version {}); {} rows read, {} bad",
+        report.entries,
+        report.added,
+        report.changed,
+        report.gone,
+        report.unchanged,
+        report.compared_with.0,
+        report.rows,
+        report.rows_bad
     ))?;
+    let hashes: Vec<_> = report.hashes.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+    say(format!("read as {}: {}", report.format.map_or("?", Format::name), hashes.join(", ")))?;
     if let (Some(version), false) = (report.version, report.activated) {
         say(format!("activate it with: hashwarden list activate {name} {}", version.0))?;
     }

@@ -51,7 +51,10 @@ pub fn scan(context: &Context, paths: &[PathBuf], lists: Vec<String>) -> Result<
         files_under(path, &mut files)?;
     }
     let bar = bar(context, files.len());
-    let mut items = bar.wrap_iter(files.into_iter()).map(|path| file_item(context, path));
+    let mut items = bar.wrap_iter(files.into_iter()).map(|found| match found.why_not {
+        None => file_item(context, found.path),
+        Some(why) => Item { label: Label::file(&found.path), content: Err(why), digests_only: false },
+    });
     let counts = match_all(context, &mut items, &lists);
     bar.finish_and_clear();
     let counts = counts?;
@@ -126,27 +129,53 @@ fn mark_too_large(verdict: &mut Verdict) {
     }
 }
 
-/// Every regular file under a path, sorted; symbolic links are not followed below it.
-fn files_under(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
+/// What a scan comes across: a file, or something that it can't read, which gets a line of its own.
+struct Found {
+    path: PathBuf,
+    why_not: Option<String>,
+}
+
+impl Found {
+    fn file(path: PathBuf) -> Self {
+        Found { path, why_not: None }
+    }
+
+    fn unread(path: PathBuf, why: impl ToString) -> Self {
+        Found { path, why_not: Some(why.to_string()) }
+    }
+}
+
+/// Everything under a path, sorted. A link to a file is the file. A link to a folder is not followed below the path that was given:
+/// it may lead anywhere, or in a circle.
+fn files_under(path: &Path, files: &mut Vec<Found>) -> Result<(), Failure> {
     let kind = std::fs::metadata(path).map_err(|e| unreadable(path, &e))?;
     if !kind.is_dir() {
-        files.push(path.to_owned());
+        files.push(Found::file(path.to_owned()));
         return Ok(());
     }
     let mut folders = vec![path.to_owned()];
     let first = files.len();
     while let Some(folder) = folders.pop() {
-        for found in std::fs::read_dir(&folder).map_err(|e| unreadable(&folder, &e))? {
-            let found = found.map_err(|e| unreadable(&folder, &e))?;
-            let kind = found.file_type().map_err(|e| unreadable(&found.path(), &e))?;
-            if kind.is_dir() {
-                folders.push(found.path());
-            } else if kind.is_file() {
-                files.push(found.path());
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if folder == path => return Err(unreadable(path, &error)),
+            Err(error) => {
+                files.push(Found::unread(folder, error));
+                continue;
+            }
+        };
+        for found in entries {
+            match found.and_then(|found| Ok((found.path(), found.file_type()?))) {
+                Ok((below, kind)) if kind.is_dir() => folders.push(below),
+                Ok((below, kind)) if kind.is_symlink() && below.is_dir() => {
+                    files.push(Found::unread(below, "a link to a folder: scan that folder by its own path"));
+                }
+                Ok((below, _)) => files.push(Found::file(below)),
+                Err(error) => files.push(Found::unread(folder.clone(), error)),
             }
         }
     }
-    files[first..].sort();
+    files[first..].sort_by(|a, b| a.path.cmp(&b.path));
     Ok(())
 }
 

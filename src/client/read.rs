@@ -10,6 +10,7 @@ use crate::entry::{
 };
 use crate::extract::{Features, Unscanned};
 use crate::hash::digest::Digests;
+use crate::lists::Format;
 use crate::matcher::Hashed;
 use crate::proto::v1;
 use crate::verdict::{Match, Outcome, Verdict};
@@ -228,10 +229,21 @@ pub fn progress(progress: v1::ImportProgress) -> Progress {
 }
 
 pub fn import_report(report: v1::ImportReport) -> ImportReport {
+    // Formats and kinds of a later version are left out.
+    let format = match v1::ListFormat::try_from(report.format) {
+        Ok(v1::ListFormat::Csv) => Some(Format::Csv),
+        Ok(v1::ListFormat::PdqText) => Some(Format::PdqText),
+        Ok(v1::ListFormat::Unspecified) | Err(_) => None,
+    };
+    let hashes = report.hashes.iter().filter_map(|count| Some((kind(count.kind).ok()?, count.hashes)));
     let bad = report.bad_rows.into_iter().map(|bad| BadRow { line: bad.line, reason: bad.reason });
     ImportReport {
         version: report.version.map(VersionNo),
         activated: report.activated,
+        compared_with: VersionNo(report.compared_with),
+        format,
+        hashes: hashes.collect(),
+        warnings: report.warnings,
         rows: report.rows,
         rows_bad: report.bad_row_count,
         bad: bad.collect(),

@@ -15,7 +15,7 @@ pub struct EntryNo(pub u32);
 pub struct ListId(pub u32);
 
 /// A list's version number, from 1 up. 0 is the empty version before the first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VersionNo(pub u32);
 
 /// What one list says about one picture: its id there, its category, its hashes.

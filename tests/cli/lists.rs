@@ -153,8 +153,11 @@ fn files_of_each_format_are_imported() {
         "added",
         "bad",
         "changed",
+        "compared_with",
         "entries",
+        "format",
         "gone",
+        "hashes",
         "list",
         "resident_bytes_peak",
         "rows",
@@ -162,8 +165,10 @@ fn files_of_each_format_are_imported() {
         "seconds",
         "unchanged",
         "version",
+        "warnings",
     ];
     assert_eq!(keys(&report), expected);
+    assert_eq!((&report["format"], &report["hashes"], &report["warnings"]), (&json!("csv"), &json!({"pdq": 2}), &json!([])));
     let counts =
         |r: &Value| ["version", "rows", "rows_bad", "added", "changed", "gone", "unchanged", "entries"].map(|k| r[k].as_u64());
     assert_eq!(counts(&report), [1, 2, 0, 2, 0, 0, 0, 2].map(Some));
@@ -207,6 +212,29 @@ fn a_bad_row_is_reported_by_line_and_the_rest_is_taken() {
     let lines: Vec<_> = report["bad"].as_array().unwrap().iter().map(|b| b["line"].as_u64().unwrap()).collect();
     assert_eq!((lines, &report["rows_bad"]), (vec![3, 4], &json!(2)));
     assert_eq!(outcome(&place, &one), "MATCH");
+}
+
+/// The second file has a broken row where the first had an entry: somebody has to look before that entry goes.
+#[test]
+fn a_bad_row_that_may_be_a_known_entry_leaves_the_list_as_it_is() {
+    let place = Place::new();
+    place.run(&["list", "create", "a"]).exits(0);
+    let (one, two) = (pdq(0x11), pdq(0x22));
+    let first = place.write("a.csv", format!("id,pdq\nx1,{one}\nx2,{two}\n").as_bytes());
+    place.run(&["list", "import", "a", &first]).exits(0);
+    let second = place.write("b.csv", format!("id,pdq\nx1,{one}\nx2,{}\n", &two[..40]).as_bytes());
+    let dry = place.run(&["list", "import", "a", &second, "--dry-run", "--json"]).exits(0).one();
+    assert!(dry["warnings"][0].as_str().unwrap().contains("1 rows are bad"), "{dry}");
+    let ran = place.run(&["list", "import", "a", &second]).exits(3);
+    let ran = ran.says(&["line 3", "warning: not activated", "version 2 is not active"]);
+    assert!(ran.out.contains("version 2 is ready, not active") && ran.out.contains("list activate a 2"), "{}", ran.out);
+    assert_eq!((outcome(&place, &one).as_str(), outcome(&place, &two).as_str()), ("MATCH", "MATCH"));
+    // Asked for, it is no failure; and a mended file goes through.
+    place.run(&["list", "import", "a", &second, "--stage"]).exits(0);
+    let mended = place.write("c.csv", format!("id,pdq\nx1,{one}\nx2,{}\n", pdq(0x33)).as_bytes());
+    let report = place.run(&["list", "import", "a", &mended, "--json"]).exits(0).one();
+    assert_eq!((&report["activated"], &report["compared_with"], &report["changed"]), (&json!(true), &json!(1), &json!(1)));
+    assert_eq!(outcome(&place, &two), "NO_MATCH");
 }
 
 #[test]

@@ -308,7 +308,8 @@ fn no_log_line_holds_a_hash_or_a_byte_of_a_picture() {
     server.run(&["hash", &known]).exits(0);
     server.run(&["list", "create", "b"]).exits(0);
     server.run(&["list", "add", "b", "--pdq", &given[0], "--md5", &given[2]]).exits(0);
-    server.run(&["list", "import", "b", &file]).exits(0);
+    server.run(&["list", "create", "c"]).exits(0);
+    server.run(&["list", "import", "c", &file]).exits(0);
     server.run(&["match", "--pdq", &given[1]]).exits(1);
     let (exit, log) = server.terminate();
     assert_eq!(exit, 0);

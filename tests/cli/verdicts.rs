@@ -195,12 +195,63 @@ fn a_file_that_cannot_be_read_is_not_scanned_and_has_the_same_fields() {
     let folder = place.picture("in/a.jpg", 2, Edit::Original).replace("/a.jpg", "");
     // A socket has a name and can't be read as a file.
     std::os::unix::net::UnixListener::bind(place.path("in/socket")).unwrap();
-    let lines = place.run(&["scan", "--json", &folder]).exits(0).json();
-    assert_eq!(lines.len(), 1, "what is no regular file is no item of a folder");
+    let lines = place.run(&["scan", "--json", &folder]).exits(4).json();
+    let outcomes: Vec<_> = lines.iter().map(|l| l["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["NO_MATCH", "NOT_SCANNED"]);
     let line = place.run(&["scan", "--json", &place.arg("in/socket")]).exits(4).one();
+    assert_eq!(line, lines[1]);
     assert_eq!(keys(&line).len(), FIELDS.len());
     assert_eq!((&line["outcome"], &line["reason"]), (&json!("NOT_SCANNED"), &Value::Null));
     assert_ne!(line["detail"], "");
+}
+
+/// A link's file is scanned; what can't be read or followed has a line and an exit code, and a pipe without a writer is not waited for.
+#[test]
+fn links_and_pipes_are_named_and_never_left_out_without_a_word() {
+    use std::os::unix::fs::symlink;
+    let place = Place::new();
+    place.known();
+    let known = place.picture("elsewhere/a.jpg", 1, Edit::Recompressed);
+    place.picture("in/b.jpg", 2, Edit::Original);
+    symlink(&known, place.path("in/file")).unwrap();
+    symlink(place.path("elsewhere"), place.path("in/folder")).unwrap();
+    symlink("nowhere", place.path("in/broken")).unwrap();
+    let pipe = place.arg("in/pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    place.run(&["scan", &place.arg("in")]).exits(1).says(&["files: 5", "1 MATCH", "3 NOT_SCANNED"]);
+    let ran = place.run(&["scan", "--json", &place.arg("in")]).exits(1);
+    let detail = |name: &str| {
+        let line = ran.json().into_iter().find(|l| l["file"] == place.arg(name).as_str()).unwrap();
+        (line["outcome"].as_str().unwrap().to_owned(), line["detail"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(detail("in/file").0, "MATCH");
+    assert!(detail("in/folder").1.contains("a link to a folder"), "{:?}", detail("in/folder"));
+    assert!(detail("in/broken").1.contains("No such file"), "{:?}", detail("in/broken"));
+    assert_eq!(detail("in/pipe").1, "not a regular file");
+    for verb in ["scan", "match"] {
+        assert_eq!(place.run(&[verb, "--json", &pipe]).exits(4).one()["detail"], "not a regular file");
+    }
+    place.run(&["hash", &pipe]).exits(3).says(&["not a regular file"]);
+    // The path that was given is followed, whatever it is.
+    place.run(&["scan", &place.arg("in/folder")]).exits(1);
+}
+
+/// The limits that make a server turn requests away make a scan of one's own files wait.
+#[test]
+fn a_scan_sheds_none_of_its_own_files() {
+    let place = Place::new();
+    place.known();
+    (0..20).for_each(|n| drop(place.picture(&format!("in/{n}.jpg"), n, Edit::Original)));
+    // Two of these are more than the smallest limit on bytes.
+    (20..26).for_each(|n| drop(place.write(&format!("in/{n}.jpg"), &[copy(n, Edit::Original), vec![0; 18 << 20]].concat())));
+    let folder = place.arg("in");
+    for (files, bytes) in [("1", "1000000000"), ("100", "33554432")] {
+        let mut command = hashwarden(&["--store", &place.store, "scan", "--json", &folder]);
+        command.env("HASHWARDEN__EXTRACT__QUEUE_MAX", files).env("HASHWARDEN__EXTRACT__QUEUE_BYTES_MAX", bytes);
+        let lines = ended(&mut command).exits(1).json();
+        let scanned = lines.iter().filter(|l| l["outcome"] != "NOT_SCANNED").count();
+        assert_eq!((lines.len(), scanned), (26, 26), "{files} files, {bytes} bytes");
+    }
 }
 
 #[test]

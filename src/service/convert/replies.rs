@@ -4,6 +4,7 @@ use crate::catalog::{BadRow, DiffReport, EditReport, ImportReport, ListInfo, Pha
 use crate::entry::{
     Action, HashKind, HashValue, LeftOut, ListPolicy, ListVersion, Observation, Polarity, Reason, Transform, VersionState,
 };
+use crate::lists::Format;
 use crate::matcher::Hashed;
 use crate::proto::v1;
 use crate::verdict::{Match, Outcome, Verdict};
@@ -226,10 +227,19 @@ pub fn progress(progress: Progress) -> v1::ImportProgress {
 }
 
 pub fn import_report(report: ImportReport) -> v1::ImportReport {
+    let format = match report.format {
+        None => v1::ListFormat::Unspecified,
+        Some(Format::Csv) => v1::ListFormat::Csv,
+        Some(Format::PdqText) => v1::ListFormat::PdqText,
+    };
     let bad_row = |bad: BadRow| v1::BadRow { line: bad.line, reason: bad.reason };
     v1::ImportReport {
         version: report.version.map(|v| v.0),
         activated: report.activated,
+        compared_with: report.compared_with.0,
+        format: format as i32,
+        hashes: report.hashes.into_iter().map(|(of, hashes)| v1::HashCount { kind: kind(of), hashes }).collect(),
+        warnings: report.warnings,
         rows: report.rows,
         bad_row_count: report.rows_bad,
         bad_rows: report.bad.into_iter().map(bad_row).collect(),
