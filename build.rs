@@ -18,6 +18,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut config = tonic_prost_build::Config::new();
     // A hash or a picture must not reach a log line by way of Debug: src/proto.rs has a Debug that shows nothing.
     config.skip_debug(SECRET.map(|message| format!(".hashwarden.v1.{message}")));
-    tonic_prost_build::configure().compile_fds_with_config(compiler.file_descriptor_set(), config)?;
+    config.enable_type_names();
+    let services = tonic_prost_build::configure().codec_path("crate::proto::Codec");
+    services.compile_fds_with_config(compiler.file_descriptor_set(), config)?;
     Ok(())
 }

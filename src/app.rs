@@ -2,6 +2,7 @@
 //!
 //! A process opens its store, publishes a snapshot, starts its threads, binds, serves, drains. Nothing here decides anything.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -234,6 +235,7 @@ fn merge_in_background(catalog: Arc<Catalog>, stopping: Arc<AtomicBool>) -> std:
 
 fn pages(metrics: Metrics, catalog: Arc<Catalog>, matcher: Matcher, stopping: Arc<AtomicBool>) -> Pages {
     let answering = matcher.clone();
+    let shown = Mutex::new(BTreeSet::new());
     let render = move || {
         let snapshot = matcher.snapshot();
         metrics::gauge!("hashwarden_snapshot_id").set(snapshot.id as f64);
@@ -243,15 +245,25 @@ fn pages(metrics: Metrics, catalog: Arc<Catalog>, matcher: Matcher, stopping: Ar
         }
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
         match catalog.lists() {
-            Ok(lists) => lists.iter().for_each(|info| {
-                let name = info.list.name.clone();
-                metrics::gauge!("hashwarden_list_rows", "list" => name.clone()).set(info.rows as f64);
-                // A list that was never filled has no age.
-                if info.updated_ms > 0 {
-                    let age = now_ms.saturating_sub(info.updated_ms) as f64 / 1000.0;
-                    metrics::gauge!("hashwarden_list_age_seconds", "list" => name).set(age);
+            Ok(lists) => {
+                // A series can't be taken back: a list that is gone has no number any more, so that no alert goes by its last one.
+                let names: BTreeSet<String> = lists.iter().map(|info| info.list.name.clone()).collect();
+                let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+                for gone in shown.difference(&names) {
+                    metrics::gauge!("hashwarden_list_rows", "list" => gone.clone()).set(f64::NAN);
+                    metrics::gauge!("hashwarden_list_age_seconds", "list" => gone.clone()).set(f64::NAN);
                 }
-            }),
+                shown.extend(names);
+                lists.iter().for_each(|info| {
+                    let name = info.list.name.clone();
+                    metrics::gauge!("hashwarden_list_rows", "list" => name.clone()).set(info.rows as f64);
+                    // A list that was never filled has no age.
+                    if info.updated_ms > 0 {
+                        let age = now_ms.saturating_sub(info.updated_ms) as f64 / 1000.0;
+                        metrics::gauge!("hashwarden_list_age_seconds", "list" => name).set(age);
+                    }
+                });
+            }
             Err(error) => tracing::error!(%error, "the lists can't be read for the metrics"),
         }
         metrics.render()

@@ -2,6 +2,10 @@
 //!
 //! Only the gRPC edges (service, client) name this room. Absent: any meaning; `service::convert` and `client` give it.
 
+pub mod codec;
+
+pub use codec::Codec;
+
 #[allow(clippy::all, missing_docs)]
 pub mod v1 {
     tonic::include_proto!("hashwarden.v1");

@@ -110,7 +110,7 @@ pub struct Verdict {
     pub matches: Vec<Match>,
     /// Matches that a negative list took out.
     pub suppressed: Vec<Match>,
-    /// Matches beyond each list's limit: counted, not shown.
+    /// Matches beyond each list's limit: counted, not shown; where there are tens of thousands, at least so many.
     pub cut: u64,
     /// The best quality of the frames seen.
     pub pdq_quality: Option<u8>,
@@ -139,9 +139,8 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
     let matches = nearest_per_entry(&matches);
     let mut suppressed = nearest_per_entry(&suppressed);
     // An entry that stands in one frame is not suppressed, whatever another frame shows.
-    suppressed.retain(|(list, m)| {
-        !matches.iter().any(|(l, found)| l.id == list.id && found.entry_id == m.entry_id && found.kind == m.kind)
-    });
+    let standing: BTreeSet<_> = matches.iter().map(|(list, m)| (list.id, m.entry_id.as_str(), m.kind)).collect();
+    suppressed.retain(|(list, m)| !standing.contains(&(list.id, m.entry_id.as_str(), m.kind)));
 
     let mut cut = 0;
     let matches = keep_nearest(matches, policy.matches_per_list_max, &mut cut);
@@ -213,6 +212,11 @@ struct Sight<'p, 'c> {
     candidate: &'c Candidate<'c>,
     list: &'p HashList,
     threshold: u16,
+}
+
+/// Whether a candidate passes its list's radius, transforms and quality.
+pub fn admits(policy: &Policy, candidate: &Candidate<'_>) -> bool {
+    sight(policy, candidate).is_some()
 }
 
 fn sight<'p, 'c>(policy: &'p Policy, candidate: &'c Candidate<'c>) -> Option<Sight<'p, 'c>> {

@@ -396,6 +396,9 @@ async fn a_list_lives_the_same_over_the_wire_as_in_the_catalog() {
     let verdict = client.match_one(hashes(HashKind::Pdq, &pdq(2)), vec!["a".to_owned()]).await.unwrap();
     assert_eq!((verdict.outcome, verdict.reason), (Outcome::NotScanned, Some(Reason::NoList)));
     assert!(!client.set_disabled("a", false).await.unwrap().list.disabled);
+    let in_scope = client.delete("a").await.unwrap_err();
+    assert_eq!(refused(in_scope).0, Code::FailedPrecondition, "a negative list's scope names it");
+    client.set("harmless", &PolicyUpdate { scope: Some(Vec::new()), ..PolicyUpdate::default() }).await.unwrap();
     client.delete("a").await.unwrap();
     assert_eq!(refused(client.list("a").await.unwrap_err()).0, Code::NotFound);
 }

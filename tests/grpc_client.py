@@ -146,6 +146,9 @@ def with_stubs(channel, files):
     check((report.rows, report.bad_row_count, report.entries, report.activated), (3, 1, 2, True), "an import")
     check(report.bad_rows[0].line, 3, "the bad row's line")
     check(all(reply.HasField("progress") for reply in replies[:-1]) and len(replies) > 1, True, "progress")
+    check((report.format, report.hashes[0].hashes), (hash_list_pb2.LIST_FORMAT_PDQ_TEXT, 2), "how the file was read")
+    doubtful = list(lists.ImportEntries(parts("file", row, b"nonsense\n")))[-1].report
+    check((doubtful.activated, doubtful.gone, len(doubtful.warnings)), (False, 1, 1), "a bad row that may be a known entry")
     refused(lambda: list(lists.ImportEntries(parts("file", row, end=False))), invalid, "end", "an import without its end")
     refused(lambda: list(lists.ImportEntries(parts("absent", row))), grpc.StatusCode.NOT_FOUND, None, "an import into no list")
     try:
@@ -168,6 +171,10 @@ def with_stubs(channel, files):
     check((len(versions.versions), versions.next_page_token != ""), (1, True), "the first page of versions")
     diff = lists.DiffVersions(hash_list_service_pb2.DiffVersionsRequest(list="py", from_version=1, to_version=2))
     check((diff.added, diff.removed, diff.changed), (0, 1, 0), "the difference of versions")
+    diff = lists.DiffVersions(hash_list_service_pb2.DiffVersionsRequest(list="py", from_version=0, to_version=1))
+    check((diff.added, diff.removed, diff.changed), (1, 0, 0), "the difference from the empty version")
+    many = hash_list_service_pb2.RemoveEntriesRequest(list="py", ids=[""] * 600_000)
+    refused(lambda: lists.RemoveEntries(many), invalid, None, "a message of very many empty parts")
     back = lists.RollBackVersion(hash_list_service_pb2.RollBackVersionRequest(list="py")).list
     check(back.active_version, 1, "rolling back")
     forth = lists.ActivateVersion(hash_list_service_pb2.ActivateVersionRequest(list="py", version=2)).list

@@ -431,6 +431,25 @@ fn a_negative_list_suppresses_what_it_knows() {
     let verdict = bench.ask(flipped(&pdq(1), 5));
     assert_eq!((verdict.outcome, verdict.matches.len(), verdict.suppressed.len()), (Outcome::NoMatch, 0, 1));
     assert_eq!(bench.ask(pdq(1)).outcome, Outcome::Match, "its default radius is 0");
+
+    let scope =
+        |names: &[&str]| PolicyUpdate { scope: Some(names.iter().map(|n| n.to_string()).collect()), ..PolicyUpdate::default() };
+    bench.catalog.set(&bench.by, "harmless", &scope(&["known"])).unwrap();
+    let refused = |error: CatalogError, words: &str| assert!(error.to_string().contains(words), "{error}");
+    refused(bench.catalog.delete(&bench.by, "known").unwrap_err(), "in the scope of negative list");
+    refused(bench.catalog.set(&bench.by, "known", &scope(&["known"])).unwrap_err(), "this list is positive");
+    bench.catalog.set(&bench.by, "harmless", &scope(&[])).unwrap();
+    bench.catalog.delete(&bench.by, "known").unwrap();
+}
+
+#[test]
+fn a_hash_that_a_file_repeats_ten_thousand_times_is_one_entry() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    let text = format!("pdq\n{}", format!("{}\n", pdq(1).hex()).repeat(50_000));
+    let report = bench.import("known", &text).unwrap();
+    assert_eq!((report.rows, report.rows_bad, report.entries), (50_000, 0, 1));
 }
 
 #[test]
@@ -666,6 +685,46 @@ fn ten_thousand_entries_with_one_hash_are_found_and_the_rest_is_counted() {
     bench.import("known", &format!("id,pdq\n{rows}")).unwrap();
     let verdict = bench.ask(flipped(&pdq(1), 3));
     assert_eq!((verdict.outcome, verdict.matches.len(), verdict.cut), (Outcome::Match, 100, 9_900));
+}
+
+/// So many that they are thinned out on the way: the verdict is the one that all of them would give.
+#[test]
+fn a_hash_of_a_hundred_thousand_entries_hides_nothing_else() {
+    use hashwarden::entry::Observation;
+    use hashwarden::snapshot::{KindSet, Question, Workspace};
+    const EQUAL: u64 = 100_000;
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    let rows: String = (0..EQUAL).map(|n| format!("e{n:06},{}\n", pdq(1).hex())).collect();
+    bench.import("known", &format!("id,pdq\n{rows}other,{}\n", pdq(2).hex())).unwrap();
+    bench.catalog.create(&bench.by, "harmless", Polarity::Negative, &PolicyUpdate::default()).unwrap();
+    bench.add("harmless", "logo", vec![flipped(&pdq(1), 3)]);
+
+    let ask = |frames: &[HashValue]| {
+        let seen = frames.iter().zip(0..).flat_map(|(hash, frame)| {
+            // Turned, a frame is this far from the list's hash and no list's policy minds.
+            let turned = flipped(hash, 20);
+            [(hash.clone(), Transform::Identity), (turned, Transform::Rot90)].map(|(hash, transform)| Observation {
+                hash,
+                transform,
+                frame,
+                quality: Some(100),
+            })
+        });
+        let question = Question { seen: seen.collect(), kinds: KindSet::default().with(HashKind::Pdq), ..Question::default() };
+        bench.matcher.snapshot().answer(&[question], &mut Workspace::default()).0.remove(0)
+    };
+    let (logo, shown) = (flipped(&pdq(1), 3), flipped(&pdq(1), 5));
+    let verdict = ask(std::slice::from_ref(&logo));
+    assert_eq!((verdict.outcome, verdict.suppressed.len(), verdict.cut), (Outcome::NoMatch, 100, EQUAL - 100));
+    let verdict = ask(&[logo.clone(), logo.clone(), shown.clone(), logo.clone(), pdq(2), logo]);
+    assert_eq!((verdict.outcome, verdict.matches.len(), verdict.suppressed.len()), (Outcome::Match, 100, 0));
+    let named: Vec<_> = verdict.matches[..2].iter().map(|m| (m.entry_id.as_str(), m.distance, m.frame)).collect();
+    assert_eq!(named, [("other", 0, 4), ("e000000", 5, 2)]);
+    assert!(verdict.cut >= EQUAL - 100 && verdict.cut <= EQUAL + 1, "{}", verdict.cut);
+    let verdict = ask(&vec![shown; 64]);
+    assert_eq!((verdict.outcome, verdict.matches.len(), verdict.cut), (Outcome::Match, 100, EQUAL - 100));
 }
 
 #[test]

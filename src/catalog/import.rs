@@ -226,7 +226,11 @@ fn read_to_scratch(
     let format = match options.format {
         Some(format) => format,
         None => Format::sniff(&head).ok_or_else(|| {
-            CatalogError::BadFile("the format can't be told from the file's beginning; name it with --format".to_owned())
+            let utf16 = head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]);
+            CatalogError::BadFile(match utf16 {
+                true => "the file is UTF-16; save it as UTF-8".to_owned(),
+                false => "the format can't be told from the file's beginning; name it with --format".to_owned(),
+            })
         })?,
     };
     let read = std::cell::Cell::new(0);

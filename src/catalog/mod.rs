@@ -144,7 +144,7 @@ impl Catalog {
         if self.store.list_by_name(name)?.is_some() {
             return Err(CatalogError::ListExists(name.to_owned()));
         }
-        let policy = self.policy_after(update, &ListPolicy::default_for(polarity))?;
+        let policy = self.policy_after(update, polarity, &ListPolicy::default_for(polarity))?;
         let list = self.store.next_list()?;
         self.apply(by, ChangeOp::CreateList { list, name: name.to_owned(), polarity, policy })?;
         self.republish()?;
@@ -154,7 +154,7 @@ impl Catalog {
     pub fn set(&self, by: &Caller, name: &str, update: &PolicyUpdate) -> Result<ListInfo, CatalogError> {
         let _write = self.lock();
         let list = self.find(name)?;
-        let policy = self.policy_after(update, &list.policy)?;
+        let policy = self.policy_after(update, list.polarity, &list.policy)?;
         if policy != list.policy {
             self.apply(by, ChangeOp::SetPolicy { list: list.id, policy })?;
             self.republish()?;
@@ -176,6 +176,11 @@ impl Catalog {
     pub fn delete(&self, by: &Caller, name: &str) -> Result<(), CatalogError> {
         let _write = self.lock();
         let list = self.find(name)?;
+        // A later list of the same name would be suppressed by what was meant for this one; an emptied scope would mean all lists.
+        if let Some(other) = self.store.lists()?.into_iter().find(|l| l.id != list.id && l.policy.scope.contains(&list.name)) {
+            let why = format!("list {name:?} is in the scope of negative list {:?}: change that one's scope first", other.name);
+            return Err(CatalogError::Refused(why));
+        }
         self.apply(by, ChangeOp::DeleteList { list: list.id })?;
         for kind in bk::KINDS {
             if bk::tree(&self.store, kind)?.is_some() {
@@ -227,7 +232,7 @@ impl Catalog {
     /// How many entries differ between two versions.
     pub fn diff(&self, name: &str, from: VersionNo, to: VersionNo) -> Result<DiffReport, CatalogError> {
         let list = self.find(name)?;
-        for version in [from, to] {
+        for version in [from, to].into_iter().filter(|version| *version != VersionNo(0)) {
             self.sealed(&list, version)?;
         }
         let transition = load::transition(&self.store, list.id, from, to)?;
@@ -304,9 +309,12 @@ impl Catalog {
         Ok(ListInfo { list, rows, updated_ms, hashes })
     }
 
-    fn policy_after(&self, update: &PolicyUpdate, policy: &ListPolicy) -> Result<ListPolicy, CatalogError> {
+    fn policy_after(&self, update: &PolicyUpdate, polarity: Polarity, policy: &ListPolicy) -> Result<ListPolicy, CatalogError> {
         for name in update.scope.iter().flatten() {
             self.find(name)?;
+        }
+        if polarity == Polarity::Positive && update.scope.as_ref().is_some_and(|scope| !scope.is_empty()) {
+            return Err(CatalogError::Invalid("a scope says what a negative list suppresses; this list is positive".to_owned()));
         }
         update.apply(policy).map_err(CatalogError::Invalid)
     }

@@ -67,9 +67,9 @@ pub enum ListVerb {
     Versions { name: String },
     /// Count how two versions differ.
     Diff { name: String, from: u32, to: u32 },
-    /// Make a sealed version the active one.
+    /// Make a sealed version the active one, exactly as it is: what was added or removed in later versions is not in it.
     Activate { name: String, version: u32 },
-    /// Make the version that was active before the active one again.
+    /// Make the version that was active before the active one again; twice is where it began.
     Rollback { name: String },
 }
 
@@ -136,33 +136,41 @@ fn transforms(text: &str) -> Result<Transforms, String> {
 #[derive(Args, Clone)]
 pub struct HashArgs {
     /// PDQ, 64 hex digits.
-    #[arg(long, value_name = "HEX", value_parser = |s: &str| hash(HashKind::Pdq, s))]
-    pdq: Vec<HashValue>,
+    #[arg(long, value_name = "HEX")]
+    pdq: Vec<String>,
     /// 64-bit pHash as `hashwarden hash` takes it, 16 hex digits; others' pHashes are other hashes.
-    #[arg(long, value_name = "HEX", value_parser = |s: &str| hash(HashKind::Phash64, s))]
-    phash64: Vec<HashValue>,
+    #[arg(long, value_name = "HEX")]
+    phash64: Vec<String>,
     /// 64-bit dHash as `hashwarden hash` takes it, 16 hex digits.
-    #[arg(long, value_name = "HEX", value_parser = |s: &str| hash(HashKind::Dhash64, s))]
-    dhash64: Vec<HashValue>,
+    #[arg(long, value_name = "HEX")]
+    dhash64: Vec<String>,
     /// MD5 of the file, 32 hex digits.
-    #[arg(long, value_name = "HEX", value_parser = |s: &str| hash(HashKind::Md5, s))]
-    md5: Vec<HashValue>,
+    #[arg(long, value_name = "HEX")]
+    md5: Vec<String>,
     /// SHA-1 of the file, 40 hex digits.
-    #[arg(long, value_name = "HEX", value_parser = |s: &str| hash(HashKind::Sha1, s))]
-    sha1: Vec<HashValue>,
+    #[arg(long, value_name = "HEX")]
+    sha1: Vec<String>,
     /// SHA-256 of the file, 64 hex digits.
-    #[arg(long, value_name = "HEX", value_parser = |s: &str| hash(HashKind::Sha256, s))]
-    sha256: Vec<HashValue>,
+    #[arg(long, value_name = "HEX")]
+    sha256: Vec<String>,
 }
 
 impl HashArgs {
-    pub fn values(self) -> Vec<HashValue> {
-        [self.pdq, self.phash64, self.dhash64, self.md5, self.sha1, self.sha256].concat()
+    /// Read here and not while the arguments are parsed, whose errors repeat what was given: a hash of a list is a secret.
+    pub fn values(&self) -> Result<Vec<HashValue>, Failure> {
+        let kinds = [
+            (HashKind::Pdq, &self.pdq),
+            (HashKind::Phash64, &self.phash64),
+            (HashKind::Dhash64, &self.dhash64),
+            (HashKind::Md5, &self.md5),
+            (HashKind::Sha1, &self.sha1),
+            (HashKind::Sha256, &self.sha256),
+        ];
+        let given = kinds.iter().flat_map(|(kind, texts)| texts.iter().map(|text| (*kind, text)));
+        given
+            .map(|(kind, text)| HashValue::from_hex(kind, text).map_err(|bad| Failure::usage(format!("--{kind}: {}", bad.0))))
+            .collect()
     }
-}
-
-fn hash(kind: HashKind, text: &str) -> Result<HashValue, String> {
-    HashValue::from_hex(kind, text).map_err(|bad| bad.0)
 }
 
 #[derive(Args)]
@@ -233,7 +241,7 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
         }
         ListVerb::Import(_) => Ok(Exit::Done), // taken above
         ListVerb::Add { name, id, category, hashes } => {
-            let hashes = hashes.values();
+            let hashes = hashes.values()?;
             if hashes.is_empty() {
                 return Err(Failure::usage("add needs at least one hash, such as --pdq HEX"));
             }
@@ -256,7 +264,18 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
             say(if context.json() { json.to_string() } else { text })?;
             Ok(Exit::Done)
         }
-        ListVerb::Activate { name, version } => show(lists.activate(&name, VersionNo(version))?),
+        ListVerb::Activate { name, version } => {
+            let before = lists.list(&name)?.list.active;
+            let info = lists.activate(&name, VersionNo(version))?;
+            if before > info.list.active {
+                eprintln!(
+                    "hashwarden: version {version} is older than version {before}, which was active: what came or went since is undone; \
+                     count it with: hashwarden list diff {name} {before} {version}",
+                    before = before.0
+                );
+            }
+            show(info)
+        }
         ListVerb::Rollback { name } => show(lists.roll_back(&name)?),
     }
 }

@@ -65,7 +65,7 @@ pub fn scan(context: &Context, paths: &[PathBuf], lists: Vec<String>) -> Result<
 }
 
 pub fn run_match(context: &Context, args: MatchArgs) -> Result<Exit, Failure> {
-    let hashes = args.hashes.values();
+    let hashes = args.hashes.values()?;
     if args.files.is_empty() && hashes.is_empty() {
         return Err(Failure::usage("match needs a file or a hash, such as --pdq HEX"));
     }

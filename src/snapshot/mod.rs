@@ -7,6 +7,7 @@
 mod alive;
 mod edit;
 mod facts;
+mod finds;
 mod layers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,8 @@ use crate::verdict::{Candidate, Policy, Subject, Verdict, judge};
 
 pub use alive::Alive;
 pub use edit::{Choices, HashRows, Merge};
+use finds::{Finds, Found};
+
 pub use facts::{Fact, Facts, KindSet};
 pub use layers::{DigestLayers, LAYERS_MAX, Layer, RadiusLayers, Rows, TAIL_MAX};
 
@@ -63,16 +66,16 @@ pub struct Question {
 pub struct Workspace {
     scratch: Scratch,
     hits: Vec<Hit>,
-    found: Vec<Found>,
+    found: Finds,
 }
 
-/// A live hit: which observation of which question, which entry, how far.
-struct Found {
-    question: u32,
-    seen: u32,
-    entry: EntryNo,
-    distance: u16,
-}
+/// Queries that are looked up at once: at first, which is all of a still picture's; and from then on.
+const QUERIES_FIRST: usize = 16;
+const QUERIES_MOST: usize = 256;
+/// Room for hits that is kept from one look-up to the next: some 3 MiB.
+const HITS_KEPT: usize = 1 << 18;
+/// Hits of a query beyond which the next queries are looked up one by one.
+const HITS_FEW: usize = 4096;
 
 impl Snapshot {
     /// Answers questions together: one batch for each kind, so that look-ups share their memory accesses.
@@ -83,13 +86,14 @@ impl Snapshot {
         effort += self.near(&self.kinds.phash64, HashKind::Phash64, phash64, questions, work);
         effort += self.near(&self.kinds.dhash64, HashKind::Dhash64, dhash64, questions, work);
         self.exact(questions, work);
-        work.found.sort_unstable_by_key(|f| f.question);
-
+        work.found.sort_by_question();
         let mut rest = work.found.as_slice();
         let verdicts = questions.iter().enumerate().map(|(q, question)| {
             let (mine, others) = rest.split_at(rest.partition_point(|f| f.question == q as u32));
             rest = others;
-            self.judge(question, mine)
+            let mut verdict = self.judge(question, mine);
+            verdict.cut = verdict.cut.max(work.found.dropped(q as u32));
+            verdict
         });
         (verdicts.collect(), effort)
     }
@@ -147,12 +151,25 @@ impl Snapshot {
             }
         }
         let Workspace { scratch, hits, found } = work;
-        layers.search(&queries, scratch, hits, &mut |query, entry, distance| {
-            if self.is_live(entry) {
-                let (question, seen) = asked[query as usize];
-                found.push(Found { question, seen, entry, distance });
-            }
-        })
+        let (mut effort, mut first, mut step) = (Effort::default(), 0, QUERIES_FIRST);
+        while first < queries.len() {
+            let some = &queries[first..queries.len().min(first + step)];
+            let mut hits_all = 0;
+            effort += layers.search(some, scratch, hits, &mut |query, entry, distance| {
+                hits_all += 1;
+                if self.is_live(entry) {
+                    let (question, seen) = asked[first + query as usize];
+                    found.push(Found { question, seen, entry, distance });
+                }
+            });
+            found.thin_out(self, questions);
+            hits.clear();
+            hits.shrink_to(HITS_KEPT);
+            first += some.len();
+            // Where one hash stands for thousands of entries, the hits of many queries would fill the memory.
+            step = if hits_all > some.len() * HITS_FEW { 1 } else { QUERIES_MOST };
+        }
+        effort
     }
 
     fn exact(&self, questions: &[Question], work: &mut Workspace) {
@@ -170,27 +187,27 @@ impl Snapshot {
                     _ => {}
                 }
             }
+            work.found.thin_out(self, questions);
         }
     }
 
+    fn candidate<'a>(&'a self, question: &Question, found: &Found) -> Option<Candidate<'a>> {
+        let seen = question.seen.get(found.seen as usize)?;
+        let fact = self.facts.get(found.entry)?;
+        Some(Candidate {
+            list: fact.list,
+            entry_id: fact.id,
+            category: fact.category,
+            kind: seen.hash.kind(),
+            distance: found.distance,
+            transform: seen.transform,
+            frame: seen.frame,
+            quality: seen.quality,
+        })
+    }
+
     fn judge(&self, question: &Question, found: &[Found]) -> Verdict {
-        let candidates: Vec<Candidate<'_>> = found
-            .iter()
-            .filter_map(|f| {
-                let seen = question.seen.get(f.seen as usize)?;
-                let fact = self.facts.get(f.entry)?;
-                Some(Candidate {
-                    list: fact.list,
-                    entry_id: fact.id,
-                    category: fact.category,
-                    kind: seen.hash.kind(),
-                    distance: f.distance,
-                    transform: seen.transform,
-                    frame: seen.frame,
-                    quality: seen.quality,
-                })
-            })
-            .collect();
+        let candidates: Vec<Candidate<'_>> = found.iter().filter_map(|f| self.candidate(question, f)).collect();
         let holding = |kinds: &dyn Fn(HashKind) -> bool| {
             let lists = self.policy.lists.iter().filter(|l| l.polarity == Polarity::Positive);
             lists.filter(|l| question.kinds.iter().any(|k| kinds(k) && self.holds(l.id, k))).map(|l| l.id).collect()

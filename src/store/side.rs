@@ -9,7 +9,7 @@ use rocksdb::{WriteBatch, WriteOptions};
 use std::sync::atomic::Ordering;
 
 /// All values of one id together, in bytes: a file that repeats one id a million times must not fill the memory.
-pub const SCRATCH_VALUE_BYTES_MAX: usize = 1024 * 1024;
+pub const SCRATCH_VALUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// One record of the journal, in bytes.
 pub const JOURNAL_BYTES_MAX: usize = 64 * 1024;
 

@@ -255,6 +255,10 @@ fn a_file_that_fails_as_a_whole_changes_nothing() {
     check(b"id,pdq\nx,zz\ny,zz\n", "not one of the 2 rows could be read");
     check(format!("id,note,pdq\n1,\"a,{one}\n2,b,{one}\n3,\"c\",{one}\n").as_bytes(), "swallows the lines up to 4");
     check(b"{\"json\": true}\n", "the format can't be told");
+    check(
+        &[&b"\xff\xfe"[..], &format!("id,pdq\nx,{one}\n").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()].concat(),
+        "UTF-16",
+    );
     place.run(&["list", "import", "b", &place.arg("list")]).exits(3).says(&["there is no list named \"b\""]);
     assert_eq!(outcome(&place, &one), "MATCH");
 }

@@ -270,6 +270,12 @@ fn the_operator_port_answers_and_requests_are_counted_by_outcome() {
     has("hashwarden_in_flight 0\n");
     has("hashwarden_snapshot_id ");
     has("# TYPE hashwarden_requests_total counter");
+
+    server.run(&["list", "delete", "known"]).exits(0);
+    let page = server.get("/metrics").1;
+    for series in ["hashwarden_list_rows", "hashwarden_list_age_seconds"] {
+        assert!(page.contains(&format!("{series}{{list=\"known\"}} NaN\n")), "a list that is gone keeps no number: {page}");
+    }
 }
 
 #[test]

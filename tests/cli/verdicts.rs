@@ -222,7 +222,7 @@ fn links_and_pipes_are_named_and_never_left_out_without_a_word() {
     let ran = place.run(&["scan", "--json", &place.arg("in")]).exits(1);
     let detail = |name: &str| {
         let line = ran.json().into_iter().find(|l| l["file"] == place.arg(name).as_str()).unwrap();
-        (line["outcome"].as_str().unwrap().to_owned(), line["detail"].as_str().unwrap().to_owned())
+        (line["outcome"].as_str().unwrap().to_owned(), line["detail"].as_str().unwrap_or_default().to_owned())
     };
     assert_eq!(detail("in/file").0, "MATCH");
     assert!(detail("in/folder").1.contains("a link to a folder"), "{:?}", detail("in/folder"));
@@ -330,8 +330,10 @@ fn a_malformed_hash_names_its_option() {
     let place = Place::new();
     place.known();
     let check = |option: &str, hash: &str, words: &str| {
-        place.run(&["match", option, hash]).exits(2).says(&[option, words]);
-        place.run(&["list", "add", "known", option, hash]).exits(2).says(&[option, words]);
+        for verb in [&["match"][..], &["list", "add", "known"]] {
+            let ran = place.run(&[verb, &[option, hash]].concat()).exits(2).says(&[option, words]);
+            assert!(hash.len() < 4 || !ran.err.contains(hash), "a hash is in the words: {}", ran.err);
+        }
     };
     check("--pdq", "abc", "a pdq hash has 64 hex digits, this one has 3 characters");
     check("--pdq", &"g".repeat(64), "hex");
