@@ -9,7 +9,7 @@ use super::{CatalogError, EditReport, NewEntry, bk, columns, load};
 use crate::entry::{
     Caller, ChangeOp, Entry, EntryNo, HashList, HashValue, ListId, ROWS_BYTES_MAX, ROWS_MAX, RowChange, VersionNo, VersionState,
 };
-use crate::store::{DerivedPut, IdRecord, Store, digest_add, digest_sub, row_bytes, row_digest};
+use crate::store::{DeltaOp, DerivedPut, IdRecord, Store, digest_add, digest_sub, row_bytes, row_digest};
 
 impl super::Catalog {
     /// Adds entries to what is active now. An id that is there already gets the new content.
@@ -134,8 +134,9 @@ pub struct VersionWriter<'c> {
     bytes: usize,
     /// After a roll-back, rows at the head that are not active: they end with this version. By source id.
     stray: BTreeMap<String, IdRecord>,
-    /// After a roll-back, active rows that ended before the head: they start again with this version. By source id.
-    lost: BTreeMap<String, EntryNo>,
+    /// After a roll-back, active rows that ended before the head: they start again with this version. By source id, with the
+    /// version that they began in.
+    lost: BTreeMap<String, (EntryNo, VersionNo)>,
     next_entry: EntryNo,
     rows: u64,
     digest: [u8; 32],
@@ -174,15 +175,28 @@ impl<'c> VersionWriter<'c> {
     /// Makes the version start from what is active, where that is not the head: after a roll-back an edit must not bring back
     /// what was rolled back.
     fn start_from_active(&mut self) -> Result<(), CatalogError> {
-        let back = load::transition(self.store(), self.list.id, self.list.head, self.list.active)?;
-        for entry in back.closed {
-            let row = self.row_open(entry)?;
-            let mut fingerprint = [0; 16];
-            fingerprint.copy_from_slice(&row_digest(&row.content)[..16]);
-            self.stray.insert(row.content.id, IdRecord { entry, from: row.from, fingerprint });
+        let (list, active, head) = (self.list.id, self.list.active, self.list.head);
+        if active == head {
+            return Ok(());
         }
-        for entry in back.opened {
-            self.lost.insert(self.content(entry)?.id, entry);
+        // What versions after the active one opened and left open, and what they closed and left closed; with the row's first version.
+        let (mut opened, mut closed) = (BTreeMap::new(), BTreeMap::new());
+        for delta in self.store().deltas(list, VersionNo(active.0 + 1)..=head)? {
+            let delta = delta?;
+            match delta.op {
+                DeltaOp::Opened if closed.remove(&delta.entry).is_none() => drop(opened.insert(delta.entry, delta.version)),
+                DeltaOp::Closed { from } if opened.remove(&delta.entry).is_none() => drop(closed.insert(delta.entry, from)),
+                _ => {}
+            }
+        }
+        for (entry, from) in opened {
+            let content = self.content(entry, from)?;
+            let mut fingerprint = [0; 16];
+            fingerprint.copy_from_slice(&row_digest(&content)[..16]);
+            self.stray.insert(content.id, IdRecord { entry, from, fingerprint });
+        }
+        for (entry, from) in closed {
+            self.lost.insert(self.content(entry, from)?.id, (entry, from));
         }
         Ok(())
     }
@@ -192,30 +206,25 @@ impl<'c> VersionWriter<'c> {
         for record in std::mem::take(&mut self.stray).into_values() {
             self.close(record)?;
         }
-        for entry in std::mem::take(&mut self.lost).into_values() {
-            let content = self.content(entry)?;
+        for (entry, from) in std::mem::take(&mut self.lost).into_values() {
+            let content = self.content(entry, from)?;
             self.open(entry, content)?;
         }
         Ok(())
     }
 
-    fn content(&self, entry: EntryNo) -> Result<Entry, CatalogError> {
-        let rows = self.store().entry(self.list.id, entry)?;
-        rows.into_iter().next().map(|row| row.content).ok_or_else(|| no_row(self.list.id, entry))
-    }
-
-    fn row_open(&self, entry: EntryNo) -> Result<crate::store::Row, CatalogError> {
-        let rows = self.store().entry(self.list.id, entry)?;
-        rows.into_iter().find(|row| row.to.is_none()).ok_or_else(|| no_row(self.list.id, entry))
+    fn content(&self, entry: EntryNo, from: VersionNo) -> Result<Entry, CatalogError> {
+        let row = self.store().row(self.list.id, entry, from)?;
+        row.map(|row| row.content).ok_or_else(|| no_row(self.list.id, entry))
     }
 
     /// Sets an id's content. An id is set or removed at most once in a version.
     fn put(&mut self, entry: Entry) -> Result<Put, CatalogError> {
         let lost = self.lost.remove(&entry.id);
-        if let Some(lost) = lost
-            && self.content(lost)? == entry
+        if let Some((number, from)) = lost
+            && self.content(number, from)? == entry
         {
-            self.lost.insert(entry.id, lost);
+            self.lost.insert(entry.id, (number, from));
             return Ok(Put::Unchanged);
         }
         match self.stray.remove(&entry.id) {
@@ -274,7 +283,7 @@ impl<'c> VersionWriter<'c> {
 
     /// Ends the row that is open at the head.
     pub fn close(&mut self, record: IdRecord) -> Result<(), CatalogError> {
-        let content = self.row_open(record.entry)?.content;
+        let content = self.content(record.entry, record.from)?;
         digest_sub(&mut self.digest, &row_digest(&content));
         self.rows = self.rows.saturating_sub(1);
         let row = RowChange::Close { entry: record.entry, from: record.from };

@@ -97,6 +97,13 @@ impl Store {
         self.scan(Family::Entries, from, to, |key, value| keys::row(key, value).map(|(_, row)| row))?.collect()
     }
 
+    /// The row of an entry that was opened in version `from`.
+    pub fn row(&self, list: ListId, entry: EntryNo, from: VersionNo) -> Result<Option<Row>, StoreError> {
+        let key = keys::row_key(list, entry, from);
+        let value = self.db.get_pinned_cf(&self.family(Family::Entries)?, key)?;
+        value.map(|bytes| keys::row(&key, &bytes).map(|(_, row)| row)).transpose()
+    }
+
     /// Every row of a list, of all versions, by entry number.
     pub fn rows(&self, list: ListId) -> Result<Scan<'_, Row>, StoreError> {
         self.scan(Family::Entries, keys::list_key(list).to_vec(), keys::list_end(list).to_vec(), |key, value| {
