@@ -404,6 +404,44 @@ fn derived_rows_that_are_lost_are_made_again_from_the_lists() {
 }
 
 #[test]
+fn a_list_is_disabled_and_its_policy_changed_while_an_import_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    ["harmful", "known"].iter().for_each(|list| bench.create(list));
+    bench.add("harmful", "bad", vec![pdq(1)]);
+    let (text, seen) = (csv(ids_and_numbers(10..5_000)), std::cell::Cell::new(false));
+    let options = ImportOptions {
+        format: Some(Format::Csv),
+        mapping: Mapping::default(),
+        source: "x".to_owned(),
+        activate: true,
+        dry_run: false,
+    };
+    let narrow =
+        PolicyUpdate { radii: vec![RadiusRule { category: None, kind: HashKind::Pdq, radius: 10 }], ..PolicyUpdate::default() };
+    let mut progress = |progress: hashwarden::catalog::Progress| {
+        if progress.phase != hashwarden::catalog::Phase::Writing || seen.replace(true) {
+            return;
+        }
+        // On a thread of its own: were it to wait for the import, the import would wait for it, and the test says so.
+        let (catalog, by, narrow) = (bench.catalog.clone(), bench.by.clone(), narrow.clone());
+        let (send, done) = mpsc::channel();
+        std::thread::spawn(move || {
+            catalog.set_disabled(&by, "harmful", true).unwrap();
+            catalog.set(&by, "known", &narrow).unwrap();
+            send.send(()).unwrap();
+        });
+        done.recv_timeout(Duration::from_secs(60)).expect("waits for no import");
+        assert_eq!(bench.ids(pdq(1)), [""; 0]);
+    };
+    bench.catalog.import(&bench.by, "known", &options, &mut text.as_bytes(), &mut progress).unwrap();
+    assert!(seen.get());
+    assert_eq!((bench.ids(pdq(1)), bench.ids(flipped(&pdq(77), 10))), (vec![], vec!["e77".to_owned()]));
+    assert_eq!(bench.ids(flipped(&pdq(77), 11)), [""; 0], "the import did not bring the old policy back");
+    bench.assert_sound();
+}
+
+#[test]
 fn a_policy_takes_effect_at_once_and_survives_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let bench = open(dir.path());

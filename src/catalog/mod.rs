@@ -86,7 +86,10 @@ pub struct Catalog {
     matches_per_list_max: usize,
     /// `None`: lists are worked on, nothing is looked up, so no index is built.
     published: Option<Arc<Published>>,
+    /// Held by whatever alters entries, versions or which lists there are.
     write: Mutex<()>,
+    /// Held while a snapshot is published, and by changes of policy, which nothing else waits for. Taken after `write`.
+    publishing: Mutex<()>,
     importing: Mutex<()>,
     merging: Mutex<()>,
     /// A change was applied and its snapshot could not be published: the next chance makes one from the store.
@@ -109,6 +112,7 @@ impl Catalog {
             matches_per_list_max,
             published,
             write: Mutex::default(),
+            publishing: Mutex::default(),
             importing: Mutex::default(),
             merging: Mutex::default(),
             behind: AtomicBool::new(false),
@@ -147,27 +151,28 @@ impl Catalog {
         let policy = self.policy_after(update, polarity, &ListPolicy::default_for(polarity))?;
         let list = self.store.next_list()?;
         self.apply(by, ChangeOp::CreateList { list, name: name.to_owned(), polarity, policy })?;
-        self.republish()?;
+        self.republish(&lock(&self.publishing))?;
         self.list(name)
     }
 
     pub fn set(&self, by: &Caller, name: &str, update: &PolicyUpdate) -> Result<ListInfo, CatalogError> {
-        let _write = self.lock();
+        let publishing = lock(&self.publishing);
         let list = self.find(name)?;
         let policy = self.policy_after(update, list.polarity, &list.policy)?;
         if policy != list.policy {
             self.apply(by, ChangeOp::SetPolicy { list: list.id, policy })?;
-            self.republish()?;
+            self.republish(&publishing)?;
         }
         self.list(name)
     }
 
+    /// Waits for no import: a list that does harm is taken out at once.
     pub fn set_disabled(&self, by: &Caller, name: &str, disabled: bool) -> Result<ListInfo, CatalogError> {
-        let _write = self.lock();
+        let publishing = lock(&self.publishing);
         let list = self.find(name)?;
         if list.disabled != disabled {
             self.apply(by, ChangeOp::SetDisabled { list: list.id, disabled })?;
-            self.republish()?;
+            self.republish(&publishing)?;
         }
         self.list(name)
     }
@@ -189,7 +194,7 @@ impl Catalog {
         }
         if self.published.is_some() {
             // Off at once; then the list's hashes leave memory with the layers that held them.
-            self.republish()?;
+            self.republish(&lock(&self.publishing))?;
             self.publish(load::snapshot(&self.store, self.choices, None)?)?;
         }
         Ok(())
@@ -283,6 +288,7 @@ impl Catalog {
         }
         let merge = base.merge(self.choices);
         let _write = self.lock();
+        let _publishing = lock(&self.publishing);
         let mut next = (*published.load()).clone();
         next.apply_merge(merge);
         published.publish(next);
@@ -290,8 +296,7 @@ impl Catalog {
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {
-        // The lock guards an order, not data: what a panicking holder wrote is in the store whole or not at all.
-        self.write.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.write)
     }
 
     fn find(&self, name: &str) -> Result<HashList, CatalogError> {
@@ -341,14 +346,19 @@ impl Catalog {
     }
 
     /// Publishes the snapshot with the lists' facts as the store has them now: policies, disabled lists.
-    fn republish(&self) -> Result<(), CatalogError> {
+    fn republish(&self, publishing: &MutexGuard<'_, ()>) -> Result<(), CatalogError> {
         if let Some(published) = &self.published {
-            self.publish((*published.load()).clone())?;
+            self.publish_locked((*published.load()).clone(), publishing)?;
         }
         Ok(())
     }
 
-    fn publish(&self, mut next: Snapshot) -> Result<(), CatalogError> {
+    fn publish(&self, next: Snapshot) -> Result<(), CatalogError> {
+        self.publish_locked(next, &lock(&self.publishing))
+    }
+
+    /// The policies are read here, under the lock: one that changed while `next` was made counts.
+    fn publish_locked(&self, mut next: Snapshot, _publishing: &MutexGuard<'_, ()>) -> Result<(), CatalogError> {
         if let Some(published) = &self.published {
             next.id = self.store.seq()?;
             next.policy = load::policy(&self.store.lists()?);
@@ -433,4 +443,9 @@ impl Catalog {
 
 fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+/// These locks guard an order, not data: what a panicking holder wrote is in the store whole or not at all.
+fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
