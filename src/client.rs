@@ -100,6 +100,9 @@ pub struct ItemResult {
     pub verdict: Result<Verdict, ClientError>,
 }
 
+/// What a change of entries or versions may take: millions of entries may turn on it.
+const SLOW_CALL_MAX: Duration = Duration::from_secs(600);
+
 #[derive(Debug, Clone)]
 pub struct Client {
     matching: MatchServiceClient<Channel>,
@@ -108,8 +111,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to `http://HOST:PORT`. `timeout` is how long connecting, and then each call that is neither a stream nor an
-    /// import, may take.
+    /// Connects to `http://HOST:PORT`. `timeout` is how long connecting may take, and then each call that is neither a stream nor an
+    /// import nor a change of entries or versions.
     pub async fn connect(endpoint: &str, timeout: Duration) -> Result<Self, ClientError> {
         let bad = || ClientError::BadEndpoint(endpoint.to_owned());
         if !endpoint.starts_with("http://") {
@@ -137,6 +140,13 @@ impl Client {
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.set_timeout(self.timeout);
+        request
+    }
+
+    /// A request that may wait for an import, or be as long as one.
+    fn slow_request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.timeout.max(SLOW_CALL_MAX));
         request
     }
 
@@ -197,7 +207,7 @@ impl Client {
             polarity: send::polarity(polarity),
             policy: Some(send::policy_update(update)),
         };
-        read::list_info(self.lists.clone().create_hash_list(self.request(request)).await?.into_inner().list)
+        read::list_info(self.lists.clone().create_hash_list(self.slow_request(request)).await?.into_inner().list)
     }
 
     pub async fn set(&self, name: &str, update: &PolicyUpdate) -> Result<ListInfo, ClientError> {
@@ -230,7 +240,7 @@ impl Client {
 
     pub async fn delete(&self, name: &str) -> Result<(), ClientError> {
         let request = v1::DeleteHashListRequest { name: name.to_owned() };
-        self.lists.clone().delete_hash_list(self.request(request)).await?;
+        self.lists.clone().delete_hash_list(self.slow_request(request)).await?;
         Ok(())
     }
 
@@ -238,12 +248,12 @@ impl Client {
     pub async fn add(&self, name: &str, entries: Vec<NewEntry>) -> Result<EditReport, ClientError> {
         let request =
             v1::AddEntriesRequest { list: name.to_owned(), entries: entries.into_iter().map(send::new_entry).collect() };
-        read::edit_report(self.lists.clone().add_entries(self.request(request)).await?.into_inner().report)
+        read::edit_report(self.lists.clone().add_entries(self.slow_request(request)).await?.into_inner().report)
     }
 
     pub async fn remove(&self, name: &str, ids: Vec<String>) -> Result<EditReport, ClientError> {
         let request = v1::RemoveEntriesRequest { list: name.to_owned(), ids };
-        read::edit_report(self.lists.clone().remove_entries(self.request(request)).await?.into_inner().report)
+        read::edit_report(self.lists.clone().remove_entries(self.slow_request(request)).await?.into_inner().report)
     }
 
     /// Sends a file as the list's new content. `file` is read on a thread that may block; when reading it fails, or this future is
@@ -311,18 +321,18 @@ impl Client {
 
     pub async fn diff(&self, name: &str, from: VersionNo, to: VersionNo) -> Result<DiffReport, ClientError> {
         let request = v1::DiffVersionsRequest { list: name.to_owned(), from_version: from.0, to_version: to.0 };
-        let reply = self.lists.clone().diff_versions(self.request(request)).await?.into_inner();
+        let reply = self.lists.clone().diff_versions(self.slow_request(request)).await?.into_inner();
         Ok(DiffReport { added: reply.added, removed: reply.removed, changed: reply.changed })
     }
 
     pub async fn activate(&self, name: &str, version: VersionNo) -> Result<ListInfo, ClientError> {
         let request = v1::ActivateVersionRequest { list: name.to_owned(), version: version.0 };
-        read::list_info(self.lists.clone().activate_version(self.request(request)).await?.into_inner().list)
+        read::list_info(self.lists.clone().activate_version(self.slow_request(request)).await?.into_inner().list)
     }
 
     pub async fn roll_back(&self, name: &str) -> Result<ListInfo, ClientError> {
         let request = v1::RollBackVersionRequest { list: name.to_owned() };
-        read::list_info(self.lists.clone().roll_back_version(self.request(request)).await?.into_inner().list)
+        read::list_info(self.lists.clone().roll_back_version(self.slow_request(request)).await?.into_inner().list)
     }
 }
 

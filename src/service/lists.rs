@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -25,7 +26,15 @@ impl Lists {
         &self,
         call: impl FnOnce(&Catalog) -> Result<T, CatalogError> + Send + 'static,
     ) -> Result<T, Status> {
-        let place = self.0.list_calls.clone().acquire_owned().await.map_err(|_| Fault::lost())?;
+        self.call_in(&self.0.list_calls, call).await
+    }
+
+    async fn call_in<T: Send + 'static>(
+        &self,
+        places: &Arc<Semaphore>,
+        call: impl FnOnce(&Catalog) -> Result<T, CatalogError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let place = places.clone().acquire_owned().await.map_err(|_| Fault::lost())?;
         let catalog = self.0.catalog.clone();
         let done = tokio::task::spawn_blocking(move || {
             let _place = place;
@@ -67,7 +76,8 @@ impl HashListService for Lists {
         let by = grpc_caller(request.remote_addr());
         let v1::UpdateHashListRequest { name, policy, disabled } = request.into_inner();
         let update = convert::policy_update(policy)?;
-        let info = self.call(move |catalog| {
+        // Places of their own: calls that wait for an import may have taken all the others.
+        let info = self.call_in(&self.0.policy_calls, move |catalog| {
             if update != PolicyUpdate::default() {
                 catalog.set(&by, &name, &update)?;
             }
