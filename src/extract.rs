@@ -29,8 +29,9 @@ impl Wants {
 /// What was seen in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Features {
-    /// Frame by frame, in each PDQ from `Transform::Identity` on, then the 64-bit hashes. A hash that was seen in an earlier frame is not
-    /// repeated. A frame with transparency is seen twice: its colours as stored, then laid over white. Every observation carries its frame's PDQ quality.
+    /// Look by look, in each PDQ from `Transform::Identity` on, then the 64-bit hashes. A frame with transparency is looked at twice: its
+    /// colours as stored, then laid over white. A look whose hashes are all those of an earlier one is not repeated. Every observation
+    /// carries its look's PDQ quality.
     pub seen: Vec<Observation>,
     pub left_out: Vec<LeftOut>,
 }
@@ -93,49 +94,45 @@ impl Extractor for InProcess {
     }
 }
 
-/// Collects observations, each hash once.
+/// Collects observations, each look once.
 #[derive(Default)]
 struct Seen {
     observations: Vec<Observation>,
-    places: HashMap<(Transform, HashValue), usize>,
+    /// Where a look's observations begin, by its hashes.
+    looks: HashMap<Vec<(Transform, HashValue)>, usize>,
     frames: u32,
 }
 
 impl Seen {
     fn add(&mut self, frame: u32, plane: &pdq::Luma64, wants: &Wants) {
-        let quality = pdq::quality(plane);
-        let mut put = |transform, hash: HashValue| self.put(Observation { hash, transform, frame, quality: Some(quality) });
+        let mut hashes = Vec::with_capacity(10);
         match (wants.pdq, wants.transforms) {
             (true, true) => {
-                for (transform, hash) in Transform::ALL.into_iter().zip(pdq::hashes(plane)) {
-                    put(transform, HashValue::Pdq(hash));
-                }
+                hashes.extend(Transform::ALL.into_iter().zip(pdq::hashes(plane).map(HashValue::Pdq)));
             }
-            (true, false) => put(Transform::Identity, HashValue::Pdq(pdq::hash(plane))),
+            (true, false) => hashes.push((Transform::Identity, HashValue::Pdq(pdq::hash(plane)))),
             (false, _) => {}
         }
         if wants.phash64 {
-            put(Transform::Identity, HashValue::Phash64(hash64::phash64(plane)));
+            hashes.push((Transform::Identity, HashValue::Phash64(hash64::phash64(plane))));
         }
         if wants.dhash64 {
-            put(Transform::Identity, HashValue::Dhash64(hash64::dhash64(plane)));
+            hashes.push((Transform::Identity, HashValue::Dhash64(hash64::dhash64(plane))));
         }
-    }
-
-    /// Of two frames with one hash the better one stays: a low quality must not hide a match.
-    fn put(&mut self, observation: Observation) {
-        match self.places.get(&(observation.transform, observation.hash.clone())) {
-            Some(place) => {
-                let known = &mut self.observations[*place];
-                if known.quality < observation.quality {
-                    *known = observation;
+        let quality = Some(pdq::quality(plane));
+        if let Some(begin) = self.looks.get(&hashes) {
+            // Of two looks with the same hashes the better one counts: a low quality must not hide a match.
+            for known in &mut self.observations[*begin..][..hashes.len()] {
+                if known.quality < quality {
+                    (known.quality, known.frame) = (quality, frame);
                 }
             }
-            None => {
-                self.places.insert((observation.transform, observation.hash.clone()), self.observations.len());
-                self.observations.push(observation);
-            }
+            return;
         }
+        let look = self.looks.len() as u32;
+        self.looks.insert(hashes.clone(), self.observations.len());
+        let observe = |(transform, hash)| Observation { hash, transform, frame, look, quality };
+        self.observations.extend(hashes.into_iter().map(observe));
     }
 }
 
@@ -188,7 +185,7 @@ mod tests {
         let seen = extract(&png(&hidden, ExtendedColorType::La8), wants).unwrap().seen;
         assert_eq!(seen.len(), 2);
         assert_eq!(seen[0].quality, Some(0));
-        assert_eq!(seen[1], open.seen[0]);
+        assert_eq!(seen[1], Observation { look: 1, ..open.seen[0].clone() });
     }
 
     #[test]

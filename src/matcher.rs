@@ -164,15 +164,16 @@ impl Matcher {
         let (inner, started) = (self.0.clone(), Instant::now());
         let Some(permit) = self.0.hash_items.take(jobs.len()) else {
             let questions: Vec<_> = jobs.into_iter().map(|job| refused(job.lists, Reason::Shed, "the service is busy")).collect();
-            return done(inner.answer(questions, Stages::default()));
+            return done(inner.answer(questions, Stages::default(), None));
         };
         self.0.search.spawn(move || {
             let stages = Stages { queued: started.elapsed(), ..Stages::default() };
             let now = Instant::now();
-            let n = jobs.len();
-            let answers = or_crashed(|| inner.answer(jobs.into_iter().map(|job| hash_question(job, now)).collect(), stages));
+            let (n, until) = (jobs.len(), jobs.iter().map(|job| job.until).max());
+            let answers =
+                or_crashed(|| inner.answer(jobs.into_iter().map(|job| hash_question(job, now)).collect(), stages, until));
             drop(permit); // before the answer: who has it may come with the next at once
-            done(answers.unwrap_or_else(|| inner.answer(vec![crashed(); n], stages)));
+            done(answers.unwrap_or_else(|| inner.answer(vec![crashed(); n], stages, None)));
         });
     }
 
@@ -193,7 +194,7 @@ impl Matcher {
         let (inner, started) = (self.0.clone(), Instant::now());
         let Some(permit) = self.0.image_permit(&bytes) else {
             let question = refused(lists, Reason::Shed, "the service is busy");
-            return one(inner.answer(vec![question], Stages::default()), done);
+            return one(inner.answer(vec![question], Stages::default(), None), done);
         };
         self.0.waiting.fetch_add(1, Ordering::Relaxed);
         self.0.extract.spawn(move || {
@@ -208,9 +209,9 @@ impl Matcher {
             };
             drop(bytes);
             let stages = Stages { queued, extract: extracting.elapsed(), search: Duration::ZERO };
-            let answers = or_crashed(|| inner.answer(vec![question], stages));
+            let answers = or_crashed(|| inner.answer(vec![question], stages, Some(until)));
             drop(permit);
-            one(answers.unwrap_or_else(|| inner.answer(vec![crashed()], stages)), done);
+            one(answers.unwrap_or_else(|| inner.answer(vec![crashed()], stages, None)), done);
         });
     }
 }
@@ -255,9 +256,11 @@ impl Inner {
     }
 
     /// The snapshot is loaded here, after decoding: a list activated meanwhile counts.
-    fn answer(&self, questions: Vec<Question>, stages: Stages) -> Vec<Answer> {
+    /// Look-ups are given up after `until`, where nobody waits any more.
+    fn answer(&self, questions: Vec<Question>, stages: Stages, until: Option<Instant>) -> Vec<Answer> {
         let searching = Instant::now();
-        let (verdicts, effort) = WORKSPACE.with_borrow_mut(|work| self.published.load().answer(&questions, work));
+        let late = || until.is_some_and(|until| Instant::now() >= until);
+        let (verdicts, effort) = WORKSPACE.with_borrow_mut(|work| self.published.load().answer(&questions, work, &late));
         let stages = Stages { search: searching.elapsed(), ..stages };
         verdicts.into_iter().map(|verdict| Answer { verdict, effort, stages }).collect()
     }

@@ -40,7 +40,9 @@ pub struct Candidate<'a> {
     pub distance: u16,
     pub transform: Transform,
     pub frame: u32,
-    /// PDQ quality of the frame; `None` where it is unknown, which passes.
+    /// Candidates with one number were seen in the same pixels.
+    pub look: u32,
+    /// PDQ quality of the look; `None` where it is unknown, which passes.
     pub quality: Option<u8>,
 }
 
@@ -87,7 +89,7 @@ pub struct Subject<'a> {
     /// Why no perceptual hash could be taken.
     pub unscanned: Option<(Reason, String)>,
     pub left_out: Vec<LeftOut>,
-    /// Each frame that was seen and its PDQ quality, where it is known; twice where it was seen in two ways.
+    /// Each frame that was seen and its PDQ quality, where it is known.
     pub qualities: Vec<(u32, u8)>,
     /// Lists that hold a live entry of a kind that was looked up.
     pub sought: Vec<ListId>,
@@ -125,20 +127,21 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
     let asked = |list: &HashList| subject.lists.is_empty() || subject.lists.contains(&list.name);
     let positives = || policy.lists.iter().filter(|l| l.polarity == Polarity::Positive && asked(l));
 
-    // A negative match speaks for the frame it is seen in: a harmless frame must not hide what another one shows.
+    // A negative match speaks for the look it is seen in: a harmless frame must not hide what another one shows, nor what is harmless over
+    // white what is stored under it.
     let sights: Vec<_> = candidates.iter().filter_map(|candidate| sight(policy, candidate)).collect();
     let negative: BTreeSet<(ListId, u32)> =
-        sights.iter().filter(|s| s.list.polarity == Polarity::Negative).map(|s| (s.list.id, s.candidate.frame)).collect();
+        sights.iter().filter(|s| s.list.polarity == Polarity::Negative).map(|s| (s.list.id, s.candidate.look)).collect();
     let is_suppressed = |sight: &Sight<'_, '_>| {
         let in_scope = |n: &HashList| n.policy.scope.is_empty() || n.policy.scope.contains(&sight.list.name);
-        let here = negative.iter().filter(|(_, frame)| *frame == sight.candidate.frame);
+        let here = negative.iter().filter(|(_, look)| *look == sight.candidate.look);
         !sight.candidate.kind.is_digest() && here.filter_map(|(id, _)| policy.list(*id)).any(in_scope)
     };
     let positive = sights.iter().filter(|s| s.list.polarity == Polarity::Positive && asked(s.list));
     let (suppressed, matches): (Vec<_>, Vec<_>) = positive.partition(|sight| is_suppressed(sight));
     let matches = nearest_per_entry(&matches);
     let mut suppressed = nearest_per_entry(&suppressed);
-    // An entry that stands in one frame is not suppressed, whatever another frame shows.
+    // An entry that stands in one look is not suppressed, whatever another look shows.
     let standing: BTreeSet<_> = matches.iter().map(|(list, m)| (list.id, m.entry_id.as_str(), m.kind)).collect();
     suppressed.retain(|(list, m)| !standing.contains(&(list.id, m.entry_id.as_str(), m.kind)));
 
@@ -151,8 +154,15 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
     if !positives().any(|l| subject.sought.contains(&l.id)) && reason.is_none() {
         reason = Some((Reason::NoList, "no live list holds a hash of any kind given".to_owned()));
     }
-    let missing = subject.lists.iter().filter(|name| !policy.lists.iter().any(|l| l.name == **name));
-    left_out.extend(missing.map(|name| LeftOut(format!("list {name}: disabled or empty"))));
+    for name in subject.lists {
+        let why = match policy.lists.iter().find(|l| l.name == *name) {
+            None => "disabled or never filled",
+            Some(list) if list.polarity == Polarity::Negative => continue,
+            Some(list) if subject.sought.contains(&list.id) => continue,
+            Some(_) => "it holds no hash of a kind given",
+        };
+        left_out.push(LeftOut(format!("list {name}: {why}")));
+    }
     let quality_best = subject.qualities.iter().map(|(_, quality)| *quality).max();
     if let (Some(quality), None) = (quality_best, &reason) {
         let by_pixels: Vec<_> = positives().filter(|l| subject.sought_by_pixels.contains(&l.id)).collect();
@@ -317,6 +327,7 @@ mod tests {
             distance,
             transform: Transform::Identity,
             frame: 0,
+            look: 0,
             quality: Some(100),
         }
     }
@@ -423,13 +434,25 @@ mod tests {
     #[test]
     fn a_harmless_frame_does_not_hide_what_another_one_shows() {
         let policy = policy(vec![list(1, "a", Polarity::Positive), list(2, "known-good", Polarity::Negative)]);
-        let logo = |frame| Candidate { frame, ..near(2, "logo", 0) };
+        let logo = |look| Candidate { frame: look, look, ..near(2, "logo", 0) };
         let verdict = judge(&policy, 0, subject(&[1]), &[near(1, "e", 5), logo(1)]);
         assert_eq!((verdict.outcome, verdict.suppressed.len()), (Outcome::Match, 0));
-        let both = [near(1, "e", 5), Candidate { frame: 1, ..near(1, "e", 3) }, logo(1)];
+        let both = [near(1, "e", 5), Candidate { frame: 1, look: 1, ..near(1, "e", 3) }, logo(1)];
         let verdict = judge(&policy, 0, subject(&[1]), &both);
         assert_eq!((verdict.matches.len(), verdict.matches[0].frame, verdict.suppressed.len()), (1, 0, 0));
         assert_eq!(judge(&policy, 0, subject(&[1]), &[near(1, "e", 5), logo(0)]).outcome, Outcome::NoMatch);
+    }
+
+    /// Colours under transparent pixels can be a known picture, whatever they look like over white.
+    #[test]
+    fn what_is_harmless_over_white_does_not_hide_what_is_stored_under_it() {
+        let policy = policy(vec![list(1, "a", Polarity::Positive), list(2, "known-good", Polarity::Negative)]);
+        let over_white = Candidate { look: 1, ..near(2, "logo", 0) };
+        assert_eq!(judge(&policy, 0, subject(&[1]), &[near(1, "e", 5), over_white]).outcome, Outcome::Match);
+        assert_eq!(
+            judge(&policy, 0, subject(&[1]), &[Candidate { look: 1, ..near(1, "e", 5) }, over_white]).outcome,
+            Outcome::NoMatch
+        );
     }
 
     #[test]

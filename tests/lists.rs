@@ -208,6 +208,8 @@ fn a_bad_row_that_may_be_an_entry_that_goes_leaves_the_version_to_somebody_to_lo
         assert!(report.warnings[0].contains("not activated"), "{:?}", report.warnings);
         assert_eq!(bench.ids(kept.clone()).len(), 1, "{list} is as it was");
         // Once more makes no third version, and says the same.
+        let dry = bench.import_with(list, text, true, true).unwrap();
+        assert_eq!((dry.changed, dry.gone, dry.warnings.len()), (less.0, less.1, 1), "{list}");
         let again = bench.import(list, text).unwrap();
         assert_eq!(
             (again.version, again.activated, again.changed, again.gone),
@@ -228,7 +230,11 @@ fn an_import_after_a_roll_back_is_compared_with_what_is_active() {
     bench.import("known", &csv(ids_and_numbers(0..10))).unwrap();
     bench.import("known", &csv(ids_and_numbers(8..20))).unwrap();
     bench.catalog.roll_back(&bench.by, "known").unwrap();
-    let report = bench.import("known", &csv(ids_and_numbers(0..11))).unwrap();
+    let text = csv(ids_and_numbers(0..11));
+    let dry = bench.import_with("known", &text, true, true).unwrap();
+    assert_eq!((dry.compared_with, dry.version), (VersionNo(1), None));
+    assert_eq!((dry.added, dry.changed, dry.gone, dry.unchanged), (1, 0, 0, 10));
+    let report = bench.import("known", &text).unwrap();
     assert_eq!((report.compared_with, report.version), (VersionNo(1), Some(VersionNo(3))));
     assert_eq!((report.added, report.changed, report.gone, report.unchanged), (1, 0, 0, 10));
     let diff = bench.catalog.diff("known", VersionNo(1), VersionNo(3)).unwrap();
@@ -258,6 +264,18 @@ fn digests_in_the_place_of_pdq_hashes_are_pointed_out() {
     };
     let text = (0..120).map(|n| hash(n).hex() + "\n").collect::<String>();
     assert_eq!(import(&text).warnings, [""; 0]);
+}
+
+#[test]
+fn a_column_of_hashes_that_is_not_read_is_pointed_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    let text = format!("id,md5,perceptual\na,{},{}\nb,{},\n", md5(1).hex(), pdq(1).hex(), md5(2).hex());
+    let report = bench.import("known", &text).unwrap();
+    assert_eq!(report.warnings, ["1 rows hold what looks like a hash in a column that is not read, such as column 3"]);
+    let report = bench.import("known", &format!("id,md5,note\na,{},a picture\n", md5(1).hex())).unwrap();
+    assert_eq!(report.warnings, [""; 0]);
 }
 
 #[test]
@@ -318,6 +336,9 @@ fn an_edit_after_a_roll_back_does_not_bring_back_what_was_rolled_back() {
     bad[0].1 = 777; // e5 changed too
     bench.import("known", &csv(bad)).unwrap();
     bench.catalog.roll_back(&bench.by, "known").unwrap();
+    let again = NewEntry { id: Some("e3".to_owned()), category: String::new(), hashes: vec![pdq(333)] };
+    let report = bench.catalog.add(&bench.by, "known", vec![again]).unwrap();
+    assert_eq!((report.added, report.changed), (0, 1), "it is active, whatever the version that was rolled back has");
     bench.add("known", "new", vec![pdq(50)]);
     bench.remove("known", "e2");
     let reopened = |bench: &Bench| {
@@ -475,6 +496,7 @@ fn a_negative_list_suppresses_what_it_knows() {
     bench.catalog.set(&bench.by, "harmless", &scope(&["known"])).unwrap();
     let refused = |error: CatalogError, words: &str| assert!(error.to_string().contains(words), "{error}");
     refused(bench.catalog.delete(&bench.by, "known").unwrap_err(), "in the scope of negative list");
+    refused(bench.catalog.set(&bench.by, "harmless", &scope(&["harmless"])).unwrap_err(), "is negative");
     refused(bench.catalog.set(&bench.by, "known", &scope(&["known"])).unwrap_err(), "this list is positive");
     bench.catalog.set(&bench.by, "harmless", &scope(&[])).unwrap();
     bench.catalog.delete(&bench.by, "known").unwrap();
@@ -741,17 +763,19 @@ fn a_hash_of_a_hundred_thousand_entries_hides_nothing_else() {
 
     let ask = |frames: &[HashValue]| {
         let seen = frames.iter().zip(0..).flat_map(|(hash, frame)| {
+            let look = frame;
             // Turned, a frame is this far from the list's hash and no list's policy minds.
             let turned = flipped(hash, 20);
             [(hash.clone(), Transform::Identity), (turned, Transform::Rot90)].map(|(hash, transform)| Observation {
                 hash,
                 transform,
                 frame,
+                look,
                 quality: Some(100),
             })
         });
         let question = Question { seen: seen.collect(), kinds: KindSet::default().with(HashKind::Pdq), ..Question::default() };
-        bench.matcher.snapshot().answer(&[question], &mut Workspace::default()).0.remove(0)
+        bench.matcher.snapshot().answer(&[question], &mut Workspace::default(), &|| false).0.remove(0)
     };
     let (logo, shown) = (flipped(&pdq(1), 3), flipped(&pdq(1), 5));
     let verdict = ask(std::slice::from_ref(&logo));
@@ -761,8 +785,86 @@ fn a_hash_of_a_hundred_thousand_entries_hides_nothing_else() {
     let named: Vec<_> = verdict.matches[..2].iter().map(|m| (m.entry_id.as_str(), m.distance, m.frame)).collect();
     assert_eq!(named, [("other", 0, 4), ("e000000", 5, 2)]);
     assert!(verdict.cut >= EQUAL - 100 && verdict.cut <= EQUAL + 1, "{}", verdict.cut);
-    let verdict = ask(&vec![shown; 64]);
+    let verdict = ask(&vec![shown.clone(); 64]);
     assert_eq!((verdict.outcome, verdict.matches.len(), verdict.cut), (Outcome::Match, 100, EQUAL - 100));
+
+    // A list that was not asked adds nothing to the count.
+    bench.create("two");
+    bench.add("two", "second", vec![shown.clone()]);
+    let content = Content::Hashes(vec![GivenHash { hash: shown.clone(), quality: None }; 2]);
+    let until = Instant::now() + Duration::from_secs(60);
+    let job = Job { content, lists: vec!["two".to_owned()], until, caller: bench.by.clone() };
+    let (send, answer) = mpsc::channel();
+    bench.matcher.submit(job, move |a| send.send(a).unwrap());
+    let verdict = answer.recv().unwrap().verdict;
+    assert_eq!((verdict.outcome, verdict.matches.len(), verdict.cut), (Outcome::Match, 1, 0));
+
+    // Nobody waits for what takes longer than its deadline: it is not answered as if all had been looked up.
+    let seen = (0..2_000).map(|look| Observation {
+        hash: flipped(&pdq(3 + u64::from(look)), 1),
+        transform: Transform::Identity,
+        frame: look,
+        look,
+        quality: Some(100),
+    });
+    let question = Question { seen: seen.collect(), kinds: KindSet::default().with(HashKind::Pdq), ..Question::default() };
+    let late = std::cell::Cell::new(0);
+    let verdict = bench
+        .matcher
+        .snapshot()
+        .answer(&[question], &mut Workspace::default(), &|| late.replace(late.get() + 1) == 1)
+        .0
+        .remove(0);
+    assert_eq!((verdict.outcome, verdict.reason), (Outcome::NotScanned, Some(hashwarden::entry::Reason::Timeout)));
+}
+
+/// Nobody says which of several hashes belong to one frame, so a harmless one speaks for itself alone.
+#[test]
+fn a_harmless_hash_does_not_hide_the_others_that_are_given_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    bench.add("known", "x", vec![pdq(1)]);
+    bench.catalog.create(&bench.by, "harmless", Polarity::Negative, &PolicyUpdate::default()).unwrap();
+    bench.add("harmless", "logo", vec![pdq(2), flipped(&pdq(1), 4)]);
+    let ask = |hashes: &[HashValue]| {
+        let content = Content::Hashes(hashes.iter().map(|hash| GivenHash { hash: hash.clone(), quality: None }).collect());
+        let until = Instant::now() + Duration::from_secs(60);
+        let (send, answer) = mpsc::channel();
+        let job = Job { content, lists: Vec::new(), until, caller: bench.by.clone() };
+        bench.matcher.submit(job, move |a| send.send(a).unwrap());
+        answer.recv().unwrap().verdict
+    };
+    assert_eq!(ask(&[pdq(1), pdq(2)]).outcome, Outcome::Match);
+    assert_eq!(ask(&[pdq(2), pdq(1)]).outcome, Outcome::Match);
+    assert_eq!(ask(&[flipped(&pdq(1), 4)]).outcome, Outcome::NoMatch);
+}
+
+/// An emptied list, or one without the kinds given, was asked for and could not answer.
+#[test]
+fn a_list_that_is_asked_for_and_holds_nothing_to_search_is_left_out_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    for (list, hash) in [("known", pdq(1)), ("emptied", pdq(2)), ("digests", md5(3))] {
+        bench.create(list);
+        bench.add(list, "e", vec![hash]);
+    }
+    bench.remove("emptied", "e");
+    let ask = |lists: &[&str]| {
+        let content = Content::Hashes(vec![GivenHash { hash: pdq(9), quality: None }]);
+        let until = Instant::now() + Duration::from_secs(60);
+        let lists = lists.iter().map(|l| l.to_string()).collect();
+        let (send, answer) = mpsc::channel();
+        bench.matcher.submit(Job { content, lists, until, caller: bench.by.clone() }, move |a| send.send(a).unwrap());
+        answer.recv().unwrap().verdict
+    };
+    assert_eq!(ask(&["known"]).outcome, Outcome::NoMatch);
+    for list in ["emptied", "digests"] {
+        let verdict = ask(&["known", list]);
+        assert_eq!(verdict.outcome, Outcome::Partial);
+        assert_eq!(verdict.left_out[0].0, format!("list {list}: it holds no hash of a kind given"));
+    }
+    assert_eq!(ask(&[]).outcome, Outcome::NoMatch, "of all lists, those that hold something are asked");
 }
 
 #[test]

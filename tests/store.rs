@@ -526,6 +526,22 @@ fn a_damaged_shortened_or_missing_file_never_passes_for_a_whole_store() {
     assert!(refused > 100 && whole >= 3, "{refused} refused, {whole} whole");
 }
 
+/// Somebody moved the directory away under a server that runs.
+#[test]
+fn a_store_whose_directory_is_gone_takes_no_further_change() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("store");
+    let store = writer(&path);
+    create(&store, LIST, "known");
+    std::fs::rename(&path, dir.path().join("elsewhere")).unwrap();
+    edit(&store, LIST, vec![open(0, &id(0), 0)]);
+    let op = ChangeOp::SetDisabled { list: LIST, disabled: true };
+    assert!(matches!(store.apply(&change(op), &[]), Err(StoreError::Head { .. })));
+    drop(store);
+    // The change that was acknowledged is there.
+    assert_eq!(writer(&dir.path().join("elsewhere")).rows(LIST).unwrap().count(), 1);
+}
+
 #[test]
 fn scratch_joins_the_values_of_an_id_in_order_and_is_emptied_at_opening() {
     let dir = TempDir::new().unwrap();

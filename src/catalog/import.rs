@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use super::version::{Put, VersionWriter, derived_id};
 use super::{BAD_ROWS_MAX, BadRow, Catalog, CatalogError, ImportOptions, ImportReport, Phase, Progress};
-use crate::entry::{Caller, Entry, HashKind, HashList, HashValue};
+use crate::entry::{Caller, Entry, HashKind, HashList, HashValue, ListId};
 use crate::lists::{self, Format, Row};
 use crate::store::{IdRecord, Store};
 
@@ -30,9 +30,9 @@ impl Catalog {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<ImportReport, CatalogError> {
         let Ok(_importing) = self.importing.try_lock() else { return Err(CatalogError::Busy) };
-        self.find(name)?;
+        let list = self.find(name)?.id;
         self.store.scratch_clear()?;
-        let imported = self.import_rows(by, name, options, input, progress);
+        let imported = self.import_rows(by, (name, list), options, input, progress);
         let cleared = self.store.scratch_clear();
         let report = imported?;
         cleared?;
@@ -42,7 +42,7 @@ impl Catalog {
     fn import_rows(
         &self,
         by: &Caller,
-        name: &str,
+        (name, list_asked): (&str, ListId),
         options: &ImportOptions,
         input: &mut dyn BufRead,
         progress: &mut dyn FnMut(Progress),
@@ -58,7 +58,11 @@ impl Catalog {
 
         // From here on the list must not move.
         let _write = self.lock();
+        // Another of the same name, made while the file was read, is not the one that was meant.
         let list = self.find(name)?;
+        if list.id != list_asked {
+            return Err(CatalogError::NoSuchList(name.to_owned()));
+        }
         let mut writer = VersionWriter::new(self, by, &list, &options.source)?;
         let dry = options.dry_run;
         let written = self.merge_with_head(&list, &mut writer, dry, &mut report, &mut |report, rows| {
@@ -76,15 +80,14 @@ impl Catalog {
                 return Err(error);
             }
         };
-        report.compared_with = list.head;
+        report.compared_with = list.active;
         if let Some(version) = report.version
             && list.active != list.head
         {
-            // After a roll-back the head is not what look-ups see.
+            // After a roll-back the head, against which the version was written, is not what look-ups see.
             let diff = self.diff(name, list.active, version)?;
             (report.added, report.changed, report.gone) = (diff.added, diff.changed, diff.removed);
             report.unchanged = report.entries.saturating_sub(diff.added + diff.changed);
-            report.compared_with = list.active;
         }
         // A bad row may stand for an entry that would go with it, or lose a hash: then somebody has to look first.
         let (bad, less) = (report.rows_bad, report.gone + report.changed);
@@ -116,7 +119,9 @@ impl Catalog {
         report: &mut ImportReport,
         progress: &mut dyn FnMut(&ImportReport, u64),
     ) -> Result<(), CatalogError> {
-        let mut head = self.store.ids(list.id)?;
+        // A dry run writes nothing, so that it can compare with what look-ups see; else see above.
+        let mut head: Box<dyn Iterator<Item = _>> =
+            if dry { Box::new(writer.active_records()?) } else { Box::new(self.store.ids(list.id)?) };
         let mut old = head.next().transpose()?;
         let mut compared = 0;
         for row in self.store.scratch_iter()? {
@@ -240,10 +245,15 @@ fn read_to_scratch(
     let mut failed = None;
     report.format = Some(format);
     let mut balanced = 0;
+    let mut unread = None;
     lists::read(format, &options.mapping, &mut whole, &mut |row| {
         report.rows += 1;
         match row {
             Ok(row) => {
+                if let Some(column) = row.unread {
+                    let (_, n) = unread.get_or_insert((column, 0u64));
+                    *n += 1;
+                }
                 for hash in &row.hashes {
                     *report.hashes.entry(hash.kind()).or_default() += 1;
                     balanced += u64::from(is_balanced(hash));
@@ -268,6 +278,11 @@ fn read_to_scratch(
         return Err(error.into());
     }
     store.scratch_put(&mut batch)?;
+    if let Some((column, n)) = unread {
+        report
+            .warnings
+            .push(format!("{n} rows hold what looks like a hash in a column that is not read, such as column {column}"));
+    }
     let pdqs = report.hashes.get(&HashKind::Pdq).copied().unwrap_or(0);
     if pdqs >= BALANCE_ROWS && balanced * 2 < pdqs {
         report.warnings.push(format!(
@@ -382,5 +397,5 @@ fn decode(bytes: &[u8]) -> Option<(Row, &[u8])> {
         rest = tail;
     }
     let category = std::str::from_utf8(category).ok()?.to_owned();
-    Some((Row { line: u64::from_be_bytes(*line), id: None, category, hashes, deleted: *deleted == 1 }, rest))
+    Some((Row { line: u64::from_be_bytes(*line), id: None, category, hashes, deleted: *deleted == 1, unread: None }, rest))
 }

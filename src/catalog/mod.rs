@@ -183,7 +183,10 @@ impl Catalog {
         let list = self.find(name)?;
         // A later list of the same name would be suppressed by what was meant for this one; an emptied scope would mean all lists.
         if let Some(other) = self.store.lists()?.into_iter().find(|l| l.id != list.id && l.policy.scope.contains(&list.name)) {
-            let why = format!("list {name:?} is in the scope of negative list {:?}: change that one's scope first", other.name);
+            let why = format!(
+                "list {name:?} is in the scope of negative list {:?}: take it out of that one's scope, or delete that list, first (an empty scope means all lists)",
+                other.name
+            );
             return Err(CatalogError::Refused(why));
         }
         self.apply(by, ChangeOp::DeleteList { list: list.id })?;
@@ -316,7 +319,10 @@ impl Catalog {
 
     fn policy_after(&self, update: &PolicyUpdate, polarity: Polarity, policy: &ListPolicy) -> Result<ListPolicy, CatalogError> {
         for name in update.scope.iter().flatten() {
-            self.find(name)?;
+            if self.find(name)?.polarity == Polarity::Negative {
+                let why = format!("list {name:?} is negative: a scope names the positive lists whose matches are suppressed");
+                return Err(CatalogError::Invalid(why));
+            }
         }
         if polarity == Polarity::Positive && update.scope.as_ref().is_some_and(|scope| !scope.is_empty()) {
             return Err(CatalogError::Invalid("a scope says what a negative list suppresses; this list is positive".to_owned()));

@@ -126,7 +126,7 @@ pub struct ImportReport {
     /// Look-ups see the version. Not where that was not asked for, and not where rows were bad and entries would go or change: a
     /// bad row may be one of those entries. Such a version is ready, to be activated by its number.
     pub activated: bool,
-    /// The version that `added`, `changed`, `gone` and `unchanged` are counted against: the active one, but the newest on a dry run.
+    /// The version that `added`, `changed`, `gone` and `unchanged` are counted against: the one that was active.
     pub compared_with: VersionNo,
     /// How the file was read.
     pub format: Option<crate::lists::Format>,

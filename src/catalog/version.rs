@@ -9,7 +9,7 @@ use super::{CatalogError, EditReport, NewEntry, bk, columns, load};
 use crate::entry::{
     Caller, ChangeOp, Entry, EntryNo, HashList, HashValue, ListId, ROWS_BYTES_MAX, ROWS_MAX, RowChange, VersionNo, VersionState,
 };
-use crate::store::{DeltaOp, DerivedPut, IdRecord, Store, digest_add, digest_sub, row_bytes, row_digest};
+use crate::store::{DeltaOp, DerivedPut, IdRecord, Store, StoreError, digest_add, digest_sub, row_bytes, row_digest};
 
 impl super::Catalog {
     /// Adds entries to what is active now. An id that is there already gets the new content.
@@ -191,14 +191,36 @@ impl<'c> VersionWriter<'c> {
         }
         for (entry, from) in opened {
             let content = self.content(entry, from)?;
-            let mut fingerprint = [0; 16];
-            fingerprint.copy_from_slice(&row_digest(&content)[..16]);
+            let fingerprint = fingerprint(&content);
             self.stray.insert(content.id, IdRecord { entry, from, fingerprint });
         }
         for (entry, from) in closed {
             self.lost.insert(self.content(entry, from)?.id, (entry, from));
         }
         Ok(())
+    }
+
+    /// The records of all that is active, by source id in byte order.
+    pub fn active_records(
+        &mut self,
+    ) -> Result<impl Iterator<Item = Result<(String, IdRecord), StoreError>> + use<'c>, CatalogError> {
+        self.start_from_active()?;
+        let (stray, mut lost) = (std::mem::take(&mut self.stray), BTreeMap::new());
+        for (id, (entry, from)) in std::mem::take(&mut self.lost) {
+            let fingerprint = fingerprint(&self.content(entry, from)?);
+            lost.insert(id, IdRecord { entry, from, fingerprint });
+        }
+        let head = self.store().ids(self.list.id)?.filter(move |record| !matches!(record, Ok((id, _)) if stray.contains_key(id)));
+        let (mut head, mut lost) = (head.peekable(), lost.into_iter().peekable());
+        Ok(std::iter::from_fn(move || {
+            let lost_first = match (head.peek(), lost.peek()) {
+                (Some(Ok((id, _))), Some((other, _))) => other < id,
+                (Some(Err(_)), _) => false,
+                (None, other) => other.is_some(),
+                (Some(Ok(_)), None) => false,
+            };
+            if lost_first { lost.next().map(Ok) } else { head.next() }
+        }))
     }
 
     /// Ends and starts the rows that no edit touched.
@@ -238,7 +260,8 @@ impl<'c> VersionWriter<'c> {
             }
             None => {
                 let known = self.store().id_record(self.list.id, &entry.id)?;
-                self.put_over(known, entry)
+                let put = self.put_over(known, entry)?;
+                Ok(if lost.is_some() { Put::Changed } else { put })
             }
         }
     }
@@ -360,6 +383,12 @@ impl<'c> VersionWriter<'c> {
             }
         }
     }
+}
+
+fn fingerprint(content: &Entry) -> [u8; 16] {
+    let mut fingerprint = [0; 16];
+    fingerprint.copy_from_slice(&row_digest(content)[..16]);
+    fingerprint
 }
 
 fn no_row(list: ListId, entry: EntryNo) -> CatalogError {

@@ -143,7 +143,7 @@ fn hash(given: &v1::Hash) -> Read<HashValue> {
 fn observation(seen: v1::Observation) -> Read<Observation> {
     let given = some(seen.hash, "an observation without a hash")?;
     let quality = given.quality.map(|q| number(q, "a quality")).transpose()?;
-    Ok(Observation { hash: hash(&given)?, transform: transform(seen.transform)?, frame: seen.frame, quality })
+    Ok(Observation { hash: hash(&given)?, transform: transform(seen.transform)?, frame: seen.frame, look: 0, quality })
 }
 
 pub fn list_info(list: Option<v1::HashList>) -> Read<ListInfo> {

@@ -229,6 +229,9 @@ impl<'a> Tally<'a> {
         if self.outline.ends_early && (self.taken > 0 || self.stopped.is_some()) {
             self.leave_out(ENDS_EARLY);
         }
+        if self.outline.beyond_screen && self.taken > 0 {
+            self.leave_out("pixels beyond the GIF's screen");
+        }
         match (self.stopped.take(), failure) {
             (Some(why), _) if self.taken < expected || self.outline.pages.len() == PAGES_MAX => {
                 let what = format!("{}: {why}", range(self.taken, expected));

@@ -21,6 +21,8 @@ pub struct Outline {
     pub motion: Motion,
     /// The structure breaks off before its end.
     pub ends_early: bool,
+    /// GIF only: a frame reaches beyond the screen. Viewers differ in whether they show those pixels; the decoder drops them.
+    pub beyond_screen: bool,
     /// JPEG only.
     pub jpeg: Jpeg,
     /// TIFF only: where the pages lie.
@@ -181,6 +183,8 @@ fn gif(bytes: &[u8]) -> Option<Outline> {
                 };
                 out.frames += 1;
                 out.pixels_max = out.pixels_max.max(u64::from(width) * u64::from(height));
+                let corner = |at, size| le16(bytes, at).unwrap_or(0) + size;
+                out.beyond_screen |= corner(at + 1, width) > out.width || corner(at + 3, height) > out.height;
                 at + 11 + table(*flags)
             }
             Some(0x3b) => {

@@ -279,6 +279,15 @@ fn an_animation_gives_every_frame_up_to_its_limits() {
     assert_eq!(left_out[0], "the file ends early");
 }
 
+/// Some viewers enlarge the screen and show them.
+#[test]
+fn pixels_of_a_gif_beyond_its_screen_are_left_out_in_words() {
+    let mut bytes = encode(Format::Gif, &drawn::clouds(90, 60, 1, 0));
+    left_out(&bytes, &Limits::default(), 1, &[]);
+    bytes[6] = 80; // the screen's width
+    left_out(&bytes, &Limits::default(), 1, &["pixels beyond the GIF's screen"]);
+}
+
 #[test]
 fn frames_that_the_caller_does_not_take_are_left_out() {
     let bytes = animation(4, 20);

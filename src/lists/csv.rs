@@ -82,7 +82,9 @@ fn row(columns: &Columns, records: &Records<'_>) -> Result<Row, String> {
         return Err("no hash".to_owned());
     }
     let id = (!id.is_empty()).then(|| id.to_owned());
-    Ok(Row { line: records.line, id, category: category.to_owned(), hashes, deleted })
+    let looks_like_hash = |at: &usize| value::kind_by_length(records.field(text, *at)).is_some();
+    let unread = (0..columns.width).find(|at| !columns.reads(*at) && looks_like_hash(at)).map(|at| at + 1);
+    Ok(Row { line: records.line, id, category: category.to_owned(), hashes, deleted, unread })
 }
 
 fn signal(kind: &str, hash: &str) -> Result<HashValue, String> {

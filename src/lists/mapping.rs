@@ -90,6 +90,13 @@ pub(super) struct Columns {
     pub headerless: bool,
 }
 
+impl Columns {
+    pub fn reads(&self, at: usize) -> bool {
+        [self.id, self.category, self.deleted].contains(&Some(at))
+            || self.hashes.iter().any(|(hash, from)| *hash == at || *from == KindFrom::Column(at))
+    }
+}
+
 /// What says a hash's kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KindFrom {

@@ -96,6 +96,8 @@ pub struct Row {
     pub hashes: Vec<HashValue>,
     /// A tombstone: the entry leaves the list.
     pub deleted: bool,
+    /// The first column, from 1, that holds what looks like a hash and is not read.
+    pub unread: Option<usize>,
 }
 
 /// A row that could not be read, and why, in words that never repeat a hash.
@@ -149,7 +151,7 @@ pub fn read(
 /// A PDQ hash alone, as `pdq-text` gives it.
 fn pdq_row(line: u64, hash: &str) -> Result<Row, String> {
     let hash = value::parse(HashKind::Pdq, hash).map_err(|e| e.to_string())?;
-    Ok(Row { line, id: None, category: String::new(), hashes: vec![hash], deleted: false })
+    Ok(Row { line, id: None, category: String::new(), hashes: vec![hash], deleted: false, unread: None })
 }
 
 #[cfg(test)]

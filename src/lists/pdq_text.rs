@@ -33,7 +33,7 @@ pub(super) fn read(
                     continue;
                 }
                 match std::str::from_utf8(body) {
-                    Ok(text) => pdq_row(lines.number, hash_field(text)),
+                    Ok(text) => pdq_row(lines.number, hash_field(text)).map(|row| Row { unread: unread(text), ..row }),
                     Err(_) => Err("not valid UTF-8".to_owned()),
                 }
             }
@@ -57,6 +57,12 @@ fn hash_field(line: &str) -> &str {
         _ => line,
     };
     hash.split_once(',').map_or(hash, |(hash, _)| hash).trim_ascii()
+}
+
+/// The first column after the hash that holds another one.
+fn unread(line: &str) -> Option<usize> {
+    let column = line.split(',').skip(1).position(|field| value::kind_by_length(field.trim_ascii()).is_some())?;
+    Some(column + 2)
 }
 
 #[cfg(test)]

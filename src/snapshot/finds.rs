@@ -1,8 +1,8 @@
 //! Which live hits does a verdict get to see?
 //!
-//! All of them, as long as they are not very many. Beyond [`FINDS_MAX`] each (question, list, kind, frame) keeps the nearest entries
+//! All of them, as long as they are not very many. Beyond [`FINDS_MAX`] each (question, list, kind, look) keeps the nearest entries
 //! alone, as many as a verdict shows of a list, of those that the list's policy admits. Nothing that an outcome turns on is lost: a
-//! list that has a match in a frame keeps one there. How many went is known at the least.
+//! list that has a match in a look keeps one there. How many went is known at the least.
 
 use std::collections::BTreeMap;
 
@@ -51,9 +51,10 @@ impl Finds {
         &self.found
     }
 
-    /// Entries that match a question and are not among its finds, at the least.
-    pub fn dropped(&self, question: u32) -> u64 {
-        self.dropped.range((question, ListId(0))..=(question, ListId(u32::MAX))).map(|(_, n)| n).sum()
+    /// Entries of some lists that match a question and are not among its finds, at the least.
+    pub fn dropped(&self, question: u32, of: &dyn Fn(ListId) -> bool) -> u64 {
+        let all = self.dropped.range((question, ListId(0))..=(question, ListId(u32::MAX)));
+        all.filter(|((_, list), _)| of(*list)).map(|(_, n)| n).sum()
     }
 
     /// Makes room where it has run out.
@@ -66,7 +67,7 @@ impl Finds {
             let question = &questions[found.question as usize];
             let candidate = snapshot.candidate(question, &found);
             if let Some(candidate) = candidate.filter(|candidate| admits(&snapshot.policy, candidate)) {
-                let group = (found.question, candidate.list, candidate.kind, candidate.frame);
+                let group = (found.question, candidate.list, candidate.kind, candidate.look);
                 groups.entry(group).or_default().push(found);
             }
         }

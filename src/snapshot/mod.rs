@@ -10,7 +10,7 @@ mod facts;
 mod finds;
 mod layers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -67,6 +67,8 @@ pub struct Workspace {
     scratch: Scratch,
     hits: Vec<Hit>,
     found: Finds,
+    /// Questions whose look-ups were given up.
+    given_up: Vec<bool>,
 }
 
 /// Queries that are looked up at once: at first, which is all of a still picture's; and from then on.
@@ -79,20 +81,29 @@ const HITS_FEW: usize = 4096;
 
 impl Snapshot {
     /// Answers questions together: one batch for each kind, so that look-ups share their memory accesses.
-    pub fn answer(&self, questions: &[Question], work: &mut Workspace) -> (Vec<Verdict>, Effort) {
+    ///
+    /// `late` is asked now and then whether to give up: what was not looked up by then is NOT_SCANNED(timeout), unless something matched.
+    pub fn answer(&self, questions: &[Question], work: &mut Workspace, late: &dyn Fn() -> bool) -> (Vec<Verdict>, Effort) {
         work.found.clear();
+        work.given_up.clear();
+        work.given_up.resize(questions.len(), false);
         let mut effort = Effort::default();
-        effort += self.near(&self.kinds.pdq, HashKind::Pdq, pdq, questions, work);
-        effort += self.near(&self.kinds.phash64, HashKind::Phash64, phash64, questions, work);
-        effort += self.near(&self.kinds.dhash64, HashKind::Dhash64, dhash64, questions, work);
-        self.exact(questions, work);
+        effort += self.near(&self.kinds.pdq, HashKind::Pdq, pdq, questions, work, late);
+        effort += self.near(&self.kinds.phash64, HashKind::Phash64, phash64, questions, work, late);
+        effort += self.near(&self.kinds.dhash64, HashKind::Dhash64, dhash64, questions, work, late);
+        self.exact(questions, work, late);
         work.found.sort_by_question();
         let mut rest = work.found.as_slice();
         let verdicts = questions.iter().enumerate().map(|(q, question)| {
             let (mine, others) = rest.split_at(rest.partition_point(|f| f.question == q as u32));
             rest = others;
-            let mut verdict = self.judge(question, mine);
-            verdict.cut = verdict.cut.max(work.found.dropped(q as u32));
+            let mut verdict = self.judge(question, mine, work.given_up[q]);
+            // Of lists that were not asked, or that are negative, nothing is shown, and nothing counted.
+            let shown = |list| {
+                let list = self.policy.list(list).filter(|list| list.polarity == Polarity::Positive);
+                list.is_some_and(|list| question.lists.is_empty() || question.lists.contains(&list.name))
+            };
+            verdict.cut = verdict.cut.max(work.found.dropped(q as u32, &shown));
             verdict
         });
         (verdicts.collect(), effort)
@@ -138,6 +149,7 @@ impl Snapshot {
         take: fn(&HashValue) -> Option<H>,
         questions: &[Question],
         work: &mut Workspace,
+        late: &dyn Fn() -> bool,
     ) -> Effort {
         let Some(radius) = self.radius_widest(kind) else { return Effort::default() };
         let admitted = self.transforms();
@@ -150,9 +162,13 @@ impl Snapshot {
                 }
             }
         }
-        let Workspace { scratch, hits, found } = work;
+        let Workspace { scratch, hits, found, given_up } = work;
         let (mut effort, mut first, mut step) = (Effort::default(), 0, QUERIES_FIRST);
         while first < queries.len() {
+            if first > 0 && late() {
+                asked[first..].iter().for_each(|(question, _)| given_up[*question as usize] = true);
+                break;
+            }
             let some = &queries[first..queries.len().min(first + step)];
             let mut hits_all = 0;
             effort += layers.search(some, scratch, hits, &mut |query, entry, distance| {
@@ -172,8 +188,12 @@ impl Snapshot {
         effort
     }
 
-    fn exact(&self, questions: &[Question], work: &mut Workspace) {
+    fn exact(&self, questions: &[Question], work: &mut Workspace, late: &dyn Fn() -> bool) {
         for (q, question) in questions.iter().enumerate() {
+            if q > 0 && q.is_multiple_of(QUERIES_FIRST) && late() {
+                work.given_up[q..].fill(true);
+                return;
+            }
             for (s, seen) in question.seen.iter().enumerate() {
                 let mut each = |entry| {
                     if self.is_live(entry) {
@@ -202,11 +222,13 @@ impl Snapshot {
             distance: found.distance,
             transform: seen.transform,
             frame: seen.frame,
+            look: seen.look,
             quality: seen.quality,
         })
     }
 
-    fn judge(&self, question: &Question, found: &[Found]) -> Verdict {
+    fn judge(&self, question: &Question, found: &[Found], given_up: bool) -> Verdict {
+        let late = || (Reason::Timeout, "the deadline passed before all look-ups were done".to_owned());
         let candidates: Vec<Candidate<'_>> = found.iter().filter_map(|f| self.candidate(question, f)).collect();
         let holding = |kinds: &dyn Fn(HashKind) -> bool| {
             let lists = self.policy.lists.iter().filter(|l| l.polarity == Polarity::Positive);
@@ -214,7 +236,7 @@ impl Snapshot {
         };
         let subject = Subject {
             lists: &question.lists,
-            unscanned: question.unscanned.clone(),
+            unscanned: question.unscanned.clone().or_else(|| given_up.then(late)),
             left_out: question.left_out.clone(),
             qualities: qualities(&question.seen),
             sought: holding(&|_| true),
@@ -224,11 +246,14 @@ impl Snapshot {
     }
 }
 
-/// The quality of each frame; of each look, where a picture with transparency has two.
+/// The quality of each frame: its best look's.
 fn qualities(seen: &[Observation]) -> Vec<(u32, u8)> {
     let by_pixels = seen.iter().filter(|o| !o.hash.kind().is_digest());
-    let looks: BTreeSet<(u32, u8)> = by_pixels.filter_map(|o| o.quality.map(|quality| (o.frame, quality))).collect();
-    looks.into_iter().collect()
+    let mut best = BTreeMap::new();
+    for (frame, quality) in by_pixels.filter_map(|o| o.quality.map(|quality| (o.frame, quality))) {
+        best.entry(frame).and_modify(|known: &mut u8| *known = quality.max(*known)).or_insert(quality);
+    }
+    best.into_iter().collect()
 }
 
 fn pdq(value: &HashValue) -> Option<Pdq> {
@@ -247,7 +272,8 @@ impl Question {
     /// Adds a hash that is not a frame's: a digest of the file, or one a caller brought.
     pub fn push(&mut self, hash: HashValue, quality: Option<u8>) {
         self.kinds = self.kinds.with(hash.kind());
-        self.seen.push(Observation { hash, transform: Transform::Identity, frame: 0, quality });
+        let look = self.seen.len() as u32; // each for itself: nobody says of which frame they are
+        self.seen.push(Observation { hash, transform: Transform::Identity, frame: 0, look, quality });
     }
 }
 

@@ -23,13 +23,17 @@ const UNDO_ROWS: usize = 10_000;
 
 impl Store {
     /// Applies a change, with the derived rows that belong to it, in one atomic batch, and returns its number. When it returns,
-    /// every change but `Stage`, `Rows`, `Seal` and `Undo` is on the disk; those follow with the next that is, in order.
+    /// every change but `Stage`, `Rows` and `Undo` is on the disk; those follow with the next that is, in order.
     ///
     /// `Rows` and `Edit`: rows are applied in the order given. New entries take [`Store::next_entry`] and the numbers after it,
     /// one by one. An entry that was in the list before may be opened again with the content it had. An id is closed before it
     /// is opened for another entry. `Close` names a row that is open and was not opened by the same version.
     pub fn apply(&self, change: &Change, derived: &[DerivedPut]) -> Result<u64, StoreError> {
         let mut writer = self.writer()?;
+        if writer.headless {
+            let why = "the file HEAD could not be written after the change before; mend that and start again".into();
+            return Err(StoreError::Head { dir: self.dir.clone(), why });
+        }
         limit("the name of who asks", change.by.len(), BY_BYTES_MAX)?;
         check_derived(derived)?;
         let mut tx = Tx { store: self, batch: WriteBatch::default(), next_entry: writer.next_entry, next_list: writer.next_list };
@@ -48,19 +52,20 @@ impl Store {
         let mut options = WriteOptions::default();
         options.set_sync(is_synced(&change.op));
         self.db.write_opt(batch, &options)?;
-        *writer = Writer { seq, chain, next_entry, next_list };
+        *writer = Writer { seq, chain, next_entry, next_list, headless: false };
         if is_synced(&change.op)
             && let Err(error) = head::write(&self.dir, Head { seq, chain })
         {
-            // The change is on the disk; only that a later loss of it would be noticed is not sure until the next one.
-            tracing::error!(%error, "the store's file HEAD could not be written");
+            // This change is on the disk. What is wrong with the directory may be wrong with the next one: none is taken.
+            tracing::error!(%error, "the store's file HEAD could not be written; no further change is taken");
+            writer.headless = true;
         }
         Ok(seq)
     }
 }
 
 fn is_synced(op: &ChangeOp) -> bool {
-    !matches!(op, ChangeOp::Stage { .. } | ChangeOp::Rows { .. } | ChangeOp::Seal { .. } | ChangeOp::Undo { .. })
+    !matches!(op, ChangeOp::Stage { .. } | ChangeOp::Rows { .. } | ChangeOp::Undo { .. })
 }
 
 fn refused(why: impl Into<String>) -> StoreError {

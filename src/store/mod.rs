@@ -151,4 +151,6 @@ struct Writer {
     chain: [u8; 32],
     next_entry: u32,
     next_list: u32,
+    /// The last synced change is not in `HEAD`.
+    headless: bool,
 }

@@ -216,6 +216,7 @@ fn read_writer(db: &Db) -> Result<Writer, StoreError> {
         chain: chain.ok_or_else(|| missing("the last change's digest"))?,
         next_entry: meta_u32(db, keys::META_NEXT_ENTRY)?,
         next_list: meta_u32(db, keys::META_NEXT_LIST)?,
+        headless: false,
     })
 }
 

@@ -59,7 +59,10 @@ impl Store {
     pub fn scratch_clear(&self) -> Result<(), StoreError> {
         let _writer = self.writer()?;
         // Dropping frees the files at once; deleting a range would leave them until they are compacted.
-        self.db.drop_cf(Family::Scratch.name())?;
+        // It may be missing, where making it anew failed for want of space.
+        if self.db.cf_handle(Family::Scratch.name()).is_some() {
+            self.db.drop_cf(Family::Scratch.name())?;
+        }
         Ok(self.db.create_cf(Family::Scratch.name(), &open::scratch_options())?)
     }
 
