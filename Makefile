@@ -12,13 +12,14 @@ CXX = $(if $(shell command -v clang++ 2>/dev/null),clang++,g++)
 endif
 CARGO = CXX=$(CXX) cargo
 
-.PHONY: help demo test serve bench lint build setup setup-test
+.PHONY: help demo test serve bench bench-peers lint build setup setup-test
 
 help:
 	@echo 'make demo    build, then show the main job from end to end: pictures in, verdicts out'
 	@echo 'make test    run every test'
 	@echo 'make serve   run the service; CONFIG=FILE names a configuration (deploy/hashwarden.toml shows all keys)'
 	@echo 'make bench   measure the hot paths'
+	@echo 'make bench-peers   measure PDQ look-ups beside Faiss and python-threatexchange (some 10 minutes, 10 GB)'
 	@echo 'make lint    formatting, clippy, and whether the sources keep to the map of rooms'
 	@echo 'make setup   only install what is missing'
 	@echo 'The first build takes 10 to 20 minutes on two cores, most of it RocksDB.'
@@ -34,6 +35,10 @@ serve: build
 
 bench: setup
 	$(CARGO) bench
+
+bench-peers: setup
+	@.ci/setup peers $(TARGET)/peers
+	HASHWARDEN_BENCH_PEERS=$(TARGET)/peers/bin/python $(CARGO) bench --bench peers -- $(ROWS)
 
 lint: setup
 	@.ci/setup lint

@@ -30,6 +30,7 @@ fn pdq(c: &mut Criterion) {
     for rows in [1_000, 2_000, 4_000, 10_000, 100_000, 1_000_000] {
         measure::<Pdq>(c, "pdq", rows, &[(Linear, 31), (MultiIndex, 31), (BkTree, 0), (BkTree, 4), (BkTree, 31)]);
     }
+    measure::<Pdq>(c, "pdq", 10_000_000, &[(Linear, 31), (MultiIndex, 31)]);
 }
 
 fn hash64(c: &mut Criterion) {
@@ -37,6 +38,7 @@ fn hash64(c: &mut Criterion) {
     for rows in [1_000, 4_000, 10_000, 40_000, 80_000, 100_000, 1_000_000] {
         measure::<Hash64>(c, "hash64", rows, &[(Linear, 4), (MultiIndex, 4), (MultiIndex, 8), (BkTree, 4), (BkTree, 8)]);
     }
+    measure::<Hash64>(c, "hash64", 10_000_000, &[(Linear, 8), (MultiIndex, 4), (MultiIndex, 8), (MultiIndex, 10)]);
 }
 
 fn exact(c: &mut Criterion) {

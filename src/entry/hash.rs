@@ -33,6 +33,7 @@ impl Bits for Pdq {
         ((a[0] ^ b[0]).count_ones() + (a[1] ^ b[1]).count_ones() + (a[2] ^ b[2]).count_ones() + (a[3] ^ b[3]).count_ones()) as u16
     }
 
+    #[inline]
     fn to_bytes(&self) -> impl AsRef<[u8]> {
         let mut out = [0; 32];
         for (chunk, word) in out.chunks_exact_mut(8).zip(self.0) {
@@ -41,6 +42,7 @@ impl Bits for Pdq {
         out
     }
 
+    #[inline]
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; 32] = bytes.try_into().ok()?;
         let mut words = [0; 4];
@@ -60,10 +62,12 @@ impl Bits for Hash64 {
         (self.0 ^ other.0).count_ones() as u16
     }
 
+    #[inline]
     fn to_bytes(&self) -> impl AsRef<[u8]> {
         self.0.to_be_bytes()
     }
 
+    #[inline]
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(|b| Hash64(u64::from_be_bytes(b)))
     }

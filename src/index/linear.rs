@@ -50,7 +50,7 @@ impl<H: Bits> arch::Work for Scan<'_, H> {
     type Out = Effort;
 
     #[inline(always)]
-    fn run(self) -> Effort {
+    fn run<K: arch::Kernel>(self, _: K) -> Effort {
         let mut effort = Effort::default();
         for (number, query) in self.queries.iter().enumerate() {
             effort += scan(self.rows, query, number as u32, self.out);

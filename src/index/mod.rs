@@ -3,8 +3,7 @@
 //! Distances and radii are Hamming distances in bits, radii inclusive. A row is a position, from 0, in the slice of hashes that an
 //! index was built from. Invariant: every index is exact. At every radius it returns what [`linear`] returns, which the suite in
 //! [`conformance`] holds it to; a look-up may only be slower than hoped, never less than whole. An index is immutable once built and
-//! knows nothing of lists, entries, liveness or limits on matches: those are the snapshot's. Pairs of two sets, vector kernels and
-//! prefetching are absent.
+//! knows nothing of lists, entries, liveness or limits on matches: those are the snapshot's. Pairs of two sets are absent.
 
 pub mod arch;
 pub mod bk_tree;
@@ -20,8 +19,8 @@ use std::ops::AddAssign;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Most rows an index is built from, because rows and nodes are numbered with a `u32` (and `u32::MAX` names no node).
-pub const INDEX_ROWS_MAX: usize = u32::MAX as usize - 1;
+/// Most rows an index is built from: rows and nodes are numbered with a `u32`, as are a multi-index's postings with what pads their lists.
+pub const INDEX_ROWS_MAX: usize = 1 << 30;
 
 /// Up to so many rows `auto` keeps a 64-bit kind at radius 4 or less in a BK-tree: its look-up stays below 50 us. Measured by
 /// `benches/index.rs` on a busy AMD EPYC (Zen 3), hashes of as many ones as zeros: 25 us at 40 thousand rows, 47 to 52 at 80, 56 to 61 at
@@ -96,7 +95,9 @@ pub trait RadiusIndex<H: Bits>: Send + Sync {
 pub struct Scratch {
     nodes: Vec<(bk_tree::NodeId, u16)>,
     runs: Vec<bk_tree::Run>,
-    lists: Vec<multi_index::List>,
+    lines: multi_index::Lines,
+    nears: Vec<multi_index::Near>,
+    groups: Vec<multi_index::Group>,
     survivors: Vec<multi_index::Survivor>,
 }
 

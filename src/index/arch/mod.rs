@@ -15,7 +15,50 @@ mod x86_64;
 /// for the baseline only.
 pub trait Work {
     type Out;
-    fn run(self) -> Self::Out;
+    fn run<K: Kernel>(self, kernel: K) -> Self::Out;
+}
+
+/// What the compiler does not make of plain Rust by itself. All implementations give the same.
+pub trait Kernel: Copy {
+    /// One bit for each lane that lies within `bits_max` of `other`. `BITS_MAX` below 16 says the same at compile time.
+    fn near<const BITS_MAX: u16>(self, lanes: &[u16; 32], other: u16, bits_max: u16) -> u32;
+}
+
+/// Plain Rust.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Portable;
+
+impl Kernel for Portable {
+    #[inline(always)]
+    fn near<const BITS_MAX: u16>(self, lanes: &[u16; 32], other: u16, bits_max: u16) -> u32 {
+        let mut near = [0u8; 32];
+        for (near, lane) in near.iter_mut().zip(lanes) {
+            *near = u8::from((lane ^ other).count_ones() as u16 <= bits_max);
+        }
+        if near.iter().fold(0, |any, lane| any | lane) == 0 {
+            return 0;
+        }
+        near.iter().enumerate().fold(0, |bits, (lane, near)| bits | u32::from(*near) << lane)
+    }
+}
+
+/// `n` times `value`, in large pages where the system has them: look-ups go all over it, and small pages cost as much as the memory.
+pub fn roomy<T: Copy>(n: usize, value: T) -> Vec<T> {
+    let mut room = Vec::with_capacity(n);
+    #[cfg(target_os = "linux")]
+    ask_for_large_pages(room.as_mut_ptr(), n);
+    room.resize(n, value);
+    room
+}
+
+#[cfg(target_os = "linux")]
+fn ask_for_large_pages<T>(at: *mut T, n: usize) {
+    const LARGE: usize = 2 << 20;
+    let (begin, end) = ((at as usize).next_multiple_of(4096), (at as usize + n * size_of::<T>()) & !4095);
+    if end > begin + LARGE {
+        // SAFETY: the pages lie within memory that the caller owns, and the advice changes nothing that a program can see but time.
+        unsafe { libc::madvise(begin as *mut libc::c_void, end - begin, libc::MADV_HUGEPAGE) };
+    }
 }
 
 /// A set of instructions that this processor has.
@@ -43,7 +86,7 @@ impl Level {
     #[inline]
     pub fn run<W: Work>(self, work: W) -> W::Out {
         match self {
-            Level::Baseline => work.run(),
+            Level::Baseline => work.run(Portable),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(level) => level.run(work),
             #[cfg(target_arch = "x86_64")]
@@ -88,7 +131,7 @@ mod tests {
     impl Work for Ones<'_> {
         type Out = u32;
         #[inline(always)]
-        fn run(self) -> u32 {
+        fn run<K: Kernel>(self, _: K) -> u32 {
             self.0.iter().map(|word| word.count_ones()).sum()
         }
     }
@@ -102,6 +145,48 @@ mod tests {
             assert_eq!(level.run(Ones(&words)), expected, "{}", level.name());
         }
         assert_eq!(Some(&best()), levels().last());
+    }
+
+    struct Near<'a>(&'a [[u16; 32]]);
+
+    impl Work for Near<'_> {
+        type Out = Vec<u32>;
+        #[inline(always)]
+        fn run<K: Kernel>(self, kernel: K) -> Vec<u32> {
+            let lanes = self.0.iter();
+            let near = lanes.flat_map(|lanes| {
+                let few = [kernel.near::<0>(lanes, 77, 0), kernel.near::<1>(lanes, 77, 1)];
+                let more = [kernel.near::<2>(lanes, 77, 2), kernel.near::<3>(lanes, 77, 3)];
+                few.into_iter().chain(more).chain((0..=16).map(|bits_max| kernel.near::<16>(lanes, 77, bits_max)))
+            });
+            near.collect()
+        }
+    }
+
+    #[test]
+    fn every_kernel_marks_the_lanes_that_are_near() {
+        let mut random = crate::index::conformance::Random(7);
+        let lanes: Vec<[u16; 32]> = (0..500)
+            .map(|_| std::array::from_fn(|_| (random.next() & random.next()) as u16 ^ (77 * (random.next() as u16 & 1))))
+            .collect();
+        let mut expected = Vec::new();
+        for lanes in &lanes {
+            for bits_max in [0, 1, 2, 3].into_iter().chain(0..=16) {
+                let near = lanes.iter().zip(0..).map(|(lane, at)| u32::from((lane ^ 77).count_ones() <= bits_max) << at);
+                expected.push(near.fold(0, |bits, near| bits | near));
+            }
+        }
+        for level in levels() {
+            assert!(level.run(Near(&lanes)) == expected, "{}", level.name());
+        }
+    }
+
+    #[test]
+    fn room_in_large_pages_holds_what_it_is_filled_with() {
+        for n in [0, 1, 1_000, 3_000_000] {
+            let room = roomy(n, 0x0102_0304_u32);
+            assert!(room.len() == n && room.iter().all(|value| *value == 0x0102_0304));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The levels of 64-bit x86: AVX2 with population counts (2013 on), and AVX-512 with population counts of 16-bit lanes (2019 on).
 
-use super::Work;
-use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+use super::{Kernel, Work};
+use std::arch::x86_64::*;
 
 /// AVX2, BMI and POPCNT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +22,11 @@ impl Avx2 {
         /// # Safety
         /// The processor has every feature named.
         #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
-        unsafe fn compiled<W: Work>(work: W) -> W::Out {
-            work.run()
+        unsafe fn compiled<W: Work>(level: Avx2, work: W) -> W::Out {
+            work.run(level)
         }
         // SAFETY: a value of this type comes from `new` alone, which found every one of these features.
-        unsafe { compiled(work) }
+        unsafe { compiled(self, work) }
     }
 }
 
@@ -50,11 +50,64 @@ impl Avx512 {
         /// # Safety
         /// The processor has every feature named.
         #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,avx512vpopcntdq,avx512bitalg")]
-        unsafe fn compiled<W: Work>(work: W) -> W::Out {
-            work.run()
+        unsafe fn compiled<W: Work>(level: Avx512, work: W) -> W::Out {
+            work.run(level)
         }
         // SAFETY: a value of this type comes from `new` alone, which found every one of these features.
-        unsafe { compiled(work) }
+        unsafe { compiled(self, work) }
+    }
+}
+
+impl Kernel for Avx2 {
+    #[inline(always)]
+    fn near<const BITS_MAX: u16>(self, lanes: &[u16; 32], other: u16, bits_max: u16) -> u32 {
+        // SAFETY: a value of this type says that the processor has AVX2.
+        unsafe { near_avx2::<BITS_MAX>(lanes, other, bits_max) }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn near_avx2<const BITS_MAX: u16>(lanes: &[u16; 32], other: u16, bits_max: u16) -> u32 {
+    let other = _mm256_set1_epi16(other as i16);
+    let at = lanes.as_ptr().cast::<__m256i>();
+    // SAFETY: `lanes` is 64 bytes: two times 32.
+    let (low, high) = unsafe { (_mm256_loadu_si256(at), _mm256_loadu_si256(at.add(1))) };
+    let low = near_half::<BITS_MAX>(_mm256_xor_si256(low, other), bits_max);
+    let high = near_half::<BITS_MAX>(_mm256_xor_si256(high, other), bits_max);
+    // Packing works within halves of the register: put its quarters back in order.
+    _mm256_movemask_epi8(_mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi16(low, high))) as u32
+}
+
+/// All ones in each lane that has at most `bits_max` ones.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn near_half<const BITS_MAX: u16>(differ: __m256i, bits_max: u16) -> __m256i {
+    if BITS_MAX < 4 {
+        // Each round takes the lowest bit away: nothing is left where there were no more than that.
+        let mut left = differ;
+        for _ in 0..BITS_MAX {
+            left = _mm256_and_si256(left, _mm256_add_epi16(left, _mm256_set1_epi16(-1)));
+        }
+        return _mm256_cmpeq_epi16(left, _mm256_setzero_si256());
+    }
+    // Ones of each nibble from a table, then of the two bytes together.
+    let ones = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+    let nibble = _mm256_set1_epi8(15);
+    let low = _mm256_shuffle_epi8(ones, _mm256_and_si256(differ, nibble));
+    let high = _mm256_shuffle_epi8(ones, _mm256_and_si256(_mm256_srli_epi16::<4>(differ), nibble));
+    let sum = _mm256_maddubs_epi16(_mm256_add_epi8(low, high), _mm256_set1_epi8(1));
+    _mm256_cmpgt_epi16(_mm256_set1_epi16(bits_max as i16 + 1), sum)
+}
+
+impl Kernel for Avx512 {
+    #[inline(always)]
+    fn near<const BITS_MAX: u16>(self, lanes: &[u16; 32], other: u16, bits_max: u16) -> u32 {
+        // SAFETY: a value of this type says that the processor has AVX-512 F, BW and BITALG. The load is of `lanes`.
+        unsafe {
+            let differ = _mm512_xor_si512(_mm512_loadu_si512(lanes.as_ptr().cast()), _mm512_set1_epi16(other as i16));
+            _mm512_cmple_epu16_mask(_mm512_popcnt_epi16(differ), _mm512_set1_epi16(bits_max as i16))
+        }
     }
 }
 

@@ -1,36 +1,37 @@
-//! The two-level multi-index: rows within a radius, by the pigeonhole principle applied twice.
+//! The two-level multi-index: rows within a radius, by the pigeonhole principle on a ring.
 //!
-//! A hash's bits are permuted (see `half`) and cut into blocks of 32 bits, each into two halves of 16. If a row lies within r of the
-//! query, then in some block it lies within that block's share of r, and in that block some half lies within that half's share
-//! (`Plan` says how shares are dealt out; Norouzi, Punjani and Fleet, 2014, and Qin et al., 2018, on the general principle). So there is one
-//! table for each half, from its 65,536 values to the rows that have them, and a look-up opens the lists of all values near enough to
-//! the query's half. A posting is the *other half* of its block (u16, in a column of its own, so that a list is streamed) and the row
-//! (u32, read only where both halves together keep to the block's share). What is left is compared whole.
+//! A hash's bits are permuted (see `half`) and cut into halves of 16 bits, which stand on a ring. Each half i gets a budget p(i), and the
+//! budgets add up to r + 1. If a row lies within r of the query, there is a half from which on the distances keep to the budgets: its own
+//! distance is below p(i), its own and the next one's together below p(i) + p(i+1), with the one after that below p(i) + p(i+1) + p(i+2),
+//! and so on round the ring (the cycle lemma; Qin et al., 2018, call it the pigeonring principle). So there is one table for each half, from
+//! its 65,536 values to the rows that have them, and a look-up opens the lists of all values near enough to the query's half. A posting is
+//! the *next half* (u16, in a column of its own, so that a list is streamed) and, in one u32, the row and as many bits of the half *after
+//! that* as there is room for, read only where the first two halves keep to their budgets. What is left is compared whole.
 //!
 //! Each row is found once without remembering what was found: a row within the radius is reported only from the first table that leads to
 //! it, which its distance in each half tells.
 //!
 //! Exact at any radius and on any rows. Where lists promise to cost more than a scan (a radius well above 60 of 256), or turn out to (rows
-//! much alike), the rows are scanned instead, so a look-up costs at most about twice a scan. Denser postings are absent.
+//! much alike), the rows are scanned instead, so a look-up costs at most about twice a scan.
 //!
-//! A look-up waits for memory, so it asks ahead: while one table's lists are streamed, the next one's are on their way; what survives is
-//! gathered over all tables, with the place of its row number asked for, then its hash, and only then compared.
+//! A look-up waits for memory, so it asks ahead: for where all its lists lie, then for the lines of the lists, some dozens ahead of the one
+//! being read; for what survives, for its place, then its hash.
 //!
 //! Per row: its hash, and 6 bytes for each half (96 for 256 bits, 24 for 64); and 256 KiB for each half's table.
 
 mod plan;
+mod table;
 
-use super::arch::{self, prefetch};
+use super::arch::{self, Kernel, prefetch};
 use super::{Effort, Hit, Query, RadiusIndex, Scratch, assert_rows_max, linear};
 use crate::entry::Bits;
 use plan::{HALVES_MAX, Plan, masks};
-use rayon::prelude::*;
 use std::sync::Arc;
+use table::{LANES, Tables};
 
 pub struct MultiIndex<H> {
     rows: Arc<[H]>,
-    /// One for each half, in the order of the halves: 2b and 2b + 1 are block b.
-    tables: Box<[Table]>,
+    tables: Tables,
     lists: Lists,
     level: arch::Level,
 }
@@ -43,72 +44,73 @@ enum Lists {
     Always,
 }
 
-/// Rows by the value of one half.
-struct Table {
-    /// Postings of value v are `starts[v]..starts[v + 1]`.
-    starts: Box<[u32]>,
-    /// The other half of each posting's block; [`LANES`] more at the end, so that a list is read in whole steps.
-    others: Box<[u16]>,
-    rows: Box<[u32]>,
+/// The lines that a look-up reads, in its order. Written past their end and then moved on, which spares guesses at how long a list is.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    /// How many there are; the vectors may be longer.
+    n: usize,
+    line: Vec<u32>,
+    /// Which lanes of the line belong to the list.
+    lanes: Vec<u32>,
 }
 
-/// A posting list to be streamed.
+/// A line that holds a survivor, and which lanes they are.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Near {
+    line: u32,
+    lanes: u32,
+}
+
+/// Lines of one table that are read with one limit.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct List {
-    start: u32,
-    end: u32,
-    /// Bits by which the other half may differ.
-    other_max: u16,
+pub(super) struct Group {
+    table: u32,
+    /// Bits by which the next half may differ.
+    next_max: u16,
+    /// Bits by which the next half and the one after it together may differ.
+    two_max: u16,
+    /// Of its lines.
+    end: usize,
 }
 
-/// A posting that keeps to its block's share: the table it was found in, and its place there, later its row.
+/// A posting that keeps to the budgets so far: the group it was found in, and its place; later its table, and its row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Survivor {
-    table: u32,
+    group: u32,
     at: u32,
 }
 
-/// `others` in a cache line of 64 bytes.
-const LINE: usize = 32;
-
-/// Postings filtered at a time.
-const LANES: usize = 16;
-
-const VALUES: usize = 1 << 16;
+/// Lines asked for ahead of the one that is read.
+const AHEAD: usize = 48;
 
 /// What a look-up pays for a list, for each posting in it and for each survivor, and a scan for each row, in picoseconds. Measured on an
-/// AMD EPYC (Zen 3) without vector instructions beyond SSE2; a list costs 75,000 with cold caches and some 10,000 with warm ones. Only their
-/// ratios matter, and only to speed.
-const LIST_PS: u64 = 50_000;
-const POSTING_PS: u64 = 500;
-const SURVIVOR_PS: u64 = 100_000;
-const ROW_PS: u64 = 2_600;
+/// AMD EPYC (Zen 3) with AVX2. Only their ratios matter, and only to speed.
+const LIST_PS: u64 = 25_000;
+const POSTING_PS: u64 = 400;
+const SURVIVOR_PS: u64 = 40_000;
+const ROW_PS: u64 = 2_200;
 
 impl<H: Bits> MultiIndex<H> {
-    /// Builds the tables, blocks in parallel in the rayon pool that it is called in; 4 bytes a row and thread beside the result.
+    /// Builds the tables, in parallel in the rayon pool that it is called in.
     ///
     /// # Panics
     /// With more than [`INDEX_ROWS_MAX`](super::INDEX_ROWS_MAX) rows.
     pub fn build(rows: Arc<[H]>) -> Self {
         assert_rows_max(rows.len());
-        let tables: Vec<[Table; 2]> = (0..halves::<H>() / 2)
-            .into_par_iter()
-            .map(|block| {
-                let values: Vec<[u16; 2]> = rows
-                    .iter()
-                    .map(|hash| {
-                        let words = words(hash);
-                        [half::<H>(&words, 2 * block), half::<H>(&words, 2 * block + 1)]
-                    })
-                    .collect();
-                [Table::build(&values, 0), Table::build(&values, 1)]
-            })
-            .collect();
-        MultiIndex { rows, tables: tables.into_iter().flatten().collect(), lists: Lists::WhereCheaper, level: arch::best() }
+        let level = arch::best();
+        MultiIndex { tables: Tables::build(&rows, level), rows, lists: Lists::WhereCheaper, level }
     }
 
     #[inline(always)]
-    fn search_one(&self, query: &Query<H>, number: u32, plan: &Plan, scratch: &mut Scratch, out: &mut Vec<Hit>) -> Effort {
+    fn search_one<K: Kernel>(
+        &self,
+        kernel: K,
+        query: &Query<H>,
+        number: u32,
+        plan: &Plan,
+        scratch: &mut Scratch,
+        out: &mut Vec<Hit>,
+    ) -> Effort {
         let scan_ps = self.rows.len() as u64 * ROW_PS;
         let limit_ps = match self.lists {
             Lists::WhereCheaper if plan.cost_ps(self.rows.len()) >= scan_ps => 0,
@@ -119,7 +121,7 @@ impl<H: Bits> MultiIndex<H> {
         let before = out.len();
         let mut effort = Effort::default();
         let mut each = |row, distance| out.push(Hit { query: number, row, distance });
-        if limit_ps == 0 || !self.search_lists(&query.hash, plan, limit_ps, scratch, &mut effort, &mut each) {
+        if limit_ps == 0 || !self.search_lists(kernel, &query.hash, plan, limit_ps, scratch, &mut effort, &mut each) {
             out.truncate(before);
             effort += linear::scan(&self.rows, query, number, out);
         }
@@ -129,8 +131,10 @@ impl<H: Bits> MultiIndex<H> {
     /// Calls `each` with every row within the plan's radius and its distance. Gives up, and says so by `false`, once the work has come to
     /// more than `limit_ps`; the rows given until then are not all there are.
     #[inline(always)]
-    fn search_lists(
+    #[allow(clippy::too_many_arguments)]
+    fn search_lists<K: Kernel>(
         &self,
+        kernel: K,
         hash: &H,
         plan: &Plan,
         limit_ps: u64,
@@ -138,70 +142,139 @@ impl<H: Bits> MultiIndex<H> {
         effort: &mut Effort,
         each: &mut impl FnMut(u32, u16),
     ) -> bool {
+        let n = halves::<H>();
         let sought = halves_of(hash);
-        let Scratch { lists, survivors, .. } = scratch;
-        let (begins, postings) = self.find_lists(&sought, plan, lists);
-        let lists_of = |table: usize| &lists[begins[table]..begins[table + 1]];
-        effort.probes += lists.len() as u64;
-        let mut spent_ps = lists.len() as u64 * LIST_PS + postings * POSTING_PS;
+        let Scratch { lines, groups, nears, survivors, .. } = scratch;
+        let (opened, postings) = self.find_lines(&sought, plan, lines, groups);
+        effort.probes += opened;
+        let mut spent_ps = opened * LIST_PS + postings * POSTING_PS;
         if spent_ps > limit_ps {
             return false;
         }
         effort.candidates += postings;
         survivors.clear();
-        self.tables[0].ask_for(lists_of(0));
-        for (i, table) in self.tables.iter().enumerate() {
-            if let Some(next) = self.tables.get(i + 1) {
-                next.ask_for(lists_of(i + 1));
-            }
+        let line = &lines.line[..lines.n];
+        line.iter().take(AHEAD).for_each(|line| prefetch(&self.tables.lines, *line as usize));
+        if nears.len() < lines.n + 1 {
+            nears.resize(lines.n + 1, Near::default());
+        }
+        let mut begin = 0;
+        for (number, group) in groups.iter().enumerate() {
+            let next = sought[(group.table as usize + 1) % n];
+            let range = begin..group.end;
+            begin = group.end;
+            let found = match group.next_max {
+                0 => self.stream::<K, 0>(kernel, lines, range, next, 0, nears),
+                1 => self.stream::<K, 1>(kernel, lines, range, next, 1, nears),
+                2 => self.stream::<K, 2>(kernel, lines, range, next, 2, nears),
+                3 => self.stream::<K, 3>(kernel, lines, range, next, 3, nears),
+                more => self.stream::<K, 16>(kernel, lines, range, next, more, nears),
+            };
             let before = survivors.len();
-            for list in lists_of(i) {
-                table.filter(list, sought[i ^ 1], |at| {
-                    prefetch(&table.rows, at);
-                    survivors.push(Survivor { table: i as u32, at: at as u32 });
-                });
+            for near in &nears[..found] {
+                let mut lanes = near.lanes;
+                while lanes != 0 {
+                    let at = near.line * LANES as u32 + lanes.trailing_zeros();
+                    prefetch(&self.tables.places, at as usize);
+                    survivors.push(Survivor { group: number as u32, at });
+                    lanes &= lanes - 1;
+                }
             }
             spent_ps += (survivors.len() - before) as u64 * SURVIVOR_PS;
             if spent_ps > limit_ps {
                 return false;
             }
         }
-        effort.distances += survivors.len() as u64;
-        for survivor in survivors.iter_mut() {
-            survivor.at = self.tables[survivor.table as usize].rows[survivor.at as usize];
-            prefetch(&self.rows, survivor.at as usize);
+        // What the bits of the third half leave.
+        let mut kept = 0;
+        for at in 0..survivors.len() {
+            let Survivor { group, at } = survivors[at];
+            let group = groups[group as usize];
+            let i = group.table as usize;
+            let next = self.tables.lines[at as usize / LANES].0[at as usize % LANES];
+            let (row, third) = self.tables.place(at);
+            let two = (next ^ sought[(i + 1) % n]).count_ones() + self.tables.third_distance(third, sought[(i + 2) % n]);
+            if two <= u32::from(group.two_max) {
+                prefetch(&self.rows, row as usize);
+                survivors[kept] = Survivor { group: group.table, at: row };
+                kept += 1;
+            }
         }
-        for survivor in survivors.iter() {
+        effort.distances += kept as u64;
+        for survivor in &survivors[..kept] {
             let found = &self.rows[survivor.at as usize];
             let distance = hash.distance(found);
-            if distance <= plan.radius && first_table(found, &sought, plan) == Some(survivor.table as usize) {
+            if distance <= plan.radius && self.first_table(found, &sought, plan) == Some(survivor.group as usize) {
                 each(survivor.at, distance);
             }
         }
         true
     }
 
-    /// The lists of a look-up, table by table, where each table's begin (and the last one's end), and the postings in them all.
+    /// The lines of a look-up, in groups; how many lists they belong to, and how many postings they hold.
     #[inline(always)]
-    fn find_lists(&self, sought: &[u16; HALVES_MAX], plan: &Plan, lists: &mut Vec<List>) -> ([usize; HALVES_MAX + 1], u64) {
-        lists.clear();
-        let mut begins = [0; HALVES_MAX + 1];
-        let mut postings = 0;
-        for (i, table) in self.tables.iter().enumerate() {
-            if let Some(share) = plan.shares[i] {
-                for (distance, masks) in masks().iter().take(usize::from(share.half) + 1).enumerate() {
-                    let other_max = share.block - distance as u16;
-                    lists.extend(masks.iter().map(|mask| {
-                        let value = usize::from(sought[i] ^ mask);
-                        let (start, end) = (table.starts[value], table.starts[value + 1]);
-                        postings += u64::from(end - start);
-                        List { start, end, other_max }
-                    }));
-                }
-            }
-            begins[i + 1] = lists.len();
+    fn find_lines(&self, sought: &[u16; HALVES_MAX], plan: &Plan, lines: &mut Lines, groups: &mut Vec<Group>) -> (u64, u64) {
+        let n = halves::<H>();
+        lines.n = 0;
+        groups.clear();
+        let sought = &sought[..n];
+        for (i, half) in sought.iter().enumerate().filter(|(i, _)| plan.budgets[*i] > 0) {
+            self.tables.ask_for_lists(i, *half, plan.budgets[i] - 1);
         }
-        (begins, postings)
+        let (mut opened, mut postings) = (0, 0);
+        for (i, half) in sought.iter().enumerate() {
+            let [own, next, third] = [plan.budgets[i], plan.budgets[(i + 1) % n], plan.budgets[(i + 2) % n]];
+            for (distance, masks) in masks().iter().enumerate().take(usize::from(own)) {
+                opened += masks.len() as u64;
+                for mask in masks {
+                    postings += u64::from(self.tables.append_lines(i, half ^ mask, lines));
+                }
+                let next_max = own + next - 1 - distance as u16;
+                groups.push(Group { table: i as u32, next_max, two_max: next_max + third, end: lines.n });
+            }
+        }
+        (opened, postings)
+    }
+
+    /// Writes down the lines of a range that hold postings near enough; returns how many.
+    #[inline(always)]
+    fn stream<K: Kernel, const BITS_MAX: u16>(
+        &self,
+        kernel: K,
+        lines: &Lines,
+        range: std::ops::Range<usize>,
+        next: u16,
+        bits_max: u16,
+        nears: &mut [Near],
+    ) -> usize {
+        let bits_max = if BITS_MAX < 16 { BITS_MAX } else { bits_max };
+        let mut found = 0;
+        let (all, lanes) = (&lines.line[..lines.n], &lines.lanes[..lines.n]);
+        for at in range {
+            if let Some(ahead) = all.get(at + AHEAD) {
+                prefetch(&self.tables.lines, *ahead as usize);
+            }
+            let (line, lanes) = (&all[at], &lanes[at]);
+            let near = kernel.near::<BITS_MAX>(&self.tables.lines[*line as usize].0, next, bits_max) & lanes;
+            // Written always, kept where there is one: a branch would be guessed wrong for most of them.
+            nears[found] = Near { line: *line, lanes: near };
+            found += usize::from(near != 0);
+        }
+        found
+    }
+
+    /// The first table in which a look-up by this plan meets `hash`.
+    #[inline(always)]
+    fn first_table(&self, hash: &H, sought: &[u16; HALVES_MAX], plan: &Plan) -> Option<usize> {
+        let n = halves::<H>();
+        let found = halves_of(hash);
+        (0..n).find(|&i| {
+            let differ = |i: usize| (found[i % n] ^ sought[i % n]).count_ones() as u16;
+            let (own, next) = (differ(i), differ(i + 1));
+            let third = self.tables.third_distance(self.tables.third_bits(found[(i + 2) % n]), sought[(i + 2) % n]) as u16;
+            let [one, two, three] = [0, 1, 2].map(|more| plan.budgets[(i + more) % n]);
+            own < one && own + next < one + two && own + next + third < one + two + three
+        })
     }
 }
 
@@ -211,8 +284,7 @@ impl<H: Bits> RadiusIndex<H> for MultiIndex<H> {
     }
 
     fn bytes(&self) -> usize {
-        let tables: usize = self.tables.iter().map(|t| 4 * t.starts.len() + 2 * t.others.len() + 4 * t.rows.len()).sum();
-        size_of_val::<[H]>(&self.rows) + tables
+        size_of_val::<[H]>(&self.rows) + self.tables.bytes()
     }
 
     fn search(&self, queries: &[Query<H>], scratch: &mut Scratch, out: &mut Vec<Hit>) -> Effort {
@@ -232,7 +304,7 @@ impl<H: Bits> arch::Work for Search<'_, H> {
     type Out = Effort;
 
     #[inline(always)]
-    fn run(self) -> Effort {
+    fn run<K: Kernel>(self, kernel: K) -> Effort {
         let mut effort = Effort::default();
         let mut plan = Plan::new(H::BITS, 0);
         for (number, query) in self.queries.iter().enumerate() {
@@ -240,98 +312,24 @@ impl<H: Bits> arch::Work for Search<'_, H> {
             if plan.radius != radius {
                 plan = Plan::new(H::BITS, radius);
             }
-            effort += self.index.search_one(query, number as u32, &plan, self.scratch, self.out);
+            effort += self.index.search_one(kernel, query, number as u32, &plan, self.scratch, self.out);
         }
         effort
     }
 }
 
-impl Table {
-    /// A counting sort of `values` by their half `side`; postings of a value stay in the rows' order.
-    fn build(values: &[[u16; 2]], side: usize) -> Self {
-        let mut starts = vec![0u32; VALUES + 1];
-        for value in values {
-            starts[usize::from(value[side])] += 1;
-        }
-        let mut sum = 0;
-        for start in &mut starts {
-            sum += *start;
-            *start = sum;
-        }
-        // Each start is its list's end now; going backwards, it sinks to the list's beginning.
-        let mut others = vec![0u16; values.len() + LANES];
-        let mut rows = vec![0u32; values.len()];
-        for (row, value) in values.iter().enumerate().rev() {
-            let at = &mut starts[usize::from(value[side])];
-            *at -= 1;
-            others[*at as usize] = value[1 - side];
-            rows[*at as usize] = row as u32;
-        }
-        Table { starts: starts.into(), others: others.into(), rows: rows.into() }
-    }
-
-    /// Asks for every cache line of the lists.
-    #[inline(always)]
-    fn ask_for(&self, lists: &[List]) {
-        for list in lists {
-            for at in (list.start as usize..list.end as usize).step_by(LINE) {
-                prefetch(&self.others, at);
-            }
-            // The last line, where the list does not begin with one.
-            prefetch(&self.others, (list.end as usize).saturating_sub(1));
-        }
-    }
-
-    /// Calls `each` with the place of every posting whose other half keeps to the list's limit.
-    #[inline(always)]
-    fn filter(&self, list: &List, other: u16, mut each: impl FnMut(usize)) {
-        let mut at = list.start as usize;
-        let end = list.end as usize;
-        while at < end {
-            // Lanes beyond the list's end are its neighbours' postings, or the column's padding: read, and left out.
-            let Some(lanes) = self.others[at..].first_chunk() else { break };
-            let near = near(lanes, other, list.other_max);
-            if near.iter().fold(0, |any, lane| any | lane) != 0 {
-                let inside = (end - at).min(LANES);
-                (at..at + inside).zip(near).filter(|(_, lane)| *lane != 0).for_each(|(posting, _)| each(posting));
-            }
-            at += LANES;
-        }
-    }
-}
-
-/// For each lane, not 0 if it lies within `bits_max` of `other`. The loop becomes vector instructions at every level.
-#[inline(always)]
-fn near(lanes: &[u16; LANES], other: u16, bits_max: u16) -> [u16; LANES] {
-    let mut near = [0; LANES];
-    for (near, lane) in near.iter_mut().zip(lanes) {
-        *near = u16::from((lane ^ other).count_ones() as u16 <= bits_max);
-    }
-    near
-}
-
-/// The first table in which a look-up by this plan meets `hash`.
-#[inline(always)]
-fn first_table<H: Bits>(hash: &H, sought: &[u16; HALVES_MAX], plan: &Plan) -> Option<usize> {
-    let found = halves_of(hash);
-    (0..halves::<H>()).find(|i| {
-        let [own, other] = [*i, i ^ 1].map(|i| (found[i] ^ sought[i]).count_ones() as u16);
-        plan.shares[*i].is_some_and(|share| own <= share.half && own + other <= share.block)
-    })
-}
-
 /// Number of halves of a hash.
 const fn halves<H: Bits>() -> usize {
-    const { assert!(H::BITS % 32 == 0 && HALVES_MAX.is_multiple_of(H::BITS as usize / 16), "32, 64, 128 or 256 bits") };
+    const { assert!(H::BITS % 64 == 0 && HALVES_MAX.is_multiple_of(H::BITS as usize / 16), "64, 128 or 256 bits") };
     H::BITS as usize / 16
 }
 
-/// A hash as 16-bit words, in the order of its hex digits.
+/// A hash as 64-bit words, in the order of its hex digits.
 #[inline(always)]
-fn words<H: Bits>(hash: &H) -> [u16; HALVES_MAX] {
-    let mut words = [0; HALVES_MAX];
+fn words<H: Bits>(hash: &H) -> [u64; HALVES_MAX / 4] {
+    let mut words = [0; HALVES_MAX / 4];
     for (word, bytes) in words.iter_mut().zip(hash.to_bytes().as_ref().as_chunks().0) {
-        *word = u16::from_be_bytes(*bytes);
+        *word = u64::from_be_bytes(*bytes);
     }
     words
 }
@@ -339,14 +337,35 @@ fn words<H: Bits>(hash: &H) -> [u16; HALVES_MAX] {
 /// Half `i` of the permuted hash.
 ///
 /// Neighbouring bits of a perceptual hash agree more often than by chance, so halves cut from neighbouring bits make some lists long.
-/// Instead a half takes bits along a diagonal: with n halves, bit c of word w goes to half (c - w) mod n. On PDQ hashes of
+/// Instead a half takes bits along a diagonal: with n halves, bit c of 16-bit word w goes to half (c - w) mod n. On PDQ hashes of
 /// photos the lists are then as long as chance has it (1.03 times, against 1.21 for neighbouring bits). No two words give a half
-/// the same c, so each bit keeps its column and nothing is shifted. Any permutation is exact.
+/// the same c, so each bit keeps its column, and the words can be laid over each other. Any permutation is exact.
 #[inline(always)]
-fn half<H: Bits>(words: &[u16; HALVES_MAX], i: usize) -> u16 {
-    let n = halves::<H>();
-    let every_nth = (0xffff_u32 / ((1 << n) - 1)) as u16;
-    words[..n].iter().zip(i as u32..).fold(0, |half, (word, column)| half | (word & every_nth.rotate_left(column)))
+fn half<H: Bits>(words: &[u64; HALVES_MAX / 4], i: usize) -> u16 {
+    let masks = &Diagonals::<H>::MASKS[i];
+    let mut laid = 0;
+    for w in 0..halves::<H>() / 4 {
+        laid |= words[w] & masks[w];
+    }
+    (laid | laid >> 16 | laid >> 32 | laid >> 48) as u16
+}
+
+/// For each half, the bits that it takes of each 64-bit word.
+struct Diagonals<H>(std::marker::PhantomData<H>);
+
+impl<H: Bits> Diagonals<H> {
+    const MASKS: [[u64; HALVES_MAX / 4]; HALVES_MAX] = {
+        let every_nth = (0xffff_u32 / ((1 << halves::<H>()) - 1)) as u16;
+        let mut masks = [[0; HALVES_MAX / 4]; HALVES_MAX];
+        let mut at = 0;
+        while at < HALVES_MAX * HALVES_MAX {
+            // The first of four 16-bit words stands in the highest bits.
+            let (half, word) = (at / HALVES_MAX, at % HALVES_MAX);
+            masks[half][word / 4] |= (every_nth.rotate_left((half + word) as u32) as u64) << (48 - 16 * (word % 4));
+            at += 1;
+        }
+        masks
+    };
 }
 
 #[inline(always)]

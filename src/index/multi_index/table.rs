@@ -1,0 +1,243 @@
+//! Where the postings lie: for each half, its 65,536 lists in lines of 64 bytes.
+
+use super::plan::HALVES_MAX;
+use super::{Lines, half, halves, words};
+use crate::entry::Bits;
+use crate::index::arch::{self, Kernel, prefetch};
+use rayon::prelude::*;
+
+/// Postings in a line.
+pub(super) const LANES: usize = 32;
+const VALUES: usize = 1 << 16;
+
+/// A cache line of next halves.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Lanes(pub [u16; LANES]);
+
+pub(super) struct Tables {
+    /// For each half and each of its values the list's start, in units, counted from the half's first posting, and its length, in postings: `start
+    /// << length_bits | length`. A length of all ones: it is in `long`.
+    lists: Vec<u32>,
+    length_bits: u32,
+    /// Postings in a unit, as a power of two.
+    unit_bits: u32,
+    /// Lists too long for `lists`: half and value, start in postings from the half's first one, length. Sorted.
+    long: Vec<(u32, u32, u32)>,
+    /// Each half's first line.
+    firsts: [u32; HALVES_MAX],
+    pub lines: Vec<Lanes>,
+    /// Beside each lane: the row, and above its bits some of the half after next.
+    pub places: Vec<u32>,
+    row_bits: u32,
+}
+
+/// A table's lists before its postings are in place.
+struct Layout {
+    starts: Vec<u32>,
+    lengths: Vec<u32>,
+    lines: usize,
+}
+
+impl Tables {
+    pub fn build<H: Bits>(rows: &[H], level: arch::Level) -> Self {
+        let n = halves::<H>();
+        let row_bits = bits_of(rows.len() as u32).max(1);
+        let mean = rows.len() as f64 / VALUES as f64;
+        let length_bits = bits_of((mean + 6.0 * mean.sqrt()) as u32 + 8);
+        let unit_bits = (row_bits + 1 + length_bits).saturating_sub(32);
+        let layouts: Vec<Layout> = (0..n).into_par_iter().map(|i| level.run(Count { rows, i, unit_bits })).collect();
+        let mut tables = Tables {
+            lists: arch::roomy(n * VALUES, 0),
+            length_bits,
+            unit_bits,
+            long: Vec::new(),
+            firsts: [0; HALVES_MAX],
+            lines: Vec::new(),
+            places: Vec::new(),
+            row_bits,
+        };
+        let mut total = 0;
+        let long = (1 << length_bits) - 1;
+        for (i, layout) in layouts.iter().enumerate() {
+            tables.firsts[i] = total as u32;
+            total += layout.lines;
+            for (value, (start, length)) in layout.starts.iter().zip(&layout.lengths).enumerate() {
+                tables.lists[i * VALUES + value] = (start >> unit_bits) << length_bits | (*length).min(long);
+                if *length >= long {
+                    tables.long.push(((i << 16 | value) as u32, *start, *length));
+                }
+            }
+        }
+        tables.lines = arch::roomy(total, Lanes([0; LANES]));
+        tables.places = arch::roomy(total * LANES, 0);
+        let (mut lines, mut places) = (&mut tables.lines[..], &mut tables.places[..]);
+        let mut jobs = Vec::new();
+        for (i, layout) in layouts.into_iter().enumerate() {
+            let (own, rest) = lines.split_at_mut(layout.lines);
+            let (own_places, rest_places) = places.split_at_mut(layout.lines * LANES);
+            (lines, places) = (rest, rest_places);
+            jobs.push(Place { rows, i, starts: layout.starts, lines: own, places: own_places, row_bits });
+        }
+        jobs.into_par_iter().for_each(|job| level.run(job));
+        tables
+    }
+
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.lists[..]) + size_of_val(&self.lines[..]) + size_of_val(&self.places[..]) + size_of_val(&self.long[..])
+    }
+
+    /// Asks for where the lists of all values within `distance_max` of `value` lie.
+    #[inline(always)]
+    pub fn ask_for_lists(&self, i: usize, value: u16, distance_max: u16) {
+        // Values that differ in the last four bits alone share a line; beyond distance 1 most lines are asked for anyway.
+        prefetch(&self.lists, i << 16 | usize::from(value));
+        if distance_max > 0 {
+            for bit in 4..16 {
+                prefetch(&self.lists, i << 16 | usize::from(value ^ (1 << bit)));
+            }
+        }
+    }
+
+    /// Appends the lines of one list; returns its length.
+    #[inline(always)]
+    pub fn append_lines(&self, i: usize, value: u16, lines: &mut Lines) -> u32 {
+        /// Lines of a usual list.
+        const USUAL: usize = 8;
+        let list = i << 16 | usize::from(value);
+        let entry = self.lists[list];
+        let mask = (1 << self.length_bits) - 1;
+        let (mut start, mut length) = ((entry >> self.length_bits) << self.unit_bits, entry & mask);
+        if length == mask {
+            (start, length) = self.long_list(list as u32);
+        }
+        if length == 0 {
+            return 0;
+        }
+        let end = start + length;
+        let first = self.firsts[i] + start / LANES as u32;
+        let n = (end.div_ceil(LANES as u32) - start / LANES as u32) as usize;
+        let room = lines.n + n.max(USUAL) + 1;
+        if lines.line.len() < room {
+            lines.line.resize(2 * room, 0);
+            lines.lanes.resize(2 * room, 0);
+        }
+        let (line, lanes) = (&mut lines.line[lines.n..], &mut lines.lanes[lines.n..]);
+        if let (Some(line), Some(lanes)) = (line.first_chunk_mut::<USUAL>(), lanes.first_chunk_mut::<USUAL>()) {
+            line.iter_mut().zip(first..).for_each(|(line, number)| *line = number);
+            *lanes = [u32::MAX; USUAL];
+        }
+        if n > USUAL {
+            for k in USUAL..n {
+                line[k] = first + k as u32;
+                lanes[k] = u32::MAX;
+            }
+        }
+        lanes[0] = u32::MAX << (start % LANES as u32);
+        lanes[n - 1] &= u32::MAX >> (end.wrapping_neg() % LANES as u32);
+        lines.n += n;
+        length
+    }
+
+    #[cold]
+    fn long_list(&self, list: u32) -> (u32, u32) {
+        let at = self.long.partition_point(|(other, ..)| *other < list);
+        let (_, start, length) = self.long[at];
+        (start, length)
+    }
+
+    /// A posting's row, and the bits beside it.
+    #[inline(always)]
+    pub fn place(&self, at: u32) -> (u32, u32) {
+        let place = self.places[at as usize];
+        (place & (u32::MAX >> (32 - self.row_bits)), place.checked_shr(self.row_bits).unwrap_or(0))
+    }
+
+    /// The bits of a half after next that stand beside a row.
+    #[inline(always)]
+    pub fn third_bits(&self, half: u16) -> u32 {
+        u32::from(half) & third_mask(self.row_bits)
+    }
+
+    #[inline(always)]
+    pub fn third_distance(&self, third: u32, half: u16) -> u32 {
+        (third ^ self.third_bits(half)).count_ones()
+    }
+}
+
+#[inline(always)]
+fn third_mask(row_bits: u32) -> u32 {
+    (u32::MAX.checked_shr(row_bits).unwrap_or(0)) & 0xffff
+}
+
+fn bits_of(n: u32) -> u32 {
+    32 - n.leading_zeros()
+}
+
+/// Counts the postings of a half's values and says where each list begins: so that few cross a line that they need not cross.
+struct Count<'a, H> {
+    rows: &'a [H],
+    i: usize,
+    unit_bits: u32,
+}
+
+impl<H: Bits> arch::Work for Count<'_, H> {
+    type Out = Layout;
+
+    #[inline(always)]
+    fn run<K: Kernel>(self, _: K) -> Layout {
+        let mut lengths = vec![0u32; VALUES];
+        for row in self.rows {
+            lengths[usize::from(half::<H>(&words(row), self.i))] += 1;
+        }
+        let mut starts = vec![0u32; VALUES];
+        // By what is left over of whole lines. The next list is the one that fills the room in the current line best.
+        let mut by_rest: [Vec<u16>; LANES] = std::array::from_fn(|_| Vec::new());
+        for value in 0..=u16::MAX {
+            by_rest[lengths[usize::from(value)] as usize % LANES].push(value);
+        }
+        let mut at = 0u32;
+        for _ in 0..VALUES {
+            at = at.next_multiple_of(1 << self.unit_bits);
+            let room = at.wrapping_neg() as usize % LANES;
+            let fits = by_rest[..=room].iter_mut().rev().find_map(Vec::pop);
+            let value = fits.or_else(|| {
+                at += room as u32;
+                by_rest.iter_mut().rev().find_map(Vec::pop)
+            });
+            let value = usize::from(value.unwrap_or_default()); // there are as many as rounds
+            starts[value] = at;
+            at += lengths[value];
+        }
+        Layout { starts, lengths, lines: (at as usize).div_ceil(LANES) }
+    }
+}
+
+/// Puts a half's postings into their places.
+struct Place<'a, H> {
+    rows: &'a [H],
+    i: usize,
+    starts: Vec<u32>,
+    lines: &'a mut [Lanes],
+    places: &'a mut [u32],
+    row_bits: u32,
+}
+
+impl<H: Bits> arch::Work for Place<'_, H> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<K: Kernel>(mut self, _: K) {
+        let n = halves::<H>();
+        let mask = third_mask(self.row_bits);
+        for (row, hash) in self.rows.iter().enumerate() {
+            let words = words(hash);
+            let (own, next) = (half::<H>(&words, self.i), half::<H>(&words, (self.i + 1) % n));
+            let third = half::<H>(&words, (self.i + 2) % n);
+            let at = &mut self.starts[usize::from(own)];
+            self.lines[*at as usize / LANES].0[*at as usize % LANES] = next;
+            self.places[*at as usize] = row as u32 | (u32::from(third) & mask).checked_shl(self.row_bits).unwrap_or(0);
+            *at += 1;
+        }
+    }
+}
