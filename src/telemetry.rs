@@ -45,6 +45,11 @@ pub const METRICS: &[Metric] = &[
     Metric(MetricType::Gauge, "hashwarden_list_age_seconds", "Time since a list's active version was made, by list"),
     Metric(MetricType::Gauge, "hashwarden_snapshot_id", "The snapshot that look-ups see"),
     Metric(MetricType::Gauge, "hashwarden_index_bytes", "Memory of the live indexes, hashes included, by kind of hash"),
+    Metric(
+        MetricType::Gauge,
+        "hashwarden_index_recall",
+        "Part of the planted hashes that the newest index found in its proof; below 1 it is not in use",
+    ),
     Metric(MetricType::Gauge, "hashwarden_process_resident_bytes", "Resident memory of the process"),
     Metric(MetricType::Gauge, "hashwarden_build_info", "Always 1; the label says the version"),
 ];

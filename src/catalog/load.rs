@@ -8,6 +8,7 @@ use super::{CatalogError, bk};
 use crate::entry::{Bits, Entry, EntryNo, Hash64, HashKind, HashList, HashValue, ListId, Pdq, VersionNo};
 use crate::index::bk_tree::BkIndex;
 use crate::index::exact::ExactIndex;
+use crate::index::proof::prove;
 use crate::index::{IndexChoice, IndexKind, RadiusIndex};
 use crate::snapshot::{Alive, Choices, Fact, HashRows, KindSet, Layer, Rows, Snapshot};
 use crate::store::{DeltaOp, DerivedPut, Store};
@@ -29,6 +30,7 @@ pub fn policy(lists: &[HashList]) -> Policy {
 
 /// The whole snapshot. `other` stands in for one list's active version: what the snapshot would be after its activation.
 pub fn snapshot(store: &Store, choices: Choices, other: Option<(ListId, VersionNo)>) -> Result<Snapshot, CatalogError> {
+    show_recall(1.0); // until a proof says otherwise
     let mut lists = store.lists()?;
     if let Some((id, version)) = other
         && let Some(list) = lists.iter_mut().find(|l| l.id == id)
@@ -79,13 +81,13 @@ pub fn snapshot(store: &Store, choices: Choices, other: Option<(ListId, VersionN
         kinds.dhash64.push(layer);
     }
     if !rows.md5.is_empty() {
-        kinds.md5.push(Layer::<[u8; 16], ExactIndex<16>>::build(rows.md5));
+        kinds.md5.push(Layer::<[u8; 16], ExactIndex<16>>::build(rows.md5)?);
     }
     if !rows.sha1.is_empty() {
-        kinds.sha1.push(Layer::<[u8; 20], ExactIndex<20>>::build(rows.sha1));
+        kinds.sha1.push(Layer::<[u8; 20], ExactIndex<20>>::build(rows.sha1)?);
     }
     if !rows.sha256.is_empty() {
-        kinds.sha256.push(Layer::<[u8; 32], ExactIndex<32>>::build(rows.sha256));
+        kinds.sha256.push(Layer::<[u8; 32], ExactIndex<32>>::build(rows.sha256)?);
     }
     Ok(snapshot)
 }
@@ -102,23 +104,44 @@ fn whole<H: Bits>(
         return Ok(None);
     }
     let index = choice.resolve::<H>(rows.len(), radius);
-    if index == IndexKind::BkTree
-        && let Some(arena) = bk::arena::<H>(store, kind)?
-    {
-        let hashes: std::sync::Arc<[H]> = rows.hashes.into();
-        match BkIndex::from_parts(arena, hashes.clone()) {
-            Ok(tree) => return Ok(Some(Layer { hashes, entries: rows.entries.into(), index: Box::new(tree) })),
-            Err(error) => {
-                tracing::warn!(%kind, %error, "the stored BK-tree lacks a hash; building one in memory");
-                return Ok(Some(Layer {
-                    entries: rows.entries.into(),
-                    index: crate::index::build(index, hashes.clone()),
-                    hashes,
-                }));
-            }
+    let hashes: std::sync::Arc<[H]> = rows.hashes.into();
+    let stored = bk_tree(store, kind, index, hashes.clone())?;
+    let built = stored.unwrap_or_else(|| crate::index::build(index, hashes.clone()));
+    let index = match prove(&*built, &hashes, radius) {
+        Ok(()) => built,
+        Err(flaw) => {
+            // There is nothing else that could answer, so the slowest does, which is the measure of the others.
+            tracing::error!(%kind, %flaw, "scanning instead");
+            show_recall(flaw.recall());
+            crate::index::build(IndexKind::Linear, hashes.clone())
+        }
+    };
+    Ok(Some(Layer { index, hashes, entries: rows.entries.into() }))
+}
+
+/// The newest proof's result, for whoever watches.
+pub fn show_recall(recall: f64) {
+    metrics::gauge!("hashwarden_index_recall").set(recall);
+}
+
+/// The stored BK-tree, where one is wanted and there and whole.
+fn bk_tree<H: Bits>(
+    store: &Store,
+    kind: HashKind,
+    index: IndexKind,
+    hashes: std::sync::Arc<[H]>,
+) -> Result<Option<Box<dyn RadiusIndex<H>>>, CatalogError> {
+    if index != IndexKind::BkTree {
+        return Ok(None);
+    }
+    let Some(arena) = bk::arena::<H>(store, kind)? else { return Ok(None) };
+    match BkIndex::from_parts(arena, hashes) {
+        Ok(tree) => Ok(Some(Box::new(tree))),
+        Err(error) => {
+            tracing::warn!(%kind, %error, "the stored BK-tree lacks a hash; building one in memory");
+            Ok(None)
         }
     }
-    Ok(Some(Layer::<H, dyn RadiusIndex<H>>::build(index, rows)))
 }
 
 /// What an activation does to a snapshot: which entries come and which go.
@@ -168,7 +191,7 @@ pub fn after(
             next.add_fact(entry, fact);
             row.content.hashes.iter().for_each(|hash| rows.push(hash, entry));
         }
-        next.add_rows(rows, choices);
+        next.add_rows(rows, choices)?;
     } else {
         let mut wanted = Alive::default();
         missing.iter().for_each(|entry| {
@@ -176,7 +199,7 @@ pub fn after(
         });
         let first = EntryNo(missing.first().map_or(0, |e| e.0.saturating_sub(columns::SPAN)));
         let rows = read_columns(store, first, &wanted, &mut next)?;
-        next.add_rows(rows, choices);
+        next.add_rows(rows, choices)?;
     }
     for entry in &transition.closed {
         make(&mut next, *entry, false)?;

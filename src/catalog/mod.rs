@@ -13,7 +13,7 @@ mod report;
 mod version;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,6 +22,7 @@ use crate::entry::{
     check_list_name,
 };
 use crate::index::IndexKind;
+use crate::index::proof::Flaw;
 use crate::lists::FileError;
 use crate::snapshot::{Choices, Published, Snapshot};
 use crate::store::{Access, Store, StoreError, VerifyReport};
@@ -49,6 +50,9 @@ pub enum CatalogError {
     /// What the store holds does not fit together; `hashwarden store verify` says more.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// Nothing was published: what answered before goes on.
+    #[error(transparent)]
+    Unproven(#[from] Flaw),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -92,6 +96,8 @@ pub struct Catalog {
     publishing: Mutex<()>,
     importing: Mutex<()>,
     merging: Mutex<()>,
+    /// The snapshot whose layers could not be merged, for want of a proof; `u64::MAX` for none.
+    flawed: AtomicU64,
     /// A change was applied and its snapshot could not be published: the next chance makes one from the store.
     behind: AtomicBool,
 }
@@ -115,6 +121,7 @@ impl Catalog {
             publishing: Mutex::default(),
             importing: Mutex::default(),
             merging: Mutex::default(),
+            flawed: AtomicU64::new(u64::MAX),
             behind: AtomicBool::new(false),
         };
         if access == Access::Write {
@@ -289,7 +296,20 @@ impl Catalog {
         if !base.is_crowded() {
             return false;
         }
-        let merge = base.merge(self.choices);
+        if self.flawed.load(Ordering::Acquire) == base.id {
+            return false; // it would fail again
+        }
+        let merge = match base.merge(self.choices) {
+            Ok(merge) => {
+                load::show_recall(1.0);
+                merge
+            }
+            Err(flaw) => {
+                self.tell_flaw(&flaw);
+                self.flawed.store(base.id, Ordering::Release);
+                return false;
+            }
+        };
         let _write = self.lock();
         let _publishing = lock(&self.publishing);
         let mut next = (*published.load()).clone();
@@ -363,6 +383,12 @@ impl Catalog {
         self.publish_locked(next, &lock(&self.publishing))
     }
 
+    /// An index that is not what it should be is for the operator to know of, also where it never came into use.
+    fn tell_flaw(&self, flaw: &Flaw) {
+        tracing::error!(%flaw, "an index is not put to use");
+        load::show_recall(flaw.recall());
+    }
+
     /// The policies are read here, under the lock: one that changed while `next` was made counts.
     fn publish_locked(&self, mut next: Snapshot, _publishing: &MutexGuard<'_, ()>) -> Result<(), CatalogError> {
         if let Some(published) = &self.published {
@@ -399,7 +425,11 @@ impl Catalog {
     fn snapshot_after(&self, list: &HashList, version: VersionNo) -> Result<Option<Snapshot>, CatalogError> {
         let Some(published) = &self.published else { return Ok(None) };
         let transition = load::transition(&self.store, list.id, list.active, version)?;
-        load::after(&self.store, &published.load(), self.choices, (list.id, version), &transition).map(Some)
+        let next = load::after(&self.store, &published.load(), self.choices, (list.id, version), &transition);
+        if let Err(CatalogError::Unproven(flaw)) = &next {
+            self.tell_flaw(flaw);
+        }
+        next.map(Some)
     }
 
     /// Gives up versions that were never sealed: their import was cut short.

@@ -4,47 +4,13 @@
 //! is held to distances computed here one by one. Rows and queries are made from fixed seeds. Panics, because it is called by tests alone.
 
 use super::bk_tree::{Arena, BkNodes, MemNodes, NodeHit, Row, search};
+use super::random::of_bytes;
 use super::{Hit, Query, RadiusIndex, Scratch};
 use crate::entry::Bits;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// splitmix64 (Steele, Lea and Flood, 2014).
-pub struct Random(pub u64);
-
-impl Random {
-    #[expect(clippy::should_implement_trait, reason = "a generator that never ends is no iterator")]
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// 0 to `n` - 1.
-    pub fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
-    }
-
-    /// A hash with every bit drawn alone.
-    pub fn hash<H: Bits>(&mut self) -> H {
-        let bytes: Vec<u8> = (0..H::BYTES).map(|_| self.next() as u8).collect();
-        of_bytes(&bytes)
-    }
-
-    /// A hash exactly `distance` bits from `hash`.
-    pub fn at_distance<H: Bits>(&mut self, hash: &H, distance: u16) -> H {
-        let mut bytes = hash.to_bytes().as_ref().to_vec();
-        let mut bits: Vec<usize> = (0..usize::from(H::BITS)).collect();
-        for chosen in 0..usize::from(distance) {
-            let other = chosen + self.below(bits.len() - chosen);
-            bits.swap(chosen, other);
-            bytes[bits[chosen] / 8] ^= 1 << (bits[chosen] % 8);
-        }
-        of_bytes(&bytes)
-    }
-}
+pub use super::random::Random;
 
 /// Rows, and hashes to look up among them.
 pub struct Case<H> {
@@ -209,10 +175,6 @@ fn difference(name: &str, case: &str, radii: &[u16], found: &[Hit], expected: &[
 
 fn uniformly<H: Bits>(random: &mut Random, n: usize) -> impl Iterator<Item = H> {
     (0..n).map(|_| random.hash())
-}
-
-fn of_bytes<H: Bits>(bytes: &[u8]) -> H {
-    H::from_bytes(bytes).expect("as many bytes as the kind has")
 }
 
 fn filled<H: Bits>(byte: u8) -> H {

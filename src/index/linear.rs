@@ -59,6 +59,11 @@ impl<H: Bits> arch::Work for Scan<'_, H> {
     }
 }
 
+/// Every row within each query's radius, in the rows' order.
+pub(super) fn search<H: Bits>(rows: &[H], queries: &[Query<H>], out: &mut Vec<Hit>) -> Effort {
+    arch::best().run(Scan { rows, queries, out })
+}
+
 /// Compares one query with all rows.
 #[inline(always)]
 pub(super) fn scan<H: Bits>(rows: &[H], query: &Query<H>, number: u32, out: &mut Vec<Hit>) -> Effort {

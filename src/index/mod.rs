@@ -12,6 +12,8 @@ pub mod conformance;
 pub mod exact;
 pub mod linear;
 pub mod multi_index;
+pub mod proof;
+pub mod random;
 
 use crate::entry::{BadValue, Bits};
 use std::fmt;

@@ -88,6 +88,10 @@ pub fn catalog_status(error: CatalogError) -> Status {
             tracing::error!(why, "the store is damaged");
             return Status::data_loss("the store is damaged; the server's log says how");
         }
+        CatalogError::Unproven(flaw) => {
+            tracing::error!(%flaw, "an index is not put to use");
+            return Status::internal(format!("{message}; what was active before still is"));
+        }
         CatalogError::Store(error) => {
             // Its words may hold paths: they are for the operator.
             tracing::error!(%error, "the store failed");

@@ -1,11 +1,12 @@
 //! How the next snapshot is made from the last: rows join the tail or a new layer, bits flip, crowded layers merge.
 //!
-//! Invariant: an edit leaves the snapshot it starts from untouched, and a merge changes no answer.
+//! Invariant: an edit leaves the snapshot it starts from untouched, a merge changes no answer, and no layer comes in without its proof.
 
 use super::layers::{DigestLayer, DigestLayers, RadiusLayer, RadiusLayers, Rows, TAIL_MAX};
 use super::{Fact, Snapshot};
 use crate::entry::{Bits, EntryNo, Hash64, HashKind, HashValue, ListId, Pdq};
 use crate::index::IndexChoice;
+use crate::index::proof::Flaw;
 
 /// Which index each kind uses.
 #[derive(Debug, Clone, Copy)]
@@ -58,16 +59,17 @@ pub struct Merge {
 
 impl Snapshot {
     /// Adds hashes: few go to the tail, many become a layer of their own.
-    pub fn add_rows(&mut self, rows: HashRows, choices: Choices) {
+    /// An index that does not hold its proof leaves the snapshot unfit for use.
+    pub fn add_rows(&mut self, rows: HashRows, choices: Choices) -> Result<(), Flaw> {
         let (pdq, phash64, dhash64) =
             (self.radius_of(HashKind::Pdq), self.radius_of(HashKind::Phash64), self.radius_of(HashKind::Dhash64));
         let kinds = &mut self.kinds;
-        add_radius(&mut kinds.pdq, rows.pdq, choices.pdq, pdq);
-        add_radius(&mut kinds.phash64, rows.phash64, choices.phash64, phash64);
-        add_radius(&mut kinds.dhash64, rows.dhash64, choices.dhash64, dhash64);
-        add_digests(&mut kinds.md5, rows.md5);
-        add_digests(&mut kinds.sha1, rows.sha1);
-        add_digests(&mut kinds.sha256, rows.sha256);
+        add_radius(&mut kinds.pdq, rows.pdq, choices.pdq, pdq)?;
+        add_radius(&mut kinds.phash64, rows.phash64, choices.phash64, phash64)?;
+        add_radius(&mut kinds.dhash64, rows.dhash64, choices.dhash64, dhash64)?;
+        add_digests(&mut kinds.md5, rows.md5)?;
+        add_digests(&mut kinds.sha1, rows.sha1)?;
+        add_digests(&mut kinds.sha256, rows.sha256)
     }
 
     /// Adds an entry's facts; `false` where they are there already.
@@ -104,16 +106,16 @@ impl Snapshot {
     }
 
     /// Builds one layer for each crowded kind.
-    pub fn merge(&self, choices: Choices) -> Merge {
+    pub fn merge(&self, choices: Choices) -> Result<Merge, Flaw> {
         let k = &self.kinds;
-        Merge {
-            pdq: merge_radius(&k.pdq, choices.pdq, self.radius_of(HashKind::Pdq)),
-            phash64: merge_radius(&k.phash64, choices.phash64, self.radius_of(HashKind::Phash64)),
-            dhash64: merge_radius(&k.dhash64, choices.dhash64, self.radius_of(HashKind::Dhash64)),
-            md5: merge_digests(&k.md5),
-            sha1: merge_digests(&k.sha1),
-            sha256: merge_digests(&k.sha256),
-        }
+        Ok(Merge {
+            pdq: merge_radius(&k.pdq, choices.pdq, self.radius_of(HashKind::Pdq))?,
+            phash64: merge_radius(&k.phash64, choices.phash64, self.radius_of(HashKind::Phash64))?,
+            dhash64: merge_radius(&k.dhash64, choices.dhash64, self.radius_of(HashKind::Dhash64))?,
+            md5: merge_digests(&k.md5)?,
+            sha1: merge_digests(&k.sha1)?,
+            sha256: merge_digests(&k.sha256)?,
+        })
     }
 
     /// Puts a merge's layers in place. Rows that came after it was prepared stay in their tail.
@@ -133,36 +135,36 @@ impl Snapshot {
     }
 }
 
-fn add_radius<H: Bits>(layers: &mut RadiusLayers<H>, rows: Rows<H>, choice: IndexChoice, radius: u16) {
+fn add_radius<H: Bits>(layers: &mut RadiusLayers<H>, rows: Rows<H>, choice: IndexChoice, radius: u16) -> Result<(), Flaw> {
     if rows.len() > TAIL_MAX {
         let kind = choice.resolve::<H>(rows.len(), radius);
-        layers.push(RadiusLayer::build(kind, rows));
+        layers.push(RadiusLayer::build(kind, rows, radius)?);
     } else {
         layers.append(&rows);
     }
+    Ok(())
 }
 
-fn add_digests<const N: usize>(layers: &mut DigestLayers<N>, rows: Rows<[u8; N]>) {
+fn add_digests<const N: usize>(layers: &mut DigestLayers<N>, rows: Rows<[u8; N]>) -> Result<(), Flaw> {
     if rows.len() > TAIL_MAX {
-        layers.push(DigestLayer::build(rows));
+        layers.push(DigestLayer::build(rows)?);
     } else {
         layers.append(&rows);
     }
+    Ok(())
 }
 
-fn merge_radius<H: Bits>(
-    layers: &RadiusLayers<H>,
-    choice: IndexChoice,
-    radius: u16,
-) -> Option<(RadiusLayers<H>, RadiusLayer<H>)> {
-    let from = layers.to_merge()?;
+type Merged<From, Into> = Result<Option<(From, Into)>, Flaw>;
+
+fn merge_radius<H: Bits>(layers: &RadiusLayers<H>, choice: IndexChoice, radius: u16) -> Merged<RadiusLayers<H>, RadiusLayer<H>> {
+    let Some(from) = layers.to_merge() else { return Ok(None) };
     let rows = from.rows();
     let kind = choice.resolve::<H>(rows.len(), radius);
-    Some((from, RadiusLayer::build(kind, rows)))
+    Ok(Some((from, RadiusLayer::build(kind, rows, radius)?)))
 }
 
-fn merge_digests<const N: usize>(layers: &DigestLayers<N>) -> Option<(DigestLayers<N>, DigestLayer<N>)> {
-    let from = layers.to_merge()?;
+fn merge_digests<const N: usize>(layers: &DigestLayers<N>) -> Merged<DigestLayers<N>, DigestLayer<N>> {
+    let Some(from) = layers.to_merge() else { return Ok(None) };
     let rows = from.rows();
-    Some((from, DigestLayer::build(rows)))
+    Ok(Some((from, DigestLayer::build(rows)?)))
 }

@@ -1,4 +1,4 @@
-//! One kind of hash, searchable: a few immutable layers and a short tail of new hashes that is scanned.
+//! One kind of hash, searchable: a few immutable, proven layers and a short tail of new hashes that is scanned.
 //!
 //! A layer's rows are positions; `entries` names the entry at each. A layer knows nothing of liveness: the snapshot masks
 //! the dead in its one look-up. Invariant: a hash of an entry whose facts are loaded stands in exactly one layer or in the tail.
@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::entry::{Bits, EntryNo};
 use crate::index::exact::ExactIndex;
+use crate::index::proof::{Flaw, prove, prove_exact};
 use crate::index::{Effort, Hit, IndexKind, Query, RadiusIndex, Scratch};
 
 /// New hashes beyond this become a layer.
@@ -28,16 +29,21 @@ pub type RadiusLayers<H> = Layers<H, dyn RadiusIndex<H>>;
 pub type DigestLayers<const N: usize> = Layers<[u8; N], ExactIndex<N>>;
 
 impl<H: Bits> RadiusLayer<H> {
-    pub fn build(kind: IndexKind, rows: Rows<H>) -> Self {
+    /// Builds an index and holds it to the scan at `radius`.
+    pub fn build(kind: IndexKind, rows: Rows<H>, radius: u16) -> Result<Self, Flaw> {
         let hashes: Arc<[H]> = rows.hashes.into();
-        Layer { index: crate::index::build(kind, hashes.clone()), entries: rows.entries.into(), hashes }
+        let index = crate::index::build(kind, hashes.clone());
+        prove(&*index, &hashes, radius)?;
+        Ok(Layer { index, entries: rows.entries.into(), hashes })
     }
 }
 
 impl<const N: usize> DigestLayer<N> {
-    pub fn build(rows: Rows<[u8; N]>) -> Self {
+    pub fn build(rows: Rows<[u8; N]>) -> Result<Self, Flaw> {
         let hashes: Arc<[[u8; N]]> = rows.hashes.into();
-        Layer { index: Box::new(ExactIndex::build(hashes.clone())), entries: rows.entries.into(), hashes }
+        let index = ExactIndex::build(hashes.clone());
+        prove_exact(&index, &hashes)?;
+        Ok(Layer { index: Box::new(index), entries: rows.entries.into(), hashes })
     }
 }
 

@@ -269,6 +269,7 @@ fn the_operator_port_answers_and_requests_are_counted_by_outcome() {
     has("hashwarden_list_age_seconds{list=\"known\"} ");
     has("hashwarden_in_flight 0\n");
     has("hashwarden_snapshot_id ");
+    has("hashwarden_index_recall 1\n");
     has("# TYPE hashwarden_requests_total counter");
 
     server.run(&["list", "delete", "known"]).exits(0);
