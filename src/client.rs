@@ -17,8 +17,10 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming, TimeoutExpired};
 use tonic_types::StatusExt;
 
-use crate::catalog::{DiffReport, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, PolicyUpdate, Progress};
-use crate::entry::{ListVersion, Polarity, VersionNo};
+use crate::catalog::{
+    DiffReport, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, OverlapReport, PolicyUpdate, Progress,
+};
+use crate::entry::{HashKind, ListVersion, Polarity, VersionNo};
 use crate::matcher::{Content, Hashed};
 use crate::proto::v1;
 use crate::verdict::Verdict;
@@ -323,6 +325,23 @@ impl Client {
         let request = v1::DiffVersionsRequest { list: name.to_owned(), from_version: from.0, to_version: to.0 };
         let reply = self.lists.clone().diff_versions(self.slow_request(request)).await?.into_inner();
         Ok(DiffReport { added: reply.added, removed: reply.removed, changed: reply.changed })
+    }
+
+    /// What two lists share.
+    pub async fn overlap(
+        &self,
+        name: &str,
+        other: &str,
+        kind: HashKind,
+        radius: Option<u16>,
+    ) -> Result<OverlapReport, ClientError> {
+        let request = v1::OverlapListsRequest {
+            list: name.to_owned(),
+            other: other.to_owned(),
+            kind: send::kind(kind),
+            radius: radius.map(u32::from),
+        };
+        read::overlap_report(self.lists.clone().overlap_lists(self.slow_request(request)).await?.into_inner().report)
     }
 
     pub async fn activate(&self, name: &str, version: VersionNo) -> Result<ListInfo, ClientError> {

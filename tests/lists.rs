@@ -747,6 +747,72 @@ fn ten_thousand_entries_with_one_hash_are_found_and_the_rest_is_counted() {
     assert_eq!((verdict.outcome, verdict.matches.len(), verdict.cut), (Outcome::Match, 100, 9_900));
 }
 
+/// Counted here one pair at a time.
+#[test]
+fn an_overlap_counts_what_two_lists_share_exactly_and_nearly() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    ["a", "b"].iter().for_each(|list| bench.create(list));
+    let mut random = Random(4);
+    // Each second entry of "a" is that far from one of "b"; every tenth has a second hash, which is its own alone.
+    let (mut of_a, mut of_b) = (Vec::new(), Vec::new());
+    for n in 0..9_000u64 {
+        let own = pdq(n);
+        let near = flipped(&own, random.below(40) as usize);
+        of_b.push((format!("b{n}"), vec![own]));
+        let mut hashes = vec![if n % 2 == 0 { near } else { pdq(50_000 + n) }];
+        if n % 10 == 0 {
+            hashes.push(pdq(90_000 + n));
+        }
+        of_a.push((format!("a{n}"), hashes));
+    }
+    // A hub: near to a hundred entries of "b".
+    of_b.extend((0..100).map(|n| (format!("hub{n}"), vec![flipped(&pdq(77_777), n % 20)])));
+    of_a.push(("hub".to_owned(), vec![pdq(77_777)]));
+    let import = |list: &str, entries: &[(String, Vec<HashValue>)], category: &dyn Fn(usize) -> &'static str| {
+        let rows = entries
+            .iter()
+            .enumerate()
+            .flat_map(|(at, (id, hashes))| hashes.iter().map(move |hash| format!("{id},{},{}\n", category(at), hash.hex())));
+        bench.import(list, &rows.fold("id,category,pdq\n".to_owned(), |text, row| text + &row)).unwrap();
+    };
+    import("a", &of_a, &|at| if at < 3_000 { "A1" } else { "B2" });
+    import("b", &of_b, &|_| "");
+
+    let nearest = |hashes: &[HashValue]| {
+        let all = of_b.iter().flat_map(|(_, others)| others);
+        all.flat_map(|other| hashes.iter().map(move |hash| distance(hash, other))).filter(|d| *d <= 31).min()
+    };
+    let (mut exact, mut near) = ([0u64; 2], [0u64; 2]);
+    for (at, (_, hashes)) in of_a.iter().enumerate() {
+        match nearest(hashes) {
+            Some(0) => exact[usize::from(at >= 3_000)] += 1,
+            Some(_) => near[usize::from(at >= 3_000)] += 1,
+            None => {}
+        }
+    }
+    let report = bench.catalog.overlap("a", "b", HashKind::Pdq, None).unwrap();
+    assert_eq!((report.radius, report.entries, report.other_entries), (31, 9_001, 9_100));
+    let counted: Vec<_> = report.categories.iter().map(|c| (c.category.as_str(), c.entries, c.exact, c.near)).collect();
+    assert_eq!(counted, [("A1", 3_000, exact[0], near[0]), ("B2", 6_001, exact[1], near[1])]);
+    assert_eq!((report.exact, report.near), (exact[0] + exact[1], near[0] + near[1]));
+    assert_eq!((report.hubs[0].entry_id.as_str(), report.hubs[0].neighbours), ("hub", 100));
+    assert_eq!(report.pairs, exact.iter().sum::<u64>() + near.iter().sum::<u64>() + 99);
+    let none = bench.catalog.overlap("a", "b", HashKind::Pdq, Some(0)).unwrap();
+    assert_eq!((none.exact, none.near), (report.exact, 0));
+
+    // A list and itself: the hundred around the hub, no entry with itself, each pair once.
+    let own = bench.catalog.overlap("b", "b", HashKind::Pdq, Some(20)).unwrap();
+    let within = (0..100).flat_map(|a| (a + 1..100).map(move |b| (a % 20_i32 - b % 20).abs())).filter(|d| *d <= 20).count();
+    assert_eq!((own.exact, own.near, own.pairs), (100, 0, within as u64));
+    assert!(bench.catalog.overlap("b", "b", HashKind::Phash64, None).unwrap().entries == 0, "no hash of that kind");
+}
+
+fn distance(a: &HashValue, b: &HashValue) -> u16 {
+    let (HashValue::Pdq(a), HashValue::Pdq(b)) = (a, b) else { panic!("two PDQs") };
+    a.distance(b)
+}
+
 /// So many that they are thinned out on the way: the verdict is the one that all of them would give.
 #[test]
 fn a_hash_of_a_hundred_thousand_entries_hides_nothing_else() {

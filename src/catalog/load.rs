@@ -296,6 +296,60 @@ impl Source<'_> {
     }
 }
 
+/// An active version's hashes of one kind, by entry, and those entries' categories.
+pub fn hashes_of<const N: usize, H: Copy>(
+    store: &Store,
+    list: &HashList,
+    kind: HashKind,
+    make: fn(&[u8; N]) -> Option<H>,
+) -> Result<(Rows<H>, Categories), CatalogError> {
+    let mut wanted = Alive::default();
+    fold(store, list.id, VersionNo(0), list.active, &mut |entry, live| {
+        wanted.set(entry, live);
+    })?;
+    let (mut categories, mut due) = (Categories::default(), 0);
+    for chunk in store.columns_from(FACTS, EntryNo(0))? {
+        let (_, bytes) = chunk?;
+        let whole = columns::decode_facts(&bytes, |_, row| {
+            if wanted.contains(row.entry) && row.kinds.iter().any(|of| of == kind) {
+                due += 1;
+                categories.push(row.entry, row.category);
+            }
+            Some(())
+        });
+        whole.ok_or_else(|| damaged(FACTS))?;
+    }
+    let rows = Source { store, kind, first: EntryNo(0), wanted: &wanted, due }.read(make)?;
+    Ok((rows, categories))
+}
+
+/// The categories of some entries.
+#[derive(Default)]
+pub struct Categories {
+    names: Vec<Box<str>>,
+    /// By entry, which come in rising order.
+    of: Vec<(EntryNo, u16)>,
+}
+
+impl Categories {
+    fn push(&mut self, entry: EntryNo, category: &str) {
+        let known = self.names.iter().rposition(|name| **name == *category);
+        let at = known.unwrap_or_else(|| {
+            // A list has a handful. Beyond what can be numbered they are counted with the last one.
+            if self.names.len() <= usize::from(u16::MAX) {
+                self.names.push(category.into());
+            }
+            self.names.len() - 1
+        });
+        self.of.push((entry, at as u16));
+    }
+
+    pub fn of(&self, entry: EntryNo) -> &str {
+        let at = self.of.binary_search_by_key(&entry, |(entry, _)| *entry).ok();
+        at.map_or("", |at| &self.names[usize::from(self.of[at].1)])
+    }
+}
+
 /// Makes the columns again from the lists' rows.
 pub fn rebuild_columns(store: &Store) -> Result<(), CatalogError> {
     store.derived_reset(columns::FORMAT)?;

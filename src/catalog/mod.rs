@@ -9,6 +9,7 @@ pub mod bk;
 mod columns;
 mod import;
 mod load;
+mod overlap;
 mod report;
 mod version;
 

@@ -201,6 +201,48 @@ pub struct DiffReport {
     pub changed: u64,
 }
 
+/// What two lists share, by entries of the first one's active version that have a hash of the kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverlapReport {
+    pub kind: HashKind,
+    /// Bits.
+    pub radius: u16,
+    pub entries: u64,
+    /// Entries of the other list with a hash of the kind.
+    pub other_entries: u64,
+    /// Entries with a hash that the other list has too.
+    pub exact: u64,
+    /// Entries without such a one that have one within the radius of one of the other list's.
+    pub near: u64,
+    /// Pairs of hashes within the radius.
+    pub pairs: u64,
+    /// By the first list's categories, in their order.
+    pub categories: Vec<OverlapCategory>,
+    /// The entries that are near to the most hashes of the other list, those first.
+    pub hubs: Vec<OverlapHub>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverlapCategory {
+    pub category: String,
+    pub entries: u64,
+    pub exact: u64,
+    pub near: u64,
+}
+
+impl OverlapCategory {
+    pub fn named(category: &str) -> Self {
+        OverlapCategory { category: category.to_owned(), entries: 0, exact: 0, near: 0 }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverlapHub {
+    pub entry_id: String,
+    /// Hashes of the other list within the radius.
+    pub neighbours: u64,
+}
+
 /// Names for [`Polarity`] in text and JSON.
 pub fn polarity_name(polarity: Polarity) -> &'static str {
     match polarity {

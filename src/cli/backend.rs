@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use super::scan::{Each, Item, Matching};
 use super::{Context, Exit, Failure};
 use crate::catalog::{
-    Catalog, CatalogError, DiffReport, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, PolicyUpdate, Progress,
+    Catalog, CatalogError, DiffReport, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, OverlapReport, PolicyUpdate,
+    Progress,
 };
-use crate::entry::{Caller, ListVersion, Polarity, VersionNo};
+use crate::entry::{Caller, HashKind, ListVersion, Polarity, VersionNo};
 use crate::matcher::{Answer, Content, Hashed, Job, Matcher};
 use crate::store::Access;
 use crate::verdict::Verdict;
@@ -40,6 +41,7 @@ pub trait Lists {
     ) -> Result<ImportReport, Failure>;
     fn versions(&self, name: &str) -> Result<Vec<ListVersion>, Failure>;
     fn diff(&self, name: &str, from: VersionNo, to: VersionNo) -> Result<DiffReport, Failure>;
+    fn overlap(&self, name: &str, other: &str, kind: HashKind, radius: Option<u16>) -> Result<OverlapReport, Failure>;
     fn activate(&self, name: &str, version: VersionNo) -> Result<ListInfo, Failure>;
     fn roll_back(&self, name: &str) -> Result<ListInfo, Failure>;
 }
@@ -127,6 +129,10 @@ impl Lists for Local {
 
     fn diff(&self, name: &str, from: VersionNo, to: VersionNo) -> Result<DiffReport, Failure> {
         self.catalog.diff(name, from, to).map_err(failure)
+    }
+
+    fn overlap(&self, name: &str, other: &str, kind: HashKind, radius: Option<u16>) -> Result<OverlapReport, Failure> {
+        self.catalog.overlap(name, other, kind, radius).map_err(failure)
     }
 
     fn activate(&self, name: &str, version: VersionNo) -> Result<ListInfo, Failure> {

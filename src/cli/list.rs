@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::backend::{Lists, lists};
-use super::output::{list_json, list_line, list_text, say, version_json, version_text};
+use super::output::{list_json, list_line, list_text, overlap_json, overlap_text, say, version_json, version_text};
 use super::{Context, Exit, Failure};
 use crate::catalog::{ActionRule, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, Phase, PolicyUpdate, RadiusRule};
 use crate::entry::{HashKind, HashValue, Polarity, Transform, Transforms, VersionNo};
@@ -67,6 +67,17 @@ pub enum ListVerb {
     Versions { name: String },
     /// Count how two versions differ.
     Diff { name: String, from: u32, to: u32 },
+    /// Count what two lists share: entries whose hash the other has, or has near. A list with itself: its near-duplicates.
+    Overlap {
+        name: String,
+        other: String,
+        /// Bits; without it the wider of the two lists' radii.
+        #[arg(long)]
+        radius: Option<u16>,
+        /// pdq, phash64 or dhash64.
+        #[arg(long, default_value = "pdq", value_parser = kind)]
+        kind: HashKind,
+    },
     /// Make a sealed version the active one, exactly as it is: what was added or removed in later versions is not in it.
     Activate { name: String, version: u32 },
     /// Make the version that was active before the active one again; twice is where it began.
@@ -115,6 +126,10 @@ fn radius_rule(text: &str) -> Result<RadiusRule, String> {
     let most = kind.radius_max();
     let radius = radius.parse().ok().filter(|r| *r <= most);
     Ok(RadiusRule { category, kind, radius: radius.ok_or_else(|| format!("a radius of {kind} is a number from 0 to {most}"))? })
+}
+
+fn kind(text: &str) -> Result<HashKind, String> {
+    text.parse().map_err(|bad: crate::entry::BadValue| bad.0)
 }
 
 fn action_rule(text: &str) -> Result<ActionRule, String> {
@@ -203,7 +218,10 @@ fn format(text: &str) -> Result<FormatArg, String> {
 }
 
 pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
-    let reads = matches!(verb, ListVerb::Ls | ListVerb::Show { .. } | ListVerb::Versions { .. } | ListVerb::Diff { .. });
+    let reads = matches!(
+        verb,
+        ListVerb::Ls | ListVerb::Show { .. } | ListVerb::Versions { .. } | ListVerb::Diff { .. } | ListVerb::Overlap { .. }
+    );
     let access = if reads { Access::Read } else { Access::Write };
     if let ListVerb::Import(args) = verb {
         return import(context, args);
@@ -262,6 +280,15 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
             let json = json!({"added": diff.added, "removed": diff.removed, "changed": diff.changed});
             let text = format!("{} added, {} removed, {} changed", diff.added, diff.removed, diff.changed);
             say(if context.json() { json.to_string() } else { text })?;
+            Ok(Exit::Done)
+        }
+        ListVerb::Overlap { name, other, radius, kind } => {
+            let report = lists.overlap(&name, &other, kind, radius)?;
+            say(if context.json() {
+                overlap_json(&name, &other, &report).to_string()
+            } else {
+                overlap_text(&name, &other, &report)
+            })?;
             Ok(Exit::Done)
         }
         ListVerb::Activate { name, version } => {

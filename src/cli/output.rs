@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::{Exit, Failure};
-use crate::catalog::{ListInfo, polarity_name};
+use crate::catalog::{ListInfo, OverlapCategory, OverlapReport, polarity_name};
 use crate::entry::{Action, HashKind, ListVersion, Transforms, VersionNo, VersionState};
 use crate::verdict::{Match, Outcome, Verdict};
 
@@ -267,6 +267,40 @@ fn utc(time_ms: u64) -> String {
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", minutes % 1440 / 60, minutes % 60)
+}
+
+pub fn overlap_json(name: &str, other: &str, report: &OverlapReport) -> Value {
+    let category =
+        |of: &OverlapCategory| json!({"category": of.category, "entries": of.entries, "exact": of.exact, "near": of.near});
+    json!({
+        "list": name,
+        "other": other,
+        "kind": report.kind.name(),
+        "radius": report.radius,
+        "entries": report.entries,
+        "other_entries": report.other_entries,
+        "exact": report.exact,
+        "near": report.near,
+        "pairs": report.pairs,
+        "categories": report.categories.iter().map(category).collect::<Vec<_>>(),
+        "hubs": report.hubs.iter().map(|hub| json!({"entry_id": hub.entry_id, "neighbours": hub.neighbours})).collect::<Vec<_>>(),
+    })
+}
+
+pub fn overlap_text(name: &str, other: &str, report: &OverlapReport) -> String {
+    let OverlapReport { kind, radius, entries, other_entries, exact, near, pairs, .. } = report;
+    let mut text = format!(
+        "{name} and {other}, {kind} within {radius} bits: of {entries} entries {exact} are in the other list ({other_entries} entries) \
+         as they are and {near} nearly; {pairs} pairs"
+    );
+    for OverlapCategory { category, entries, exact, near } in &report.categories {
+        let category = if category.is_empty() { "(none)" } else { category };
+        text.push_str(&format!("\n  category {category:<16} {entries} entries, {exact} exact, {near} near"));
+    }
+    for hub in &report.hubs {
+        text.push_str(&format!("\n  hub {:<21} {} neighbours", hub.entry_id, hub.neighbours));
+    }
+    text
 }
 
 #[cfg(test)]

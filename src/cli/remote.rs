@@ -11,9 +11,11 @@ use tonic::Code;
 use super::backend::Lists;
 use super::scan::{Each, Item, Matching};
 use super::{Exit, Failure};
-use crate::catalog::{DiffReport, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, PolicyUpdate, Progress};
+use crate::catalog::{
+    DiffReport, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, OverlapReport, PolicyUpdate, Progress,
+};
 use crate::client::{self, Client, ClientError};
-use crate::entry::{ListVersion, Polarity, VersionNo};
+use crate::entry::{HashKind, ListVersion, Polarity, VersionNo};
 use crate::matcher::{Content, Hashed};
 use crate::verdict::Verdict;
 
@@ -112,6 +114,10 @@ impl Lists for Remote {
 
     fn diff(&self, name: &str, from: VersionNo, to: VersionNo) -> Result<DiffReport, Failure> {
         self.runtime.block_on(self.client.diff(name, from, to)).map_err(failure)
+    }
+
+    fn overlap(&self, name: &str, other: &str, kind: HashKind, radius: Option<u16>) -> Result<OverlapReport, Failure> {
+        self.runtime.block_on(self.client.overlap(name, other, kind, radius)).map_err(failure)
     }
 
     fn activate(&self, name: &str, version: VersionNo) -> Result<ListInfo, Failure> {

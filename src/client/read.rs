@@ -3,7 +3,7 @@
 use tonic::Code;
 
 use super::{ClientError, ItemResult};
-use crate::catalog::{BadRow, EditReport, ImportReport, ListInfo, Phase, Progress};
+use crate::catalog::{BadRow, EditReport, ImportReport, ListInfo, OverlapCategory, OverlapHub, OverlapReport, Phase, Progress};
 use crate::entry::{
     Action, HashKind, HashList, HashValue, KindPolicy, LeftOut, ListId, ListPolicy, ListVersion, Observation, Polarity, Reason,
     Transform, VersionNo, VersionState,
@@ -215,6 +215,24 @@ pub fn edit_report(report: Option<v1::EditReport>) -> Read<EditReport> {
         unchanged: report.unchanged,
         missing: report.missing,
         ids: report.ids,
+    })
+}
+
+pub fn overlap_report(report: Option<v1::OverlapReport>) -> Read<OverlapReport> {
+    let report = some(report, "no report")?;
+    let category =
+        |of: v1::OverlapCategory| OverlapCategory { category: of.category, entries: of.entries, exact: of.exact, near: of.near };
+    let hub = |hub: v1::OverlapHub| OverlapHub { entry_id: hub.entry_id, neighbours: hub.neighbours };
+    Ok(OverlapReport {
+        kind: kind(report.kind)?,
+        radius: u16::try_from(report.radius).or_else(|_| bad("a radius beyond all"))?,
+        entries: report.entries,
+        other_entries: report.other_entries,
+        exact: report.exact,
+        near: report.near,
+        pairs: report.pairs,
+        categories: report.categories.into_iter().map(category).collect(),
+        hubs: report.hubs.into_iter().map(hub).collect(),
     })
 }
 

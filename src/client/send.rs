@@ -21,7 +21,7 @@ fn hash(value: &HashValue, quality: Option<u8>) -> v1::Hash {
     v1::Hash { kind: kind(value.kind()), hex: value.hex(), quality: quality.map(u32::from) }
 }
 
-fn kind(kind: HashKind) -> i32 {
+pub fn kind(kind: HashKind) -> i32 {
     // The numbers are the same by intent.
     kind as i32
 }

@@ -3,7 +3,7 @@
 //! Distances and radii are Hamming distances in bits, radii inclusive. A row is a position, from 0, in the slice of hashes that an
 //! index was built from. Invariant: every index is exact. At every radius it returns what [`linear`] returns, which the suite in
 //! [`conformance`] holds it to; a look-up may only be slower than hoped, never less than whole. An index is immutable once built and
-//! knows nothing of lists, entries, liveness or limits on matches: those are the snapshot's. Pairs of two sets are absent.
+//! knows nothing of lists, entries, liveness or limits on matches: those are the snapshot's.
 
 pub mod arch;
 pub mod bk_tree;
@@ -16,6 +16,7 @@ pub mod proof;
 pub mod random;
 
 use crate::entry::{BadValue, Bits};
+use rayon::prelude::*;
 use std::fmt;
 use std::ops::AddAssign;
 use std::str::FromStr;
@@ -88,6 +89,21 @@ pub trait RadiusIndex<H: Bits>: Send + Sync {
     /// Appends to `out` every row within each query's radius, once per query. Queries come in order; the order of the hits of one
     /// query is unspecified. `out` grows by at most rows times queries: the caller bounds both radius and batch.
     fn search(&self, queries: &[Query<H>], scratch: &mut Scratch, out: &mut Vec<Hit>) -> Effort;
+
+    /// Hands every row within `radius` of each of many hashes to `each`, once, in no order and some at a time, from the threads of the rayon
+    /// pool that it is called in. `query` is a hash's position.
+    fn join(&self, hashes: &[H], radius: u16, each: &(dyn Fn(&[Hit]) + Sync)) {
+        const AT_ONCE: usize = 64;
+        hashes.par_chunks(AT_ONCE).enumerate().for_each_init(Scratch::default, |scratch, (chunk, hashes)| {
+            let queries: Vec<_> = hashes.iter().map(|hash| Query { hash: *hash, radius }).collect();
+            let mut hits = Vec::new();
+            self.search(&queries, scratch, &mut hits);
+            hits.iter_mut().for_each(|hit| hit.query += (chunk * AT_ONCE) as u32);
+            if !hits.is_empty() {
+                each(&hits);
+            }
+        });
+    }
 }
 
 /// Memory that look-ups use, kept from one to the next so that a warm look-up allocates nothing. Holds no answer: any

@@ -22,7 +22,7 @@ use super::{Options, convert, meter};
 const MARGIN: Duration = Duration::from_millis(5);
 
 /// The methods of the services here, by their last path segment: the names that a span or a metric may show.
-const METHODS: [&str; 15] = [
+const METHODS: [&str; 16] = [
     "Match",
     "MatchStream",
     "Hash",
@@ -36,6 +36,7 @@ const METHODS: [&str; 15] = [
     "RemoveEntries",
     "ListHashListVersions",
     "DiffVersions",
+    "OverlapLists",
     "ActivateVersion",
     "RollBackVersion",
 ];

@@ -166,6 +166,15 @@ impl HashListService for Lists {
         Ok(Response::new(convert::diff_report(report)))
     }
 
+    async fn overlap_lists(
+        &self,
+        request: Request<v1::OverlapListsRequest>,
+    ) -> Result<Response<v1::OverlapListsResponse>, Status> {
+        let (list, other, kind, radius) = convert::overlap(request.into_inner())?;
+        let report = self.call(move |catalog| catalog.overlap(&list, &other, kind, radius)).await?;
+        Ok(Response::new(v1::OverlapListsResponse { report: Some(convert::overlap_report(report)) }))
+    }
+
     async fn activate_version(
         &self,
         request: Request<v1::ActivateVersionRequest>,

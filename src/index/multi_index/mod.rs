@@ -19,6 +19,7 @@
 //!
 //! Per row: its hash, and 6 bytes for each half (96 for 256 bits, 24 for 64); and 256 KiB for each half's table.
 
+mod join;
 mod plan;
 mod table;
 
@@ -59,6 +60,18 @@ pub(super) struct Lines {
 pub(super) struct Near {
     line: u32,
     lanes: u32,
+}
+
+impl Near {
+    /// Calls `each` with every posting that survived.
+    #[inline(always)]
+    fn each(&self, mut each: impl FnMut(u32)) {
+        let mut lanes = self.lanes;
+        while lanes != 0 {
+            each(self.line * LANES as u32 + lanes.trailing_zeros());
+            lanes &= lanes - 1;
+        }
+    }
 }
 
 /// Lines of one table that are read with one limit.
@@ -163,22 +176,13 @@ impl<H: Bits> MultiIndex<H> {
             let next = sought[(group.table as usize + 1) % n];
             let range = begin..group.end;
             begin = group.end;
-            let found = match group.next_max {
-                0 => self.stream::<K, 0>(kernel, lines, range, next, 0, nears),
-                1 => self.stream::<K, 1>(kernel, lines, range, next, 1, nears),
-                2 => self.stream::<K, 2>(kernel, lines, range, next, 2, nears),
-                3 => self.stream::<K, 3>(kernel, lines, range, next, 3, nears),
-                more => self.stream::<K, 16>(kernel, lines, range, next, more, nears),
-            };
+            let found = self.stream_group(kernel, lines, range, next, group, nears);
             let before = survivors.len();
             for near in &nears[..found] {
-                let mut lanes = near.lanes;
-                while lanes != 0 {
-                    let at = near.line * LANES as u32 + lanes.trailing_zeros();
+                near.each(|at| {
                     prefetch(&self.tables.places, at as usize);
                     survivors.push(Survivor { group: number as u32, at });
-                    lanes &= lanes - 1;
-                }
+                });
             }
             spent_ps += (survivors.len() - before) as u64 * SURVIVOR_PS;
             if spent_ps > limit_ps {
@@ -223,17 +227,48 @@ impl<H: Bits> MultiIndex<H> {
         }
         let (mut opened, mut postings) = (0, 0);
         for (i, half) in sought.iter().enumerate() {
-            let [own, next, third] = [plan.budgets[i], plan.budgets[(i + 1) % n], plan.budgets[(i + 2) % n]];
-            for (distance, masks) in masks().iter().enumerate().take(usize::from(own)) {
-                opened += masks.len() as u64;
-                for mask in masks {
-                    postings += u64::from(self.tables.append_lines(i, half ^ mask, lines));
-                }
-                let next_max = own + next - 1 - distance as u16;
-                groups.push(Group { table: i as u32, next_max, two_max: next_max + third, end: lines.n });
-            }
+            let (opened_here, postings_here) = self.append_table(i, *half, plan, lines, groups);
+            opened += opened_here;
+            postings += postings_here;
         }
         (opened, postings)
+    }
+
+    /// The same of one table.
+    #[inline(always)]
+    fn append_table(&self, i: usize, half: u16, plan: &Plan, lines: &mut Lines, groups: &mut Vec<Group>) -> (u64, u64) {
+        let n = halves::<H>();
+        let (mut opened, mut postings) = (0, 0);
+        let [own, next, third] = [plan.budgets[i], plan.budgets[(i + 1) % n], plan.budgets[(i + 2) % n]];
+        for (distance, masks) in masks().iter().enumerate().take(usize::from(own)) {
+            opened += masks.len() as u64;
+            for mask in masks {
+                postings += u64::from(self.tables.append_lines(i, half ^ mask, lines));
+            }
+            let next_max = own + next - 1 - distance as u16;
+            groups.push(Group { table: i as u32, next_max, two_max: next_max + third, end: lines.n });
+        }
+        (opened, postings)
+    }
+
+    /// [`Self::stream`] with a group's limit, which most often is one that is known beforehand.
+    #[inline(always)]
+    fn stream_group<K: Kernel>(
+        &self,
+        kernel: K,
+        lines: &Lines,
+        range: std::ops::Range<usize>,
+        next: u16,
+        group: &Group,
+        nears: &mut [Near],
+    ) -> usize {
+        match group.next_max {
+            0 => self.stream::<K, 0>(kernel, lines, range, next, 0, nears),
+            1 => self.stream::<K, 1>(kernel, lines, range, next, 1, nears),
+            2 => self.stream::<K, 2>(kernel, lines, range, next, 2, nears),
+            3 => self.stream::<K, 3>(kernel, lines, range, next, 3, nears),
+            more => self.stream::<K, 16>(kernel, lines, range, next, more, nears),
+        }
     }
 
     /// Writes down the lines of a range that hold postings near enough; returns how many.
@@ -289,6 +324,10 @@ impl<H: Bits> RadiusIndex<H> for MultiIndex<H> {
 
     fn search(&self, queries: &[Query<H>], scratch: &mut Scratch, out: &mut Vec<Hit>) -> Effort {
         self.level.run(Search { index: self, queries, scratch, out })
+    }
+
+    fn join(&self, hashes: &[H], radius: u16, each: &(dyn Fn(&[Hit]) + Sync)) {
+        self.join_lists(hashes, radius.min(H::BITS), each);
     }
 }
 

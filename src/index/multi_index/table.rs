@@ -139,6 +139,16 @@ impl Tables {
         length
     }
 
+    /// How many postings a list has.
+    pub fn length(&self, i: usize, value: u16) -> u32 {
+        let list = i << 16 | usize::from(value);
+        let mask = (1 << self.length_bits) - 1;
+        match self.lists[list] & mask {
+            length if length == mask => self.long_list(list as u32).1,
+            length => length,
+        }
+    }
+
     #[cold]
     fn long_list(&self, list: u32) -> (u32, u32) {
         let at = self.long.partition_point(|(other, ..)| *other < list);

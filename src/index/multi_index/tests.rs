@@ -36,6 +36,36 @@ fn every_level_of_this_processor_finds_the_same() {
     }
 }
 
+/// Every pair once, of the rows with themselves and with the case's queries.
+fn check_join<H: Bits>(radii: &[u16], build: &dyn Fn(Arc<[H]>) -> Box<dyn RadiusIndex<H>>) {
+    for case in conformance::cases::<H>() {
+        let index = build(Arc::from(case.rows.as_slice()));
+        for hashes in [&case.queries, &case.rows] {
+            for radius in radii {
+                let found = std::sync::Mutex::new(Vec::new());
+                index.join(hashes, *radius, &|hits| found.lock().unwrap().extend_from_slice(hits));
+                let mut found = found.into_inner().unwrap();
+                found.sort_unstable();
+                let mut expected = Vec::new();
+                for (query, hash) in hashes.iter().enumerate() {
+                    let near = case.rows.iter().enumerate().map(|(row, other)| (row, hash.distance(other)));
+                    let near = near.filter(|(_, distance)| distance <= radius);
+                    expected.extend(near.map(|(row, distance)| Hit { query: query as u32, row: row as u32, distance }));
+                }
+                assert!(found == expected, "{}, radius {radius}: {} pairs, not {}", case.name, found.len(), expected.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_join_finds_every_pair_once() {
+    check_join::<Pdq>(&[0, 1, 15, 31, 32, 47], &lists_always);
+    check_join::<Hash64>(&[0, 4, 8, 10], &lists_always);
+    check_join::<Pdq>(&[0, 31, 60, 128, 256], &|rows| Box::new(MultiIndex::build(rows)));
+    check_join::<Hash64>(&[4, 64], &|rows| crate::index::build(crate::index::IndexKind::BkTree, rows));
+}
+
 #[test]
 fn halves_are_a_permutation_of_the_bits() {
     fn check<H: Bits>() {

@@ -1,6 +1,8 @@
 //! What does a reply look like? The doors' values to messages. Times are ms since the Unix epoch, ages seconds.
 
-use crate::catalog::{BadRow, DiffReport, EditReport, ImportReport, ListInfo, Phase, Progress};
+use crate::catalog::{
+    BadRow, DiffReport, EditReport, ImportReport, ListInfo, OverlapCategory, OverlapHub, OverlapReport, Phase, Progress,
+};
 use crate::entry::{
     Action, HashKind, HashValue, LeftOut, ListPolicy, ListVersion, Observation, Polarity, Reason, Transform, VersionState,
 };
@@ -215,6 +217,23 @@ pub fn edit_report(report: EditReport) -> v1::EditReport {
 
 pub fn diff_report(report: DiffReport) -> v1::DiffVersionsResponse {
     v1::DiffVersionsResponse { added: report.added, removed: report.removed, changed: report.changed }
+}
+
+pub fn overlap_report(report: OverlapReport) -> v1::OverlapReport {
+    let category =
+        |of: OverlapCategory| v1::OverlapCategory { category: of.category, entries: of.entries, exact: of.exact, near: of.near };
+    let hub = |hub: OverlapHub| v1::OverlapHub { entry_id: hub.entry_id, neighbours: hub.neighbours };
+    v1::OverlapReport {
+        kind: kind(report.kind),
+        radius: report.radius.into(),
+        entries: report.entries,
+        other_entries: report.other_entries,
+        exact: report.exact,
+        near: report.near,
+        pairs: report.pairs,
+        categories: report.categories.into_iter().map(category).collect(),
+        hubs: report.hubs.into_iter().map(hub).collect(),
+    }
 }
 
 pub fn progress(progress: Progress) -> v1::ImportProgress {

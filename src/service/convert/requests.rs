@@ -213,6 +213,17 @@ pub fn import_options(header: v1::ImportHeader) -> Result<(String, ImportOptions
     Ok((header.list, options))
 }
 
+/// Two lists, and by what they are compared.
+pub fn overlap(request: v1::OverlapListsRequest) -> Result<(String, String, HashKind, Option<u16>), Fault> {
+    let v1::OverlapListsRequest { list, other, kind: of, radius } = request;
+    list_name(&list, "list")?;
+    list_name(&other, "other")?;
+    let kind = if of == v1::HashKind::Unspecified as i32 { HashKind::Pdq } else { kind(of, || "kind".to_owned())? };
+    // What is beyond any radius stays so.
+    let radius = radius.map(|radius| u16::try_from(radius).unwrap_or(u16::MAX));
+    Ok((list, other, kind, radius))
+}
+
 fn mapping(mapping: v1::CsvMapping) -> Result<Mapping, Fault> {
     let at = |field: &str| format!("header.mapping.{field}");
     let header = match v1::CsvHeader::try_from(mapping.header) {
