@@ -5,7 +5,7 @@
 //!
 //! Criterion's time is that of one look-up; queries differ from each other, so that a look-up does not find its lists in the cache.
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hashwarden::entry::{Bits, Hash64, Pdq};
 use hashwarden::index::conformance::Random;
 use hashwarden::index::exact::ExactIndex;
@@ -21,7 +21,7 @@ const QUERIES_CHECKED: usize = 100;
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-    targets = pdq, hash64, exact
+    targets = pdq, hash64, exact, join
 }
 criterion_main!(benches);
 
@@ -61,6 +61,47 @@ fn exact(c: &mut Criterion) {
             });
         });
     }
+}
+
+/// All pairs of two sets, on all cores, beside as many look-ups one by one on one.
+fn join(c: &mut Criterion) {
+    let mut group = c.benchmark_group("pdq/join/radius 31");
+    group.sample_size(10);
+    for (hashes, rows) in [(10_000, 1_000_000), (1_000_000, 1_000_000), (10_000, 10_000_000), (10_000_000, 10_000_000)] {
+        let mut random = Random(hashes as u64);
+        let stored: Arc<[Pdq]> = (0..rows).map(|_| balanced(&mut random)).collect();
+        let asked: Vec<Pdq> = (0..hashes)
+            .map(|number| match number % 10 {
+                0 => random.at_distance(&stored[number % rows], (number / 10 % 32) as u16),
+                _ => balanced(&mut random),
+            })
+            .collect();
+        let index = build(IndexKind::MultiIndex, stored);
+        let pairs = |found: &std::sync::Mutex<Vec<Hit>>| {
+            index.join(&asked, 31, &|hits| found.lock().expect("no panic").extend_from_slice(hits));
+        };
+        let found = std::sync::Mutex::default();
+        let started = Instant::now();
+        pairs(&found);
+        let took = started.elapsed();
+        let mut found = found.into_inner().expect("no panic");
+        found.sort_unstable();
+        let sample: Vec<Query<Pdq>> = asked[..1_000].iter().map(|hash| Query { hash: *hash, radius: 31 }).collect();
+        let expected = hits(&*index, &sample);
+        assert!(expected.len() >= 100 && found[..expected.len()] == expected && found[expected.len()].query >= 1_000);
+        println!("pdq/join/{hashes} with {rows}: {:.2} us a hash", took.as_secs_f64() * 1e6 / hashes as f64);
+        if hashes < 10_000_000 {
+            group.throughput(Throughput::Elements(hashes as u64));
+            group.bench_function(format!("{hashes} with {rows}"), |b| {
+                b.iter(|| {
+                    let found = std::sync::Mutex::default();
+                    pairs(&found);
+                    found.into_inner().map(|found| found.len())
+                });
+            });
+        }
+    }
+    group.finish();
 }
 
 fn measure<H: Bits>(c: &mut Criterion, name: &str, rows: usize, indexes: &[(IndexKind, u16)]) {
