@@ -801,6 +801,16 @@ fn an_overlap_counts_what_two_lists_share_exactly_and_nearly() {
     let none = bench.catalog.overlap("a", "b", HashKind::Pdq, Some(0)).unwrap();
     assert_eq!((none.exact, none.near), (report.exact, 0));
 
+    // A small list against a large one, both ways: the same pairs.
+    bench.create("few");
+    import("few", &of_a[8_950..], &|_| "");
+    let (small, large) = (
+        bench.catalog.overlap("few", "b", HashKind::Pdq, None).unwrap(),
+        bench.catalog.overlap("b", "few", HashKind::Pdq, None).unwrap(),
+    );
+    assert_eq!((small.entries, small.pairs, small.hubs[0].neighbours), (51, large.pairs, 100));
+    assert_eq!(large.exact + large.near, small.exact + small.near + 99);
+
     // A list and itself: the hundred around the hub, no entry with itself, each pair once.
     let own = bench.catalog.overlap("b", "b", HashKind::Pdq, Some(20)).unwrap();
     let within = (0..100).flat_map(|a| (a + 1..100).map(move |b| (a % 20_i32 - b % 20).abs())).filter(|d| *d <= 20).count();

@@ -14,6 +14,8 @@ use crate::index::proof::prove;
 use crate::index::{Hit, IndexChoice};
 use crate::snapshot::Rows;
 
+/// By how much one list is smaller than the other where it is the one to be indexed.
+const MUCH_SMALLER: usize = 8;
 /// Hubs that a report names.
 const HUBS_MAX: usize = 10;
 
@@ -48,14 +50,19 @@ impl super::Catalog {
         let itself = list.id == other.id;
         let seen: Vec<Seen> = rows.hashes.iter().map(|_| Seen::default()).collect();
         let pairs = AtomicU64::new(0);
-        let index = crate::index::build(IndexChoice::Auto.resolve::<H>(others.len(), radius), others.hashes.clone().into());
-        prove(&*index, &others.hashes, radius)?;
-        index.join(&rows.hashes, radius, &|hits: &[Hit]| {
-            let others = |hit: &&Hit| !itself || rows.entries[hit.query as usize] != others.entries[hit.row as usize];
+        // The index stands on the much smaller side: it is built in no time and stays in the caches.
+        let swapped = rows.len() < others.len() / MUCH_SMALLER;
+        let (indexed, asked) = if swapped { (&rows.hashes, &others.hashes) } else { (&others.hashes, &rows.hashes) };
+        let index = crate::index::build(IndexChoice::Auto.resolve::<H>(indexed.len(), radius), indexed.clone().into());
+        prove(&*index, indexed, radius)?;
+        index.join(asked, radius, &|hits: &[Hit]| {
             let mut n = 0;
-            for hit in hits.iter().filter(others) {
-                seen[hit.query as usize].note(hit.distance);
-                n += 1;
+            for hit in hits {
+                let (own, other) = if swapped { (hit.row, hit.query) } else { (hit.query, hit.row) };
+                if !itself || rows.entries[own as usize] != others.entries[other as usize] {
+                    seen[own as usize].note(hit.distance);
+                    n += 1;
+                }
             }
             pairs.fetch_add(n, Ordering::Relaxed);
         });

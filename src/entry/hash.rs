@@ -9,6 +9,8 @@ pub trait Bits: Copy + Eq + Ord + std::hash::Hash + Send + Sync + 'static {
     const BITS: u16;
     const BYTES: usize;
     fn distance(&self, other: &Self) -> u16;
+    /// As 64-bit words, the first 16 hex digits in the first one; 0 where there are no more.
+    fn words(&self) -> [u64; 4];
     /// The big-endian bytes, in the order of the hash's hex digits.
     fn to_bytes(&self) -> impl AsRef<[u8]>;
     /// `None` unless `bytes` has exactly [`Bits::BYTES`] bytes.
@@ -31,6 +33,11 @@ impl Bits for Pdq {
     fn distance(&self, other: &Self) -> u16 {
         let (a, b) = (&self.0, &other.0);
         ((a[0] ^ b[0]).count_ones() + (a[1] ^ b[1]).count_ones() + (a[2] ^ b[2]).count_ones() + (a[3] ^ b[3]).count_ones()) as u16
+    }
+
+    #[inline]
+    fn words(&self) -> [u64; 4] {
+        self.0
     }
 
     #[inline]
@@ -60,6 +67,11 @@ impl Bits for Hash64 {
     #[inline]
     fn distance(&self, other: &Self) -> u16 {
         (self.0 ^ other.0).count_ones() as u16
+    }
+
+    #[inline]
+    fn words(&self) -> [u64; 4] {
+        [self.0, 0, 0, 0]
     }
 
     #[inline]

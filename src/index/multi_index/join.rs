@@ -3,9 +3,9 @@
 //! A look-up alone waits for memory: each of its lists lies somewhere else. Here all hashes of the other set that share a half are taken
 //! together, half by half and value by value: they open the same lists, which are then in the cache for all but the first. The
 //! work is that of the look-ups, bit for bit, and so is the result; only the order differs. The values of a half are dealt out to the
-//! threads of the pool that it is called in. Memory beside the sets: 4 bytes for each hash of the other one, and some buffers a thread.
+//! threads of the pool that it is called in. Memory beside the sets: 8 bytes for each hash of the other one, and some buffers a thread.
 
-use super::{Group, Lines, MultiIndex, Near, Plan, half, halves, halves_of, words};
+use super::{Group, Lines, MultiIndex, Near, Plan, half, halves, halves_of};
 use crate::entry::Bits;
 use crate::index::arch::{self, Kernel, prefetch};
 use crate::index::{Hit, Query, linear};
@@ -16,13 +16,19 @@ const GATHERED: usize = 4096;
 /// Values of a half that one job takes.
 const VALUES_A_JOB: usize = 256;
 const VALUES: usize = 1 << 16;
-/// Hashes asked for ahead of the one that is worked on.
-const AHEAD: usize = 8;
+
+/// A hash of the other set, with all of it that is needed for most postings: its place in memory is another.
+#[derive(Clone, Copy, Default)]
+struct Asked {
+    number: u32,
+    next: u16,
+    third: u16,
+}
 
 /// What a posting is, which keeps to the budgets so far.
 #[derive(Clone, Copy)]
 struct Survivor {
-    query: u32,
+    asked: Asked,
     at: u32,
     /// Bits by which the next half and the one after it together may differ.
     two_max: u16,
@@ -88,7 +94,7 @@ impl<H: Bits> MultiIndex<H> {
         let tables = (0..halves::<H>()).into_par_iter().filter(|table| plan.budgets[*table] > 0);
         let postings = tables.map(|table| {
             let mut counts = vec![0u32; VALUES];
-            queries.iter().for_each(|hash| counts[usize::from(half::<H>(&words(hash), table))] += 1);
+            queries.iter().for_each(|hash| counts[usize::from(half(hash, table))] += 1);
             let of_value = |(value, count): (usize, &u32)| {
                 let masks = super::masks().iter().take(usize::from(plan.budgets[table])).flatten();
                 let postings: u64 = masks.map(|mask| u64::from(self.tables.length(table, value as u16 ^ mask))).sum();
@@ -102,27 +108,27 @@ impl<H: Bits> MultiIndex<H> {
     /// Looks at the survivors' other halves, then at the rows that are left.
     #[inline(always)]
     fn settle(&self, queries: &[H], plan: &Plan, table: usize, buffers: &mut Buffers, each: &(dyn Fn(&[Hit]) + Sync)) {
-        let n = halves::<H>();
         let Buffers { survivors, hits, .. } = buffers;
         let mut kept = 0;
         for at in 0..survivors.len() {
             let survivor = survivors[at];
-            let sought = words(&queries[survivor.query as usize]);
+            let Asked { number, next: sought_next, third: sought_third } = survivor.asked;
             let next = self.tables.lines[survivor.at as usize / super::LANES].0[survivor.at as usize % super::LANES];
             let (row, third) = self.tables.place(survivor.at);
-            let two = (next ^ half::<H>(&sought, (table + 1) % n)).count_ones()
-                + self.tables.third_distance(third, half::<H>(&sought, (table + 2) % n));
+            let two = (next ^ sought_next).count_ones() + self.tables.third_distance(third, sought_third);
             if two <= u32::from(survivor.two_max) {
                 prefetch(&self.rows, row as usize);
+                prefetch(queries, number as usize);
                 survivors[kept] = Survivor { at: row, ..survivor };
                 kept += 1;
             }
         }
         for survivor in &survivors[..kept] {
-            let (hash, found) = (&queries[survivor.query as usize], &self.rows[survivor.at as usize]);
+            let number = survivor.asked.number;
+            let (hash, found) = (&queries[number as usize], &self.rows[survivor.at as usize]);
             let distance = hash.distance(found);
             if distance <= plan.radius && self.first_table(found, &halves_of(hash), plan) == Some(table) {
-                hits.push(Hit { query: survivor.query, row: survivor.at, distance });
+                hits.push(Hit { query: number, row: survivor.at, distance });
                 if hits.len() >= GATHERED {
                     each(hits);
                     hits.clear();
@@ -133,29 +139,31 @@ impl<H: Bits> MultiIndex<H> {
     }
 }
 
-/// Numbers of hashes by the value of one half: where each value's begin, and the numbers.
+/// Hashes by the value of one half: where each value's begin, and the hashes.
 struct Sort<'a, H> {
     queries: &'a [H],
     half: usize,
 }
 
 impl<H: Bits> arch::Work for Sort<'_, H> {
-    type Out = (Vec<u32>, Vec<u32>);
+    type Out = (Vec<u32>, Vec<Asked>);
 
     #[inline(always)]
-    fn run<K: Kernel>(self, _: K) -> (Vec<u32>, Vec<u32>) {
+    fn run<K: Kernel>(self, _: K) -> (Vec<u32>, Vec<Asked>) {
+        let n = halves::<H>();
         let mut starts = vec![0u32; VALUES + 1];
         for hash in self.queries {
-            starts[usize::from(half::<H>(&words(hash), self.half)) + 1] += 1;
+            starts[usize::from(half(hash, self.half)) + 1] += 1;
         }
         for value in 0..VALUES {
             starts[value + 1] += starts[value];
         }
         let mut next = starts.clone();
-        let mut order = vec![0u32; self.queries.len()];
+        let mut order = vec![Asked::default(); self.queries.len()];
         for (number, hash) in self.queries.iter().enumerate() {
-            let at = &mut next[usize::from(half::<H>(&words(hash), self.half))];
-            order[*at as usize] = number as u32;
+            let at = &mut next[usize::from(half(hash, self.half))];
+            let (next, third) = (half(hash, (self.half + 1) % n), half(hash, (self.half + 2) % n));
+            order[*at as usize] = Asked { number: number as u32, next, third };
             *at += 1;
         }
         (starts, order)
@@ -169,7 +177,7 @@ struct Part<'a, H> {
     plan: &'a Plan,
     table: usize,
     starts: &'a [u32],
-    order: &'a [u32],
+    order: &'a [Asked],
     values: std::ops::Range<usize>,
     buffers: &'a mut Buffers,
     each: &'a (dyn Fn(&[Hit]) + Sync),
@@ -181,31 +189,28 @@ impl<H: Bits> arch::Work for Part<'_, H> {
     #[inline(always)]
     fn run<K: Kernel>(self, kernel: K) {
         let Part { index, queries, plan, table, starts, order, values, buffers, each } = self;
-        let n = halves::<H>();
         for value in values {
-            let numbers = &order[starts[value] as usize..starts[value + 1] as usize];
-            if numbers.is_empty() {
+            let asked = &order[starts[value] as usize..starts[value + 1] as usize];
+            if asked.is_empty() {
                 continue;
             }
             buffers.lines.n = 0;
             buffers.groups.clear();
             index.append_table(table, value as u16, plan, &mut buffers.lines, &mut buffers.groups);
+            buffers.lines.end();
             if buffers.nears.len() < buffers.lines.n + 1 {
                 buffers.nears.resize(buffers.lines.n + 1, Near::default());
             }
-            for (at, number) in numbers.iter().enumerate() {
-                if let Some(ahead) = numbers.get(at + AHEAD) {
-                    prefetch(queries, *ahead as usize);
-                }
-                let next = half::<H>(&words(&queries[*number as usize]), (table + 1) % n);
+            for asked in asked {
                 let mut begin = 0;
                 for group in &buffers.groups {
-                    let found = index.stream_group(kernel, &buffers.lines, begin..group.end, next, group, &mut buffers.nears);
+                    let found =
+                        index.stream_group(kernel, &buffers.lines, begin..group.end, asked.next, group, &mut buffers.nears);
                     begin = group.end;
                     for near in &buffers.nears[..found] {
                         near.each(|at| {
                             prefetch(&index.tables.places, at as usize);
-                            buffers.survivors.push(Survivor { query: *number, at, two_max: group.two_max });
+                            buffers.survivors.push(Survivor { asked: *asked, at, two_max: group.two_max });
                         });
                     }
                 }

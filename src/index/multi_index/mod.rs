@@ -55,6 +55,25 @@ pub(super) struct Lines {
     lanes: Vec<u32>,
 }
 
+impl Lines {
+    /// Room for `more` lines after those that are there.
+    #[inline(always)]
+    fn make_room(&mut self, more: usize) {
+        let room = self.n + more;
+        if self.line.len() < room {
+            self.line.resize(2 * room, 0);
+            self.lanes.resize(2 * room, 0);
+        }
+    }
+
+    /// What is asked for ahead of the last lines is the first line of all, which is there.
+    #[inline(always)]
+    fn end(&mut self) {
+        self.make_room(AHEAD);
+        self.line[self.n..self.n + AHEAD].fill(0);
+    }
+}
+
 /// A line that holds a survivor, and which lanes they are.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Near {
@@ -231,6 +250,7 @@ impl<H: Bits> MultiIndex<H> {
             opened += opened_here;
             postings += postings_here;
         }
+        lines.end();
         (opened, postings)
     }
 
@@ -283,14 +303,13 @@ impl<H: Bits> MultiIndex<H> {
         nears: &mut [Near],
     ) -> usize {
         let bits_max = if BITS_MAX < 16 { BITS_MAX } else { bits_max };
+        let postings = &self.tables.lines[..];
+        let ahead = &lines.line[range.start + AHEAD..range.end + AHEAD];
+        let (line, lanes) = (&lines.line[range.clone()], &lines.lanes[range]);
         let mut found = 0;
-        let (all, lanes) = (&lines.line[..lines.n], &lines.lanes[..lines.n]);
-        for at in range {
-            if let Some(ahead) = all.get(at + AHEAD) {
-                prefetch(&self.tables.lines, *ahead as usize);
-            }
-            let (line, lanes) = (&all[at], &lanes[at]);
-            let near = kernel.near::<BITS_MAX>(&self.tables.lines[*line as usize].0, next, bits_max) & lanes;
+        for ((line, lanes), ahead) in line.iter().zip(lanes).zip(ahead) {
+            prefetch(postings, *ahead as usize);
+            let near = kernel.near::<BITS_MAX>(&postings[*line as usize].0, next, bits_max) & lanes;
             // Written always, kept where there is one: a branch would be guessed wrong for most of them.
             nears[found] = Near { line: *line, lanes: near };
             found += usize::from(near != 0);
@@ -363,16 +382,6 @@ const fn halves<H: Bits>() -> usize {
     H::BITS as usize / 16
 }
 
-/// A hash as 64-bit words, in the order of its hex digits.
-#[inline(always)]
-fn words<H: Bits>(hash: &H) -> [u64; HALVES_MAX / 4] {
-    let mut words = [0; HALVES_MAX / 4];
-    for (word, bytes) in words.iter_mut().zip(hash.to_bytes().as_ref().as_chunks().0) {
-        *word = u64::from_be_bytes(*bytes);
-    }
-    words
-}
-
 /// Half `i` of the permuted hash.
 ///
 /// Neighbouring bits of a perceptual hash agree more often than by chance, so halves cut from neighbouring bits make some lists long.
@@ -380,7 +389,8 @@ fn words<H: Bits>(hash: &H) -> [u64; HALVES_MAX / 4] {
 /// photos the lists are then as long as chance has it (1.03 times, against 1.21 for neighbouring bits). No two words give a half
 /// the same c, so each bit keeps its column, and the words can be laid over each other. Any permutation is exact.
 #[inline(always)]
-fn half<H: Bits>(words: &[u64; HALVES_MAX / 4], i: usize) -> u16 {
+fn half<H: Bits>(hash: &H, i: usize) -> u16 {
+    let words = hash.words();
     let masks = &Diagonals::<H>::MASKS[i];
     let mut laid = 0;
     for w in 0..halves::<H>() / 4 {
@@ -409,10 +419,9 @@ impl<H: Bits> Diagonals<H> {
 
 #[inline(always)]
 fn halves_of<H: Bits>(hash: &H) -> [u16; HALVES_MAX] {
-    let words = words(hash);
     let mut halves_of = [0; HALVES_MAX];
     for (i, value) in halves_of.iter_mut().enumerate().take(halves::<H>()) {
-        *value = half::<H>(&words, i);
+        *value = half(hash, i);
     }
     halves_of
 }

@@ -1,7 +1,7 @@
 //! Where the postings lie: for each half, its 65,536 lists in lines of 64 bytes.
 
 use super::plan::HALVES_MAX;
-use super::{Lines, half, halves, words};
+use super::{Lines, half, halves};
 use crate::entry::Bits;
 use crate::index::arch::{self, Kernel, prefetch};
 use rayon::prelude::*;
@@ -117,11 +117,7 @@ impl Tables {
         let end = start + length;
         let first = self.firsts[i] + start / LANES as u32;
         let n = (end.div_ceil(LANES as u32) - start / LANES as u32) as usize;
-        let room = lines.n + n.max(USUAL) + 1;
-        if lines.line.len() < room {
-            lines.line.resize(2 * room, 0);
-            lines.lanes.resize(2 * room, 0);
-        }
+        lines.make_room(n.max(USUAL));
         let (line, lanes) = (&mut lines.line[lines.n..], &mut lines.lanes[lines.n..]);
         if let (Some(line), Some(lanes)) = (line.first_chunk_mut::<USUAL>(), lanes.first_chunk_mut::<USUAL>()) {
             line.iter_mut().zip(first..).for_each(|(line, number)| *line = number);
@@ -198,7 +194,7 @@ impl<H: Bits> arch::Work for Count<'_, H> {
     fn run<K: Kernel>(self, _: K) -> Layout {
         let mut lengths = vec![0u32; VALUES];
         for row in self.rows {
-            lengths[usize::from(half::<H>(&words(row), self.i))] += 1;
+            lengths[usize::from(half(row, self.i))] += 1;
         }
         let mut starts = vec![0u32; VALUES];
         // By what is left over of whole lines. The next list is the one that fills the room in the current line best.
@@ -241,9 +237,7 @@ impl<H: Bits> arch::Work for Place<'_, H> {
         let n = halves::<H>();
         let mask = third_mask(self.row_bits);
         for (row, hash) in self.rows.iter().enumerate() {
-            let words = words(hash);
-            let (own, next) = (half::<H>(&words, self.i), half::<H>(&words, (self.i + 1) % n));
-            let third = half::<H>(&words, (self.i + 2) % n);
+            let (own, next, third) = (half(hash, self.i), half(hash, (self.i + 1) % n), half(hash, (self.i + 2) % n));
             let at = &mut self.starts[usize::from(own)];
             self.lines[*at as usize / LANES].0[*at as usize % LANES] = next;
             self.places[*at as usize] = row as u32 | (u32::from(third) & mask).checked_shl(self.row_bits).unwrap_or(0);

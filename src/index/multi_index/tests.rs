@@ -73,9 +73,9 @@ fn halves_are_a_permutation_of_the_bits() {
         for bit in 0..usize::from(H::BITS) {
             let mut bytes = vec![0; H::BYTES];
             bytes[bit / 8] = 1 << (bit % 8);
-            let words = words(&H::from_bytes(&bytes).unwrap());
+            let hash = H::from_bytes(&bytes).unwrap();
             let ones: Vec<(usize, u16)> =
-                (0..halves::<H>()).map(|i| (i, half::<H>(&words, i))).filter(|(_, value)| *value != 0).collect();
+                (0..halves::<H>()).map(|i| (i, half(&hash, i))).filter(|(_, value)| *value != 0).collect();
             let [(i, value)] = ones[..] else { panic!("bit {bit} is in {} halves", ones.len()) };
             assert_eq!(value.count_ones(), 1);
             let place = &mut seen[i][value.trailing_zeros() as usize];
@@ -91,8 +91,8 @@ fn halves_are_a_permutation_of_the_bits() {
 fn a_half_takes_one_bit_of_each_word_of_a_pdq_hash() {
     let mut words = [0; 4];
     (0..16).for_each(|w| words[w / 4] |= 1 << ((5 + w) % 16 + 48 - 16 * (w % 4)));
-    assert_eq!(half::<Pdq>(&words, 5), 0xffff);
-    assert_eq!(half::<Pdq>(&words, 4), 0);
+    assert_eq!(half(&Pdq(words), 5), 0xffff);
+    assert_eq!(half(&Pdq(words), 4), 0);
 }
 
 fn effort_of(rows: Vec<Pdq>, hash: Pdq, radius: u16) -> (usize, Effort) {
