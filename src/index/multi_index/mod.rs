@@ -177,9 +177,9 @@ impl<H: Bits> MultiIndex<H> {
         let n = halves::<H>();
         let sought = halves_of(hash);
         let Scratch { lines, groups, nears, survivors, .. } = scratch;
-        let (opened, postings) = self.find_lines(&sought, plan, lines, groups);
+        let (opened, postings) = self.find_lines(&sought, plan, limit_ps, lines, groups);
         effort.probes += opened;
-        let mut spent_ps = opened * LIST_PS + postings * POSTING_PS;
+        let mut spent_ps = lists_ps(opened, postings);
         if spent_ps > limit_ps {
             return false;
         }
@@ -234,9 +234,17 @@ impl<H: Bits> MultiIndex<H> {
         true
     }
 
-    /// The lines of a look-up, in groups; how many lists they belong to, and how many postings they hold.
+    /// The lines of a look-up, in groups; how many lists they belong to, and how many postings they hold. Not all of them, where those so
+    /// far cost more than `limit_ps`.
     #[inline(always)]
-    fn find_lines(&self, sought: &[u16; HALVES_MAX], plan: &Plan, lines: &mut Lines, groups: &mut Vec<Group>) -> (u64, u64) {
+    fn find_lines(
+        &self,
+        sought: &[u16; HALVES_MAX],
+        plan: &Plan,
+        limit_ps: u64,
+        lines: &mut Lines,
+        groups: &mut Vec<Group>,
+    ) -> (u64, u64) {
         let n = halves::<H>();
         lines.n = 0;
         groups.clear();
@@ -249,6 +257,9 @@ impl<H: Bits> MultiIndex<H> {
             let (opened_here, postings_here) = self.append_table(i, *half, plan, lines, groups);
             opened += opened_here;
             postings += postings_here;
+            if lists_ps(opened, postings) > limit_ps {
+                break;
+            }
         }
         lines.end();
         (opened, postings)
@@ -374,6 +385,12 @@ impl<H: Bits> arch::Work for Search<'_, H> {
         }
         effort
     }
+}
+
+/// What a look-up pays for so many lists with so many postings.
+#[inline(always)]
+fn lists_ps(lists: u64, postings: u64) -> u64 {
+    lists * LIST_PS + postings * POSTING_PS
 }
 
 /// Number of halves of a hash.
