@@ -16,6 +16,8 @@ use crate::snapshot::Rows;
 
 /// By how much one list is smaller than the other where it is the one to be indexed.
 const MUCH_SMALLER: usize = 8;
+/// Pairs that are compared one by one, where the radius is so wide that no index helps: some 20 s on one core.
+const PAIRS_MAX: u64 = 10_000_000_000;
 /// Hubs that a report names.
 const HUBS_MAX: usize = 10;
 
@@ -47,6 +49,11 @@ impl super::Catalog {
     ) -> Result<OverlapReport, CatalogError> {
         let (rows, categories) = load::hashes_of(&self.store, list, kind, make)?;
         let (others, _) = load::hashes_of(&self.store, other, kind, make)?;
+        let all = rows.len() as u64 * others.len() as u64;
+        if radius > H::BITS / 4 && all > PAIRS_MAX {
+            let why = format!("beyond {} bits all {all} pairs would be compared: name a smaller radius", H::BITS / 4);
+            return Err(CatalogError::Invalid(why));
+        }
         let itself = list.id == other.id;
         let seen: Vec<Seen> = rows.hashes.iter().map(|_| Seen::default()).collect();
         let pairs = AtomicU64::new(0);

@@ -170,11 +170,15 @@ fn serve(context: &Context) -> Result<Exit, Failure> {
     }
     let mut config = context.config.clone();
     config.store.dir = context.dir();
-    runtime()?.block_on(crate::app::serve(&config, |grpc, operator| {
+    let runtime = runtime()?;
+    let served = runtime.block_on(crate::app::serve(&config, |grpc, operator| {
         // For people and for scripts that asked for port 0.
         // A server needs nobody who reads it.
         drop(output::say(format!("gRPC on {grpc}, operator port on {operator}, store in {}", config.store.dir.display())));
-    }))?;
+    }));
+    // What has not ended in its time to drain is not waited for: a comparison of two lists can take long, and a store takes no harm.
+    runtime.shutdown_background();
+    served?;
     Ok(Exit::Done)
 }
 
