@@ -2,7 +2,7 @@
 
 peers.py WHICH HASHES QUERIES: files of 32-byte PDQ hashes. Prints one JSON line. WHICH: faiss-flat (IndexBinaryFlat), faiss-multihash
 (IndexBinaryMultiHash of 16 x 16 bits in an IndexBinaryIDMap2, which is its quickest exact form at radius 31), threatexchange (the
-library's default PDQ index). One thread. `hits` is what was found, as [query, row], where WHICH says rows.
+library's default PDQ index). One thread. `hits` is what was found, as [query, row].
 """
 
 import json
@@ -30,7 +30,7 @@ def build(which, hashes):
         multi = faiss.IndexBinaryMultiHash(256, 16, 16)
         index = faiss.IndexBinaryIDMap2(multi)
         index.add_with_ids(hashes, numpy.arange(len(hashes)))
-        # Two bits of slack are the pigeonhole's: 31 bits in 16 blocks leave one block with at most one.
+        # Of 31 bits in 16 blocks, some block has one at the most.
         multi.nflip = 1
         faiss.downcast_IndexBinary(index.index).nflip = 1
     else:

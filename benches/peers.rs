@@ -16,7 +16,7 @@ use std::time::Instant;
 const RADIUS: u16 = 31;
 const QUERIES: usize = 640;
 const PASSES: usize = 3;
-/// Each with the name it has in the table, and whether all its hits are to be ours.
+/// As benches/peers.py calls them, and as the table does.
 const PEERS: [(&str, &str); 3] = [
     ("faiss-flat", "Faiss IndexBinaryFlat"),
     ("faiss-multihash", "Faiss IndexBinaryMultiHash"),

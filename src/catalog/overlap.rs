@@ -6,13 +6,13 @@
 //! the first. Time grows with the pairs there are.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use super::{CatalogError, OverlapCategory, OverlapHub, OverlapReport, load};
 use crate::entry::{Bits, EntryNo, Hash64, HashKind, HashList, Pdq};
 use crate::index::proof::prove;
 use crate::index::{Hit, IndexChoice};
-use crate::snapshot::Rows;
 
 /// By how much one list is smaller than the other where it is the one to be indexed.
 const MUCH_SMALLER: usize = 8;
@@ -59,10 +59,11 @@ impl super::Catalog {
         let pairs = AtomicU64::new(0);
         // The index stands on the much smaller side: it is built in no time and stays in the caches.
         let swapped = rows.len() < others.len() / MUCH_SMALLER;
-        let (indexed, asked) = if swapped { (&rows.hashes, &others.hashes) } else { (&others.hashes, &rows.hashes) };
-        let index = crate::index::build(IndexChoice::Auto.resolve::<H>(indexed.len(), radius), indexed.clone().into());
-        prove(&*index, indexed, radius)?;
-        index.join(asked, radius, &|hits: &[Hit]| {
+        let (indexed, asked) = if swapped { (rows.hashes, others.hashes) } else { (others.hashes, rows.hashes) };
+        let indexed: Arc<[H]> = indexed.into();
+        let index = crate::index::build(IndexChoice::Auto.resolve::<H>(indexed.len(), radius), indexed.clone());
+        prove(&*index, &indexed, radius)?;
+        index.join(&asked, radius, &|hits: &[Hit]| {
             let mut n = 0;
             for hit in hits {
                 let (own, other) = if swapped { (hit.row, hit.query) } else { (hit.query, hit.row) };
@@ -79,7 +80,7 @@ impl super::Catalog {
             kind,
             radius,
             entries: 0,
-            other_entries: entries(&others),
+            other_entries: others.entries.chunk_by(|a, b| a == b).count() as u64,
             exact: 0,
             near: 0,
             // Of a list against itself each pair was met from both ends.
@@ -90,7 +91,7 @@ impl super::Catalog {
         let mut by_category: BTreeMap<&str, OverlapCategory> = BTreeMap::new();
         let mut hubs: Vec<(u64, EntryNo)> = Vec::new();
         let mut at = 0;
-        while at < rows.len() {
+        while at < rows.entries.len() {
             // The hashes of one entry stand side by side.
             let entry = rows.entries[at];
             let own = seen[at..].iter().zip(&rows.entries[at..]).take_while(|(_, of)| **of == entry).map(|(seen, _)| seen);
@@ -145,10 +146,6 @@ impl Seen {
         self.nearest.fetch_min(distance, Ordering::Relaxed);
         self.neighbours.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-fn entries<H>(rows: &Rows<H>) -> u64 {
-    rows.entries.chunk_by(|a, b| a == b).count() as u64
 }
 
 /// The most neighbours first, then by number.

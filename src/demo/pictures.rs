@@ -5,23 +5,20 @@
 //! every size. Invariant: the same seed and size give the same bytes on every platform: only `+ - * /` and square roots of `f32`,
 //! which IEEE 754 defines to the last bit; no sine, power or exponential, whose last bits are the library's.
 
+use crate::index;
 use image::{Rgb, RgbImage};
 
-/// Numbers from a seed: SplitMix64 (Steele, Lea and Flood, 2014). Not for secrets.
+/// Numbers from a seed. Not for secrets.
 #[derive(Debug, Clone)]
-pub struct Random(u64);
+pub struct Random(index::random::Random);
 
 impl Random {
     pub fn new(seed: u64) -> Self {
-        Random(seed)
+        Random(index::random::Random(seed))
     }
 
     pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next()
     }
 
     /// From 0 up to `n`, which is not reached; 0 where `n` is 0.

@@ -1,8 +1,9 @@
-//! Hashes by chance, the same ones for the same seed: for proofs, the conformance suite and benches.
+//! Hashes by chance, the same ones for the same seed: for proofs, the conformance suite, the demo and benches.
 
 use crate::entry::Bits;
 
 /// splitmix64 (Steele, Lea and Flood, 2014).
+#[derive(Debug, Clone)]
 pub struct Random(pub u64);
 
 impl Random {

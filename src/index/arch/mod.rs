@@ -1,11 +1,14 @@
 //! What does this machine's processor do faster than the plainest one?
 //!
 //! A build must run everywhere, so nothing outside this room may count on instructions beyond the target's baseline. A piece of work is
-//! compiled once for each level below, and an index runs it on the [`best`] that the processor has: the code is the same plain Rust, and the compiler makes of it population counts, 32-byte or 64-byte lanes where they are allowed. [`prefetch`] asks for a cache
-//! line ahead of its use. A level changes how long work takes, never what it gives: the conformance suite runs every level there is.
+//! compiled once for each level below, and an index runs it on the [`best`] that the processor has. Most of it is the same plain Rust, of
+//! which the compiler makes population counts and wide lanes where they are allowed; a [`Kernel`] is what it would not find by itself.
+//! [`prefetch`] asks for a cache line ahead of its use, [`roomy`] for large pages. A level changes how long work takes, never what it gives:
+//! the conformance suite runs every level there is.
 //!
-//! This is the one room that may use `unsafe`: to call code compiled for a feature after asking whether the processor has it, and to
-//! prefetch. A level's `new() -> Option` is that question, so a level in hand is the answer.
+//! This is the one room that may use `unsafe`: to call code compiled for a feature after asking whether the processor has it, to load
+//! vectors from arrays of their size, to prefetch, and to advise the system on pages. A level's `new() -> Option` is that question, so a
+//! level in hand is the answer.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]

@@ -5,6 +5,7 @@
 //! work is that of the look-ups, bit for bit, and so is the result; only the order differs. The values of a half are dealt out to the
 //! threads of the pool that it is called in. Memory beside the sets: 8 bytes for each hash of the other one, and some buffers a thread.
 
+use super::table::VALUES;
 use super::{Group, Lines, MultiIndex, Near, Plan, half, halves, halves_of};
 use crate::entry::Bits;
 use crate::index::arch::{self, Kernel, prefetch};
@@ -15,7 +16,6 @@ use rayon::prelude::*;
 const GATHERED: usize = 4096;
 /// Values of a half that one job takes.
 const VALUES_A_JOB: usize = 256;
-const VALUES: usize = 1 << 16;
 
 /// A hash of the other set, with all of it that is needed for most postings: its place in memory is another.
 #[derive(Clone, Copy, Default)]
@@ -112,11 +112,8 @@ impl<H: Bits> MultiIndex<H> {
         let mut kept = 0;
         for at in 0..survivors.len() {
             let survivor = survivors[at];
-            let Asked { number, next: sought_next, third: sought_third } = survivor.asked;
-            let next = self.tables.lines[survivor.at as usize / super::LANES].0[survivor.at as usize % super::LANES];
-            let (row, third) = self.tables.place(survivor.at);
-            let two = (next ^ sought_next).count_ones() + self.tables.third_distance(third, sought_third);
-            if two <= u32::from(survivor.two_max) {
+            let Asked { number, next, third } = survivor.asked;
+            if let Some(row) = self.tables.row_within(survivor.at, next, third, survivor.two_max) {
                 prefetch(&self.rows, row as usize);
                 prefetch(queries, number as usize);
                 survivors[kept] = Survivor { at: row, ..survivor };

@@ -214,10 +214,7 @@ impl<H: Bits> MultiIndex<H> {
             let Survivor { group, at } = survivors[at];
             let group = groups[group as usize];
             let i = group.table as usize;
-            let next = self.tables.lines[at as usize / LANES].0[at as usize % LANES];
-            let (row, third) = self.tables.place(at);
-            let two = (next ^ sought[(i + 1) % n]).count_ones() + self.tables.third_distance(third, sought[(i + 2) % n]);
-            if two <= u32::from(group.two_max) {
+            if let Some(row) = self.tables.row_within(at, sought[(i + 1) % n], sought[(i + 2) % n], group.two_max) {
                 prefetch(&self.rows, row as usize);
                 survivors[kept] = Survivor { group: group.table, at: row };
                 kept += 1;

@@ -8,7 +8,8 @@ use rayon::prelude::*;
 
 /// Postings in a line.
 pub(super) const LANES: usize = 32;
-const VALUES: usize = 1 << 16;
+/// Values of a half.
+pub(super) const VALUES: usize = 1 << 16;
 
 /// A cache line of next halves.
 #[derive(Clone, Copy)]
@@ -104,13 +105,7 @@ impl Tables {
     pub fn append_lines(&self, i: usize, value: u16, lines: &mut Lines) -> u32 {
         /// Lines of a usual list.
         const USUAL: usize = 8;
-        let list = i << 16 | usize::from(value);
-        let entry = self.lists[list];
-        let mask = (1 << self.length_bits) - 1;
-        let (mut start, mut length) = ((entry >> self.length_bits) << self.unit_bits, entry & mask);
-        if length == mask {
-            (start, length) = self.long_list(list as u32);
-        }
+        let (start, length) = self.list(i, value);
         if length == 0 {
             return 0;
         }
@@ -123,11 +118,9 @@ impl Tables {
             line.iter_mut().zip(first..).for_each(|(line, number)| *line = number);
             *lanes = [u32::MAX; USUAL];
         }
-        if n > USUAL {
-            for k in USUAL..n {
-                line[k] = first + k as u32;
-                lanes[k] = u32::MAX;
-            }
+        for k in USUAL..n {
+            line[k] = first + k as u32;
+            lanes[k] = u32::MAX;
         }
         lanes[0] = u32::MAX << (start % LANES as u32);
         lanes[n - 1] &= u32::MAX >> (end.wrapping_neg() % LANES as u32);
@@ -137,11 +130,18 @@ impl Tables {
 
     /// How many postings a list has.
     pub fn length(&self, i: usize, value: u16) -> u32 {
+        self.list(i, value).1
+    }
+
+    /// Where a list begins, in postings from the half's first one, and how many it has.
+    #[inline(always)]
+    fn list(&self, i: usize, value: u16) -> (u32, u32) {
         let list = i << 16 | usize::from(value);
+        let entry = self.lists[list];
         let mask = (1 << self.length_bits) - 1;
-        match self.lists[list] & mask {
-            length if length == mask => self.long_list(list as u32).1,
-            length => length,
+        match entry & mask {
+            length if length == mask => self.long_list(list as u32),
+            length => ((entry >> self.length_bits) << self.unit_bits, length),
         }
     }
 
@@ -152,9 +152,18 @@ impl Tables {
         (start, length)
     }
 
+    /// A posting's row, where its next half and what stands of the one after it are within `two_max` bits of those that are sought.
+    #[inline(always)]
+    pub fn row_within(&self, at: u32, next: u16, third: u16, two_max: u16) -> Option<u32> {
+        let found = self.lines[at as usize / LANES].0[at as usize % LANES];
+        let (row, third_found) = self.place(at);
+        let two = (found ^ next).count_ones() + self.third_distance(third_found, third);
+        (two <= u32::from(two_max)).then_some(row)
+    }
+
     /// A posting's row, and the bits beside it.
     #[inline(always)]
-    pub fn place(&self, at: u32) -> (u32, u32) {
+    fn place(&self, at: u32) -> (u32, u32) {
         let place = self.places[at as usize];
         (place & (u32::MAX >> (32 - self.row_bits)), place.checked_shr(self.row_bits).unwrap_or(0))
     }
