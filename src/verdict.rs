@@ -229,13 +229,19 @@ pub fn admits(policy: &Policy, candidate: &Candidate<'_>) -> bool {
     sight(policy, candidate).is_some()
 }
 
+/// The distance up to which a list admits every entry's hash of a kind, whatever its category; `None` where it admits none.
+pub fn admits_within(list: &HashList, kind: HashKind, transform: Transform, quality: Option<u8>) -> Option<u16> {
+    admits_look(list, kind, transform, quality).then(|| list.policy.radius_narrowest(kind))
+}
+
+fn admits_look(list: &HashList, kind: HashKind, transform: Transform, quality: Option<u8>) -> bool {
+    kind.is_digest() || (list.policy.transforms.contains(transform) && quality.is_none_or(|q| q >= list.policy.quality_min))
+}
+
 fn sight<'p, 'c>(policy: &'p Policy, candidate: &'c Candidate<'c>) -> Option<Sight<'p, 'c>> {
     let list = policy.list(candidate.list)?;
     let threshold = list.policy.radius(candidate.category, candidate.kind);
-    let by_pixels = !candidate.kind.is_digest();
-    let passes = candidate.distance <= threshold
-        && (!by_pixels || list.policy.transforms.contains(candidate.transform))
-        && (!by_pixels || candidate.quality.is_none_or(|q| q >= list.policy.quality_min));
+    let passes = candidate.distance <= threshold && admits_look(list, candidate.kind, candidate.transform, candidate.quality);
     passes.then_some(Sight { candidate, list, threshold })
 }
 

@@ -791,31 +791,109 @@ fn an_overlap_counts_what_two_lists_share_exactly_and_nearly() {
             None => {}
         }
     }
-    let report = bench.catalog.overlap("a", "b", HashKind::Pdq, None).unwrap();
+    let report = bench.catalog.overlap("a", "b", HashKind::Pdq, None, &|| false).unwrap();
     assert_eq!((report.radius, report.entries, report.other_entries), (31, 9_001, 9_100));
     let counted: Vec<_> = report.categories.iter().map(|c| (c.category.as_str(), c.entries, c.exact, c.near)).collect();
     assert_eq!(counted, [("A1", 3_000, exact[0], near[0]), ("B2", 6_001, exact[1], near[1])]);
     assert_eq!((report.exact, report.near), (exact[0] + exact[1], near[0] + near[1]));
     assert_eq!((report.hubs[0].entry_id.as_str(), report.hubs[0].neighbours), ("hub", 100));
     assert_eq!(report.pairs, exact.iter().sum::<u64>() + near.iter().sum::<u64>() + 99);
-    let none = bench.catalog.overlap("a", "b", HashKind::Pdq, Some(0)).unwrap();
+    let none = bench.catalog.overlap("a", "b", HashKind::Pdq, Some(0), &|| false).unwrap();
     assert_eq!((none.exact, none.near), (report.exact, 0));
 
     // A small list against a large one, both ways: the same pairs.
     bench.create("few");
     import("few", &of_a[8_950..], &|_| "");
     let (small, large) = (
-        bench.catalog.overlap("few", "b", HashKind::Pdq, None).unwrap(),
-        bench.catalog.overlap("b", "few", HashKind::Pdq, None).unwrap(),
+        bench.catalog.overlap("few", "b", HashKind::Pdq, None, &|| false).unwrap(),
+        bench.catalog.overlap("b", "few", HashKind::Pdq, None, &|| false).unwrap(),
     );
     assert_eq!((small.entries, small.pairs, small.hubs[0].neighbours), (51, large.pairs, 100));
     assert_eq!(large.exact + large.near, small.exact + small.near + 99);
 
     // A list and itself: the hundred around the hub, no entry with itself, each pair once.
-    let own = bench.catalog.overlap("b", "b", HashKind::Pdq, Some(20)).unwrap();
+    let own = bench.catalog.overlap("b", "b", HashKind::Pdq, Some(20), &|| false).unwrap();
     let within = (0..100).flat_map(|a| (a + 1..100).map(move |b| (a % 20_i32 - b % 20).abs())).filter(|d| *d <= 20).count();
     assert_eq!((own.exact, own.near, own.pairs), (100, 0, within as u64));
-    assert!(bench.catalog.overlap("b", "b", HashKind::Phash64, None).unwrap().entries == 0, "no hash of that kind");
+    assert!(bench.catalog.overlap("b", "b", HashKind::Phash64, None, &|| false).unwrap().entries == 0, "no hash of that kind");
+}
+
+/// Two thousand entries with one hash, some with others beside it, in a list much of which is near to it: each pair of hashes is counted, and none of an
+/// entry with itself.
+#[test]
+fn an_overlap_counts_hashes_that_many_entries_have() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    let entries: Vec<Vec<HashValue>> = (0..3_000u64)
+        .map(|n| match n % 6 {
+            0 => vec![pdq(1), flipped(&pdq(1), n as usize % 40)],
+            1..4 => vec![pdq(1)],
+            4 => vec![flipped(&pdq(1), n as usize % 40), pdq(n)],
+            _ => vec![pdq(n)],
+        })
+        .collect();
+    let rows = entries.iter().enumerate().flat_map(|(n, hashes)| hashes.iter().map(move |hash| format!("e{n},{}\n", hash.hex())));
+    bench.import("known", &rows.fold("id,pdq\n".to_owned(), |text, row| text + &row)).unwrap();
+    for radius in [0, 9, 31] {
+        let (mut pairs, mut exact, mut near, mut most) = (0, 0, 0, 0);
+        for (a, hashes) in entries.iter().enumerate() {
+            // An entry's two equal hashes are one.
+            let once = |hashes: &[HashValue]| {
+                if hashes.len() == 2 && hashes[0] == hashes[1] { hashes[..1].to_vec() } else { hashes.to_vec() }
+            };
+            let others = entries.iter().enumerate().filter(|(b, _)| *b != a).flat_map(|(_, others)| once(others));
+            let own = once(hashes);
+            let distances: Vec<u16> =
+                others.flat_map(|other| own.iter().map(move |hash| distance(hash, &other)).collect::<Vec<_>>()).collect();
+            let within = distances.iter().filter(|d| **d <= radius).count() as u64;
+            pairs += within;
+            most = most.max(within);
+            match distances.iter().min() {
+                Some(0) => exact += 1,
+                Some(d) if *d <= radius => near += 1,
+                _ => {}
+            }
+        }
+        let report = bench.catalog.overlap("known", "known", HashKind::Pdq, Some(radius), &|| false).unwrap();
+        assert_eq!((report.entries, report.exact, report.near, report.pairs), (3_000, exact, near, pairs / 2), "radius {radius}");
+        assert_eq!(report.hubs[0].neighbours, most, "radius {radius}");
+    }
+}
+
+/// A list that goes while it is read is gone, not empty; and what nobody waits for ends.
+#[test]
+fn an_overlap_with_a_list_that_is_deleted_meanwhile_is_right_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    let rows: String = (0..2_000).map(|n| format!("e{n},{}\n", pdq(n).hex())).collect();
+    bench.create("stays");
+    bench.import("stays", &format!("id,pdq\n{rows}")).unwrap();
+    let (mut right, mut gone) = (0, 0);
+    for round in 0..30 {
+        bench.create("goes");
+        bench.import("goes", &format!("id,pdq\n{rows}")).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_micros(200 * round));
+                bench.catalog.delete(&bench.by, "goes").unwrap();
+            });
+            for (a, b) in [("stays", "goes"), ("goes", "stays"), ("goes", "goes")] {
+                match bench.catalog.overlap(a, b, HashKind::Pdq, None, &|| false) {
+                    Ok(report) => {
+                        let exact = if a == b { 0 } else { 2_000 };
+                        assert_eq!((report.entries, report.other_entries, report.exact), (2_000, 2_000, exact), "{a} and {b}");
+                        right += 1;
+                    }
+                    Err(CatalogError::NoSuchList(name)) if name == "goes" => gone += 1,
+                    Err(error) => panic!("{a} and {b}: {error}"),
+                }
+            }
+        });
+    }
+    assert!(gone > 0, "{right} were right, {gone} too late");
+    let error = bench.catalog.overlap("stays", "stays", HashKind::Pdq, None, &|| true).unwrap_err();
+    assert!(matches!(error, CatalogError::Refused(_)), "{error}");
 }
 
 fn distance(a: &HashValue, b: &HashValue) -> u16 {

@@ -1,21 +1,26 @@
 //! How much do two lists share?
 //!
 //! All pairs within a radius of the hashes of two active versions, found together (`index`'s join), counted by entry. A list against
-//! itself shows its near-duplicates, and the hubs: entries that are near to very many, as featureless pictures are. Reads the derived
-//! columns; look-ups and writers go on meanwhile. Memory: the hashes of both lists, an index of one of them, and 16 bytes an entry of
-//! the first. Time grows with the pairs there are.
+//! itself shows its near-duplicates, and the hubs: entries that are near to very many, as featureless pictures are. A hash that many
+//! entries have is looked up once. Reads the derived columns; look-ups and writers go on meanwhile, for it has threads of its own. Memory: some
+//! 50 bytes beside each hash, and an index of one list. Time grows with the pairs of different hashes there are.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use super::{CatalogError, OverlapCategory, OverlapHub, OverlapReport, load};
 use crate::entry::{Bits, EntryNo, Hash64, HashKind, HashList, Pdq};
 use crate::index::proof::prove;
-use crate::index::{Hit, IndexChoice};
+use crate::index::{Hit, IndexKind};
+use crate::snapshot::Rows;
+use rayon::prelude::*;
 
 /// By how much one list is smaller than the other where it is the one to be indexed.
 const MUCH_SMALLER: usize = 8;
+/// Up to so many hashes an index is not worth its tables.
+const SCANNED_MAX: usize = 1_000;
 /// Pairs that are compared one by one, where the radius is so wide that no index helps: some 20 s on one core.
 const PAIRS_MAX: u64 = 10_000_000_000;
 /// Hubs that a report names.
@@ -23,64 +28,95 @@ const HUBS_MAX: usize = 10;
 
 impl super::Catalog {
     /// Compares the active versions of two lists by one kind of perceptual hash. Without a radius: the wider of the two lists'.
-    pub fn overlap(&self, name: &str, other: &str, kind: HashKind, radius: Option<u16>) -> Result<OverlapReport, CatalogError> {
+    /// `ended` says whether the result is wanted no more.
+    pub fn overlap(
+        &self,
+        name: &str,
+        other: &str,
+        kind: HashKind,
+        radius: Option<u16>,
+        ended: &(dyn Fn() -> bool + Sync),
+    ) -> Result<OverlapReport, CatalogError> {
         let (list, other) = (self.find(name)?, self.find(other)?);
         let widest = list.policy.radius_widest(kind).max(other.policy.radius_widest(kind));
         let radius = radius.unwrap_or(widest);
         if radius > kind.radius_max() {
             return Err(CatalogError::Invalid(format!("a radius of {kind} is a number from 0 to {}", kind.radius_max())));
         }
-        match kind {
-            HashKind::Pdq => self.overlap_of::<32, Pdq>(&list, &other, kind, radius, |bytes| Pdq::from_bytes(bytes)),
+        let lists = Lists { list, other, kind, radius };
+        let work = || match kind {
+            HashKind::Pdq => self.overlap_of::<32, Pdq>(&lists, |bytes| Pdq::from_bytes(bytes), ended),
             HashKind::Phash64 | HashKind::Dhash64 => {
-                self.overlap_of::<8, Hash64>(&list, &other, kind, radius, |bytes| Hash64::from_bytes(bytes))
+                self.overlap_of::<8, Hash64>(&lists, |bytes| Hash64::from_bytes(bytes), ended)
             }
             kind => Err(CatalogError::Invalid(format!("{kind} hashes have no distance: name pdq, phash64 or dhash64"))),
-        }
+        };
+        // Threads of its own: whoever builds an index, which every import does, must not wait for this.
+        let threads = rayon::ThreadPoolBuilder::new().thread_name(|n| format!("overlap-{n}")).build();
+        threads.map_err(|error| CatalogError::Refused(format!("no threads can be had: {error}")))?.install(work)
     }
 
     fn overlap_of<const N: usize, H: Bits>(
         &self,
-        list: &HashList,
-        other: &HashList,
-        kind: HashKind,
-        radius: u16,
+        lists: &Lists,
         make: fn(&[u8; N]) -> Option<H>,
+        ended: &(dyn Fn() -> bool + Sync),
     ) -> Result<OverlapReport, CatalogError> {
-        let (rows, categories) = load::hashes_of(&self.store, list, kind, make)?;
-        let (others, _) = load::hashes_of(&self.store, other, kind, make)?;
-        let all = rows.len() as u64 * others.len() as u64;
+        let Lists { list, other, kind, radius } = lists;
+        let (kind, radius, itself) = (*kind, *radius, list.id == other.id);
+        let stop = || if ended() { Err(CatalogError::Refused("nobody waits for it any more".to_owned())) } else { Ok(()) };
+        let read = |of: &HashList| {
+            let rows = load::hashes_of(&self.store, of, kind, make);
+            // What was read of a list that is deleted meanwhile is not all of it.
+            if self.store.list(of.id)?.is_none() {
+                return Err(CatalogError::NoSuchList(of.name.clone()));
+            }
+            let (rows, categories) = rows?;
+            stop()?;
+            Ok((Side::of(rows), categories))
+        };
+        let (own, categories) = read(list)?;
+        let other_side = if itself { None } else { Some(read(other)?.0) };
+        let others = other_side.as_ref().unwrap_or(&own);
+        let all = own.hashes.len() as u64 * others.hashes.len() as u64;
         if radius > H::BITS / 4 && all > PAIRS_MAX {
             let why = format!("beyond {} bits all {all} pairs would be compared: name a smaller radius", H::BITS / 4);
             return Err(CatalogError::Invalid(why));
         }
-        let itself = list.id == other.id;
-        let seen: Vec<Seen> = rows.hashes.iter().map(|_| Seen::default()).collect();
+        let seen: Vec<Seen> = own.entries.iter().map(|_| Seen::default()).collect();
         let pairs = AtomicU64::new(0);
         // The index stands on the much smaller side: it is built in no time and stays in the caches.
-        let swapped = rows.len() < others.len() / MUCH_SMALLER;
-        let (indexed, asked) = if swapped { (rows.hashes, others.hashes) } else { (others.hashes, rows.hashes) };
-        let indexed: Arc<[H]> = indexed.into();
-        let index = crate::index::build(IndexChoice::Auto.resolve::<H>(indexed.len(), radius), indexed.clone());
-        prove(&*index, &indexed, radius)?;
-        index.join(&asked, radius, &|hits: &[Hit]| {
+        let swapped = own.hashes.len() < others.hashes.len() / MUCH_SMALLER;
+        let (indexed, asked) = if swapped { (&own.hashes, &others.hashes) } else { (&others.hashes, &own.hashes) };
+        let index_kind = if indexed.len() <= SCANNED_MAX { IndexKind::Linear } else { IndexKind::MultiIndex };
+        let index = crate::index::build(index_kind, indexed.clone());
+        prove(&*index, indexed, radius)?;
+        stop()?;
+        index.join(asked, radius, &|hits: &[Hit]| {
             let mut n = 0;
             for hit in hits {
-                let (own, other) = if swapped { (hit.row, hit.query) } else { (hit.query, hit.row) };
-                if !itself || rows.entries[own as usize] != others.entries[other as usize] {
-                    seen[own as usize].note(hit.distance);
-                    n += 1;
+                let (hash, neighbour) = if swapped { (hit.row, hit.query) } else { (hit.query, hit.row) };
+                let neighbours = others.owners(neighbour);
+                for owner in own.owners(hash) {
+                    let its_own = if itself { count_of(neighbours, *owner) } else { 0 };
+                    let more = neighbours.len() - its_own;
+                    if more > 0 {
+                        seen[*owner as usize].note(hit.distance, more as u32);
+                        n += more as u64;
+                    }
                 }
             }
             pairs.fetch_add(n, Ordering::Relaxed);
+            if ended() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
+        stop()?;
         drop(index);
 
         let mut report = OverlapReport {
             kind,
             radius,
             entries: 0,
-            other_entries: others.entries.chunk_by(|a, b| a == b).count() as u64,
+            other_entries: others.entries.len() as u64,
             exact: 0,
             near: 0,
             // Of a list against itself each pair was met from both ends.
@@ -90,29 +126,19 @@ impl super::Catalog {
         };
         let mut by_category: BTreeMap<&str, OverlapCategory> = BTreeMap::new();
         let mut hubs: Vec<(u64, EntryNo)> = Vec::new();
-        let mut at = 0;
-        while at < rows.entries.len() {
-            // The hashes of one entry stand side by side.
-            let entry = rows.entries[at];
-            let own = seen[at..].iter().zip(&rows.entries[at..]).take_while(|(_, of)| **of == entry).map(|(seen, _)| seen);
-            let (mut nearest, mut neighbours, mut n) = (u16::MAX, 0, 0);
-            for seen in own {
-                nearest = nearest.min(seen.nearest.load(Ordering::Relaxed));
-                neighbours += u64::from(seen.neighbours.load(Ordering::Relaxed));
-                n += 1;
-            }
-            let category = categories.of(entry);
+        for (seen, entry) in seen.iter().zip(&own.entries) {
+            let (nearest, neighbours) = (seen.nearest.load(Ordering::Relaxed), seen.neighbours.load(Ordering::Relaxed));
+            let category = categories.of(*entry);
             let counts = by_category.entry(category).or_insert_with(|| OverlapCategory::named(category));
             counts.entries += 1;
             counts.exact += u64::from(nearest == 0);
             counts.near += u64::from(nearest != 0 && nearest != u16::MAX);
             if neighbours > 0 {
-                hubs.push((neighbours, entry));
+                hubs.push((neighbours, *entry));
                 if hubs.len() > 2 * HUBS_MAX {
                     keep_largest(&mut hubs);
                 }
             }
-            at += n;
         }
         keep_largest(&mut hubs);
         report.categories = by_category.into_values().collect();
@@ -129,22 +155,77 @@ impl super::Catalog {
     }
 }
 
-/// What a hash met in the other list.
+/// What is compared.
+struct Lists {
+    list: HashList,
+    other: HashList,
+    kind: HashKind,
+    radius: u16,
+}
+
+/// A list's hashes, each once, in rising order, and who has them.
+struct Side<H> {
+    hashes: Arc<[H]>,
+    /// Where each hash's owners begin, and where the last one's end.
+    starts: Vec<u32>,
+    /// Positions among the entries, rising for each hash.
+    owners: Vec<u32>,
+    /// Rising.
+    entries: Vec<EntryNo>,
+}
+
+impl<H: Bits> Side<H> {
+    /// Rows come by entry.
+    fn of(rows: Rows<H>) -> Self {
+        let mut entries = rows.entries.clone();
+        entries.dedup();
+        let mut owned: Vec<(H, u32)> = Vec::with_capacity(rows.len());
+        let mut owner = 0;
+        for (hash, entry) in rows.hashes.iter().zip(&rows.entries) {
+            owner += u32::from(entries[owner as usize] != *entry);
+            owned.push((*hash, owner));
+        }
+        drop(rows);
+        owned.par_sort_unstable();
+        let (mut hashes, mut starts) = (Vec::new(), Vec::new());
+        for (at, (hash, _)) in owned.iter().enumerate() {
+            if hashes.last() != Some(hash) {
+                hashes.push(*hash);
+                starts.push(at as u32);
+            }
+        }
+        starts.push(owned.len() as u32);
+        let owners = owned.iter().map(|(_, owner)| *owner).collect();
+        Side { hashes: hashes.into(), starts, owners, entries }
+    }
+
+    fn owners(&self, hash: u32) -> &[u32] {
+        &self.owners[self.starts[hash as usize] as usize..self.starts[hash as usize + 1] as usize]
+    }
+}
+
+/// How often an owner is among owners.
+fn count_of(owners: &[u32], owner: u32) -> usize {
+    let first = owners.partition_point(|other| *other < owner);
+    owners[first..].iter().take_while(|other| **other == owner).count()
+}
+
+/// What an entry met in the other list.
 struct Seen {
     nearest: AtomicU16,
-    neighbours: AtomicU32,
+    neighbours: AtomicU64,
 }
 
 impl Default for Seen {
     fn default() -> Self {
-        Seen { nearest: AtomicU16::new(u16::MAX), neighbours: AtomicU32::new(0) }
+        Seen { nearest: AtomicU16::new(u16::MAX), neighbours: AtomicU64::new(0) }
     }
 }
 
 impl Seen {
-    fn note(&self, distance: u16) {
+    fn note(&self, distance: u16, neighbours: u32) {
         self.nearest.fetch_min(distance, Ordering::Relaxed);
-        self.neighbours.fetch_add(1, Ordering::Relaxed);
+        self.neighbours.fetch_add(u64::from(neighbours), Ordering::Relaxed);
     }
 }
 

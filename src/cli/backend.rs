@@ -132,7 +132,7 @@ impl Lists for Local {
     }
 
     fn overlap(&self, name: &str, other: &str, kind: HashKind, radius: Option<u16>) -> Result<OverlapReport, Failure> {
-        self.catalog.overlap(name, other, kind, radius).map_err(failure)
+        self.catalog.overlap(name, other, kind, radius, &|| false).map_err(failure)
     }
 
     fn activate(&self, name: &str, version: VersionNo) -> Result<ListInfo, Failure> {

@@ -289,16 +289,27 @@ pub fn overlap_json(name: &str, other: &str, report: &OverlapReport) -> Value {
 
 pub fn overlap_text(name: &str, other: &str, report: &OverlapReport) -> String {
     let OverlapReport { kind, radius, entries, other_entries, exact, near, pairs, .. } = report;
-    let mut text = format!(
-        "{name} and {other}, {kind} within {radius} bits: of {entries} entries {exact} are in the other list ({other_entries} entries) \
-         as they are and {near} nearly; {pairs} pairs"
-    );
+    let counted = |n: u64, what: &str, more: &str| format!("{n} {}", if n == 1 { what } else { more });
+    let (of, pairs) = (counted(*entries, "entry", "entries"), counted(*pairs, "pair", "pairs"));
+    let mut text = if name == other {
+        format!(
+            "{name} and itself, {kind} within {radius} bits: of {of} {exact} have a hash that another has too and {near} nearly; {pairs}"
+        )
+    } else {
+        let others = counted(*other_entries, "entry", "entries");
+        format!(
+            "{name} and {other}, {kind} within {radius} bits: of {of} {exact} are in the other list ({others}) as they are and {near} nearly; {pairs}"
+        )
+    };
     for OverlapCategory { category, entries, exact, near } in &report.categories {
         let category = if category.is_empty() { "(none)" } else { category };
-        text.push_str(&format!("\n  category {category:<16} {entries} entries, {exact} exact, {near} near"));
+        text.push_str(&format!(
+            "\n  category {category:<16} {}, {exact} exact, {near} near",
+            counted(*entries, "entry", "entries")
+        ));
     }
     for hub in &report.hubs {
-        text.push_str(&format!("\n  hub {:<21} {} neighbours", hub.entry_id, hub.neighbours));
+        text.push_str(&format!("\n  hub {:<21} {}", hub.entry_id, counted(hub.neighbours, "neighbour", "neighbours")));
     }
     text
 }

@@ -140,16 +140,21 @@ impl ListPolicy {
     /// The radius for a kind of hash in a category.
     pub fn radius(&self, category: &str, kind: HashKind) -> u16 {
         let whole = self.kinds.get(&kind).map_or(0, |k| k.radius);
-        if self.category_radii.is_empty() {
-            return whole;
-        }
-        self.category_radii.get(&(category.to_owned(), kind)).copied().unwrap_or(whole)
+        // A handful at most, and this is asked for every candidate: no key is made.
+        let of_category = self.category_radii.iter().find(|((c, k), _)| c == category && *k == kind);
+        of_category.map_or(whole, |(_, radius)| *radius)
     }
 
     /// The largest radius of a kind over all categories.
     pub fn radius_widest(&self, kind: HashKind) -> u16 {
         let whole = self.kinds.get(&kind).map_or(0, |k| k.radius);
         self.category_radii.iter().filter(|((_, k), _)| *k == kind).map(|(_, r)| *r).fold(whole, u16::max)
+    }
+
+    /// The smallest.
+    pub fn radius_narrowest(&self, kind: HashKind) -> u16 {
+        let whole = self.kinds.get(&kind).map_or(0, |k| k.radius);
+        self.category_radii.iter().filter(|((_, k), _)| *k == kind).map(|(_, r)| *r).fold(whole, u16::min)
     }
 }
 

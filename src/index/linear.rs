@@ -3,7 +3,7 @@
 //! Distances in bits. No early exit; compiled for each level of processor, which counts ones as it can.
 
 use super::arch;
-use super::{Effort, Hit, Query, RadiusIndex, Scratch, assert_rows_max};
+use super::{Effort, Hit, Outlet, Query, RadiusIndex, Scratch, Take, assert_rows_max};
 use crate::entry::Bits;
 use std::sync::Arc;
 
@@ -35,42 +35,62 @@ impl<H: Bits> RadiusIndex<H> for Linear<H> {
         size_of_val::<[H]>(&self.rows)
     }
 
-    fn search(&self, queries: &[Query<H>], _: &mut Scratch, out: &mut Vec<Hit>) -> Effort {
-        self.level.run(Scan { rows: &self.rows, queries, out })
+    fn look_up(&self, queries: &[Query<H>], scratch: &mut Scratch, take: &mut Take<'_>) -> Effort {
+        look_up(self.level, &self.rows, queries, scratch, take)
     }
 }
 
-struct Scan<'a, H> {
+struct Scan<'a, 'o, 'b, H> {
     rows: &'a [H],
     queries: &'a [Query<H>],
-    out: &'a mut Vec<Hit>,
+    out: &'a mut Outlet<'o, 'b>,
 }
 
-impl<H: Bits> arch::Work for Scan<'_, H> {
+impl<H: Bits> arch::Work for Scan<'_, '_, '_, H> {
     type Out = Effort;
 
     #[inline(always)]
     fn run<K: arch::Kernel>(self, _: K) -> Effort {
         let mut effort = Effort::default();
         for (number, query) in self.queries.iter().enumerate() {
-            effort += scan(self.rows, query, number as u32, self.out);
+            effort += scan_one(self.rows, query, number as u32, self.out, |_| true);
+            self.out.hand_over();
+            if self.out.ended() {
+                break;
+            }
         }
         effort
     }
 }
 
-/// Every row within each query's radius, in the rows' order.
-pub(super) fn search<H: Bits>(rows: &[H], queries: &[Query<H>], out: &mut Vec<Hit>) -> Effort {
-    arch::best().run(Scan { rows, queries, out })
+/// Looks up in rows that no index was built from.
+pub fn scan<H: Bits>(rows: &[H], queries: &[Query<H>], scratch: &mut Scratch, take: &mut Take<'_>) -> Effort {
+    look_up(arch::best(), rows, queries, scratch, take)
 }
 
-/// Compares one query with all rows.
+fn look_up<H: Bits>(level: arch::Level, rows: &[H], queries: &[Query<H>], scratch: &mut Scratch, take: &mut Take<'_>) -> Effort {
+    let mut out = Outlet::new(take, scratch);
+    let effort = level.run(Scan { rows, queries, out: &mut out });
+    out.end(scratch);
+    effort
+}
+
+/// Compares one query with all rows, or until nobody wants to know; of those within its radius it gives the ones that are `wanted`.
 #[inline(always)]
-pub(super) fn scan<H: Bits>(rows: &[H], query: &Query<H>, number: u32, out: &mut Vec<Hit>) -> Effort {
+pub(super) fn scan_one<H: Bits>(
+    rows: &[H],
+    query: &Query<H>,
+    number: u32,
+    out: &mut Outlet<'_, '_>,
+    wanted: impl Fn(&H) -> bool,
+) -> Effort {
     for (row, hash) in rows.iter().enumerate() {
         let distance = query.hash.distance(hash);
-        if distance <= query.radius {
+        if distance <= query.radius && wanted(hash) {
             out.push(Hit { query: number, row: row as u32, distance });
+            if out.ended() {
+                break;
+            }
         }
     }
     Effort { probes: 0, candidates: rows.len() as u64, distances: rows.len() as u64 }

@@ -18,7 +18,7 @@ pub mod random;
 use crate::entry::{BadValue, Bits};
 use rayon::prelude::*;
 use std::fmt;
-use std::ops::AddAssign;
+use std::ops::{AddAssign, ControlFlow};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -74,6 +74,52 @@ impl AddAssign for Effort {
     }
 }
 
+/// Takes hits as they are found.
+pub type Take<'a> = dyn FnMut(&[Hit]) -> ControlFlow<()> + 'a;
+
+/// Hits that are handed over together, at most: rows much alike must not fill the memory.
+pub const HITS_AT_ONCE: usize = 4096;
+
+/// Hits on their way to who asked for them.
+struct Outlet<'a, 'b> {
+    hits: Vec<Hit>,
+    take: &'a mut Take<'b>,
+    flow: ControlFlow<()>,
+}
+
+impl<'a, 'b> Outlet<'a, 'b> {
+    fn new(take: &'a mut Take<'b>, scratch: &mut Scratch) -> Self {
+        Outlet { hits: std::mem::take(&mut scratch.hits), take, flow: ControlFlow::Continue(()) }
+    }
+
+    /// Gives its memory back.
+    fn end(mut self, scratch: &mut Scratch) {
+        self.hits.clear();
+        scratch.hits = self.hits;
+    }
+
+    #[inline(always)]
+    fn push(&mut self, hit: Hit) {
+        self.hits.push(hit);
+        if self.hits.len() >= HITS_AT_ONCE {
+            self.hand_over();
+        }
+    }
+
+    /// Hands over what there is, or nothing, and hears whether to go on.
+    #[inline(never)]
+    fn hand_over(&mut self) {
+        if self.flow.is_continue() {
+            self.flow = (self.take)(&self.hits);
+        }
+        self.hits.clear();
+    }
+
+    fn ended(&self) -> bool {
+        self.flow.is_break()
+    }
+}
+
 /// Rows that can be looked up by radius.
 pub trait RadiusIndex<H: Bits>: Send + Sync {
     /// Number of rows.
@@ -86,31 +132,50 @@ pub trait RadiusIndex<H: Bits>: Send + Sync {
     /// Bytes on the heap, rows included.
     fn bytes(&self) -> usize;
 
-    /// Appends to `out` every row within each query's radius, once per query. Queries come in order; the order of the hits of one
-    /// query is unspecified. `out` grows by at most rows times queries: the caller bounds both radius and batch.
-    fn search(&self, queries: &[Query<H>], scratch: &mut Scratch, out: &mut Vec<Hit>) -> Effort;
+    /// Hands every row within each query's radius to `take`, once per query, in no order, at most [`HITS_AT_ONCE`] at a time. `take` is
+    /// called now and then without any, too: when it breaks off, so do the look-ups, soon, and what was found until then is not all.
+    fn look_up(&self, queries: &[Query<H>], scratch: &mut Scratch, take: &mut Take<'_>) -> Effort;
+
+    /// The same, appended to `out`, which grows by at most rows times queries: the caller bounds both radius and batch.
+    fn search(&self, queries: &[Query<H>], scratch: &mut Scratch, out: &mut Vec<Hit>) -> Effort {
+        self.look_up(queries, scratch, &mut |hits| {
+            out.extend_from_slice(hits);
+            ControlFlow::Continue(())
+        })
+    }
 
     /// Hands every row within `radius` of each of many hashes to `each`, once, in no order and some at a time, from the threads of the rayon
-    /// pool that it is called in. `query` is a hash's position.
-    fn join(&self, hashes: &[H], radius: u16, each: &(dyn Fn(&[Hit]) + Sync)) {
-        const AT_ONCE: usize = 64;
-        hashes.par_chunks(AT_ONCE).enumerate().for_each_init(Scratch::default, |scratch, (chunk, hashes)| {
-            let queries: Vec<_> = hashes.iter().map(|hash| Query { hash: *hash, radius }).collect();
-            let mut hits = Vec::new();
-            self.search(&queries, scratch, &mut hits);
-            hits.iter_mut().for_each(|hit| hit.query += (chunk * AT_ONCE) as u32);
-            if !hits.is_empty() {
-                each(&hits);
-            }
-        });
+    /// pool that it is called in. `query` is a hash's position. As with [`Self::look_up`], `each` is called without any, too, and may break off.
+    fn join(&self, hashes: &[H], radius: u16, each: &Each<'_>) {
+        join_by_look_ups(self, hashes, radius, each);
     }
 }
 
+/// Takes the hits of a join.
+pub type Each<'a> = dyn Fn(&[Hit]) -> ControlFlow<()> + Sync + 'a;
+
+/// A join by as many look-ups.
+fn join_by_look_ups<H: Bits>(index: &(impl RadiusIndex<H> + ?Sized), hashes: &[H], radius: u16, each: &Each<'_>) {
+    let look_up = |scratch: &mut Scratch, (number, hash): (usize, &H)| {
+        let mut flow = ControlFlow::Continue(());
+        index.look_up(&[Query { hash: *hash, radius }], scratch, &mut |hits| {
+            let numbered: Vec<_> = hits.iter().map(|hit| Hit { query: number as u32, ..*hit }).collect();
+            flow = each(&numbered);
+            flow
+        });
+        if flow.is_break() { Err(()) } else { Ok(()) }
+    };
+    // An error ends the look-ups that were not begun.
+    let _ended = hashes.par_iter().enumerate().map_init(Scratch::default, look_up).collect::<Result<(), ()>>();
+}
+
 /// Memory that look-ups use, kept from one to the next so that a warm look-up allocates nothing. Holds no answer: any
-/// scratch serves any index. Grows to a few kilobytes at PDQ's radius 31, at the worst to some 5 bytes a row of a multi-index (rows
+/// scratch serves any index. Grows to a few kilobytes at PDQ's radius 31 and 12 bytes for each of many look-ups together, at the worst to some 5 bytes a row of a multi-index (rows
 /// much alike) and 12 a node of a BK-tree.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    hits: Vec<Hit>,
+    many: multi_index::Many,
     nodes: Vec<(bk_tree::NodeId, u16)>,
     runs: Vec<bk_tree::Run>,
     lines: multi_index::Lines,

@@ -8,6 +8,7 @@ use super::random::Random;
 use super::{Hit, Query, RadiusIndex, Scratch, exact::ExactIndex, linear};
 use crate::entry::Bits;
 use rayon::prelude::*;
+use std::ops::ControlFlow;
 
 /// Hashes planted, at least; one for each distance where there are more of those, up to twice so many.
 const PLANTED: u16 = 32;
@@ -41,7 +42,10 @@ pub fn prove<H: Bits>(index: &dyn RadiusIndex<H>, rows: &[H], radius: u16) -> Re
         let hash = Random(u64::from(*k)).at_distance(&rows[row], distance as u16);
         let (query, mut hits, mut expected) = ([Query { hash, radius }], Vec::new(), Vec::new());
         index.search(&query, &mut Scratch::default(), &mut hits);
-        linear::search(rows, &query, &mut expected);
+        linear::scan(rows, &query, &mut Scratch::default(), &mut |hits| {
+            expected.extend_from_slice(hits);
+            ControlFlow::Continue(())
+        });
         hits.sort_unstable();
         hits == expected && expected.iter().any(|hit: &Hit| hit.row as usize == row)
     };
@@ -74,7 +78,7 @@ fn settle(rows: usize, planted: u16, right: usize) -> Result<(), Flaw> {
 mod tests {
     use super::*;
     use crate::entry::{Hash64, Pdq};
-    use crate::index::{Effort, IndexKind, build};
+    use crate::index::{Effort, IndexKind, Take, build};
     use std::sync::Arc;
 
     /// An index with a fault.
@@ -89,9 +93,11 @@ mod tests {
             self.0.bytes()
         }
 
-        fn search(&self, queries: &[Query<H>], scratch: &mut Scratch, out: &mut Vec<Hit>) -> Effort {
-            let effort = self.0.search(queries, scratch, out);
-            (self.1)(out);
+        fn look_up(&self, queries: &[Query<H>], scratch: &mut Scratch, take: &mut Take<'_>) -> Effort {
+            let mut out = Vec::new();
+            let effort = self.0.search(queries, scratch, &mut out);
+            (self.1)(&mut out);
+            let _ = take(&out);
             effort
         }
     }

@@ -1,6 +1,7 @@
 //! HashListService: each call is one call of the catalog, on a thread that may block.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Semaphore;
 use tokio_stream::wrappers::ReceiverStream;
@@ -41,6 +42,15 @@ impl Lists {
             call(&catalog)
         });
         done.await.map_err(|_| Fault::lost())?.map_err(convert::catalog_status)
+    }
+}
+
+/// Says that nobody waits any more.
+struct SetOnDrop(Arc<AtomicBool>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -171,7 +181,12 @@ impl HashListService for Lists {
         request: Request<v1::OverlapListsRequest>,
     ) -> Result<Response<v1::OverlapListsResponse>, Status> {
         let (list, other, kind, radius) = convert::overlap(request.into_inner())?;
-        let report = self.call(move |catalog| catalog.overlap(&list, &other, kind, radius)).await?;
+        // Where the caller goes, this future is dropped, and the comparison ends soon.
+        let gone = Arc::new(AtomicBool::new(false));
+        let going = SetOnDrop(gone.clone());
+        let overlap = move |catalog: &Catalog| catalog.overlap(&list, &other, kind, radius, &|| gone.load(Ordering::Relaxed));
+        let report = self.call_in(&self.0.overlap_calls, overlap).await?;
+        drop(going);
         Ok(Response::new(v1::OverlapListsResponse { report: Some(convert::overlap_report(report)) }))
     }
 

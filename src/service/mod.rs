@@ -117,6 +117,8 @@ struct Shared {
     roster: roster::Roster,
     stream_limits: stream::Limits,
     list_calls: Arc<Semaphore>,
+    /// One at a time: each is work for all cores.
+    overlap_calls: Arc<Semaphore>,
     policy_calls: Arc<Semaphore>,
     draining: watch::Receiver<bool>,
 }
@@ -130,6 +132,7 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
         roster: roster::Roster::new(catalog.clone()),
         stream_limits: stream::Limits::new(&options),
         list_calls: Arc::new(Semaphore::new(options.list_calls_max.max(1))),
+        overlap_calls: Arc::new(Semaphore::new(1)),
         policy_calls: Arc::new(Semaphore::new(options.list_calls_max.max(1))),
         draining: draining.clone(),
         matcher,

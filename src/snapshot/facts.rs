@@ -104,6 +104,14 @@ impl Facts {
         Some(Fact { list: row.list, id, category: &chunk.categories[row.category as usize], kinds: row.kinds })
     }
 
+    /// The list that an entry is of.
+    #[inline]
+    pub fn list_of(&self, entry: EntryNo) -> Option<ListId> {
+        let (c, at) = (entry.0 as usize / CHUNK, entry.0 as usize % CHUNK);
+        let row = self.chunks.get(c)?.rows.get(at)?;
+        (row.list != ABSENT).then_some(row.list)
+    }
+
     pub fn bytes(&self) -> usize {
         let rows = self.chunks.iter().map(|c| c.rows.capacity() * size_of::<Row>() + c.ids.capacity()).sum::<usize>();
         rows + self.chunks.iter().flat_map(|c| &c.categories).map(|c| c.len() + size_of::<Box<str>>()).sum::<usize>()
@@ -127,10 +135,12 @@ mod tests {
             let fact = facts.get(EntryNo(n)).expect("it was pushed");
             assert_eq!((fact.list, fact.id), (ListId(n % 3), format!("id-{n}").as_str()));
             assert_eq!(fact.category, if n % 2 == 0 { "even" } else { "odd" });
+            assert_eq!(facts.list_of(EntryNo(n)), Some(fact.list));
             assert_eq!(fact.kinds.iter().collect::<Vec<_>>(), [HashKind::Pdq, HashKind::Md5]);
         }
         for n in [2, 4, 4097, 9001, 100_000] {
             assert_eq!(facts.get(EntryNo(n)), None, "{n}");
+            assert_eq!(facts.list_of(EntryNo(n)), None, "{n}");
         }
     }
 

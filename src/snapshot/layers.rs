@@ -3,12 +3,16 @@
 //! A layer's rows are positions; `entries` names the entry at each. A layer knows nothing of liveness: the snapshot masks
 //! the dead in its one look-up. Invariant: a hash of an entry whose facts are loaded stands in exactly one layer or in the tail.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::entry::{Bits, EntryNo};
 use crate::index::exact::ExactIndex;
 use crate::index::proof::{Flaw, prove, prove_exact};
-use crate::index::{Effort, Hit, IndexKind, Query, RadiusIndex, Scratch};
+use crate::index::{Effort, Hit, IndexKind, Query, RadiusIndex, Scratch, linear};
+
+/// Takes hits and the entries that their rows are of.
+pub type TakeRows<'a> = dyn FnMut(&[Hit], &[EntryNo]) -> ControlFlow<()> + 'a;
 
 /// New hashes beyond this become a layer.
 pub const TAIL_MAX: usize = 8192;
@@ -170,34 +174,23 @@ impl<H: Copy, I: ?Sized> Layers<H, I> {
 }
 
 impl<H: Bits> RadiusLayers<H> {
-    /// Every row within its query's radius, as the entry's number: `found(query, entry, distance)`, dead entries included.
-    pub fn search(
-        &self,
-        queries: &[Query<H>],
-        scratch: &mut Scratch,
-        hits: &mut Vec<Hit>,
-        found: &mut dyn FnMut(u32, EntryNo, u16),
-    ) -> Effort {
-        let mut effort = Effort::default();
-        if queries.is_empty() {
-            return effort;
-        }
+    /// Looks up in every layer and the tail. `take` gets hits, whose rows are positions among the entries that come with them, and says
+    /// whether to go on; dead entries are among them.
+    pub fn look_up(&self, queries: &[Query<H>], scratch: &mut Scratch, take: &mut TakeRows<'_>) -> Effort {
+        let (mut effort, mut ended) = (Effort::default(), false);
         for layer in &self.layers {
-            hits.clear();
-            effort += layer.index.search(queries, scratch, hits);
-            for hit in hits.iter() {
-                found(hit.query, layer.entries[hit.row as usize], hit.distance);
+            if !ended {
+                let mut take = |hits: &[Hit]| {
+                    let flow = take(hits, &layer.entries);
+                    ended = flow.is_break();
+                    flow
+                };
+                effort += layer.index.look_up(queries, scratch, &mut take);
             }
         }
-        for (q, query) in queries.iter().enumerate() {
-            for (hash, entry) in self.tail.hashes.iter().zip(&self.tail.entries) {
-                let distance = query.hash.distance(hash);
-                if distance <= query.radius {
-                    found(q as u32, *entry, distance);
-                }
-            }
+        if !ended && !self.tail.is_empty() {
+            effort += linear::scan(&self.tail.hashes, queries, scratch, &mut |hits| take(hits, &self.tail.entries));
         }
-        effort.distances += (queries.len() * self.tail.len()) as u64;
         effort
     }
 

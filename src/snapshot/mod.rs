@@ -11,12 +11,13 @@ mod finds;
 mod layers;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
 use crate::entry::{Bits, EntryNo, Hash64, HashKind, HashValue, LeftOut, ListId, Observation, Pdq, Polarity, Reason, Transform};
-use crate::index::{Effort, Hit, Query, Scratch};
+use crate::index::{Effort, Query, Scratch};
 use crate::verdict::{Candidate, Policy, Subject, Verdict, judge};
 
 pub use alive::Alive;
@@ -65,19 +66,13 @@ pub struct Question {
 #[derive(Default)]
 pub struct Workspace {
     scratch: Scratch,
-    hits: Vec<Hit>,
     found: Finds,
     /// Questions whose look-ups were given up.
     given_up: Vec<bool>,
 }
 
-/// Queries that are looked up at once: at first, which is all of a still picture's; and from then on.
-const QUERIES_FIRST: usize = 16;
-const QUERIES_MOST: usize = 256;
-/// Room for hits that is kept from one look-up to the next: some 3 MiB.
-const HITS_KEPT: usize = 1 << 18;
-/// Hits of a query beyond which the next queries are looked up one by one.
-const HITS_FEW: usize = 4096;
+/// Queries whose look-ups are never given up: all of a still picture's.
+const QUERIES_SURE: usize = 16;
 
 impl Snapshot {
     /// Answers questions together: one batch for each kind, so that look-ups share their memory accesses.
@@ -103,7 +98,7 @@ impl Snapshot {
                 let list = self.policy.list(list).filter(|list| list.polarity == Polarity::Positive);
                 list.is_some_and(|list| question.lists.is_empty() || question.lists.contains(&list.name))
             };
-            verdict.cut = verdict.cut.max(work.found.dropped(q as u32, &shown));
+            verdict.cut = verdict.cut.max(work.found.dropped(q as u32, self, &shown));
             verdict
         });
         (verdicts.collect(), effort)
@@ -126,10 +121,11 @@ impl Snapshot {
         ]
     }
 
-    /// The one place that decides whether an entry answers.
+    /// The one place that decides whether an entry answers: the list it answers for.
     #[inline]
-    fn is_live(&self, entry: EntryNo) -> bool {
-        self.alive.contains(entry) && self.facts.get(entry).is_some_and(|fact| self.policy.list(fact.list).is_some())
+    fn live_list(&self, entry: EntryNo) -> Option<ListId> {
+        let list = self.facts.list_of(entry).filter(|_| self.alive.contains(entry))?;
+        self.policy.list(list).map(|list| list.id)
     }
 
     /// The widest radius that any live list has for a kind; `None` where no live list holds the kind.
@@ -162,42 +158,40 @@ impl Snapshot {
                 }
             }
         }
-        let Workspace { scratch, hits, found, given_up } = work;
-        let (mut effort, mut first, mut step) = (Effort::default(), 0, QUERIES_FIRST);
-        while first < queries.len() {
-            if first > 0 && late() {
-                asked[first..].iter().for_each(|(question, _)| given_up[*question as usize] = true);
-                break;
-            }
-            let some = &queries[first..queries.len().min(first + step)];
-            let mut hits_all = 0;
-            effort += layers.search(some, scratch, hits, &mut |query, entry, distance| {
-                hits_all += 1;
-                if self.is_live(entry) {
-                    let (question, seen) = asked[first + query as usize];
-                    found.push(Found { question, seen, entry, distance });
+        let Workspace { scratch, found, given_up } = work;
+        let (sure, rest) = queries.split_at(queries.len().min(QUERIES_SURE));
+        let (mut effort, mut ended) = (Effort::default(), false);
+        for (first, some) in [(0, sure), (sure.len(), rest)] {
+            effort += layers.look_up(some, scratch, &mut |hits, entries| {
+                for hit in hits {
+                    let entry = entries[hit.row as usize];
+                    if let Some(list) = self.live_list(entry) {
+                        let (question, seen) = asked[first + hit.query as usize];
+                        found.push(self, questions, list, Found { question, seen, entry, distance: hit.distance });
+                    }
                 }
+                found.thin_out(self, questions);
+                ended = first > 0 && late();
+                if ended { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
-            found.thin_out(self, questions);
-            hits.clear();
-            hits.shrink_to(HITS_KEPT);
-            first += some.len();
-            // Where one hash stands for thousands of entries, the hits of many queries would fill the memory.
-            step = if hits_all > some.len() * HITS_FEW { 1 } else { QUERIES_MOST };
+        }
+        if ended {
+            asked[sure.len()..].iter().for_each(|(question, _)| given_up[*question as usize] = true);
         }
         effort
     }
 
     fn exact(&self, questions: &[Question], work: &mut Workspace, late: &dyn Fn() -> bool) {
         for (q, question) in questions.iter().enumerate() {
-            if q > 0 && q.is_multiple_of(QUERIES_FIRST) && late() {
+            if q > 0 && q.is_multiple_of(QUERIES_SURE) && late() {
                 work.given_up[q..].fill(true);
                 return;
             }
             for (s, seen) in question.seen.iter().enumerate() {
                 let mut each = |entry| {
-                    if self.is_live(entry) {
-                        work.found.push(Found { question: q as u32, seen: s as u32, entry, distance: 0 });
+                    if let Some(list) = self.live_list(entry) {
+                        let found = Found { question: q as u32, seen: s as u32, entry, distance: 0 };
+                        work.found.push(self, questions, list, found);
                     }
                 };
                 match &seen.hash {

@@ -4,7 +4,7 @@
 
 use super::{Arena, BkError, Bulk, NodeId, Placed, bulk, place};
 use crate::entry::Bits;
-use crate::index::{Effort, Hit, INDEX_ROWS_MAX, Query, RadiusIndex, Scratch, assert_rows_max};
+use crate::index::{Effort, Hit, INDEX_ROWS_MAX, Outlet, Query, RadiusIndex, Scratch, Take, assert_rows_max};
 use std::sync::Arc;
 
 pub struct BkIndex<H> {
@@ -76,15 +76,20 @@ impl<H: Bits> RadiusIndex<H> for BkIndex<H> {
         self.arena.bytes() + 4 * (self.starts.len() + self.rows.len())
     }
 
-    fn search(&self, queries: &[Query<H>], scratch: &mut Scratch, out: &mut Vec<Hit>) -> Effort {
-        let mut effort = Effort::default();
+    fn look_up(&self, queries: &[Query<H>], scratch: &mut Scratch, take: &mut Take<'_>) -> Effort {
+        let (mut effort, mut out) = (Effort::default(), Outlet::new(take, scratch));
         for (number, query) in queries.iter().enumerate() {
             effort += self.arena.search(&query.hash, query.radius, &mut scratch.runs, &mut |slot, distance| {
                 let slot = slot as usize;
                 let rows = &self.rows[self.starts[slot] as usize..self.starts[slot + 1] as usize];
-                out.extend(rows.iter().map(|row| Hit { query: number as u32, row: *row, distance }));
+                rows.iter().for_each(|row| out.push(Hit { query: number as u32, row: *row, distance }));
             });
+            out.hand_over();
+            if out.ended() {
+                break;
+            }
         }
+        out.end(scratch);
         effort
     }
 }

@@ -19,13 +19,14 @@
 //!
 //! Per row: its hash, and 6 bytes for each half (96 for 256 bits, 24 for 64); and 256 KiB for each half's table.
 
-mod join;
+mod many;
 mod plan;
 mod table;
 
 use super::arch::{self, Kernel, prefetch};
-use super::{Effort, Hit, Query, RadiusIndex, Scratch, assert_rows_max, linear};
+use super::{Each, Effort, Hit, Outlet, Query, RadiusIndex, Scratch, Take, assert_rows_max, linear};
 use crate::entry::Bits;
+pub(super) use many::Many;
 use plan::{HALVES_MAX, Plan, masks};
 use std::sync::Arc;
 use table::{LANES, Tables};
@@ -34,6 +35,8 @@ pub struct MultiIndex<H> {
     rows: Arc<[H]>,
     tables: Tables,
     lists: Lists,
+    /// So many look-ups at one radius are done together.
+    many: usize,
     level: arch::Level,
 }
 
@@ -101,7 +104,8 @@ pub(super) struct Group {
     next_max: u16,
     /// Bits by which the next half and the one after it together may differ.
     two_max: u16,
-    /// Of its lines.
+    /// Its lines.
+    begin: usize,
     end: usize,
 }
 
@@ -111,6 +115,9 @@ pub(super) struct Survivor {
     group: u32,
     at: u32,
 }
+
+/// Look-ups that are quicker together than alone.
+const MANY: usize = 1024;
 
 /// Lines asked for ahead of the one that is read.
 const AHEAD: usize = 48;
@@ -130,38 +137,43 @@ impl<H: Bits> MultiIndex<H> {
     pub fn build(rows: Arc<[H]>) -> Self {
         assert_rows_max(rows.len());
         let level = arch::best();
-        MultiIndex { tables: Tables::build(&rows, level), rows, lists: Lists::WhereCheaper, level }
+        MultiIndex { tables: Tables::build(&rows, level), rows, lists: Lists::WhereCheaper, many: MANY, level }
     }
 
     #[inline(always)]
-    fn search_one<K: Kernel>(
+    fn look_one_up<K: Kernel>(
         &self,
         kernel: K,
         query: &Query<H>,
         number: u32,
         plan: &Plan,
         scratch: &mut Scratch,
-        out: &mut Vec<Hit>,
+        out: &mut Outlet<'_, '_>,
     ) -> Effort {
+        let limit_ps = self.limit_ps(plan);
+        let mut effort = Effort::default();
+        let mut each = |row, distance| out.push(Hit { query: number, row, distance });
+        if limit_ps == 0 || !self.search_lists(kernel, &query.hash, plan, limit_ps, scratch, &mut effort, &mut each) {
+            effort += linear::scan_one(&self.rows, query, number, out, |_| true);
+        }
+        out.hand_over();
+        effort
+    }
+
+    /// What a look-up in the lists may cost before it is given up for a scan; 0 where it is to be a scan at once.
+    #[inline(always)]
+    fn limit_ps(&self, plan: &Plan) -> u64 {
         let scan_ps = self.rows.len() as u64 * ROW_PS;
-        let limit_ps = match self.lists {
+        match self.lists {
             Lists::WhereCheaper if plan.cost_ps(self.rows.len()) >= scan_ps => 0,
             Lists::WhereCheaper => scan_ps,
             #[cfg(test)]
             Lists::Always => u64::MAX,
-        };
-        let before = out.len();
-        let mut effort = Effort::default();
-        let mut each = |row, distance| out.push(Hit { query: number, row, distance });
-        if limit_ps == 0 || !self.search_lists(kernel, &query.hash, plan, limit_ps, scratch, &mut effort, &mut each) {
-            out.truncate(before);
-            effort += linear::scan(&self.rows, query, number, out);
         }
-        effort
     }
 
-    /// Calls `each` with every row within the plan's radius and its distance. Gives up, and says so by `false`, once the work has come to
-    /// more than `limit_ps`; the rows given until then are not all there are.
+    /// Calls `each` with every row within the plan's radius and its distance. Once the work has come to more than `limit_ps`, gives up
+    /// before the first row, and says so by `false`.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     fn search_lists<K: Kernel>(
@@ -190,12 +202,9 @@ impl<H: Bits> MultiIndex<H> {
         if nears.len() < lines.n + 1 {
             nears.resize(lines.n + 1, Near::default());
         }
-        let mut begin = 0;
         for (number, group) in groups.iter().enumerate() {
             let next = sought[(group.table as usize + 1) % n];
-            let range = begin..group.end;
-            begin = group.end;
-            let found = self.stream_group(kernel, lines, range, next, group, nears);
+            let found = self.stream_group(kernel, lines, next, group, nears);
             let before = survivors.len();
             for near in &nears[..found] {
                 near.each(|at| {
@@ -269,27 +278,21 @@ impl<H: Bits> MultiIndex<H> {
         let (mut opened, mut postings) = (0, 0);
         let [own, next, third] = [plan.budgets[i], plan.budgets[(i + 1) % n], plan.budgets[(i + 2) % n]];
         for (distance, masks) in masks().iter().enumerate().take(usize::from(own)) {
+            let begin = lines.n;
             opened += masks.len() as u64;
             for mask in masks {
                 postings += u64::from(self.tables.append_lines(i, half ^ mask, lines));
             }
             let next_max = own + next - 1 - distance as u16;
-            groups.push(Group { table: i as u32, next_max, two_max: next_max + third, end: lines.n });
+            groups.push(Group { table: i as u32, next_max, two_max: next_max + third, begin, end: lines.n });
         }
         (opened, postings)
     }
 
     /// [`Self::stream`] with a group's limit, which most often is one that is known beforehand.
     #[inline(always)]
-    fn stream_group<K: Kernel>(
-        &self,
-        kernel: K,
-        lines: &Lines,
-        range: std::ops::Range<usize>,
-        next: u16,
-        group: &Group,
-        nears: &mut [Near],
-    ) -> usize {
+    fn stream_group<K: Kernel>(&self, kernel: K, lines: &Lines, next: u16, group: &Group, nears: &mut [Near]) -> usize {
+        let range = group.begin..group.end;
         match group.next_max {
             0 => self.stream::<K, 0>(kernel, lines, range, next, 0, nears),
             1 => self.stream::<K, 1>(kernel, lines, range, next, 1, nears),
@@ -349,36 +352,50 @@ impl<H: Bits> RadiusIndex<H> for MultiIndex<H> {
         size_of_val::<[H]>(&self.rows) + self.tables.bytes()
     }
 
-    fn search(&self, queries: &[Query<H>], scratch: &mut Scratch, out: &mut Vec<Hit>) -> Effort {
-        self.level.run(Search { index: self, queries, scratch, out })
+    fn look_up(&self, queries: &[Query<H>], scratch: &mut Scratch, take: &mut Take<'_>) -> Effort {
+        let mut out = Outlet::new(take, scratch);
+        let effort = self.level.run(Search { index: self, queries, scratch, out: &mut out });
+        out.end(scratch);
+        effort
     }
 
-    fn join(&self, hashes: &[H], radius: u16, each: &(dyn Fn(&[Hit]) + Sync)) {
+    fn join(&self, hashes: &[H], radius: u16, each: &Each<'_>) {
         self.join_lists(hashes, radius.min(H::BITS), each);
     }
 }
 
 /// A batch of look-ups, compiled for each level of processor.
-struct Search<'a, H> {
+struct Search<'a, 'o, 'b, H> {
     index: &'a MultiIndex<H>,
     queries: &'a [Query<H>],
     scratch: &'a mut Scratch,
-    out: &'a mut Vec<Hit>,
+    out: &'a mut Outlet<'o, 'b>,
 }
 
-impl<H: Bits> arch::Work for Search<'_, H> {
+impl<H: Bits> arch::Work for Search<'_, '_, '_, H> {
     type Out = Effort;
 
     #[inline(always)]
     fn run<K: Kernel>(self, kernel: K) -> Effort {
+        let Search { index, queries, scratch, out } = self;
         let mut effort = Effort::default();
         let mut plan = Plan::new(H::BITS, 0);
-        for (number, query) in self.queries.iter().enumerate() {
-            let radius = query.radius.min(H::BITS);
+        let mut first = 0;
+        for alike in queries.chunk_by(|a, b| a.radius == b.radius) {
+            let radius = alike[0].radius.min(H::BITS);
             if plan.radius != radius {
                 plan = Plan::new(H::BITS, radius);
             }
-            effort += self.index.search_one(kernel, query, number as u32, &plan, self.scratch, self.out);
+            if alike.len() >= index.many && index.limit_ps(&plan) > 0 {
+                effort += index.look_many_up(kernel, alike, first, &plan, scratch, out);
+            } else {
+                for (query, number) in alike.iter().zip(first..) {
+                    if !out.ended() {
+                        effort += index.look_one_up(kernel, query, number, &plan, scratch, out);
+                    }
+                }
+            }
+            first += alike.len() as u32;
         }
         effort
     }

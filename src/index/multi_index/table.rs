@@ -128,11 +128,6 @@ impl Tables {
         length
     }
 
-    /// How many postings a list has.
-    pub fn length(&self, i: usize, value: u16) -> u32 {
-        self.list(i, value).1
-    }
-
     /// Where a list begins, in postings from the half's first one, and how many it has.
     #[inline(always)]
     fn list(&self, i: usize, value: u16) -> (u32, u32) {

@@ -1,10 +1,17 @@
 use super::*;
 use crate::entry::{Hash64, Pdq};
+use crate::index::HITS_AT_ONCE;
 use crate::index::conformance::{self, Random};
+use std::ops::ControlFlow;
 
 /// Lists alone, never a scan: on the suite's few rows the scan would answer nearly all.
 fn lists_always<H: Bits>(rows: Arc<[H]>) -> Box<dyn RadiusIndex<H>> {
     Box::new(MultiIndex { lists: Lists::Always, ..MultiIndex::build(rows) })
+}
+
+/// The same, table by table from two look-ups on.
+fn together_always<H: Bits>(rows: Arc<[H]>) -> Box<dyn RadiusIndex<H>> {
+    Box::new(MultiIndex { lists: Lists::Always, many: 2, ..MultiIndex::build(rows) })
 }
 
 /// From half of the bits on, a radius opens most of 65,536 lists in each table; a thinner set of those keeps the tests short.
@@ -21,11 +28,25 @@ fn the_lists_alone_are_exact_at_the_radii_of_256_bits() {
 }
 
 #[test]
+fn look_ups_together_are_exact() {
+    conformance::check_index::<Hash64>("together", &[0, 1, 4, 8, 10, 16, 33], &together_always);
+    conformance::check_index::<Pdq>("together", &[0, 1, 15, 31, 32, 47, 63], &together_always);
+    // With a scan for some of them, in the middle of the tables.
+    let together =
+        |rows: Arc<[Pdq]>| -> Box<dyn RadiusIndex<Pdq>> { Box::new(MultiIndex { many: 2, ..MultiIndex::build(rows) }) };
+    conformance::check_index::<Pdq>("together", &[0, 1, 15, 31, 32, 47, 63, 128], &together);
+}
+
+#[test]
 fn every_level_of_this_processor_finds_the_same() {
     for level in arch::levels() {
         let lists = move |rows: Arc<[Pdq]>| -> Box<dyn RadiusIndex<Pdq>> {
             Box::new(MultiIndex { lists: Lists::Always, level, ..MultiIndex::build(rows) })
         };
+        let together = move |rows: Arc<[Pdq]>| -> Box<dyn RadiusIndex<Pdq>> {
+            Box::new(MultiIndex { lists: Lists::Always, level, many: 2, ..MultiIndex::build(rows) })
+        };
+        conformance::check_index::<Pdq>(level.name(), &[0, 15, 31, 47], &together);
         conformance::check_index::<Pdq>(level.name(), &[0, 1, 15, 31, 32, 47, 63], &lists);
         let lists = move |rows: Arc<[Hash64]>| -> Box<dyn RadiusIndex<Hash64>> {
             Box::new(MultiIndex { lists: Lists::Always, level, ..MultiIndex::build(rows) })
@@ -43,7 +64,10 @@ fn check_join<H: Bits>(radii: &[u16], build: &dyn Fn(Arc<[H]>) -> Box<dyn Radius
         for hashes in [&case.queries, &case.rows] {
             for radius in radii {
                 let found = std::sync::Mutex::new(Vec::new());
-                index.join(hashes, *radius, &|hits| found.lock().unwrap().extend_from_slice(hits));
+                index.join(hashes, *radius, &|hits| {
+                    found.lock().unwrap().extend_from_slice(hits);
+                    ControlFlow::Continue(())
+                });
                 let mut found = found.into_inner().unwrap();
                 found.sort_unstable();
                 let mut expected = Vec::new();
@@ -64,6 +88,21 @@ fn a_join_finds_every_pair_once() {
     check_join::<Hash64>(&[0, 4, 8, 10], &lists_always);
     check_join::<Pdq>(&[0, 31, 60, 128, 256], &|rows| Box::new(MultiIndex::build(rows)));
     check_join::<Hash64>(&[4, 64], &|rows| crate::index::build(crate::index::IndexKind::BkTree, rows));
+}
+
+#[test]
+fn a_join_ends_soon_when_nobody_wants_it_any_more() {
+    let mut random = Random(9);
+    let rows: Arc<[Pdq]> = (0..50_000).map(|_| random.hash()).collect();
+    for kind in [crate::index::IndexKind::MultiIndex, crate::index::IndexKind::Linear] {
+        let (index, calls) = (crate::index::build(kind, rows.clone()), std::sync::atomic::AtomicU32::new(0));
+        index.join(&rows, 31, &|hits| {
+            assert!(hits.len() < 1_000, "{}", hits.len());
+            calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            ControlFlow::Break(())
+        });
+        assert!((1..200).contains(&calls.into_inner()), "{kind}");
+    }
 }
 
 #[test]
@@ -122,6 +161,45 @@ fn rows_much_alike_cost_at_most_about_a_scan_more() {
     let (hits, effort) = effort_of(rows, centre, 31);
     assert_eq!(hits, 20_000);
     assert!(effort.distances <= 3 * 20_000 && effort.candidates <= 4 * 20_000, "{effort:?}");
+}
+
+/// Half of the rows are much alike, the others are not: together, those of the first kind are scanned from some table on, the others are not.
+#[test]
+fn look_ups_together_find_what_each_finds_alone() {
+    let mut random = Random(6);
+    let centre: Pdq = random.hash();
+    let rows: Vec<Pdq> =
+        (0..20_000).map(|row| if row % 2 == 0 { random.at_distance(&centre, 9) } else { random.hash() }).collect();
+    let queries: Vec<Query<Pdq>> = (0..600)
+        .map(|number| {
+            let (near, distance) = (random.below(rows.len()), random.below(40) as u16);
+            let hash = if number % 3 == 0 { random.hash() } else { random.at_distance(&rows[near], distance) };
+            Query { hash, radius: if number < 580 { 31 } else { 20 } }
+        })
+        .collect();
+    let index = MultiIndex { many: 500, ..MultiIndex::build(Arc::from(rows)) };
+    let (mut scratch, mut together, mut alone) = (Scratch::default(), Vec::new(), Vec::new());
+    let effort = index.search(&queries, &mut scratch, &mut together);
+    for (query, number) in queries.iter().zip(0..) {
+        let before = alone.len();
+        index.search(&[*query], &mut scratch, &mut alone);
+        alone[before..].iter_mut().for_each(|hit| hit.query = number);
+    }
+    together.sort_unstable();
+    alone.sort_unstable();
+    assert!(together == alone && alone.len() > 500_000, "{} hits, not {}", together.len(), alone.len());
+    assert!(effort.candidates <= 600 * 3 * 20_000, "{effort:?}");
+
+    // Breaking off ends the whole batch soon, and so does it with single look-ups.
+    for some in [&queries[..], &queries[..100]] {
+        let mut calls = 0;
+        let effort = index.look_up(some, &mut scratch, &mut |hits| {
+            assert!(hits.len() <= HITS_AT_ONCE);
+            calls += 1;
+            if calls < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        assert!(calls == 3 && effort.candidates < 200_000, "{effort:?}");
+    }
 }
 
 #[test]

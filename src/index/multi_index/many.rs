@@ -1,0 +1,372 @@
+//! Many look-ups at once.
+//!
+//! A look-up alone waits for memory: each of its lists lies somewhere else. Here the hashes are taken table by table, in the order of the half
+//! that the table is by: one table is much smaller than all, neighbours share lists and pages, and hashes with the same half open the same lists, which
+//! are then in the cache for all but the first. The work is that of single look-ups, bit for bit, and so is the result; only the order
+//! differs. A hash whose lists turn out to cost more than a scan is scanned for what the tables from there on would find.
+//!
+//! A batch is one thread's work; a join deals the hashes of each table out to the threads of the pool that it is called in. Memory
+//! beside the hashes: 12 bytes for each (24 in a join), and some buffers a thread.
+
+use super::table::VALUES;
+use super::{AHEAD, Group, Lines, MultiIndex, Near, Plan, SURVIVOR_PS, half, halves, halves_of, lists_ps};
+use crate::entry::Bits;
+use crate::index::arch::{Kernel, Work, prefetch};
+use crate::index::{Each, Effort, Hit, Outlet, Query, Scratch, join_by_look_ups, linear};
+use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Survivors that are gathered before they are worked off.
+const GATHERED: usize = 2048;
+/// Lines that are listed before they are read: those of one hash or of some.
+const LINES_TOGETHER: usize = 1024;
+/// Jobs that the hashes of a table are dealt out in, and how many hashes one takes.
+const JOBS: usize = 64;
+const JOB_MIN: usize = 256;
+const JOB_MAX: usize = 16_384;
+
+/// What has a hash.
+trait Hashed: Sync {
+    type H: Bits;
+    fn hash(&self) -> &Self::H;
+}
+
+impl<H: Bits> Hashed for H {
+    type H = H;
+    #[inline(always)]
+    fn hash(&self) -> &H {
+        self
+    }
+}
+
+impl<H: Bits> Hashed for Query<H> {
+    type H = H;
+    #[inline(always)]
+    fn hash(&self) -> &H {
+        &self.hash
+    }
+}
+
+/// A hash that is looked up, with all of it that most postings are held to: its own place in memory is another.
+#[derive(Debug, Clone, Copy, Default)]
+struct Asked {
+    number: u32,
+    own: u16,
+    next: u16,
+    third: u16,
+}
+
+/// A posting that keeps to the budgets so far, and for whom; later its row.
+#[derive(Debug, Clone, Copy)]
+struct Survivor {
+    number: u32,
+    at: u32,
+    next: u16,
+    third: u16,
+    /// Bits by which the next half and the one after it together may differ.
+    two_max: u16,
+}
+
+/// Hashes with the same half, and what they open.
+#[derive(Debug)]
+struct Run {
+    asked: Range<usize>,
+    groups: Range<usize>,
+    opened: u64,
+    postings: u64,
+}
+
+/// Hashes that were scanned, so that nothing is left to look up: a bit each. Set by whoever has the hash, read in the tables after.
+#[derive(Debug, Default)]
+struct Scanned {
+    any: AtomicBool,
+    bits: Vec<AtomicU64>,
+}
+
+impl Scanned {
+    fn reset(&mut self, hashes: usize) {
+        *self.any.get_mut() = false;
+        self.bits.clear();
+        self.bits.resize_with(hashes.div_ceil(64), AtomicU64::default);
+    }
+
+    fn add(&self, number: u32) {
+        self.bits[number as usize / 64].fetch_or(1 << (number % 64), Ordering::Relaxed);
+        self.any.store(true, Ordering::Relaxed);
+    }
+
+    fn contains(&self, number: u32) -> bool {
+        self.bits[number as usize / 64].load(Ordering::Relaxed) >> (number % 64) & 1 == 1
+    }
+}
+
+/// Memory kept from one batch to the next.
+#[derive(Debug, Default)]
+pub(in crate::index) struct Many {
+    order: Vec<Asked>,
+    /// By value of a half, or by its higher bits, where the hashes that have it begin.
+    starts: Vec<u32>,
+    scanned: Scanned,
+    buffers: Buffers,
+}
+
+#[derive(Debug, Default)]
+struct Buffers {
+    lines: Lines,
+    groups: Vec<Group>,
+    runs: Vec<Run>,
+    nears: Vec<Near>,
+    survivors: Vec<Survivor>,
+}
+
+impl<H: Bits> MultiIndex<H> {
+    /// Looks hashes up together; they are numbered from `first`.
+    #[inline(always)]
+    pub(super) fn look_many_up<K: Kernel>(
+        &self,
+        kernel: K,
+        asked: &[Query<H>],
+        first: u32,
+        plan: &Plan,
+        scratch: &mut Scratch,
+        out: &mut Outlet<'_, '_>,
+    ) -> Effort {
+        let Many { order, starts, scanned, buffers } = &mut scratch.many;
+        scanned.reset(asked.len());
+        let mut effort = Effort::default();
+        for table in self.tables_of(plan) {
+            Sort { asked, table, order, starts }.run(kernel);
+            effort += Part { index: self, asked, first, plan, table, order, scanned, buffers, out }.run(kernel);
+        }
+        effort
+    }
+
+    pub(super) fn join_lists(&self, asked: &[H], radius: u16, each: &Each<'_>) {
+        let plan = Plan::new(H::BITS, radius);
+        if self.limit_ps(&plan) == 0 {
+            return join_by_look_ups(self, asked, radius, each);
+        }
+        let sorted = |table: &usize| {
+            let (mut order, mut starts) = (Vec::new(), Vec::new());
+            self.level.run(Sort { asked, table: *table, order: &mut order, starts: &mut starts });
+            order
+        };
+        let mut scanned = Scanned::default();
+        scanned.reset(asked.len());
+        let a_job_max = asked.len().div_ceil(JOBS).clamp(JOB_MIN, JOB_MAX);
+        let look_up = |table: usize, order: &[Asked]| {
+            let a_job = |scratch: &mut Scratch, order: &[Asked]| {
+                let mut take = |hits: &[Hit]| each(hits);
+                let mut out = Outlet::new(&mut take, scratch);
+                out.hand_over(); // to hear whether it is wanted still
+                let (buffers, first, plan, scanned) = (&mut scratch.many.buffers, 0, &plan, &scanned);
+                self.level.run(Part { index: self, asked, first, plan, table, order, scanned, buffers, out: &mut out });
+                out.hand_over();
+                let ended = out.ended();
+                out.end(scratch);
+                if ended { Err(()) } else { Ok(()) }
+            };
+            order.par_chunks(a_job_max).map_init(Scratch::default, a_job).collect::<Result<(), ()>>()
+        };
+        let tables: Vec<usize> = self.tables_of(&plan).collect();
+        let mut order = tables.first().map(sorted).unwrap_or_default();
+        for (at, table) in tables.iter().enumerate() {
+            // Sorting is one thread's work: it goes on beside the look-ups of the table before.
+            let next = || tables.get(at + 1).map(sorted).unwrap_or_default();
+            let (done, next) = rayon::join(|| look_up(*table, &order), next);
+            if done.is_err() {
+                break;
+            }
+            order = next;
+        }
+    }
+
+    /// The tables that a plan opens.
+    fn tables_of(&self, plan: &Plan) -> impl Iterator<Item = usize> + use<H> {
+        let budgets = plan.budgets;
+        (0..halves::<H>()).filter(move |table| budgets[*table] > 0)
+    }
+}
+
+/// Puts hashes in the order of one half, or nearly.
+struct Sort<'a, Q> {
+    asked: &'a [Q],
+    table: usize,
+    order: &'a mut Vec<Asked>,
+    starts: &'a mut Vec<u32>,
+}
+
+impl<Q: Hashed> Work for Sort<'_, Q> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<K: Kernel>(self, _: K) {
+        let Sort { asked, table, order, starts } = self;
+        let n = halves::<Q::H>();
+        // About as many buckets as hashes: where there are few of these, an order by some of the bits does as well.
+        let shift = asked.len().max(1).ilog2().clamp(8, VALUES.ilog2()).abs_diff(VALUES.ilog2());
+        starts.clear();
+        starts.resize((VALUES >> shift) + 1, 0);
+        for asked in asked {
+            starts[usize::from(half(asked.hash(), table) >> shift) + 1] += 1;
+        }
+        for bucket in 1..starts.len() {
+            starts[bucket] += starts[bucket - 1];
+        }
+        order.clear();
+        order.resize(asked.len(), Asked::default());
+        for (number, asked) in asked.iter().enumerate() {
+            let (own, next, third) =
+                (half(asked.hash(), table), half(asked.hash(), (table + 1) % n), half(asked.hash(), (table + 2) % n));
+            let at = &mut starts[usize::from(own >> shift)];
+            order[*at as usize] = Asked { number: number as u32, own, next, third };
+            *at += 1;
+        }
+    }
+}
+
+/// Some hashes, in their order, and one table.
+struct Part<'a, 'o, 'b, Q: Hashed> {
+    index: &'a MultiIndex<Q::H>,
+    asked: &'a [Q],
+    /// The number of the first of all that are asked.
+    first: u32,
+    plan: &'a Plan,
+    table: usize,
+    order: &'a [Asked],
+    scanned: &'a Scanned,
+    buffers: &'a mut Buffers,
+    out: &'a mut Outlet<'o, 'b>,
+}
+
+impl<Q: Hashed> Work for Part<'_, '_, '_, Q> {
+    type Out = Effort;
+
+    #[inline(always)]
+    fn run<K: Kernel>(mut self, kernel: K) -> Effort {
+        let mut effort = Effort::default();
+        // Each table may cost its part of what a scan costs, and then a scan.
+        let limit_ps = self.index.limit_ps(self.plan) / self.index.tables_of(self.plan).count().max(1) as u64;
+        let some_scanned = self.scanned.any.load(Ordering::Relaxed);
+        while !self.order.is_empty() && !self.out.ended() {
+            let (order, taken) = (self.order, self.list());
+            let runs = std::mem::take(&mut self.buffers.runs);
+            for run in &runs {
+                for asked in &order[run.asked.clone()] {
+                    if !(some_scanned && self.scanned.contains(asked.number)) {
+                        self.stream(kernel, *asked, run, limit_ps, &mut effort);
+                    }
+                    if self.buffers.survivors.len() >= GATHERED {
+                        self.settle(&mut effort);
+                    }
+                }
+            }
+            self.buffers.runs = runs;
+            self.order = &order[taken..];
+        }
+        self.settle(&mut effort);
+        effort
+    }
+}
+
+impl<Q: Hashed> Part<'_, '_, '_, Q> {
+    /// Lists the lines of the next hashes; returns of how many.
+    #[inline(always)]
+    fn list(&mut self) -> usize {
+        let Buffers { lines, groups, runs, nears, .. } = &mut *self.buffers;
+        lines.n = 0;
+        groups.clear();
+        runs.clear();
+        let mut taken = 0;
+        while taken < self.order.len() && lines.n < LINES_TOGETHER {
+            let own = self.order[taken].own;
+            let same = self.order[taken..].iter().take_while(|asked| asked.own == own).count();
+            if let Some(following) = self.order.get(taken + same) {
+                self.index.tables.ask_for_lists(self.table, following.own, self.plan.budgets[self.table] - 1);
+            }
+            let before = groups.len();
+            let (opened, postings) = self.index.append_table(self.table, own, self.plan, lines, groups);
+            runs.push(Run { asked: taken..taken + same, groups: before..groups.len(), opened, postings });
+            taken += same;
+        }
+        lines.end();
+        lines.line[..AHEAD].iter().for_each(|line| prefetch(&self.index.tables.lines, *line as usize));
+        if nears.len() < lines.n + 1 {
+            nears.resize(lines.n + 1, Near::default());
+        }
+        taken
+    }
+
+    /// Gathers what survives of the lists of one hash, or scans for it what they and the tables after this one hold.
+    #[inline(always)]
+    fn stream<K: Kernel>(&mut self, kernel: K, asked: Asked, run: &Run, limit_ps: u64, effort: &mut Effort) {
+        let Buffers { lines, groups, nears, survivors, .. } = &mut *self.buffers;
+        let (index, before) = (self.index, survivors.len());
+        let Asked { number, next, third, .. } = asked;
+        let mut spent_ps = lists_ps(run.opened, run.postings);
+        if spent_ps <= limit_ps {
+            effort.probes += run.opened;
+            effort.candidates += run.postings;
+            for group in &groups[run.groups.clone()] {
+                let (found, so_far) = (index.stream_group(kernel, lines, next, group, nears), survivors.len());
+                for near in &nears[..found] {
+                    near.each(|at| {
+                        prefetch(&index.tables.places, at as usize);
+                        survivors.push(Survivor { number, at, next, third, two_max: group.two_max });
+                    });
+                }
+                spent_ps += (survivors.len() - so_far) as u64 * SURVIVOR_PS;
+                if spent_ps > limit_ps {
+                    break;
+                }
+            }
+            if spent_ps <= limit_ps {
+                return;
+            }
+        }
+        self.scan(number, before, effort);
+    }
+
+    /// Gives a hash's survivors of this table up and compares all rows with it.
+    #[inline(always)]
+    fn scan(&mut self, number: u32, before: usize, effort: &mut Effort) {
+        if self.out.ended() {
+            return;
+        }
+        self.buffers.survivors.truncate(before);
+        self.scanned.add(number);
+        let (index, hash) = (self.index, self.asked[number as usize].hash());
+        let (query, sought) = (Query { hash: *hash, radius: self.plan.radius }, halves_of(hash));
+        let left = |found: &Q::H| index.first_table(found, &sought, self.plan) >= Some(self.table);
+        *effort += linear::scan_one(&index.rows, &query, self.first + number, self.out, left);
+        self.out.hand_over();
+    }
+
+    /// Looks at the survivors' other halves, then at the rows that are left.
+    #[inline(always)]
+    fn settle(&mut self, effort: &mut Effort) {
+        let (index, survivors) = (self.index, &mut self.buffers.survivors);
+        let mut kept = 0;
+        for at in 0..survivors.len() {
+            let survivor = survivors[at];
+            if let Some(row) = index.tables.row_within(survivor.at, survivor.next, survivor.third, survivor.two_max) {
+                prefetch(&index.rows, row as usize);
+                prefetch(self.asked, survivor.number as usize);
+                survivors[kept] = Survivor { at: row, ..survivor };
+                kept += 1;
+            }
+        }
+        effort.distances += kept as u64;
+        for survivor in &survivors[..kept] {
+            let number = survivor.number;
+            let (hash, found) = (self.asked[number as usize].hash(), &index.rows[survivor.at as usize]);
+            let distance = hash.distance(found);
+            if distance <= self.plan.radius && index.first_table(found, &halves_of(hash), self.plan) == Some(self.table) {
+                self.out.push(Hit { query: self.first + number, row: survivor.at, distance });
+            }
+        }
+        survivors.clear();
+        self.out.hand_over();
+    }
+}
