@@ -138,7 +138,7 @@ impl Default for Grpc {
         Grpc {
             listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
             image_bytes_max: Limits::default().image_bytes_max,
-            items_in_flight_max: 1024,
+            items_in_flight_max: 16_384,
             hashes_per_item_max: 256,
             request_ms_max: 10_000,
             connection_streams_max: 256,

@@ -1,7 +1,7 @@
 //! The door for matching: bytes or hashes in, a verdict out.
 //!
 //! `submit` takes a permit or sheds, so that no edge can skip it; a job whose deadline has passed is not computed. Images are
-//! decoded on the `extract` pool, hash-only jobs are looked up on the `search` pool. The store is never on this path.
+//! decoded on the `extract` pool, hash-only jobs are looked up on the `quick` and `search` pools. The store is never on this path.
 //! Invariant: every job is answered exactly once, whatever its bytes are; image bytes are dropped with the job.
 
 use std::sync::Arc;
@@ -71,7 +71,7 @@ pub struct Hashed {
 pub struct Options {
     /// Threads that decode and hash; 0 means one for each core.
     pub extract_threads: usize,
-    /// Threads that look hashes up; 0 means one for each core.
+    /// Threads that look batches of hashes up, and as many for a few at a time; 0 means one for each core.
     pub search_threads: usize,
     /// Images admitted at once, waiting and being worked on.
     pub images_max: usize,
@@ -97,6 +97,9 @@ impl Default for Options {
 #[error("the matcher's threads could not be started: {0}")]
 pub struct StartError(#[from] rayon::ThreadPoolBuildError);
 
+/// Hash-only jobs that are no batch yet.
+const QUICK_MAX: usize = 64;
+
 /// The door. Cheap to clone.
 #[derive(Clone)]
 pub struct Matcher(Arc<Inner>);
@@ -106,6 +109,8 @@ struct Inner {
     extractor: Arc<dyn Extractor>,
     extract: ThreadPool,
     search: ThreadPool,
+    /// For a few hashes that somebody waits for: a batch may hold a thread of `search` for a tenth of a second.
+    quick: ThreadPool,
     /// Images that wait for a thread of `extract`.
     waiting: AtomicUsize,
     images: Arc<Permits>,
@@ -128,6 +133,7 @@ impl Matcher {
             extractor,
             extract: pool("extract", options.extract_threads)?,
             search: pool("search", options.search_threads)?,
+            quick: pool("quick", options.search_threads)?,
             waiting: AtomicUsize::new(0),
             images: Permits::new(options.images_max),
             image_bytes: Permits::new(usize::try_from(options.image_bytes_in_flight_max).unwrap_or(usize::MAX)),
@@ -166,7 +172,8 @@ impl Matcher {
             let questions: Vec<_> = jobs.into_iter().map(|job| refused(job.lists, Reason::Shed, "the service is busy")).collect();
             return done(inner.answer(questions, Stages::default(), None));
         };
-        self.0.search.spawn(move || {
+        let pool = if jobs.len() > QUICK_MAX { &self.0.search } else { &self.0.quick };
+        pool.spawn(move || {
             let stages = Stages { queued: started.elapsed(), ..Stages::default() };
             let now = Instant::now();
             let (n, until) = (jobs.len(), jobs.iter().map(|job| job.until).max());

@@ -15,7 +15,7 @@ use crate::store::{DeltaOp, DerivedPut, Store};
 use crate::verdict::{MATCHES_PER_LIST_MAX, Policy};
 
 /// Up to this many entries are read one by one; more come from the columns.
-const POINT_READS_MAX: usize = 2_000;
+pub const POINT_READS_MAX: usize = 2_000;
 /// The mark that says that every row is in the columns.
 const COLUMNS_WHOLE: &str = "columns";
 /// Entries in one batch of a rebuild of the columns.

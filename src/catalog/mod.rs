@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::entry::{
-    BadValue, Caller, Change, ChangeOp, HashKind, HashList, ListPolicy, ListVersion, Polarity, VersionNo, VersionState,
+    BadValue, Caller, Change, ChangeOp, HashKind, HashList, ListId, ListPolicy, ListVersion, Polarity, VersionNo, VersionState,
     check_list_name,
 };
 use crate::index::IndexKind;
@@ -70,6 +70,9 @@ impl From<FileError> for CatalogError {
     }
 }
 
+/// How much the threads that build indexes stand back.
+const BUILD_NICE: i32 = 10;
+
 /// How lists are looked up in.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -97,6 +100,8 @@ pub struct Catalog {
     publishing: Mutex<()>,
     importing: Mutex<()>,
     merging: Mutex<()>,
+    /// Threads that build indexes.
+    build: rayon::ThreadPool,
     /// The snapshot whose layers could not be merged, for want of a proof; `u64::MAX` for none.
     flawed: AtomicU64,
     /// A change was applied and its snapshot could not be published: the next chance makes one from the store.
@@ -122,6 +127,7 @@ impl Catalog {
             publishing: Mutex::default(),
             importing: Mutex::default(),
             merging: Mutex::default(),
+            build: build_pool()?,
             flawed: AtomicU64::new(u64::MAX),
             behind: AtomicBool::new(false),
         };
@@ -134,13 +140,13 @@ impl Catalog {
             ));
         }
         if let Some(published) = &catalog.published {
-            let mut first = match load::snapshot(&catalog.store, choices, None) {
+            let mut first = match catalog.whole() {
                 Err(CatalogError::Damaged(why)) if access == Access::Write => {
                     // What is derived from the lists' rows can be derived again; if the rows are damaged, that fails too.
                     tracing::error!(why, "making the derived rows again");
                     load::rebuild_columns(&catalog.store)?;
                     catalog.keep_trees()?;
-                    load::snapshot(&catalog.store, choices, None)?
+                    catalog.whole()?
                 }
                 first => first?,
             };
@@ -206,7 +212,7 @@ impl Catalog {
         if self.published.is_some() {
             // Off at once; then the list's hashes leave memory with the layers that held them.
             self.republish(&lock(&self.publishing))?;
-            self.publish(load::snapshot(&self.store, self.choices, None)?)?;
+            self.publish(self.whole()?)?;
         }
         Ok(())
     }
@@ -283,12 +289,14 @@ impl Catalog {
         Ok(report)
     }
 
-    /// Merges crowded layers, if there are any; look-ups and writers go on meanwhile. Says whether it did something.
+    /// Merges crowded layers, if there are any; look-ups and writers go on meanwhile. Says whether it did something. Frees what was
+    /// replaced: to be called now and then.
     pub fn merge(&self) -> bool {
         let (Some(published), Ok(_merging)) = (&self.published, self.merging.try_lock()) else { return false };
+        published.let_go();
         if self.behind.load(Ordering::Acquire) {
             let _write = self.lock();
-            if let Err(error) = self.publish_applied(load::snapshot(&self.store, self.choices, None)) {
+            if let Err(error) = self.publish_applied(self.whole()) {
                 tracing::error!(%error, "look-ups are behind the store");
                 return false;
             }
@@ -300,7 +308,7 @@ impl Catalog {
         if self.flawed.load(Ordering::Acquire) == base.id {
             return false; // it would fail again
         }
-        let merge = match base.merge(self.choices) {
+        let merge = match self.build.install(|| base.merge(self.choices)) {
             Ok(merge) => {
                 load::show_recall(1.0);
                 merge
@@ -317,6 +325,18 @@ impl Catalog {
         next.apply_merge(merge);
         published.publish(next);
         true
+    }
+
+    /// A snapshot of all that the store holds.
+    fn whole(&self) -> Result<Snapshot, CatalogError> {
+        self.build.install(|| load::snapshot(&self.store, self.choices, None))
+    }
+
+    /// The snapshot that a list's change makes of another.
+    fn after(&self, base: &Snapshot, list: (ListId, VersionNo), change: &load::Transition) -> Result<Snapshot, CatalogError> {
+        let work = || load::after(&self.store, base, self.choices, list, change);
+        // An edit of a few entries is done sooner than another thread is woken.
+        if change.opened.len() + change.closed.len() <= load::POINT_READS_MAX { work() } else { self.build.install(work) }
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {
@@ -365,7 +385,7 @@ impl Catalog {
         self.behind.store(true, Ordering::Release);
         let next = next.or_else(|error| {
             tracing::error!(%error, "the snapshot of a change could not be made; loading all");
-            load::snapshot(&self.store, self.choices, None)
+            self.whole()
         });
         self.publish(next?)?;
         self.behind.store(false, Ordering::Release);
@@ -426,7 +446,7 @@ impl Catalog {
     fn snapshot_after(&self, list: &HashList, version: VersionNo) -> Result<Option<Snapshot>, CatalogError> {
         let Some(published) = &self.published else { return Ok(None) };
         let transition = load::transition(&self.store, list.id, list.active, version)?;
-        let next = load::after(&self.store, &published.load(), self.choices, (list.id, version), &transition);
+        let next = self.after(&published.load(), (list.id, version), &transition);
         if let Err(CatalogError::Unproven(flaw)) = &next {
             self.tell_flaw(flaw);
         }
@@ -476,6 +496,16 @@ impl Catalog {
             _ => self.choices.dhash64.resolve::<crate::entry::Hash64>(rows, radius),
         })
     }
+}
+
+/// Threads for what is large and nobody waits for in milliseconds: look-ups go first where both want a core.
+fn build_pool() -> Result<rayon::ThreadPool, CatalogError> {
+    let pool = rayon::ThreadPoolBuilder::new().thread_name(|n| format!("build-{n}")).start_handler(|_| {
+        // Of this thread alone, on Linux. Where it can't be had, they are as good as any.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::process::nice(BUILD_NICE);
+    });
+    pool.build().map_err(|error| CatalogError::Refused(format!("the threads that build indexes could not be started: {error}")))
 }
 
 fn now_ms() -> u64 {

@@ -81,7 +81,7 @@ impl super::Catalog {
                     // One batch made it active; the snapshot follows.
                     if let Some(published) = &self.published {
                         let next = load::transition(&self.store, list.id, list.active, version)
-                            .and_then(|t| load::after(&self.store, &published.load(), self.choices, (list.id, version), &t));
+                            .and_then(|t| self.after(&published.load(), (list.id, version), &t));
                         self.publish_applied(next)?;
                     }
                 } else {

@@ -78,7 +78,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             image_bytes_max: 32 * 1024 * 1024,
-            items_in_flight_max: 1024,
+            items_in_flight_max: 16_384,
             stream_images_max: 48,
             stream_image_bytes_max: 384 * 1024 * 1024,
             stream_hash_items_max: 49_152,

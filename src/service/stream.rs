@@ -22,8 +22,10 @@ use crate::proto::v1;
 use crate::verdict::Verdict;
 
 const METHOD: &str = "MatchStream";
-/// Hash-only items that are looked up together: a batch is one thread's work, and a message may be several.
-const BATCH_ITEMS_MAX: usize = 256;
+/// Hash-only items that are looked up together, at most, as the index is quicker for many: a batch is one thread's work, and a stream keeps
+/// some threads busy while results are written.
+const BATCH_ITEMS_MAX: usize = 4096;
+const BATCHES_IN_FLIGHT: usize = 4;
 /// Results in one message, and about how many bytes: clients take 4 MiB by default.
 const RESULTS_MAX: usize = 512;
 const RESULTS_BYTES: usize = 1024 * 1024;
@@ -51,7 +53,7 @@ impl Limits {
             image_kib: Arc::new(Semaphore::new(image_kib_max as usize)),
             image_kib_max,
             hash_items: Arc::new(Semaphore::new(hash_items_max)),
-            batch_items_max: BATCH_ITEMS_MAX.min(hash_items_max),
+            batch_items_max: BATCH_ITEMS_MAX.min(hash_items_max).min(options.items_in_flight_max / BATCHES_IN_FLIGHT).max(1),
         }
     }
 }
@@ -123,22 +125,37 @@ struct Reader {
 
 impl Reader {
     async fn run(self, mut input: Streaming<v1::MatchStreamRequest>) {
+        let mut batch = Batch::default();
         loop {
             let message = tokio::select! {
-                message = input.message() => message,
-                () = told(self.shared.draining.clone()) => return self.end(convert::stopping_status()),
+                biased;
+                () = told(self.shared.draining.clone()) => {
+                    self.look_up(batch).await;
+                    return self.end(convert::stopping_status());
+                }
                 () = self.results.closed() => return,
+                message = input.message() => message,
+                // No message is there yet: what came so far waits for none.
+                () = std::future::ready(()), if !batch.jobs.is_empty() => {
+                    tokio::select! {
+                        () = self.look_up(std::mem::take(&mut batch)) => continue,
+                        () = self.results.closed() => return,
+                    }
+                }
             };
             match message {
-                Ok(None) => return,
+                Ok(None) => return self.look_up(batch).await,
                 Ok(Some(message)) => {
                     tokio::select! {
-                        () = self.take_in(message.items) => {}
+                        () = self.take_in(message.items, &mut batch) => {}
                         () = self.results.closed() => return,
                     }
                 }
                 // The client broke off, or sent what can't be read.
-                Err(status) => return self.end(status),
+                Err(status) => {
+                    self.look_up(batch).await;
+                    return self.end(status);
+                }
             }
         }
     }
@@ -147,12 +164,12 @@ impl Reader {
         let _ = self.results.send(Finished::End(status));
     }
 
-    async fn take_in(&self, items: Vec<v1::MatchItem>) {
-        let mut batch = Batch::default();
+    /// Hash-only items join the batch, which goes to work when it is full.
+    async fn take_in(&self, items: Vec<v1::MatchItem>, batch: &mut Batch) {
         for (n, item) in items.into_iter().enumerate() {
             // What is ready goes to work before this one waits.
             if self.permits.available_permits() == 0 || batch.jobs.len() >= self.shared.stream_limits.batch_items_max {
-                self.look_up(std::mem::take(&mut batch)).await;
+                self.look_up(std::mem::take(batch)).await;
             }
             let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
             let claim = Claim {
@@ -163,11 +180,13 @@ impl Reader {
             };
             match self.job(item, n).await {
                 Err(fault) => claim.answer(Err(fault)),
-                Ok(job) if matches!(job.content, Content::Image(_)) => self.look_at(job, claim).await,
+                Ok(job) if matches!(job.content, Content::Image(_)) => {
+                    self.look_up(std::mem::take(batch)).await;
+                    self.look_at(job, claim).await;
+                }
                 Ok(job) => batch.push(job, claim),
             }
         }
-        self.look_up(batch).await;
     }
 
     async fn job(&self, item: v1::MatchItem, n: usize) -> Result<Job, Fault> {

@@ -12,7 +12,7 @@ mod layers;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
@@ -271,20 +271,36 @@ impl Question {
     }
 }
 
-/// The snapshot that look-ups use now. Swapping never waits for them.
+/// The snapshot that look-ups use now. Swapping never waits for them, and they never wait for the memory of an old one to be given back: that
+/// falls to whoever publishes, or calls [`Published::let_go`].
 #[derive(Default)]
-pub struct Published(ArcSwap<Snapshot>);
+pub struct Published {
+    now: ArcSwap<Snapshot>,
+    old: Mutex<Vec<Arc<Snapshot>>>,
+}
 
 impl Published {
     pub fn new(snapshot: Snapshot) -> Self {
-        Published(ArcSwap::from_pointee(snapshot))
+        Published { now: ArcSwap::from_pointee(snapshot), old: Mutex::default() }
     }
 
     pub fn load(&self) -> Arc<Snapshot> {
-        self.0.load_full()
+        self.now.load_full()
     }
 
     pub fn publish(&self, snapshot: Snapshot) {
-        self.0.store(Arc::new(snapshot));
+        let old = self.now.swap(Arc::new(snapshot));
+        self.old.lock().unwrap_or_else(PoisonError::into_inner).push(old);
+        self.let_go();
+    }
+
+    /// Frees the old snapshots that nobody looks up in any more.
+    pub fn let_go(&self) {
+        let mut free = Vec::new();
+        {
+            let mut old = self.old.lock().unwrap_or_else(PoisonError::into_inner);
+            free.extend(old.extract_if(.., |snapshot| Arc::strong_count(snapshot) == 1));
+        }
+        drop(free); // takes long, so the lock is not held
     }
 }

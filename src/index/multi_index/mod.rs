@@ -117,7 +117,7 @@ pub(super) struct Survivor {
 }
 
 /// Look-ups that are quicker together than alone.
-const MANY: usize = 1024;
+const MANY: usize = 256;
 
 /// Lines asked for ahead of the one that is read.
 const AHEAD: usize = 48;

@@ -1,0 +1,234 @@
+//! What does a service with many entries do in a second? `cargo bench --bench service`, or with another number of entries:
+//! `cargo bench --bench service -- 1000000`.
+//!
+//! One process is client and server, on the same cores. It imports a list, opens the store again, matches one hash after the other while entries
+//! come, go and are merged, and streams hashes through gRPC on loopback. Every answer is held to what it must be. Hashes are made
+//! up; one in ten lies within the radius of an entry.
+
+#![allow(clippy::unwrap_used)]
+
+use std::io::{BufReader, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use hashwarden::app;
+use hashwarden::catalog::{Catalog, ImportOptions, NewEntry, PolicyUpdate};
+use hashwarden::config::Config;
+use hashwarden::entry::{Bits, Caller, HashValue, Pdq, Polarity};
+use hashwarden::index::random::Random;
+use hashwarden::lists::{Format, Mapping};
+use hashwarden::matcher::{Content, GivenHash, Job, Matcher};
+use hashwarden::proto::v1;
+use hashwarden::proto::v1::match_service_client::MatchServiceClient;
+use hashwarden::store::Access;
+use hashwarden::verdict::Outcome;
+
+const ENTRIES: usize = 10_000_000;
+/// Items in a message, and how many of each size are sent.
+const MESSAGES: [usize; 3] = [64, 1_024, 8_192];
+const ITEMS: usize = 400_000;
+/// Entries that come while hashes are matched, so many at once and then a rest: enough for some merges.
+const COMING: usize = 40_000;
+const COME_AT_ONCE: usize = 100;
+const REST: Duration = Duration::from_millis(10);
+
+fn main() {
+    let entries = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(ENTRIES);
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    config.store.dir = dir.path().to_owned();
+    config.grpc.listen.set_port(0);
+    config.operator.listen.set_port(0);
+    println!("| {entries} entries, PDQ, radius 31 | |\n|---|---|");
+    {
+        let started = Instant::now();
+        let (catalog, matcher) = app::matching(dir.path(), &config, Access::Write).unwrap();
+        catalog.create(&by(), "known", Polarity::Positive, &PolicyUpdate::default()).unwrap();
+        let mut file = BufReader::with_capacity(1 << 20, Csv { next: 0, entries, line: b"id,pdq\n".to_vec(), at: 0 });
+        let (format, mapping, source) = (Some(Format::Csv), Mapping::default(), "bench.csv".to_owned());
+        let options = ImportOptions { format, mapping, source, activate: true, dry_run: false };
+        let report = catalog.import(&by(), "known", &options, &mut file, &mut |_| ()).unwrap();
+        assert!(report.activated && report.added == entries as u64, "{report:?}");
+        row("imported and active after", format!("{:.1} s", started.elapsed().as_secs_f64()));
+        assert_eq!(ask(&matcher, asked(0, entries)).0, Outcome::Match);
+    }
+    {
+        let started = Instant::now();
+        let (catalog, matcher) = app::matching(dir.path(), &config, Access::Write).unwrap();
+        row("opened again, proven, after", format!("{:.1} s", started.elapsed().as_secs_f64()));
+        live(&catalog, &matcher, entries);
+    }
+    tokio::runtime::Runtime::new().unwrap().block_on(stream(&config, entries));
+}
+
+fn row(what: &str, value: String) {
+    println!("| {what} | {value} |");
+}
+
+fn by() -> Caller {
+    Caller("bench".to_owned())
+}
+
+/// The hash of an entry.
+fn known(number: usize) -> Pdq {
+    let mut random = Random(number as u64);
+    random.next();
+    random.hash()
+}
+
+/// A hash to match: every tenth lies near an entry.
+fn asked(number: usize, entries: usize) -> Pdq {
+    if number.is_multiple_of(10) {
+        let mut random = Random(number as u64 ^ 0x5555);
+        let near = known(random.below(entries));
+        return random.at_distance(&near, (number / 10 % 32) as u16);
+    }
+    known(entries + COMING + number)
+}
+
+/// A list file that is made as it is read.
+struct Csv {
+    next: usize,
+    entries: usize,
+    line: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Csv {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.at == self.line.len() {
+            if self.next == self.entries {
+                return Ok(0);
+            }
+            self.line = format!("e{},{}\n", self.next, hex::encode(known(self.next).to_bytes())).into_bytes();
+            (self.next, self.at) = (self.next + 1, 0);
+        }
+        let n = buffer.len().min(self.line.len() - self.at);
+        buffer[..n].copy_from_slice(&self.line[self.at..self.at + n]);
+        self.at += n;
+        Ok(n)
+    }
+}
+
+/// One hash, through the matcher's door.
+fn ask(matcher: &Matcher, hash: Pdq) -> (Outcome, Duration) {
+    let (send, answer) = mpsc::channel();
+    let content = Content::Hashes(vec![GivenHash { hash: HashValue::Pdq(hash), quality: None }]);
+    let job = Job { content, lists: Vec::new(), until: Instant::now() + Duration::from_secs(60), caller: by() };
+    let started = Instant::now();
+    matcher.submit(job, move |a| send.send(a).unwrap());
+    let outcome = answer.recv().unwrap().verdict.outcome;
+    (outcome, started.elapsed())
+}
+
+fn expected(number: usize) -> Outcome {
+    if number.is_multiple_of(10) { Outcome::Match } else { Outcome::NoMatch }
+}
+
+/// Look-ups one by one, at rest and while the list changes.
+fn live(catalog: &Arc<Catalog>, matcher: &Matcher, entries: usize) {
+    let mut number = 0;
+    let mut ask_next = || {
+        number += 1;
+        let (outcome, took) = ask(matcher, asked(number, entries));
+        assert_eq!(outcome, expected(number), "{number}");
+        took
+    };
+    let at_rest: Vec<Duration> = (0..20_000).map(|_| ask_next()).collect();
+    row("one hash to verdict: median, 99.9 %, worst", percentiles(at_rest));
+
+    let (changing, merges) = (AtomicBool::new(true), Mutex::new(Vec::new()));
+    let (mut during, mut found, mut gone) = (Vec::new(), Duration::ZERO, Duration::ZERO);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while changing.load(Ordering::Relaxed) {
+                let started = Instant::now();
+                match catalog.merge() {
+                    true => merges.lock().unwrap().push(started..Instant::now()),
+                    false => std::thread::sleep(Duration::from_millis(50)),
+                }
+            }
+        });
+        scope.spawn(|| {
+            for first in (0..COMING).step_by(COME_AT_ONCE) {
+                let some = first + entries..first + entries + COME_AT_ONCE;
+                let entry = |n: usize| NewEntry {
+                    id: Some(format!("e{n}")),
+                    category: String::new(),
+                    hashes: vec![HashValue::Pdq(known(n))],
+                };
+                let (started, last) = (Instant::now(), known(some.end - 1));
+                catalog.add(&by(), "known", some.map(entry).collect()).unwrap();
+                assert_eq!(ask(matcher, last).0, Outcome::Match);
+                found = found.max(started.elapsed());
+                let started = Instant::now();
+                catalog.remove(&by(), "known", vec![format!("e{}", first + entries)]).unwrap();
+                assert_eq!(ask(matcher, known(first + entries)).0, Outcome::NoMatch);
+                gone = gone.max(started.elapsed());
+                std::thread::sleep(REST);
+            }
+            changing.store(false, Ordering::Relaxed);
+        });
+        while changing.load(Ordering::Relaxed) {
+            during.push((Instant::now(), ask_next()));
+        }
+    });
+    let merges = merges.into_inner().unwrap();
+    let merging = |(at, took): &&(Instant, Duration)| merges.iter().any(|merge| *at < merge.end && *at + *took > merge.start);
+    let beside: Vec<Duration> = during.iter().filter(merging).map(|(_, took)| *took).collect();
+    assert!(merges.len() > 1 && beside.len() > 10);
+    row(
+        &format!("the same while {COMING} entries come and {} go", COMING / COME_AT_ONCE),
+        percentiles(during.into_iter().map(|(_, took)| took).collect()),
+    );
+    row(&format!("of these the {} beside one of the {} merges", beside.len(), merges.len()), percentiles(beside));
+    row("added to matching, removed to not matching, worst", format!("{found:.1?}, {gone:.1?}"));
+}
+
+fn percentiles(mut took: Vec<Duration>) -> String {
+    took.sort_unstable();
+    let at = |part: f64| took[((took.len() - 1) as f64 * part) as usize];
+    format!("{:.1?}, {:.1?}, {:.1?}", at(0.5), at(0.999), at(1.0))
+}
+
+async fn stream(config: &Config, entries: usize) {
+    let server = app::start(config).await.unwrap();
+    let endpoint = format!("http://{}", server.grpc);
+    for items in MESSAGES {
+        let requests: Vec<v1::MatchStreamRequest> = (0..ITEMS.div_ceil(items))
+            .map(|message| {
+                let item = |number: usize| v1::MatchItem {
+                    item_id: number.to_string(),
+                    content: Some(v1::match_item::Content::Hashes(v1::Hashes {
+                        hashes: vec![v1::Hash {
+                            kind: v1::HashKind::Pdq.into(),
+                            hex: hex::encode(asked(number, entries).to_bytes()),
+                            quality: None,
+                        }],
+                    })),
+                    ..Default::default()
+                };
+                v1::MatchStreamRequest { items: (message * items..(message + 1) * items).map(item).collect() }
+            })
+            .collect();
+        let sent = requests.len() * items;
+        let mut client = MatchServiceClient::connect(endpoint.clone()).await.unwrap();
+        let started = Instant::now();
+        let mut replies = client.match_stream(tokio_stream::iter(requests)).await.unwrap().into_inner();
+        let mut answered = 0;
+        while let Some(reply) = replies.message().await.unwrap() {
+            for result in reply.results {
+                let number: usize = result.item_id.parse().unwrap();
+                let Some(v1::match_result::Result::Verdict(verdict)) = result.result else { panic!("{result:?}") };
+                let outcome = if number.is_multiple_of(10) { v1::Outcome::Match } else { v1::Outcome::NoMatch };
+                assert_eq!(verdict.outcome(), outcome, "{number}");
+                answered += 1;
+            }
+        }
+        let took = started.elapsed();
+        assert_eq!(answered, sent);
+        row(&format!("MatchStream, {items} hashes a message"), format!("{:.0} a second", sent as f64 / took.as_secs_f64()));
+    }
+    server.drain().await.unwrap();
+}
