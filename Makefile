@@ -18,7 +18,7 @@ help:
 	@echo 'make demo    build, then show the main job from end to end: pictures in, verdicts out'
 	@echo 'make test    run every test'
 	@echo 'make serve   run the service; CONFIG=FILE names a configuration (deploy/hashwarden.toml shows all keys)'
-	@echo 'make bench   measure the hot paths'
+	@echo 'make bench   measure the hot paths, and print one table (some 20 minutes, 10 GB)'
 	@echo 'make bench-peers   measure PDQ look-ups beside Faiss and python-threatexchange (some 10 minutes, 10 GB)'
 	@echo 'make lint    formatting, clippy, and whether the sources keep to the map of rooms'
 	@echo 'make setup   only install what is missing'
@@ -34,7 +34,8 @@ serve: build
 	exec $(BINARY) serve $(if $(CONFIG),--config $(CONFIG))
 
 bench: setup
-	$(CARGO) bench
+	$(CARGO) bench --bench index --bench matching --bench service
+	@$(CARGO) bench --bench table
 
 bench-peers: setup
 	@.ci/setup peers $(TARGET)/peers

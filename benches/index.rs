@@ -22,7 +22,7 @@ const QUERIES_CHECKED: usize = 100;
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-    targets = pdq, hash64, exact, join
+    targets = pdq, hash64, skew, exact, batch, join
 }
 criterion_main!(benches);
 
@@ -64,11 +64,86 @@ fn exact(c: &mut Criterion) {
     }
 }
 
+/// Lists that are made to be slow: a million hashes within 10 bits of one another, the same with as many others, a million equal ones. What
+/// is asked: a hash that all of them match, one just beyond them, one far away.
+fn skew(c: &mut Criterion) {
+    const ROWS: usize = 1_000_000;
+    let mut random = Random(11);
+    let centre: Pdq = balanced(&mut random);
+    let mut near = |row: usize, of: usize| {
+        if row.is_multiple_of(of) { random.at_distance(&centre, (row % 11) as u16) } else { balanced(&mut random) }
+    };
+    let lists: [(&str, Arc<[Pdq]>); 3] = [
+        ("all within 10 bits", (0..ROWS).map(|row| near(row, 1)).collect()),
+        ("half within 10 bits", (0..ROWS).map(|row| near(row, 2)).collect()),
+        ("all equal", vec![centre; ROWS].into()),
+    ];
+    for (name, rows) in lists {
+        let index = build(IndexKind::MultiIndex, rows.clone());
+        let linear = build(IndexKind::Linear, rows);
+        for (what, distance) in [("in the middle", 0), ("just beyond", 44), ("far away", 128)] {
+            let query = [Query { hash: random.at_distance(&centre, distance), radius: 31 }];
+            assert_eq!(hits(&*index, &query), hits(&*linear, &query));
+            let mut scratch = Scratch::default();
+            c.bench_function(&format!("pdq/multi-index/skew/{name}/{what}"), |b| {
+                b.iter(|| {
+                    let mut n = 0;
+                    index.look_up(black_box(&query), &mut scratch, &mut |hits| {
+                        n += hits.len();
+                        ControlFlow::Continue(())
+                    });
+                    n
+                });
+            });
+        }
+    }
+}
+
+/// Many look-ups together, on one thread, beside one after the other.
+fn batch(c: &mut Criterion) {
+    let mut group = c.benchmark_group("pdq/multi-index/batch");
+    group.sample_size(10);
+    for rows in [1_000_000, 10_000_000] {
+        let mut random = Random(rows as u64);
+        let hashes: Arc<[Pdq]> = (0..rows).map(|_| balanced(&mut random)).collect();
+        let queries: Vec<Query<Pdq>> = (0..8_192)
+            .map(|number| match number % 10 {
+                0 => random.at_distance(&hashes[number], (number / 10 % 32) as u16),
+                _ => balanced(&mut random),
+            })
+            .map(|hash| Query { hash, radius: 31 })
+            .collect();
+        let index = build(IndexKind::MultiIndex, hashes);
+        let (mut scratch, mut out) = (Scratch::default(), Vec::new());
+        let mut alone = Vec::new();
+        for (query, number) in queries.iter().zip(0..) {
+            let before = alone.len();
+            index.search(std::slice::from_ref(query), &mut scratch, &mut alone);
+            alone[before..].iter_mut().for_each(|hit: &mut Hit| hit.query = number);
+        }
+        alone.sort_unstable();
+        assert!(alone.len() >= 819 && alone == hits(&*index, &queries));
+        group.throughput(Throughput::Elements(queries.len() as u64));
+        for together in [1, 256, 1_024, 8_192] {
+            group.bench_function(format!("{rows}/{together} together"), |b| {
+                b.iter(|| {
+                    out.clear();
+                    queries.chunks(together).for_each(|some| _ = index.search(some, &mut scratch, &mut out));
+                    out.len()
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
 /// All pairs of two sets, on all cores, beside as many look-ups one by one on one.
 fn join(c: &mut Criterion) {
     let mut group = c.benchmark_group("pdq/join/radius 31");
     group.sample_size(10);
-    for (hashes, rows) in [(10_000, 1_000_000), (1_000_000, 1_000_000), (10_000, 10_000_000), (10_000_000, 10_000_000)] {
+    let sizes =
+        [(10_000, 1_000_000), (1_000_000, 1_000_000), (10_000, 10_000_000), (10_000_000, 10_000), (10_000_000, 10_000_000)];
+    for (hashes, rows) in sizes {
         let mut random = Random(hashes as u64);
         let stored: Arc<[Pdq]> = (0..rows).map(|_| balanced(&mut random)).collect();
         let asked: Vec<Pdq> = (0..hashes)

@@ -747,6 +747,32 @@ fn ten_thousand_entries_with_one_hash_are_found_and_the_rest_is_counted() {
     assert_eq!((verdict.outcome, verdict.matches.len(), verdict.cut), (Outcome::Match, 100, 9_900));
 }
 
+/// Whoever merges in the background finds look-ups behind the store only when they are, not in the moment before a change's snapshot is published: all
+/// would be loaded again, which with millions of entries takes many seconds, while writers wait.
+#[test]
+fn merging_beside_changes_never_loads_all_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    let rows: String = (0..9_000).map(|n| format!("e{n},{}\n", pdq(n).hex())).collect();
+    bench.import("known", &format!("id,pdq\n{rows}")).unwrap();
+    let layer = || bench.matcher.snapshot().kinds.pdq.layers[0].clone();
+    let (before, done) = (layer(), std::sync::atomic::AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                assert!(!bench.catalog.merge(), "nothing is crowded");
+            }
+        });
+        for n in 0..300 {
+            bench.add("known", &format!("new{n}"), vec![pdq(20_000 + n)]);
+            assert_eq!(bench.ids(pdq(20_000 + n)), [format!("new{n}")]);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(std::sync::Arc::ptr_eq(&before, &layer()));
+}
+
 /// Counted here one pair at a time.
 #[test]
 fn an_overlap_counts_what_two_lists_share_exactly_and_nearly() {

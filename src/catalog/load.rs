@@ -235,9 +235,37 @@ fn fold(
     Ok(())
 }
 
-/// Facts go into the snapshot, hashes are returned. Every kind of hash that an entry's facts name must be there: what the columns
-/// lack would be missed in silence.
+/// Facts go into the snapshot, hashes are returned, both read at once. Every kind of hash that an entry's facts name must be there: what the
+/// columns lack would be missed in silence.
 fn read_columns(store: &Store, first: EntryNo, wanted: &Alive, snapshot: &mut Snapshot) -> Result<HashRows, CatalogError> {
+    let at = |kind| Source { store, kind, first, wanted };
+    let (due, columns) = rayon::join(
+        || read_facts(store, first, wanted, snapshot),
+        || {
+            Ok::<_, CatalogError>((
+                at(HashKind::Pdq).read(|bytes: &[u8; 32]| Pdq::from_bytes(bytes))?,
+                at(HashKind::Phash64).read(|bytes: &[u8; 8]| Hash64::from_bytes(bytes))?,
+                at(HashKind::Dhash64).read(|bytes: &[u8; 8]| Hash64::from_bytes(bytes))?,
+                at(HashKind::Md5).read(|bytes: &[u8; 16]| Some(*bytes))?,
+                at(HashKind::Sha1).read(|bytes: &[u8; 20]| Some(*bytes))?,
+                at(HashKind::Sha256).read(|bytes: &[u8; 32]| Some(*bytes))?,
+            ))
+        },
+    );
+    let (due, (pdq, phash64, dhash64, md5, sha1, sha256)) = (due?, columns?);
+    let due = |kind| due[kind as usize];
+    Ok(HashRows {
+        pdq: pdq.whole(due(HashKind::Pdq))?,
+        phash64: phash64.whole(due(HashKind::Phash64))?,
+        dhash64: dhash64.whole(due(HashKind::Dhash64))?,
+        md5: md5.whole(due(HashKind::Md5))?,
+        sha1: sha1.whole(due(HashKind::Sha1))?,
+        sha256: sha256.whole(due(HashKind::Sha256))?,
+    })
+}
+
+/// How many entries have a hash of each kind, by their facts.
+fn read_facts(store: &Store, first: EntryNo, wanted: &Alive, snapshot: &mut Snapshot) -> Result<[usize; 8], CatalogError> {
     let mut due = [0usize; 8];
     for chunk in store.columns_from(FACTS, first)? {
         let (_, bytes) = chunk?;
@@ -251,28 +279,37 @@ fn read_columns(store: &Store, first: EntryNo, wanted: &Alive, snapshot: &mut Sn
         });
         whole.ok_or_else(|| damaged(FACTS))?;
     }
-    let at = |kind| Source { store, kind, first, wanted, due: due[kind as usize] };
-    Ok(HashRows {
-        pdq: at(HashKind::Pdq).read(|bytes: &[u8; 32]| Pdq::from_bytes(bytes))?,
-        phash64: at(HashKind::Phash64).read(|bytes: &[u8; 8]| Hash64::from_bytes(bytes))?,
-        dhash64: at(HashKind::Dhash64).read(|bytes: &[u8; 8]| Hash64::from_bytes(bytes))?,
-        md5: at(HashKind::Md5).read(|bytes: &[u8; 16]| Some(*bytes))?,
-        sha1: at(HashKind::Sha1).read(|bytes: &[u8; 20]| Some(*bytes))?,
-        sha256: at(HashKind::Sha256).read(|bytes: &[u8; 32]| Some(*bytes))?,
-    })
+    Ok(due)
 }
 
-/// One column, and how many entries it must have hashes of.
+/// One column.
 struct Source<'a> {
     store: &'a Store,
     kind: HashKind,
     first: EntryNo,
     wanted: &'a Alive,
-    due: usize,
+}
+
+/// What a column has of the entries that are wanted.
+struct Column<H> {
+    kind: HashKind,
+    rows: Rows<H>,
+    entries: usize,
+}
+
+impl<H> Column<H> {
+    /// The rows, if they are those of as many entries as are due.
+    fn whole(self, due: usize) -> Result<Rows<H>, CatalogError> {
+        let Column { kind, rows, entries } = self;
+        if entries != due {
+            return Err(CatalogError::Damaged(format!("{due} entries have a {kind} hash, the column has those of {entries}")));
+        }
+        Ok(rows)
+    }
 }
 
 impl Source<'_> {
-    fn read<const N: usize, H: Copy>(&self, make: fn(&[u8; N]) -> Option<H>) -> Result<Rows<H>, CatalogError> {
+    fn read<const N: usize, H: Copy>(&self, make: fn(&[u8; N]) -> Option<H>) -> Result<Column<H>, CatalogError> {
         let mut rows = Rows::default();
         let (mut last, mut entries) = (None, 0);
         for chunk in self.store.columns_from(self.kind as u8, self.first)? {
@@ -288,11 +325,7 @@ impl Source<'_> {
             });
             whole.ok_or_else(|| damaged(self.kind as u8))?;
         }
-        if entries != self.due {
-            let (kind, due) = (self.kind, self.due);
-            return Err(CatalogError::Damaged(format!("{due} entries have a {kind} hash, the column has those of {entries}")));
-        }
-        Ok(rows)
+        Ok(Column { kind: self.kind, rows, entries })
     }
 }
 
@@ -319,7 +352,7 @@ pub fn hashes_of<const N: usize, H: Copy>(
         });
         whole.ok_or_else(|| damaged(FACTS))?;
     }
-    let rows = Source { store, kind, first: EntryNo(0), wanted: &wanted, due }.read(make)?;
+    let rows = Source { store, kind, first: EntryNo(0), wanted: &wanted }.read(make)?.whole(due)?;
     Ok((rows, categories))
 }
 

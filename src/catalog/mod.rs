@@ -296,7 +296,10 @@ impl Catalog {
         published.let_go();
         if self.behind.load(Ordering::Acquire) {
             let _write = self.lock();
-            if let Err(error) = self.publish_applied(self.whole()) {
+            // Under the lock: a change that is being published just now is behind for a moment only.
+            if self.behind.load(Ordering::Acquire)
+                && let Err(error) = self.publish_applied(self.whole())
+            {
                 tracing::error!(%error, "look-ups are behind the store");
                 return false;
             }

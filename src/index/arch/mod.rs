@@ -11,6 +11,8 @@
 //! level in hand is the answer.
 #![allow(unsafe_code)]
 
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod aarch64;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
@@ -67,8 +69,10 @@ fn ask_for_large_pages<T>(at: *mut T, n: usize) {
 /// A set of instructions that this processor has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// What every processor of the target has. On 64-bit ARM that holds NEON already.
+    /// What every processor of the target has.
     Baseline,
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    Neon(aarch64::Neon),
     #[cfg(target_arch = "x86_64")]
     Avx2(x86_64::Avx2),
     #[cfg(target_arch = "x86_64")]
@@ -79,6 +83,8 @@ impl Level {
     pub fn name(self) -> &'static str {
         match self {
             Level::Baseline => "baseline",
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Level::Neon(_) => "neon",
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
@@ -90,6 +96,8 @@ impl Level {
     pub fn run<W: Work>(self, work: W) -> W::Out {
         match self {
             Level::Baseline => work.run(Portable),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Level::Neon(level) => level.run(work),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(level) => level.run(work),
             #[cfg(target_arch = "x86_64")]
@@ -101,6 +109,8 @@ impl Level {
 /// Every level of this processor, the slowest first.
 pub fn levels() -> Vec<Level> {
     let mut levels = vec![Level::Baseline];
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    levels.extend(aarch64::Neon::new().map(Level::Neon));
     #[cfg(target_arch = "x86_64")]
     {
         levels.extend(x86_64::Avx2::new().map(Level::Avx2));
@@ -122,6 +132,8 @@ pub fn prefetch<T>(slice: &[T], at: usize) {
     if at < slice.len() {
         #[cfg(target_arch = "x86_64")]
         x86_64::prefetch(&raw const slice[at]);
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+        aarch64::prefetch(&raw const slice[at]);
     }
 }
 
