@@ -279,6 +279,17 @@ fn a_column_of_hashes_that_is_not_read_is_pointed_out() {
 }
 
 #[test]
+fn ids_that_are_hashes_are_pointed_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    let text = format!("id,md5\n{},{}\n{},{}\n", md5(1).hex().to_uppercase(), md5(1).hex(), md5(9).hex(), md5(2).hex());
+    let report = bench.import("known", &text).unwrap();
+    let said = "1 rows have one of their hashes as id: verdicts and comparisons of lists show ids, so they show these hashes";
+    assert_eq!((report.warnings, report.activated), (vec![said.to_owned()], true));
+}
+
+#[test]
 fn a_file_that_fails_as_a_whole_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let bench = open(dir.path());

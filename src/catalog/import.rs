@@ -216,6 +216,12 @@ fn shown(id: &str) -> String {
     format!("{:?}", id.chars().take(40).collect::<String>())
 }
 
+/// Whether an id is the hash itself.
+fn is_named_by(id: &str, hash: &HashValue) -> bool {
+    // Its length first: most ids are told apart without writing the hash.
+    id.len() >= 16 && id.bytes().all(|digit| digit.is_ascii_hexdigit()) && hash.hex().eq_ignore_ascii_case(id)
+}
+
 fn read_to_scratch(
     store: &Store,
     options: &ImportOptions,
@@ -245,7 +251,7 @@ fn read_to_scratch(
     let mut failed = None;
     report.format = Some(format);
     let mut balanced = 0;
-    let mut unread = None;
+    let (mut unread, mut named_by_hash) = (None, 0u64);
     lists::read(format, &options.mapping, &mut whole, &mut |row| {
         report.rows += 1;
         match row {
@@ -254,6 +260,8 @@ fn read_to_scratch(
                     let (_, n) = unread.get_or_insert((column, 0u64));
                     *n += 1;
                 }
+                let id = row.id.as_deref().unwrap_or_default();
+                named_by_hash += u64::from(row.hashes.iter().any(|hash| is_named_by(id, hash)));
                 for hash in &row.hashes {
                     *report.hashes.entry(hash.kind()).or_default() += 1;
                     balanced += u64::from(is_balanced(hash));
@@ -282,6 +290,10 @@ fn read_to_scratch(
         report
             .warnings
             .push(format!("{n} rows hold what looks like a hash in a column that is not read, such as column {column}"));
+    }
+    if named_by_hash > 0 {
+        let why = "verdicts and comparisons of lists show ids, so they show these hashes";
+        report.warnings.push(format!("{named_by_hash} rows have one of their hashes as id: {why}"));
     }
     let pdqs = report.hashes.get(&HashKind::Pdq).copied().unwrap_or(0);
     if pdqs >= BALANCE_ROWS && balanced * 2 < pdqs {

@@ -70,8 +70,8 @@ impl From<FileError> for CatalogError {
     }
 }
 
-/// How much the threads that build indexes stand back.
-const BUILD_NICE: i32 = 10;
+/// How much threads stand back that do what nobody waits for in milliseconds.
+const BACKGROUND_NICE: i32 = 10;
 
 /// How lists are looked up in.
 #[derive(Debug, Clone, Copy)]
@@ -127,7 +127,7 @@ impl Catalog {
             publishing: Mutex::default(),
             importing: Mutex::default(),
             merging: Mutex::default(),
-            build: build_pool()?,
+            build: background_threads("build")?,
             flawed: AtomicU64::new(u64::MAX),
             behind: AtomicBool::new(false),
         };
@@ -502,13 +502,13 @@ impl Catalog {
 }
 
 /// Threads for what is large and nobody waits for in milliseconds: look-ups go first where both want a core.
-fn build_pool() -> Result<rayon::ThreadPool, CatalogError> {
-    let pool = rayon::ThreadPoolBuilder::new().thread_name(|n| format!("build-{n}")).start_handler(|_| {
+fn background_threads(name: &'static str) -> Result<rayon::ThreadPool, CatalogError> {
+    let pool = rayon::ThreadPoolBuilder::new().thread_name(move |n| format!("{name}-{n}")).start_handler(|_| {
         // Of this thread alone, on Linux. Where it can't be had, they are as good as any.
         #[cfg(target_os = "linux")]
-        let _ = rustix::process::nice(BUILD_NICE);
+        let _ = rustix::process::nice(BACKGROUND_NICE);
     });
-    pool.build().map_err(|error| CatalogError::Refused(format!("the threads that build indexes could not be started: {error}")))
+    pool.build().map_err(|error| CatalogError::Refused(format!("threads for {name} could not be started: {error}")))
 }
 
 fn now_ms() -> u64 {

@@ -52,8 +52,7 @@ impl super::Catalog {
             kind => Err(CatalogError::Invalid(format!("{kind} hashes have no distance: name pdq, phash64 or dhash64"))),
         };
         // Threads of its own: whoever builds an index, which every import does, must not wait for this.
-        let threads = rayon::ThreadPoolBuilder::new().thread_name(|n| format!("overlap-{n}")).build();
-        threads.map_err(|error| CatalogError::Refused(format!("no threads can be had: {error}")))?.install(work)
+        super::background_threads("overlap")?.install(work)
     }
 
     fn overlap_of<const N: usize, H: Bits>(
