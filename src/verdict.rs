@@ -95,6 +95,8 @@ pub struct Subject<'a> {
     pub sought: Vec<ListId>,
     /// The same, counting kinds whose hashes come from pixels only.
     pub sought_by_pixels: Vec<ListId>,
+    /// How many entries of a list match, at the least, where not all of them are among the candidates.
+    pub matched: Vec<(ListId, u64)>,
 }
 
 /// What the pipeline gets.
@@ -145,9 +147,11 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
     let standing: BTreeSet<_> = matches.iter().map(|(list, m)| (list.id, m.entry_id.as_str(), m.kind)).collect();
     suppressed.retain(|(list, m)| !standing.contains(&(list.id, m.entry_id.as_str(), m.kind)));
 
-    let mut cut = 0;
-    let matches = keep_nearest(matches, policy.matches_per_list_max, &mut cut);
-    let suppressed = keep_nearest(suppressed, policy.matches_per_list_max, &mut cut);
+    let mut counts = BTreeMap::new();
+    let matches = keep_nearest(matches, policy.matches_per_list_max, &mut counts);
+    let suppressed = keep_nearest(suppressed, policy.matches_per_list_max, &mut counts);
+    let matched = |list: &ListId| subject.matched.iter().find(|(of, _)| of == list).map_or(0, |(_, n)| *n);
+    let cut = counts.iter().map(|(list, counts)| counts.cut.max(matched(list).saturating_sub(counts.kept))).sum();
 
     let mut reason = subject.unscanned;
     let mut left_out = subject.left_out;
@@ -281,8 +285,15 @@ fn nearest_per_entry<'p>(sights: &[&Sight<'p, '_>]) -> Vec<(&'p HashList, Match)
         .collect()
 }
 
+/// A list's matches that are shown, and those that are not.
+#[derive(Default)]
+struct Counts {
+    kept: u64,
+    cut: u64,
+}
+
 /// Exact before near, then by distance; each list keeps its first `max`.
-fn keep_nearest(mut matches: Vec<(&HashList, Match)>, max: usize, cut: &mut u64) -> Vec<Match> {
+fn keep_nearest(mut matches: Vec<(&HashList, Match)>, max: usize, counts: &mut BTreeMap<ListId, Counts>) -> Vec<Match> {
     matches.sort_by(|(_, a), (_, b)| {
         let key = |m: &Match| (!m.exact, m.distance, m.kind);
         key(a).cmp(&key(b)).then_with(|| (&a.list, &a.entry_id).cmp(&(&b.list, &b.entry_id)))
@@ -291,12 +302,13 @@ fn keep_nearest(mut matches: Vec<(&HashList, Match)>, max: usize, cut: &mut u64)
     matches
         .into_iter()
         .filter_map(|(list, found)| {
-            let kept = kept_of.entry(list.id).or_default();
+            let (kept, counts) = (kept_of.entry(list.id).or_default(), counts.entry(list.id).or_default());
             *kept += 1;
             if *kept > max {
-                *cut += 1;
+                counts.cut += 1;
                 return None;
             }
+            counts.kept += 1;
             Some(found)
         })
         .collect()

@@ -979,6 +979,13 @@ fn a_hash_of_a_hundred_thousand_entries_hides_nothing_else() {
     let verdict = ask(&vec![shown.clone(); 64]);
     assert_eq!((verdict.outcome, verdict.matches.len(), verdict.cut), (Outcome::Match, 100, EQUAL - 100));
 
+    // A second list's count comes on top.
+    let more: String = (0..5_000).map(|n| format!("m{n},{}\n", pdq(1).hex())).collect();
+    bench.create("more");
+    bench.import("more", &format!("id,pdq\n{more}")).unwrap();
+    let verdict = ask(std::slice::from_ref(&shown));
+    assert_eq!((verdict.matches.len(), verdict.cut), (200, EQUAL - 100 + 4_900));
+
     // A list that was not asked adds nothing to the count.
     bench.create("two");
     bench.add("two", "second", vec![shown.clone()]);

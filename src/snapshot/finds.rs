@@ -143,11 +143,10 @@ impl Finds {
         &self.found
     }
 
-    /// Entries of some lists that match a question and that a verdict has no room for, at the least, where they were too many to be kept.
-    pub fn dropped(&self, question: u32, snapshot: &Snapshot, of: &dyn Fn(ListId) -> bool) -> u64 {
+    /// How many entries of each list match a question, at the least, where they were too many to be kept.
+    pub fn matched(&self, question: u32) -> impl Iterator<Item = (ListId, u64)> {
         let all = self.matched.range((question, ListId(0))..=(question, ListId(u32::MAX)));
-        let beyond = |matched: &Matched| matched.n.saturating_sub(snapshot.policy.matches_per_list_max as u64);
-        all.filter(|((_, list), _)| of(*list)).map(|(_, matched)| beyond(matched)).sum()
+        all.map(|((_, list), matched)| (*list, matched.n))
     }
 
     /// Makes room where it has run out. To be called whenever some thousands have been pushed.

@@ -92,14 +92,7 @@ impl Snapshot {
         let verdicts = questions.iter().enumerate().map(|(q, question)| {
             let (mine, others) = rest.split_at(rest.partition_point(|f| f.question == q as u32));
             rest = others;
-            let mut verdict = self.judge(question, mine, work.given_up[q]);
-            // Of lists that were not asked, or that are negative, nothing is shown, and nothing counted.
-            let shown = |list| {
-                let list = self.policy.list(list).filter(|list| list.polarity == Polarity::Positive);
-                list.is_some_and(|list| question.lists.is_empty() || question.lists.contains(&list.name))
-            };
-            verdict.cut = verdict.cut.max(work.found.dropped(q as u32, self, &shown));
-            verdict
+            self.judge(question, mine, work.found.matched(q as u32).collect(), work.given_up[q])
         });
         (verdicts.collect(), effort)
     }
@@ -221,7 +214,7 @@ impl Snapshot {
         })
     }
 
-    fn judge(&self, question: &Question, found: &[Found], given_up: bool) -> Verdict {
+    fn judge(&self, question: &Question, found: &[Found], matched: Vec<(ListId, u64)>, given_up: bool) -> Verdict {
         let late = || (Reason::Timeout, "the deadline passed before all look-ups were done".to_owned());
         let candidates: Vec<Candidate<'_>> = found.iter().filter_map(|f| self.candidate(question, f)).collect();
         let holding = |kinds: &dyn Fn(HashKind) -> bool| {
@@ -235,6 +228,7 @@ impl Snapshot {
             qualities: qualities(&question.seen),
             sought: holding(&|_| true),
             sought_by_pixels: holding(&|kind| !kind.is_digest()),
+            matched,
         };
         judge(&self.policy, self.id, subject, &candidates)
     }
