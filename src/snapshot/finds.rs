@@ -48,7 +48,6 @@ pub struct Finds {
 }
 
 /// Entries of a list that match a question.
-#[derive(Default)]
 struct Matched {
     /// A bit for each, if they are marked.
     marks: Option<Vec<u64>>,

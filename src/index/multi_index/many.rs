@@ -9,7 +9,7 @@
 //! beside the hashes: 12 bytes for each (24 in a join), and some buffers a thread.
 
 use super::table::VALUES;
-use super::{AHEAD, Group, Lines, MultiIndex, Near, Plan, SURVIVOR_PS, half, halves, halves_of, lists_ps};
+use super::{Group, Lines, MultiIndex, Near, Plan, SURVIVOR_PS, half, halves, halves_of, lists_ps};
 use crate::entry::Bits;
 use crate::index::arch::{Kernel, Work, prefetch};
 use crate::index::{Each, Effort, Hit, Outlet, Query, Scratch, join_by_look_ups, linear};
@@ -162,7 +162,6 @@ impl<H: Bits> MultiIndex<H> {
                 out.hand_over(); // to hear whether it is wanted still
                 let (buffers, first, plan, scanned) = (&mut scratch.many.buffers, 0, &plan, &scanned);
                 self.level.run(Part { index: self, asked, first, plan, table, order, scanned, buffers, out: &mut out });
-                out.hand_over();
                 let ended = out.ended();
                 out.end(scratch);
                 if ended { Err(()) } else { Ok(()) }
@@ -291,10 +290,7 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
             taken += same;
         }
         lines.end();
-        lines.line[..AHEAD].iter().for_each(|line| prefetch(&self.index.tables.lines, *line as usize));
-        if nears.len() < lines.n + 1 {
-            nears.resize(lines.n + 1, Near::default());
-        }
+        self.index.get_ready(lines, nears);
         taken
     }
 
