@@ -346,12 +346,13 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
         let mut kept = 0;
         for at in 0..survivors.len() {
             let survivor = survivors[at];
-            if let Some(row) = index.tables.row_within(survivor.at, survivor.next, survivor.third, survivor.two_max) {
-                prefetch(&index.rows, row as usize);
-                prefetch(self.asked, survivor.number as usize);
-                survivors[kept] = Survivor { at: row, ..survivor };
-                kept += 1;
-            }
+            let (row, two) = index.tables.row_and_distance(survivor.at, survivor.next, survivor.third);
+            survivors[kept] = Survivor { at: row, ..survivor };
+            kept += usize::from(two <= survivor.two_max);
+        }
+        for survivor in &survivors[..kept] {
+            prefetch(&index.rows, survivor.at as usize);
+            prefetch(self.asked, survivor.number as usize);
         }
         effort.distances += kept as u64;
         for survivor in &survivors[..kept] {

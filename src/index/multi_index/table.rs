@@ -147,13 +147,12 @@ impl Tables {
         (start, length)
     }
 
-    /// A posting's row, where its next half and what stands of the one after it are within `two_max` bits of those that are sought.
+    /// A posting's row, and by how many bits its next half and what stands of the one after it differ from those that are sought.
     #[inline(always)]
-    pub fn row_within(&self, at: u32, next: u16, third: u16, two_max: u16) -> Option<u32> {
+    pub fn row_and_distance(&self, at: u32, next: u16, third: u16) -> (u32, u16) {
         let found = self.lines[at as usize / LANES].0[at as usize % LANES];
         let (row, third_found) = self.place(at);
-        let two = (found ^ next).count_ones() + self.third_distance(third_found, third);
-        (two <= u32::from(two_max)).then_some(row)
+        (row, ((found ^ next).count_ones() + self.third_distance(third_found, third)) as u16)
     }
 
     /// A posting's row, and the bits beside it.
