@@ -27,6 +27,20 @@ pub trait Work {
 pub trait Kernel: Copy {
     /// One bit for each lane that lies within `bits_max` of `other`. `BITS_MAX` below 16 says the same at compile time.
     fn near<const BITS_MAX: u16>(self, lanes: &[u16; 32], other: u16, bits_max: u16) -> u32;
+
+    /// For each of the sixteen bits, that bit of all lanes.
+    #[inline(always)]
+    fn across(self, lanes: &[u16; 32]) -> [u32; 16] {
+        let mut across = [0; 16];
+        for (bit, across) in across.iter_mut().enumerate() {
+            let mut of_bit = *lanes;
+            for lane in &mut of_bit {
+                *lane &= 1 << bit;
+            }
+            *across = !self.near::<0>(&of_bit, 0, 0);
+        }
+        across
+    }
 }
 
 /// Plain Rust.
@@ -56,13 +70,29 @@ pub fn roomy<T: Copy>(n: usize, value: T) -> Vec<T> {
     room
 }
 
+/// Moves what is there already to large pages, where the system can do that at once (Linux 6.1). It takes some 0.4 s a gigabyte.
+pub fn move_to_large_pages<T>(slice: &[T]) {
+    #[cfg(target_os = "linux")]
+    {
+        ask_for_large_pages(slice.as_ptr(), slice.len());
+        advise(slice.as_ptr(), slice.len(), libc::MADV_COLLAPSE);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = slice;
+}
+
 #[cfg(target_os = "linux")]
-fn ask_for_large_pages<T>(at: *mut T, n: usize) {
+fn ask_for_large_pages<T>(at: *const T, n: usize) {
+    advise(at, n, libc::MADV_HUGEPAGE);
+}
+
+#[cfg(target_os = "linux")]
+fn advise<T>(at: *const T, n: usize, advice: libc::c_int) {
     const LARGE: usize = 2 << 20;
     let (begin, end) = ((at as usize).next_multiple_of(4096), (at as usize + n * size_of::<T>()) & !4095);
     if end > begin + LARGE {
-        // SAFETY: the pages lie within memory that the caller owns, and the advice changes nothing that a program can see but time.
-        unsafe { libc::madvise(begin as *mut libc::c_void, end - begin, libc::MADV_HUGEPAGE) };
+        // SAFETY: the pages lie within memory that the caller has, and neither advice changes anything that a program can see but time.
+        unsafe { libc::madvise(begin as *mut libc::c_void, end - begin, advice) };
     }
 }
 
@@ -193,6 +223,28 @@ mod tests {
         }
         for level in levels() {
             assert!(level.run(Near(&lanes)) == expected, "{}", level.name());
+        }
+    }
+
+    struct AcrossBits<'a>(&'a [u16; 32]);
+
+    impl Work for AcrossBits<'_> {
+        type Out = [u32; 16];
+        #[inline(always)]
+        fn run<K: Kernel>(self, kernel: K) -> [u32; 16] {
+            kernel.across(self.0)
+        }
+    }
+
+    #[test]
+    fn every_kernel_lays_bits_across() {
+        let mut random = crate::index::conformance::Random(7);
+        for _ in 0..100 {
+            let lanes: [u16; 32] = std::array::from_fn(|_| random.next() as u16);
+            let of_bit = |bit: usize| lanes.iter().zip(0..).fold(0, |bits, (lane, at)| bits | u32::from(lane >> bit & 1) << at);
+            for level in levels() {
+                assert_eq!(level.run(AcrossBits(&lanes)), std::array::from_fn(of_bit), "{}", level.name());
+            }
         }
     }
 

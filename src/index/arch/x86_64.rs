@@ -64,19 +64,54 @@ impl Kernel for Avx2 {
         // SAFETY: a value of this type says that the processor has AVX2.
         unsafe { near_avx2::<BITS_MAX>(lanes, other, bits_max) }
     }
+
+    #[inline(always)]
+    fn across(self, lanes: &[u16; 32]) -> [u32; 16] {
+        // SAFETY: a value of this type says that the processor has AVX2.
+        unsafe { across_avx2(lanes) }
+    }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn near_avx2<const BITS_MAX: u16>(lanes: &[u16; 32], other: u16, bits_max: u16) -> u32 {
     let other = _mm256_set1_epi16(other as i16);
-    let at = lanes.as_ptr().cast::<__m256i>();
-    // SAFETY: `lanes` is 64 bytes: two times 32.
-    let (low, high) = unsafe { (_mm256_loadu_si256(at), _mm256_loadu_si256(at.add(1))) };
+    let (low, high) = load(lanes);
     let low = near_half::<BITS_MAX>(_mm256_xor_si256(low, other), bits_max);
     let high = near_half::<BITS_MAX>(_mm256_xor_si256(high, other), bits_max);
-    // Packing works within halves of the register: put its quarters back in order.
-    _mm256_movemask_epi8(_mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi16(low, high))) as u32
+    _mm256_movemask_epi8(in_order(_mm256_packs_epi16(low, high))) as u32
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn across_avx2(lanes: &[u16; 32]) -> [u32; 16] {
+    let (low, high) = load(lanes);
+    let byte = _mm256_set1_epi16(0xff);
+    let lower = _mm256_packus_epi16(_mm256_and_si256(low, byte), _mm256_and_si256(high, byte));
+    let higher = _mm256_packus_epi16(_mm256_srli_epi16::<8>(low), _mm256_srli_epi16::<8>(high));
+    let (mut lower, mut higher) = (in_order(lower), in_order(higher));
+    let mut across = [0; 16];
+    for bit in (0..8).rev() {
+        across[bit] = _mm256_movemask_epi8(lower) as u32;
+        across[bit + 8] = _mm256_movemask_epi8(higher) as u32;
+        (lower, higher) = (_mm256_add_epi8(lower, lower), _mm256_add_epi8(higher, higher));
+    }
+    across
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load(lanes: &[u16; 32]) -> (__m256i, __m256i) {
+    let at = lanes.as_ptr().cast::<__m256i>();
+    // SAFETY: `lanes` is 64 bytes: two times 32.
+    unsafe { (_mm256_loadu_si256(at), _mm256_loadu_si256(at.add(1))) }
+}
+
+/// What was packed from two registers: packing works within halves of each, so the quarters are put back in order.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn in_order(packed: __m256i) -> __m256i {
+    _mm256_permute4x64_epi64::<0b11_01_10_00>(packed)
 }
 
 /// All ones in each lane that has at most `bits_max` ones.

@@ -5,15 +5,17 @@
 //! are then in the cache for all but the first. The work is that of single look-ups, bit for bit, and so is the result; only the order
 //! differs. A hash whose lists turn out to cost more than a scan is scanned for what the tables from there on would find.
 //!
-//! A batch is one thread's work; a join deals the hashes of each table out to the threads of the pool that it is called in. Memory
-//! beside the hashes: 12 bytes for each (24 in a join), and some buffers a thread.
+//! A batch is one thread's work. Memory beside the hashes: 12 bytes for each, and some buffers.
+//!
+//! Where very many hashes have the same half, as in a join of large lists, they are compared with each of the half's postings all at once:
+//! see `across`.
 
-use super::table::VALUES;
+use super::across::{ACROSS, Across};
+use super::table::{LANES, VALUES};
 use super::{Group, Lines, MultiIndex, Near, Plan, SURVIVOR_PS, half, halves, halves_of, lists_ps};
 use crate::entry::Bits;
 use crate::index::arch::{Kernel, Work, prefetch};
-use crate::index::{Each, Effort, Hit, Outlet, Query, Scratch, join_by_look_ups, linear};
-use rayon::prelude::*;
+use crate::index::{Effort, Hit, Outlet, Query, Scratch, linear};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -21,13 +23,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 const GATHERED: usize = 2048;
 /// Lines that are listed before they are read: those of one hash or of some.
 const LINES_TOGETHER: usize = 1024;
-/// Jobs that the hashes of a table are dealt out in, and how many hashes one takes.
-const JOBS: usize = 64;
-const JOB_MIN: usize = 256;
-const JOB_MAX: usize = 16_384;
+/// What it takes in one table, in picoseconds: to stream lists for one hash, and each of their lines; to lay a hash across, to take a posting
+/// and to compare it with 32 of those; to make sums of 256, and to take a posting and compare it with those. Measured where `LIST_PS` was.
+const STREAM_PS: usize = 25_000;
+const LINE_PS: usize = 2_200;
+const LAY_PS: usize = 2_000;
+const ACROSS_PS: usize = 5_000;
+const WORD_PS: usize = 2_500;
+const SUMS_PS: usize = 900_000;
+const BY_SUMS_PS: usize = 8_000;
+/// Postings asked for ahead of those that are compared with hashes laid across, in lines.
+const ACROSS_AHEAD: usize = 8;
 
 /// What has a hash.
-trait Hashed: Sync {
+pub(super) trait Hashed: Sync {
     type H: Bits;
     fn hash(&self) -> &Self::H;
 }
@@ -50,11 +59,19 @@ impl<H: Bits> Hashed for Query<H> {
 
 /// A hash that is looked up, with all of it that most postings are held to: its own place in memory is another.
 #[derive(Debug, Clone, Copy, Default)]
-struct Asked {
-    number: u32,
-    own: u16,
-    next: u16,
-    third: u16,
+pub(super) struct Asked {
+    pub number: u32,
+    pub own: u16,
+    pub next: u16,
+    pub third: u16,
+}
+
+impl Asked {
+    #[inline(always)]
+    pub fn new<H: Bits>(hash: &H, number: u32, table: usize) -> Self {
+        let n = halves::<H>();
+        Asked { number, own: half(hash, table), next: half(hash, (table + 1) % n), third: half(hash, (table + 2) % n) }
+    }
 }
 
 /// A posting that keeps to the budgets so far, and for whom; later its row.
@@ -79,13 +96,13 @@ struct Run {
 
 /// Hashes that were scanned, so that nothing is left to look up: a bit each. Set by whoever has the hash, read in the tables after.
 #[derive(Debug, Default)]
-struct Scanned {
+pub(super) struct Scanned {
     any: AtomicBool,
     bits: Vec<AtomicU64>,
 }
 
 impl Scanned {
-    fn reset(&mut self, hashes: usize) {
+    pub fn reset(&mut self, hashes: usize) {
         *self.any.get_mut() = false;
         self.bits.clear();
         self.bits.resize_with(hashes.div_ceil(64), AtomicU64::default);
@@ -108,16 +125,18 @@ pub(in crate::index) struct Many {
     /// By value of a half, or by its higher bits, where the hashes that have it begin.
     starts: Vec<u32>,
     scanned: Scanned,
-    buffers: Buffers,
+    pub(super) buffers: Buffers,
 }
 
 #[derive(Debug, Default)]
-struct Buffers {
+pub(super) struct Buffers {
     lines: Lines,
     groups: Vec<Group>,
     runs: Vec<Run>,
     nears: Vec<Near>,
     survivors: Vec<Survivor>,
+    /// Large, and of use to joins alone.
+    across: Option<Box<Across>>,
 }
 
 impl<H: Bits> MultiIndex<H> {
@@ -142,47 +161,8 @@ impl<H: Bits> MultiIndex<H> {
         effort
     }
 
-    pub(super) fn join_lists(&self, asked: &[H], radius: u16, each: &Each<'_>) {
-        let plan = Plan::new(H::BITS, radius);
-        if self.limit_ps(&plan) == 0 {
-            return join_by_look_ups(self, asked, radius, each);
-        }
-        let sorted = |table: &usize| {
-            let (mut order, mut starts) = (Vec::new(), Vec::new());
-            self.level.run(Sort { asked, table: *table, order: &mut order, starts: &mut starts });
-            order
-        };
-        let mut scanned = Scanned::default();
-        scanned.reset(asked.len());
-        let a_job_max = asked.len().div_ceil(JOBS).clamp(JOB_MIN, JOB_MAX);
-        let look_up = |table: usize, order: &[Asked]| {
-            let a_job = |scratch: &mut Scratch, order: &[Asked]| {
-                let mut take = |hits: &[Hit]| each(hits);
-                let mut out = Outlet::new(&mut take, scratch);
-                out.hand_over(); // to hear whether it is wanted still
-                let (buffers, first, plan, scanned) = (&mut scratch.many.buffers, 0, &plan, &scanned);
-                self.level.run(Part { index: self, asked, first, plan, table, order, scanned, buffers, out: &mut out });
-                let ended = out.ended();
-                out.end(scratch);
-                if ended { Err(()) } else { Ok(()) }
-            };
-            order.par_chunks(a_job_max).map_init(Scratch::default, a_job).collect::<Result<(), ()>>()
-        };
-        let tables: Vec<usize> = self.tables_of(&plan).collect();
-        let mut order = tables.first().map(sorted).unwrap_or_default();
-        for (at, table) in tables.iter().enumerate() {
-            // Sorting is one thread's work: it goes on beside the look-ups of the table before.
-            let next = || tables.get(at + 1).map(sorted).unwrap_or_default();
-            let (done, next) = rayon::join(|| look_up(*table, &order), next);
-            if done.is_err() {
-                break;
-            }
-            order = next;
-        }
-    }
-
     /// The tables that a plan opens.
-    fn tables_of(&self, plan: &Plan) -> impl Iterator<Item = usize> + use<H> {
+    pub(super) fn tables_of(&self, plan: &Plan) -> impl Iterator<Item = usize> + use<H> {
         let budgets = plan.budgets;
         (0..halves::<H>()).filter(move |table| budgets[*table] > 0)
     }
@@ -202,7 +182,6 @@ impl<Q: Hashed> Work for Sort<'_, Q> {
     #[inline(always)]
     fn run<K: Kernel>(self, _: K) {
         let Sort { asked, table, order, starts } = self;
-        let n = halves::<Q::H>();
         // About as many buckets as hashes: where there are few of these, an order by some of the bits does as well.
         let shift = asked.len().max(1).ilog2().clamp(8, VALUES.ilog2()).abs_diff(VALUES.ilog2());
         starts.clear();
@@ -216,27 +195,26 @@ impl<Q: Hashed> Work for Sort<'_, Q> {
         order.clear();
         order.resize(asked.len(), Asked::default());
         for (number, asked) in asked.iter().enumerate() {
-            let (own, next, third) =
-                (half(asked.hash(), table), half(asked.hash(), (table + 1) % n), half(asked.hash(), (table + 2) % n));
-            let at = &mut starts[usize::from(own >> shift)];
-            order[*at as usize] = Asked { number: number as u32, own, next, third };
+            let asked = Asked::new(asked.hash(), number as u32, table);
+            let at = &mut starts[usize::from(asked.own >> shift)];
+            order[*at as usize] = asked;
             *at += 1;
         }
     }
 }
 
 /// Some hashes, in their order, and one table.
-struct Part<'a, 'o, 'b, Q: Hashed> {
-    index: &'a MultiIndex<Q::H>,
-    asked: &'a [Q],
+pub(super) struct Part<'a, 'o, 'b, Q: Hashed> {
+    pub index: &'a MultiIndex<Q::H>,
+    pub asked: &'a [Q],
     /// The number of the first of all that are asked.
-    first: u32,
-    plan: &'a Plan,
-    table: usize,
-    order: &'a [Asked],
-    scanned: &'a Scanned,
-    buffers: &'a mut Buffers,
-    out: &'a mut Outlet<'o, 'b>,
+    pub first: u32,
+    pub plan: &'a Plan,
+    pub table: usize,
+    pub order: &'a [Asked],
+    pub scanned: &'a Scanned,
+    pub buffers: &'a mut Buffers,
+    pub out: &'a mut Outlet<'o, 'b>,
 }
 
 impl<Q: Hashed> Work for Part<'_, '_, '_, Q> {
@@ -252,6 +230,10 @@ impl<Q: Hashed> Work for Part<'_, '_, '_, Q> {
             let (order, taken) = (self.order, self.list());
             let runs = std::mem::take(&mut self.buffers.runs);
             for run in &runs {
+                if let Some(by_sums) = self.across(run, limit_ps) {
+                    self.compare_across(kernel, &order[run.asked.clone()], run, by_sums, &mut effort);
+                    continue;
+                }
                 for asked in &order[run.asked.clone()] {
                     if !(some_scanned && self.scanned.contains(asked.number)) {
                         self.stream(kernel, *asked, run, limit_ps, &mut effort);
@@ -292,6 +274,64 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
         lines.end();
         self.index.get_ready(lines, nears);
         taken
+    }
+
+    /// Whether hashes with the same half are better laid across and compared with one posting after the other, and whether by sums. Not where
+    /// the postings are so many that a scan might be cheaper.
+    #[inline(always)]
+    fn across(&self, run: &Run, limit_ps: u64) -> Option<bool> {
+        let (hashes, postings) = (run.asked.len(), run.postings as usize);
+        let groups = &self.buffers.groups[run.groups.clone()];
+        let lines = groups.last().map_or(0, |last| last.end) - groups.first().map_or(0, |first| first.begin);
+        let plainly_ps = postings * (ACROSS_PS + hashes.div_ceil(LANES) * WORD_PS);
+        let by_sums_ps = hashes.div_ceil(ACROSS) * (SUMS_PS + postings * BY_SUMS_PS);
+        let by_sums = by_sums_ps < plainly_ps && Across::sums_up(self.plan.budgets_from(self.table, halves::<Q::H>()));
+        let across_ps = hashes * LAY_PS + if by_sums { by_sums_ps } else { plainly_ps };
+        let cheaper = across_ps < hashes * (STREAM_PS + lines * LINE_PS)
+            && lists_ps(run.opened, run.postings) + run.postings * SURVIVOR_PS <= limit_ps;
+        cheaper.then_some(by_sums)
+    }
+
+    /// Gathers what survives of the lists of hashes with the same half.
+    #[inline(always)]
+    fn compare_across<K: Kernel>(&mut self, kernel: K, asked: &[Asked], run: &Run, by_sums: bool, effort: &mut Effort) {
+        effort.probes += run.opened * asked.len() as u64;
+        effort.candidates += run.postings * asked.len() as u64;
+        let tables = &self.index.tables;
+        let some_scanned = self.scanned.any.load(Ordering::Relaxed);
+        let mut across = self.buffers.across.take().unwrap_or_default();
+        for asked in asked.chunks(ACROSS) {
+            across.lay(asked);
+            if by_sums {
+                across.sum_up(kernel, asked, self.plan.budgets_from(self.table, halves::<Q::H>()), tables);
+            }
+            for (group, own) in run.groups.clone().zip(0..) {
+                let group = self.buffers.groups[group];
+                for at in group.begin..group.end {
+                    let Buffers { lines, survivors, .. } = &mut *self.buffers;
+                    tables.ask_for_postings(lines.line[at + ACROSS_AHEAD], by_sums);
+                    let line = Near { line: lines.line[at], lanes: lines.lanes[at] };
+                    line.each(|at| {
+                        let mut keep = |lane: usize| {
+                            let Asked { number, next, third, .. } = asked[lane];
+                            if !(some_scanned && self.scanned.contains(number)) {
+                                survivors.push(Survivor { number, at, next, third, two_max: group.two_max });
+                            }
+                        };
+                        let next = tables.next_of(at);
+                        if by_sums {
+                            across.near_by_sums(own, next, tables.third_of(at)).each(&mut keep);
+                        } else {
+                            across.near(kernel, next, group.next_max).each(&mut keep);
+                        }
+                    });
+                    if self.buffers.survivors.len() >= GATHERED {
+                        self.settle(effort);
+                    }
+                }
+            }
+        }
+        self.buffers.across = Some(across);
     }
 
     /// Gathers what survives of the lists of one hash, or scans for it what they and the tables after this one hold.

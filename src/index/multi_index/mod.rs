@@ -19,6 +19,8 @@
 //!
 //! Per row: its hash, and 6 bytes for each half (96 for 256 bits, 24 for 64); and 256 KiB for each half's table.
 
+mod across;
+mod join;
 mod many;
 mod plan;
 mod table;
@@ -137,6 +139,7 @@ impl<H: Bits> MultiIndex<H> {
     pub fn build(rows: Arc<[H]>) -> Self {
         assert_rows_max(rows.len());
         let level = arch::best();
+        arch::move_to_large_pages(&rows);
         MultiIndex { tables: Tables::build(&rows, level), rows, lists: Lists::WhereCheaper, many: MANY, level }
     }
 
@@ -287,7 +290,7 @@ impl<H: Bits> MultiIndex<H> {
     fn append_table(&self, i: usize, half: u16, plan: &Plan, lines: &mut Lines, groups: &mut Vec<Group>) -> (u64, u64) {
         let n = halves::<H>();
         let (mut opened, mut postings) = (0, 0);
-        let [own, next, third] = [plan.budgets[i], plan.budgets[(i + 1) % n], plan.budgets[(i + 2) % n]];
+        let [own, next, third] = plan.budgets_from(i, n);
         for (distance, masks) in masks().iter().enumerate().take(usize::from(own)) {
             let begin = lines.n;
             opened += masks.len() as u64;
@@ -348,7 +351,7 @@ impl<H: Bits> MultiIndex<H> {
             let differ = |i: usize| (found[i % n] ^ sought[i % n]).count_ones() as u16;
             let (own, next) = (differ(i), differ(i + 1));
             let third = self.tables.third_distance(self.tables.third_bits(found[(i + 2) % n]), sought[(i + 2) % n]) as u16;
-            let [one, two, three] = [0, 1, 2].map(|more| plan.budgets[(i + more) % n]);
+            let [one, two, three] = plan.budgets_from(i, n);
             own < one && own + next < one + two && own + next + third < one + two + three
         })
     }

@@ -33,6 +33,12 @@ impl Plan {
         plan
     }
 
+    /// The budgets of three halves, from half `i` of `n` on.
+    #[inline(always)]
+    pub fn budgets_from(&self, i: usize, n: usize) -> [u16; 3] {
+        [0, 1, 2].map(|more| self.budgets[(i + more) % n])
+    }
+
     /// Picoseconds on `rows` rows spread evenly.
     pub fn cost_ps(&self, rows: usize) -> u64 {
         let per_row = self.postings_per_row * POSTING_PS as f64 + self.survivors_per_row * SURVIVOR_PS as f64;

@@ -147,10 +147,33 @@ impl Tables {
         (start, length)
     }
 
+    /// Asks for a line of postings, and for the places beside it.
+    #[inline(always)]
+    pub fn ask_for_postings(&self, line: u32, places: bool) {
+        let at = line as usize;
+        prefetch(&self.lines, at);
+        if places {
+            prefetch(&self.places, at * LANES);
+            prefetch(&self.places, at * LANES + LANES / 2);
+        }
+    }
+
+    /// A posting's next half.
+    #[inline(always)]
+    pub fn next_of(&self, at: u32) -> u16 {
+        self.lines[at as usize / LANES].0[at as usize % LANES]
+    }
+
+    /// What stands of a posting's half after next.
+    #[inline(always)]
+    pub fn third_of(&self, at: u32) -> u16 {
+        self.place(at).1 as u16
+    }
+
     /// A posting's row, and by how many bits its next half and what stands of the one after it differ from those that are sought.
     #[inline(always)]
     pub fn row_and_distance(&self, at: u32, next: u16, third: u16) -> (u32, u16) {
-        let found = self.lines[at as usize / LANES].0[at as usize % LANES];
+        let found = self.next_of(at);
         let (row, third_found) = self.place(at);
         (row, ((found ^ next).count_ones() + self.third_distance(third_found, third)) as u16)
     }

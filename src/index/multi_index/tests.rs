@@ -90,6 +90,43 @@ fn a_join_finds_every_pair_once() {
     check_join::<Hash64>(&[4, 64], &|rows| crate::index::build(crate::index::IndexKind::BkTree, rows));
 }
 
+/// Hundreds of hashes share their halves, so that they are compared all at once with each posting, plainly or by sums as there are more.
+#[test]
+fn a_join_of_hashes_much_alike_finds_every_pair_once() {
+    fn check<H: Bits>(radii: &[u16], spread: usize) {
+        let mut random = Random(12);
+        let centres: Vec<H> = (0..3).map(|_| random.hash()).collect();
+        let mut near = |n: usize| -> Vec<H> {
+            let one = |at: usize| {
+                let far = random.below(spread) as u16;
+                random.at_distance(&centres[at % 3], far)
+            };
+            (0..n).map(one).collect()
+        };
+        let (few, many, asked) = (near(60), near(1_500), near(900));
+        for rows in [few, many] {
+            let index = lists_always(Arc::from(rows.as_slice()));
+            for radius in radii {
+                let found = std::sync::Mutex::new(Vec::new());
+                index.join(&asked, *radius, &|hits| {
+                    found.lock().unwrap().extend_from_slice(hits);
+                    ControlFlow::Continue(())
+                });
+                let mut found: Vec<_> =
+                    found.into_inner().unwrap().iter().map(|hit| (hit.query, hit.row, hit.distance)).collect();
+                found.sort_unstable();
+                let pairs = asked.iter().zip(0..).flat_map(|(hash, query)| {
+                    rows.iter().zip(0..).map(move |(row, at)| (query, at, hash.distance(row))).filter(|pair| pair.2 <= *radius)
+                });
+                let expected: Vec<_> = pairs.collect();
+                assert!(found == expected, "radius {radius}: {} pairs, not {}", found.len(), expected.len());
+            }
+        }
+    }
+    check::<Pdq>(&[31, 28, 20, 15, 14, 5, 32, 40], 24);
+    check::<Hash64>(&[3, 7, 8, 10], 7);
+}
+
 #[test]
 fn a_join_ends_soon_when_nobody_wants_it_any_more() {
     let mut random = Random(9);

@@ -1,0 +1,135 @@
+//! Which of many hashes lie near which rows?
+//!
+//! As in a batch (see `many`), table by table, the hashes in the order of the table's half; but on all threads of the pool that it is called
+//! in, and with all hashes at once, so that as many as possible share a half. Memory beside the hashes: 12 bytes for each, and some buffers
+//! a thread.
+
+use super::many::{Asked, Part, Scanned};
+use super::{MultiIndex, Plan, half};
+use crate::entry::Bits;
+use crate::index::{Each, Hit, Outlet, Scratch, arch, join_by_look_ups};
+use rayon::prelude::*;
+
+/// Jobs that the hashes of a table are looked up in, and how many hashes one takes.
+const JOBS: usize = 64;
+const JOB_MIN: usize = 256;
+const JOB_MAX: usize = 16_384;
+
+impl<H: Bits> MultiIndex<H> {
+    pub(super) fn join_lists(&self, asked: &[H], radius: u16, each: &Each<'_>) {
+        let plan = Plan::new(H::BITS, radius);
+        if self.limit_ps(&plan) == 0 {
+            return join_by_look_ups(self, asked, radius, each);
+        }
+        arch::move_to_large_pages(asked);
+        let tables: Vec<usize> = self.tables_of(&plan).collect();
+        let mut scanned = Scanned::default();
+        scanned.reset(asked.len());
+        let a_job_max = asked.len().div_ceil(JOBS).clamp(JOB_MIN, JOB_MAX);
+        let mut sorter = Sorter::new(asked, &tables);
+        for (at, table) in tables.iter().enumerate() {
+            let a_job = |scratch: &mut Scratch, order: &[Asked]| {
+                let mut take = |hits: &[Hit]| each(hits);
+                let mut out = Outlet::new(&mut take, scratch);
+                out.hand_over(); // to hear whether it is wanted still
+                let (buffers, first, plan, table, scanned) = (&mut scratch.many.buffers, 0, &plan, *table, &scanned);
+                self.level.run(Part { index: self, asked, first, plan, table, order, scanned, buffers, out: &mut out });
+                let ended = out.ended();
+                out.end(scratch);
+                if ended { Err(()) } else { Ok(()) }
+            };
+            let some_parts = |order: &mut Vec<Asked>, parts: &[&[Asked]]| {
+                order.clear();
+                parts.iter().for_each(|part| append_sorted(part, order));
+                order.par_chunks(a_job_max).map_init(Scratch::default, a_job).collect::<Result<(), ()>>()
+            };
+            let parts = sorter.deal_out(asked, at, *table);
+            let together = (PARTS * JOB_MIN / asked.len().max(1)).clamp(1, PARTS);
+            if parts.par_chunks(together).map_init(Vec::new, some_parts).collect::<Result<(), ()>>().is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// Parts that hashes are dealt out to, by the higher bits of a half: each then fits the cache when it is sorted by the lower ones.
+const PARTS: usize = 256;
+/// Shares that the hashes are dealt out in, each by one thread, and how many hashes one takes.
+const SHARES: usize = 16;
+const SHARE_MIN: usize = 4_096;
+
+/// Deals hashes out to parts, by one half after the other.
+struct Sorter {
+    share: usize,
+    /// For each share, each table and each part, its hashes.
+    counts: Vec<Vec<[u32; PARTS]>>,
+    dealt: Vec<Asked>,
+}
+
+impl Sorter {
+    fn new<H: Bits>(asked: &[H], tables: &[usize]) -> Self {
+        let share = asked.len().div_ceil(SHARES).max(SHARE_MIN);
+        let count = |asked: &[H]| {
+            let mut counts = vec![[0; PARTS]; tables.len()];
+            for hash in asked {
+                for (counts, table) in counts.iter_mut().zip(tables) {
+                    counts[usize::from(half(hash, *table) >> 8)] += 1;
+                }
+            }
+            counts
+        };
+        let counts = asked.par_chunks(share).map(count).collect();
+        Sorter { share, counts, dealt: arch::roomy(asked.len(), Asked::default()) }
+    }
+
+    /// All hashes in parts, by the half of `table`, the `at`th of those that were counted.
+    fn deal_out<H: Bits>(&mut self, asked: &[H], at: usize, table: usize) -> Vec<&[Asked]> {
+        let Sorter { share, counts, dealt } = self;
+        // For each share, where its hashes of each part go.
+        let mut rooms: Vec<Vec<&mut [Asked]>> = counts.iter().map(|_| Vec::with_capacity(PARTS)).collect();
+        let mut rest = &mut dealt[..];
+        for part in 0..PARTS {
+            for (counts, rooms) in counts.iter().zip(&mut rooms) {
+                let (room, after) = rest.split_at_mut(counts[at][part] as usize);
+                rooms.push(room);
+                rest = after;
+            }
+        }
+        asked.par_chunks(*share).zip(rooms).enumerate().for_each(|(number, (hashes, mut rooms))| {
+            let mut taken = [0u32; PARTS];
+            for (hash, number) in hashes.iter().zip((number * *share) as u32..) {
+                let asked = Asked::new(hash, number, table);
+                let part = usize::from(asked.own >> 8);
+                rooms[part][taken[part] as usize] = asked;
+                taken[part] += 1;
+            }
+        });
+        let mut rest = &dealt[..];
+        let a_part = |part: usize| {
+            let length: usize = counts.iter().map(|counts| counts[at][part] as usize).sum();
+            let (hashes, after) = rest.split_at(length);
+            rest = after;
+            hashes
+        };
+        (0..PARTS).map(a_part).collect()
+    }
+}
+
+/// Appends the hashes of a part in the order of their halves' lower bits.
+fn append_sorted(hashes: &[Asked], order: &mut Vec<Asked>) {
+    let mut starts = [0u32; PARTS + 1];
+    for asked in hashes {
+        starts[usize::from(asked.own & 0xff) + 1] += 1;
+    }
+    for value in 0..PARTS {
+        starts[value + 1] += starts[value];
+    }
+    let before = order.len();
+    order.resize(before + hashes.len(), Asked::default());
+    let sorted = &mut order[before..];
+    for asked in hashes {
+        let at = &mut starts[usize::from(asked.own & 0xff)];
+        sorted[*at as usize] = *asked;
+        *at += 1;
+    }
+}
