@@ -182,6 +182,7 @@ pub struct Scratch {
     nears: Vec<multi_index::Near>,
     groups: Vec<multi_index::Group>,
     survivors: Vec<multi_index::Survivor>,
+    plan: multi_index::Plan,
 }
 
 /// The indexes there are.

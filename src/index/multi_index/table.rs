@@ -8,6 +8,8 @@ use rayon::prelude::*;
 
 /// Postings in a line.
 pub(super) const LANES: usize = 32;
+/// Lists that are found together: as many as differ in one bit.
+const TOGETHER: usize = 16;
 /// Values of a half.
 pub(super) const VALUES: usize = 1 << 16;
 
@@ -100,62 +102,86 @@ impl Tables {
         }
     }
 
-    /// Appends the lines of one list; returns its length.
+    /// Appends the lines of the lists of all values that differ from `value` by one of `masks`; returns how many postings they hold.
     #[inline(always)]
-    pub fn append_lines(&self, i: usize, value: u16, lines: &mut Lines) -> u32 {
-        /// Lines of a usual list.
-        const USUAL: usize = 8;
-        let (start, length) = self.list(i, value);
-        if length == 0 {
-            return 0;
+    pub fn append_lines(&self, i: usize, value: u16, masks: &[u16], lines: &mut Lines) -> u64 {
+        let (together, alone) = masks.as_chunks::<TOGETHER>();
+        let mut postings = 0;
+        for masks in together {
+            postings += self.append_lists(i, value, masks, lines);
         }
-        let end = start + length;
-        let first = self.firsts[i] + start / LANES as u32;
-        let n = (end.div_ceil(LANES as u32) - start / LANES as u32) as usize;
-        lines.make_room(n.max(USUAL));
-        let (line, lanes) = (&mut lines.line[lines.n..], &mut lines.lanes[lines.n..]);
-        if let (Some(line), Some(lanes)) = (line.first_chunk_mut::<USUAL>(), lanes.first_chunk_mut::<USUAL>()) {
-            line.iter_mut().zip(first..).for_each(|(line, number)| *line = number);
-            *lanes = [u32::MAX; USUAL];
+        for mask in alone {
+            postings += self.append_lists(i, value, &[*mask], lines);
         }
-        for k in USUAL..n {
-            line[k] = first + k as u32;
-            lanes[k] = u32::MAX;
-        }
-        lanes[0] = u32::MAX << (start % LANES as u32);
-        lanes[n - 1] &= u32::MAX >> (end.wrapping_neg() % LANES as u32);
-        lines.n += n;
-        length
+        postings
     }
 
-    /// Where a list begins, in postings from the half's first one, and how many it has.
+    /// Appends the lines of some lists: in loops over all of them, of which the compiler makes wide lanes.
     #[inline(always)]
-    fn list(&self, i: usize, value: u16) -> (u32, u32) {
-        let list = i << 16 | usize::from(value);
-        let entry = self.lists[list];
-        let mask = (1 << self.length_bits) - 1;
-        match entry & mask {
-            length if length == mask => self.long_list(list as u32),
-            length => ((entry >> self.length_bits) << self.unit_bits, length),
+    fn append_lists<const N: usize>(&self, i: usize, value: u16, masks: &[u16; N], lines: &mut Lines) -> u64 {
+        let Some(lists) = self.lists[i << 16..].first_chunk::<VALUES>() else { return 0 };
+        let mask = self.length_mask();
+        let (mut starts, mut lengths, mut any_long) = ([0; N], [0; N], false);
+        for k in 0..N {
+            starts[k] = lists[usize::from(value ^ masks[k])];
         }
+        for k in 0..N {
+            lengths[k] = starts[k] & mask;
+            starts[k] = (starts[k] >> self.length_bits) << self.unit_bits;
+            any_long |= lengths[k] == mask;
+        }
+        if any_long {
+            self.find_long(i, value, masks, &mut starts, &mut lengths);
+        }
+        // Of each list: its first line and how many there are, and which lanes are its own in the first and in the last one.
+        let (mut first, mut n, mut of_first, mut of_last) = ([0; N], [0; N], [0; N], [0; N]);
+        let (mut postings, mut all_short) = (0, true);
+        for k in 0..N {
+            let end = starts[k] + lengths[k];
+            let line = starts[k] / LANES as u32;
+            n[k] = if lengths[k] == 0 { 0 } else { end.div_ceil(LANES as u32) - line };
+            first[k] = self.firsts[i] + line;
+            of_first[k] = u32::MAX << (starts[k] % LANES as u32);
+            of_last[k] = u32::MAX >> (end.wrapping_neg() % LANES as u32);
+            postings += u64::from(lengths[k]);
+            all_short &= n[k] == 1;
+        }
+        if all_short {
+            for k in 0..N {
+                of_first[k] &= of_last[k];
+            }
+            lines.append(first, of_first);
+            return postings;
+        }
+        for k in 0..N {
+            lines.append_run(first[k], n[k] as usize, of_first[k], of_last[k]);
+        }
+        postings
     }
 
     #[cold]
-    fn long_list(&self, list: u32) -> (u32, u32) {
-        let at = self.long.partition_point(|(other, ..)| *other < list);
-        let (_, start, length) = self.long[at];
-        (start, length)
+    #[inline(never)]
+    fn find_long(&self, i: usize, value: u16, masks: &[u16], starts: &mut [u32], lengths: &mut [u32]) {
+        for (k, mask) in masks.iter().enumerate() {
+            if lengths[k] == self.length_mask() {
+                let list = (i << 16 | usize::from(value ^ mask)) as u32;
+                let at = self.long.partition_point(|(other, ..)| *other < list);
+                (_, starts[k], lengths[k]) = self.long[at];
+            }
+        }
     }
 
-    /// Asks for a line of postings, and for the places beside it.
     #[inline(always)]
-    pub fn ask_for_postings(&self, line: u32, places: bool) {
-        let at = line as usize;
-        prefetch(&self.lines, at);
-        if places {
-            prefetch(&self.places, at * LANES);
-            prefetch(&self.places, at * LANES + LANES / 2);
-        }
+    fn length_mask(&self) -> u32 {
+        (1 << self.length_bits) - 1
+    }
+
+    /// Asks for the places beside a line.
+    #[inline(always)]
+    pub fn ask_for_places(&self, line: u32) {
+        let at = line as usize * LANES;
+        prefetch(&self.places, at);
+        prefetch(&self.places, at + LANES / 2);
     }
 
     /// A posting's next half.
