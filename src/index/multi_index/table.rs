@@ -135,7 +135,7 @@ impl Tables {
         }
         // Of each list: its first line and how many there are, and which lanes are its own in the first and in the last one.
         let (mut first, mut n, mut of_first, mut of_last) = ([0; N], [0; N], [0; N], [0; N]);
-        let (mut postings, mut all_short) = (0, true);
+        let (mut postings, mut n_min, mut n_max) = (0, 1, 1);
         for k in 0..N {
             let end = starts[k] + lengths[k];
             let line = starts[k] / LANES as u32;
@@ -144,17 +144,21 @@ impl Tables {
             of_first[k] = u32::MAX << (starts[k] % LANES as u32);
             of_last[k] = u32::MAX >> (end.wrapping_neg() % LANES as u32);
             postings += u64::from(lengths[k]);
-            all_short &= n[k] == 1;
+            (n_min, n_max) = (n_min.min(n[k]), n_max.max(n[k]));
         }
-        if all_short {
+        if n_max > 1 {
             for k in 0..N {
-                of_first[k] &= of_last[k];
+                lines.append_run(first[k], n[k] as usize, of_first[k], of_last[k]);
             }
-            lines.append(first, of_first);
             return postings;
         }
         for k in 0..N {
-            lines.append_run(first[k], n[k] as usize, of_first[k], of_last[k]);
+            of_first[k] &= of_last[k];
+        }
+        if n_min == 1 {
+            lines.append(first, of_first);
+        } else {
+            lines.append_some(first, of_first, n);
         }
         postings
     }
