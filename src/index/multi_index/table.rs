@@ -119,7 +119,7 @@ impl Tables {
     /// Appends the lines of some lists: in loops over all of them, of which the compiler makes wide lanes.
     #[inline(always)]
     fn append_lists<const N: usize>(&self, i: usize, value: u16, masks: &[u16; N], lines: &mut Lines) -> u64 {
-        let Some(lists) = self.lists[i << 16..].first_chunk::<VALUES>() else { return 0 };
+        let lists = &self.lists[i << 16..][..VALUES];
         let mask = self.length_mask();
         let (mut starts, mut lengths, mut any_long) = ([0; N], [0; N], false);
         for k in 0..N {
