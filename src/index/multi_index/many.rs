@@ -320,8 +320,8 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
                 let group = listed.groups[group];
                 for at in group.begin..group.end {
                     let survivors = &mut self.buffers.survivors;
-                    if by_sums && at + ACROSS_AHEAD < group.end {
-                        tables.ask_for_places(lines.line[at + ACROSS_AHEAD]);
+                    if let Some(ahead) = lines.line[..lines.n].get(at + ACROSS_AHEAD).filter(|_| by_sums) {
+                        tables.ask_for_places(*ahead);
                     }
                     let line = Near { line: lines.line[at], lanes: lines.lanes[at] };
                     line.each(|at| {
