@@ -97,7 +97,7 @@ impl Default for Options {
 #[error("the matcher's threads could not be started: {0}")]
 pub struct StartError(#[from] rayon::ThreadPoolBuildError);
 
-/// Hash-only jobs that are no batch yet.
+/// Look-ups that are no batch yet: hashes, of however many jobs.
 const QUICK_MAX: usize = 64;
 
 /// The door. Cheap to clone.
@@ -172,7 +172,9 @@ impl Matcher {
             let questions: Vec<_> = jobs.into_iter().map(|job| refused(job.lists, Reason::Shed, "the service is busy")).collect();
             return done(inner.answer(questions, Stages::default(), None));
         };
-        let pool = if jobs.len() > QUICK_MAX { &self.0.search } else { &self.0.quick };
+        let hashes = |job: &Job| if let Content::Hashes(hashes) = &job.content { hashes.len() } else { 0 };
+        let quick = jobs.iter().map(hashes).sum::<usize>() <= QUICK_MAX && jobs.len() <= QUICK_MAX;
+        let pool = if quick { &self.0.quick } else { &self.0.search };
         pool.spawn(move || {
             let stages = Stages { queued: started.elapsed(), ..Stages::default() };
             let now = Instant::now();

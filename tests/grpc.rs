@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use hashwarden::catalog::{self, ActionRule, Catalog, FORMAT_DERIVED, ImportOptions, NewEntry, Phase, PolicyUpdate, RadiusRule};
 use hashwarden::client::{Client, ClientError, Item};
 use hashwarden::decode::Limits;
-use hashwarden::entry::{Action, HashKind, HashValue, Polarity, Reason, Transform, VersionNo};
+use hashwarden::entry::{Action, Caller, HashKind, HashValue, Pdq, Polarity, Reason, Transform, VersionNo};
 use hashwarden::extract::InProcess;
 use hashwarden::lists::{Column, Format, Header, Mapping};
 use hashwarden::matcher::{self, Content, GivenHash, Matcher};
@@ -608,6 +608,45 @@ async fn draining_answers_what_was_read_and_ends() {
     ended.expect("the service drained").unwrap().unwrap();
     let error = Client::connect(&served.endpoint, Duration::from_secs(5)).await.unwrap_err();
     assert!(error.to_string().contains(&served.endpoint), "{error}");
+}
+
+/// Two lists that have so many pairs that nobody would wait for their comparison, and least of all a service that is to stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn draining_ends_a_comparison_of_lists() {
+    let served = serve_with(service::Options { drain_s: 600, ..Default::default() }, matcher::Options::default()).await;
+    served.client.create("dense", Polarity::Positive, &PolicyUpdate::default()).await.unwrap();
+    let entry = |n: u64| NewEntry { id: None, category: String::new(), hashes: vec![HashValue::Pdq(Pdq([0, 0, 0, n]))] };
+    served.catalog.add(&Caller("test".to_owned()), "dense", (0..40_000).map(entry).collect()).unwrap();
+    let client = served.client.clone();
+    let overlap = tokio::spawn(async move { client.overlap("dense", "dense", HashKind::Pdq, Some(31)).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    served.stop.send(()).unwrap();
+    assert_eq!(refused(overlap.await.unwrap().unwrap_err()).0, Code::Unavailable);
+    let ended = tokio::time::timeout(Duration::from_secs(60), served.ended).await;
+    ended.expect("the service drained").unwrap().unwrap();
+}
+
+/// A hundred frames are one item or some, and must not hold up who asks for one.
+#[test]
+fn many_hashes_are_a_batch_in_however_many_items() {
+    let extractor = Arc::new(InProcess::new(Limits::default(), Instant::now));
+    let matcher = Matcher::new(Arc::new(Published::default()), extractor, matcher::Options::default()).unwrap();
+    for (items, hashes, pool) in [(1, 1, "quick"), (64, 1, "quick"), (2, 32, "quick"), (1, 65, "search"), (64, 2, "search")] {
+        let given = || GivenHash { hash: HashValue::Pdq(Pdq([0; 4])), quality: None };
+        let job = || matcher::Job {
+            content: Content::Hashes((0..hashes).map(|_| given()).collect()),
+            lists: Vec::new(),
+            until: Instant::now() + Duration::from_secs(60),
+            caller: Caller("test".to_owned()),
+        };
+        let (send, thread) = std::sync::mpsc::channel();
+        matcher.submit_hashes((0..items).map(|_| job()).collect(), move |answers| {
+            assert_eq!(answers.len(), items);
+            send.send(std::thread::current().name().unwrap().to_owned()).unwrap();
+        });
+        let thread = thread.recv().unwrap();
+        assert!(thread.starts_with(pool), "{items} items of {hashes} hashes: {thread}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -929,6 +929,8 @@ fn an_overlap_with_a_list_that_is_deleted_meanwhile_is_right_or_refused() {
         });
     }
     assert!(gone > 0, "{right} were right, {gone} too late");
+    let no_distance = bench.catalog.overlap("stays", "stays", HashKind::Md5, Some(12), &|| false).unwrap_err();
+    assert!(no_distance.to_string().contains("no distance"), "{no_distance}");
     let error = bench.catalog.overlap("stays", "stays", HashKind::Pdq, None, &|| true).unwrap_err();
     assert!(matches!(error, CatalogError::Refused(_)), "{error}");
 }

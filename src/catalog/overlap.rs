@@ -40,7 +40,7 @@ impl super::Catalog {
         let (list, other) = (self.find(name)?, self.find(other)?);
         let widest = list.policy.radius_widest(kind).max(other.policy.radius_widest(kind));
         let radius = radius.unwrap_or(widest);
-        if radius > kind.radius_max() {
+        if kind.radius_max() > 0 && radius > kind.radius_max() {
             return Err(CatalogError::Invalid(format!("a radius of {kind} is a number from 0 to {}", kind.radius_max())));
         }
         let lists = Lists { list, other, kind, radius };

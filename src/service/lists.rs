@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::{self, Fault};
 use super::edge::Deadline;
-use super::{Shared, import};
+use super::{Shared, import, told};
 use crate::access::grpc_caller;
 use crate::catalog::{Catalog, CatalogError, PolicyUpdate};
 use crate::entry::VersionNo;
@@ -185,7 +185,11 @@ impl HashListService for Lists {
         let gone = Arc::new(AtomicBool::new(false));
         let going = SetOnDrop(gone.clone());
         let overlap = move |catalog: &Catalog| catalog.overlap(&list, &other, kind, radius, &|| gone.load(Ordering::Relaxed));
-        let report = self.call_in(&self.0.overlap_calls, overlap).await?;
+        let report = tokio::select! {
+            report = self.call_in(&self.0.overlap_calls, overlap) => report?,
+            // It may take long, changes nothing and can be asked for again: nobody waits for it to end.
+            () = told(self.0.draining.clone()) => return Err(convert::stopping_status()),
+        };
         drop(going);
         Ok(Response::new(v1::OverlapListsResponse { report: Some(convert::overlap_report(report)) }))
     }

@@ -10,8 +10,8 @@
 //! Where very many hashes have the same half, as in a join of large lists, they are compared with each of the half's postings all at once:
 //! see `across`.
 
-use super::across::{ACROSS, Across};
-use super::table::{LANES, VALUES};
+use super::across::{ACROSS, Across, Found};
+use super::table::{LANES, Rests, VALUES};
 use super::{Group, Lines, MultiIndex, Near, Plan, SURVIVOR_PS, half, halves, halves_of, lists_ps, make_room};
 use crate::entry::Bits;
 use crate::index::arch::{Kernel, Work, prefetch};
@@ -30,8 +30,8 @@ const LINE_PS: usize = 2_200;
 const LAY_PS: usize = 2_000;
 const ACROSS_PS: usize = 5_000;
 const WORD_PS: usize = 2_500;
-const SUMS_PS: usize = 900_000;
-const BY_SUMS_PS: usize = 8_000;
+const SUMS_PS: usize = 600_000;
+const BY_SUMS_PS: usize = 6_500;
 /// Places asked for ahead of those that are compared with hashes laid across, in lines.
 const ACROSS_AHEAD: usize = 8;
 
@@ -163,7 +163,7 @@ impl<H: Bits> MultiIndex<H> {
         let mut effort = Effort::default();
         for table in self.tables_of(plan) {
             Sort { asked, table, order, starts }.run(kernel);
-            effort += Part { index: self, asked, first, plan, table, order, scanned, buffers, out }.run(kernel);
+            effort += Part { index: self, asked, first, plan, table, order, scanned, rests: None, buffers, out }.run(kernel);
         }
         effort
     }
@@ -220,6 +220,8 @@ pub(super) struct Part<'a, 'o, 'b, Q: Hashed> {
     pub table: usize,
     pub order: &'a [Asked],
     pub scanned: &'a Scanned,
+    /// Where postings are compared by sums.
+    pub rests: Option<&'a Rests>,
     pub buffers: &'a mut Buffers,
     pub out: &'a mut Outlet<'o, 'b>,
 }
@@ -285,6 +287,12 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
         at
     }
 
+    /// The bits that are known of a posting's half after next.
+    #[inline(always)]
+    fn third_mask(&self) -> u16 {
+        self.rests.map_or(self.index.tables.third_mask(), |rests| rests.mask)
+    }
+
     /// Whether hashes with the same half are better laid across and compared with one posting after the other, and whether by sums. Not where
     /// the postings are so many that a scan might be cheaper.
     #[inline(always)]
@@ -305,39 +313,52 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
     #[inline(always)]
     fn compare_across<K: Kernel>(&mut self, kernel: K, run: &Run, listed: &Listed, by_sums: bool, effort: &mut Effort) {
         let asked = &self.order[run.asked.clone()];
-        let lines = &listed.lines;
+        let Lines { line, lanes, n } = &listed.lines;
         effort.probes += run.opened * asked.len() as u64;
         effort.candidates += run.postings * asked.len() as u64;
-        let tables = &self.index.tables;
+        let (tables, rests, third_mask) = (&self.index.tables, self.rests, self.third_mask());
         let some_scanned = self.scanned.any.load(Ordering::Relaxed);
-        let mut across = self.buffers.across.take().unwrap_or_default();
+        let (mut across, mut found) = (self.buffers.across.take().unwrap_or_default(), Found::default());
         for asked in asked.chunks(ACROSS) {
             across.lay(asked);
             if by_sums {
-                across.sum_up(kernel, asked, self.plan.budgets_from(self.table, halves::<Q::H>()), tables);
+                across.sum_up(kernel, asked, self.plan.budgets_from(self.table, halves::<Q::H>()), tables.third_mask());
             }
             for (group, own) in run.groups.clone().zip(0..) {
                 let group = listed.groups[group];
+                if by_sums {
+                    across.sum_up_own(own);
+                }
                 for at in group.begin..group.end {
                     let survivors = &mut self.buffers.survivors;
-                    if let Some(ahead) = lines.line[..lines.n].get(at + ACROSS_AHEAD).filter(|_| by_sums) {
-                        tables.ask_for_places(*ahead);
-                    }
-                    let line = Near { line: lines.line[at], lanes: lines.lanes[at] };
-                    line.each(|at| {
-                        let mut keep = |lane: usize| {
-                            let Asked { number, next, third, .. } = asked[lane];
-                            if !(some_scanned && self.scanned.contains(number)) {
-                                survivors.push(Survivor { number, at, next, third, two_max: group.two_max });
-                            }
-                        };
-                        let next = tables.next_of(at);
-                        if by_sums {
-                            across.near_by_sums(own, next, tables.third_of(at)).each(&mut keep);
-                        } else {
-                            across.near(kernel, next, group.next_max).each(&mut keep);
+                    let mut keep = |at: u32, lane: usize| {
+                        let Asked { number, next, third, .. } = asked[lane];
+                        if !(some_scanned && self.scanned.contains(number)) {
+                            survivors.push(Survivor { number, at, next, third, two_max: group.two_max });
                         }
-                    });
+                    };
+                    if by_sums {
+                        if let Some(ahead) = line[..*n].get(at + ACROSS_AHEAD) {
+                            tables.ask_for_places(*ahead);
+                            rests.inspect(|rests| rests.ask_for(*ahead));
+                        }
+                        let n = across.near_by_sums(self.index.level, tables, line[at], lanes[at], &mut found);
+                        for (at, near) in found.at[..n].iter().zip(&found.near) {
+                            let next = tables.next_of(*at);
+                            let third = rests.map_or_else(|| tables.third_of(*at), |rests| rests.third_of(tables, *at));
+                            near.each(|lane| {
+                                let differ = |asked: &Asked| {
+                                    (asked.next ^ next).count_ones() + ((asked.third ^ third) & third_mask).count_ones()
+                                };
+                                if differ(&asked[lane]) <= u32::from(group.two_max) {
+                                    keep(*at, lane);
+                                }
+                            });
+                        }
+                    } else {
+                        Near { line: line[at], lanes: lanes[at] }
+                            .each(|at| across.near(kernel, tables.next_of(at), group.next_max).each(|lane| keep(at, lane)));
+                    }
                     if self.buffers.survivors.len() >= GATHERED {
                         self.settle(effort);
                     }
@@ -387,8 +408,9 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
         self.buffers.survivors.truncate(before);
         self.scanned.add(number);
         let (index, hash) = (self.index, self.asked[number as usize].hash());
+        let third_mask = self.third_mask();
         let (query, sought) = (Query { hash: *hash, radius: self.plan.radius }, halves_of(hash));
-        let left = |found: &Q::H| index.first_table(found, &sought, self.plan) >= Some(self.table);
+        let left = |found: &Q::H| index.first_table(found, &sought, self.plan, third_mask) >= Some(self.table);
         *effort += linear::scan_one(&index.rows, &query, self.first + number, self.out, left);
         self.out.hand_over();
     }
@@ -396,6 +418,7 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
     /// Looks at the survivors' other halves, then at the rows that are left.
     #[inline(always)]
     fn settle(&mut self, effort: &mut Effort) {
+        let third_mask = self.third_mask();
         let (index, survivors) = (self.index, &mut self.buffers.survivors);
         let mut kept = 0;
         for at in 0..survivors.len() {
@@ -413,7 +436,9 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
             let number = survivor.number;
             let (hash, found) = (self.asked[number as usize].hash(), &index.rows[survivor.at as usize]);
             let distance = hash.distance(found);
-            if distance <= self.plan.radius && index.first_table(found, &halves_of(hash), self.plan) == Some(self.table) {
+            if distance <= self.plan.radius
+                && index.first_table(found, &halves_of(hash), self.plan, third_mask) == Some(self.table)
+            {
                 self.out.push(Hit { query: self.first + number, row: survivor.at, distance });
             }
         }

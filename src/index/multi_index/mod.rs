@@ -200,7 +200,9 @@ impl<H: Bits> MultiIndex<H> {
         for survivor in &survivors[..kept] {
             let found = &self.rows[survivor.at as usize];
             let distance = hash.distance(found);
-            if distance <= plan.radius && self.first_table(found, &sought, plan) == Some(survivor.group as usize) {
+            if distance <= plan.radius
+                && self.first_table(found, &sought, plan, self.tables.third_mask()) == Some(survivor.group as usize)
+            {
                 each(survivor.at, distance);
             }
         }
@@ -274,15 +276,14 @@ impl<H: Bits> MultiIndex<H> {
         found
     }
 
-    /// The first table in which a look-up by this plan meets `hash`.
+    /// The first table in which a look-up by this plan meets `hash`, where it knows so many bits of the third half.
     #[inline(always)]
-    fn first_table(&self, hash: &H, sought: &[u16; HALVES_MAX], plan: &Plan) -> Option<usize> {
+    fn first_table(&self, hash: &H, sought: &[u16; HALVES_MAX], plan: &Plan, third_mask: u16) -> Option<usize> {
         let n = halves::<H>();
         let found = halves_of(hash);
         (0..n).find(|&i| {
-            let differ = |i: usize| (found[i % n] ^ sought[i % n]).count_ones() as u16;
-            let (own, next) = (differ(i), differ(i + 1));
-            let third = self.tables.third_distance(self.tables.third_bits(found[(i + 2) % n]), sought[(i + 2) % n]) as u16;
+            let differ = |i: usize, mask: u16| ((found[i % n] ^ sought[i % n]) & mask).count_ones() as u16;
+            let (own, next, third) = (differ(i, u16::MAX), differ(i + 1, u16::MAX), differ(i + 2, third_mask));
             let [one, two, three] = plan.budgets_from(i, n);
             own < one && own + next < one + two && own + next + third < one + two + three
         })

@@ -44,8 +44,12 @@ struct Layout {
 
 impl Tables {
     pub fn build<H: Bits>(rows: &[H], level: arch::Level) -> Self {
+        Self::with_row_bits(rows, bits_of(rows.len() as u32).max(1), level)
+    }
+
+    /// With so many bits for a row, as many as the rows take or more.
+    pub fn with_row_bits<H: Bits>(rows: &[H], row_bits: u32, level: arch::Level) -> Self {
         let n = halves::<H>();
-        let row_bits = bits_of(rows.len() as u32).max(1);
         let mean = rows.len() as f64 / VALUES as f64;
         let length_bits = bits_of((mean + 6.0 * mean.sqrt()) as u32 + 8);
         let unit_bits = (row_bits + 1 + length_bits).saturating_sub(32);
@@ -194,10 +198,28 @@ impl Tables {
         self.lines[at as usize / LANES].0[at as usize % LANES]
     }
 
+    #[cfg(test)]
+    pub fn set_posting(&mut self, at: u32, next: u16, third: u16) {
+        self.lines[at as usize / LANES].0[at as usize % LANES] = next;
+        self.places[at as usize] = u32::from(third & self.third_mask()) << self.row_bits;
+    }
+
     /// What stands of a posting's half after next.
     #[inline(always)]
     pub fn third_of(&self, at: u32) -> u16 {
         self.place(at).1 as u16
+    }
+
+    /// The lists' starts in table `i`, by value, in postings.
+    fn starts(&self, i: usize) -> Vec<u32> {
+        let short = |list: &u32| (list >> self.length_bits) << self.unit_bits;
+        let mut starts: Vec<u32> = self.lists[i * VALUES..][..VALUES].iter().map(short).collect();
+        for (list, start, _) in &self.long {
+            if (list >> 16) as usize == i {
+                starts[*list as usize % VALUES] = *start;
+            }
+        }
+        starts
     }
 
     /// A posting's row, and by how many bits its next half and what stands of the one after it differ from those that are sought.
@@ -205,7 +227,8 @@ impl Tables {
     pub fn row_and_distance(&self, at: u32, next: u16, third: u16) -> (u32, u16) {
         let found = self.next_of(at);
         let (row, third_found) = self.place(at);
-        (row, ((found ^ next).count_ones() + self.third_distance(third_found, third)) as u16)
+        let third = u32::from(third & self.third_mask());
+        (row, ((found ^ next).count_ones() + (third_found ^ third).count_ones()) as u16)
     }
 
     /// A posting's row, and the bits beside it.
@@ -217,13 +240,8 @@ impl Tables {
 
     /// The bits of a half after next that stand beside a row.
     #[inline(always)]
-    pub fn third_bits(&self, half: u16) -> u32 {
-        u32::from(half) & third_mask(self.row_bits)
-    }
-
-    #[inline(always)]
-    pub fn third_distance(&self, third: u32, half: u16) -> u32 {
-        (third ^ self.third_bits(half)).count_ones()
+    pub fn third_mask(&self) -> u16 {
+        third_mask(self.row_bits) as u16
     }
 }
 
@@ -297,6 +315,68 @@ impl<H: Bits> arch::Work for Place<'_, H> {
             let at = &mut self.starts[usize::from(own)];
             self.lines[*at as usize / LANES].0[*at as usize % LANES] = next;
             self.places[*at as usize] = row as u32 | (u32::from(third) & mask).checked_shl(self.row_bits).unwrap_or(0);
+            *at += 1;
+        }
+    }
+}
+
+/// Of each posting's half after next the bits that most often have no room beside the row: a byte for each. Large joins make them for as long
+/// as they take: they spare nearly all rows that would be read in vain.
+pub(super) struct Rests {
+    bytes: Vec<u8>,
+    /// Those that stand beside the row, and these.
+    pub mask: u16,
+}
+
+/// Bits of a half that are the rest.
+const REST: u16 = 0xff00;
+
+impl Rests {
+    /// In parallel in the rayon pool that it is called in.
+    pub fn build<H: Bits>(tables: &Tables, rows: &[H], level: arch::Level) -> Self {
+        let mut bytes = arch::roomy(tables.places.len(), 0);
+        let (mut jobs, mut rest) = (Vec::new(), &mut bytes[..]);
+        for i in 0..halves::<H>() {
+            let end =
+                tables.firsts.get(i + 1).filter(|_| i + 1 < halves::<H>()).map_or(tables.lines.len(), |first| *first as usize);
+            let (own, after) = rest.split_at_mut((end - tables.firsts[i] as usize) * LANES);
+            rest = after;
+            jobs.push((i, own));
+        }
+        jobs.into_par_iter().for_each(|(i, bytes)| level.run(PlaceRests { rows, i, starts: tables.starts(i), bytes }));
+        Rests { bytes, mask: tables.third_mask() | REST }
+    }
+
+    /// A posting's half after next, as far as it is known.
+    #[inline(always)]
+    pub fn third_of(&self, tables: &Tables, at: u32) -> u16 {
+        tables.third_of(at) | u16::from(self.bytes[at as usize]) << REST.trailing_zeros()
+    }
+
+    /// Asks for those beside a line.
+    #[inline(always)]
+    pub fn ask_for(&self, line: u32) {
+        prefetch(&self.bytes, line as usize * LANES);
+    }
+}
+
+/// Puts what is left of a half's postings beside them, in the order that they were put there.
+struct PlaceRests<'a, H> {
+    rows: &'a [H],
+    i: usize,
+    starts: Vec<u32>,
+    bytes: &'a mut [u8],
+}
+
+impl<H: Bits> arch::Work for PlaceRests<'_, H> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<K: Kernel>(mut self, _: K) {
+        let n = halves::<H>();
+        for hash in self.rows {
+            let at = &mut self.starts[usize::from(half(hash, self.i))];
+            self.bytes[*at as usize] = (half(hash, (self.i + 2) % n) >> REST.trailing_zeros()) as u8;
             *at += 1;
         }
     }

@@ -90,6 +90,20 @@ fn a_join_finds_every_pair_once() {
     check_join::<Hash64>(&[4, 64], &|rows| crate::index::build(crate::index::IndexKind::BkTree, rows));
 }
 
+/// As with very many rows: so few bits of the half after next stand beside a row that a large join makes the rest.
+fn few_third_bits<H: Bits>(rows: Arc<[H]>) -> Box<dyn RadiusIndex<H>> {
+    let index = MultiIndex { lists: Lists::Always, ..MultiIndex::build(rows) };
+    let tables = Tables::with_row_bits(&index.rows, 27, index.level);
+    Box::new(MultiIndex { tables, ..index })
+}
+
+#[test]
+fn few_bits_of_the_half_after_next_are_enough() {
+    conformance::check_index::<Pdq>("few third bits", &[0, 15, 31, 47], &few_third_bits);
+    check_join::<Pdq>(&[0, 15, 31, 47], &few_third_bits);
+    check_join::<Hash64>(&[0, 4, 8, 10], &few_third_bits);
+}
+
 /// Hundreds of hashes share their halves, so that they are compared all at once with each posting, plainly or by sums as there are more.
 #[test]
 fn a_join_of_hashes_much_alike_finds_every_pair_once() {
@@ -104,8 +118,8 @@ fn a_join_of_hashes_much_alike_finds_every_pair_once() {
             (0..n).map(one).collect()
         };
         let (few, many, asked) = (near(60), near(1_500), near(900));
-        for rows in [few, many] {
-            let index = lists_always(Arc::from(rows.as_slice()));
+        for (rows, few_bits) in [(&few, false), (&few, true), (&many, false), (&many, true)] {
+            let index = if few_bits { few_third_bits } else { lists_always }(Arc::from(rows.as_slice()));
             for radius in radii {
                 let found = std::sync::Mutex::new(Vec::new());
                 index.join(&asked, *radius, &|hits| {
