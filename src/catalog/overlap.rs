@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::{CatalogError, OverlapCategory, OverlapHub, OverlapReport, load};
 use crate::entry::{Bits, EntryNo, Hash64, HashKind, HashList, Pdq};
@@ -21,8 +22,8 @@ use rayon::prelude::*;
 const MUCH_SMALLER: usize = 8;
 /// Up to so many hashes an index is not worth its tables.
 const SCANNED_MAX: usize = 1_000;
-/// Pairs that are compared one by one, where the radius is so wide that no index helps: some 20 s on one core.
-const PAIRS_MAX: u64 = 10_000_000_000;
+/// What may be spent on one core, as far as can be told beforehand: more than enough for ten million hashes with ten million at radius 31.
+const WORK_MAX: Duration = Duration::from_secs(20 * 60);
 /// Hubs that a report names.
 const HUBS_MAX: usize = 10;
 
@@ -77,17 +78,13 @@ impl super::Catalog {
         let (own, categories) = read(list)?;
         let other_side = if itself { None } else { Some(read(other)?.0) };
         let others = other_side.as_ref().unwrap_or(&own);
-        let all = own.hashes.len() as u64 * others.hashes.len() as u64;
-        if radius > H::BITS / 4 && all > PAIRS_MAX {
-            let why = format!("beyond {} bits all {all} pairs would be compared: name a smaller radius", H::BITS / 4);
-            return Err(CatalogError::Invalid(why));
-        }
         let seen: Vec<Seen> = own.entries.iter().map(|_| Seen::default()).collect();
         let pairs = AtomicU64::new(0);
         // The index stands on the much smaller side: it is built in no time and stays in the caches.
         let swapped = own.hashes.len() < others.hashes.len() / MUCH_SMALLER;
         let (indexed, asked) = if swapped { (&own.hashes, &others.hashes) } else { (&others.hashes, &own.hashes) };
         let index_kind = if indexed.len() <= SCANNED_MAX { IndexKind::Linear } else { IndexKind::MultiIndex };
+        check_work(crate::index::expected_look_up::<H>(index_kind, indexed.len(), radius), asked.len(), radius)?;
         let index = crate::index::build(index_kind, indexed.clone());
         prove(&*index, indexed, radius)?;
         stop()?;
@@ -232,4 +229,40 @@ impl Seen {
 fn keep_largest(hubs: &mut Vec<(u64, EntryNo)>) {
     hubs.sort_unstable_by_key(|(neighbours, entry)| (std::cmp::Reverse(*neighbours), *entry));
     hubs.truncate(HUBS_MAX);
+}
+
+/// Refuses so many look-ups where they would take too long at this radius: others wait for the comparison to end.
+fn check_work(of_one: Duration, look_ups: usize, radius: u16) -> Result<(), CatalogError> {
+    let minutes = |work: Duration| work.as_secs().div_ceil(60);
+    let work = of_one.saturating_mul(u32::try_from(look_ups).unwrap_or(u32::MAX));
+    if work > WORK_MAX {
+        let (some, most) = (minutes(work), minutes(WORK_MAX));
+        let why = format!(
+            "at radius {radius} this takes some {some} minutes of one core, and {most} are the most: name a smaller radius"
+        );
+        return Err(CatalogError::Invalid(why));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::expected_look_up;
+
+    #[test]
+    fn a_comparison_that_would_take_too_long_is_refused_before_it_begins() {
+        fn check<H: Bits>(of_each: usize, radius: u16) -> Result<(), CatalogError> {
+            check_work(expected_look_up::<H>(IndexKind::MultiIndex, of_each, radius), of_each, radius)
+        }
+        for (of_each, radius) in [(10_000_000, 31), (1_000_000, 40), (100_000, 65), (100_000, 256)] {
+            check::<Pdq>(of_each, radius).unwrap();
+        }
+        check::<Hash64>(10_000_000, 8).unwrap();
+        for (of_each, radius) in [(10_000_000, 48), (1_000_000, 60), (1_000_000, 256)] {
+            let why = check::<Pdq>(of_each, radius).unwrap_err().to_string();
+            assert!(why.contains(&format!("at radius {radius}")) && why.contains("minutes"), "{why}");
+        }
+        assert!(check::<Hash64>(10_000_000, 30).is_err());
+    }
 }

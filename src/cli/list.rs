@@ -71,7 +71,7 @@ pub enum ListVerb {
     Overlap {
         name: String,
         other: String,
-        /// Bits; without it the wider of the two lists' radii.
+        /// Bits; without it the wider of the two lists' radii. The wider it is, and the more alike the lists, the longer it takes.
         #[arg(long)]
         radius: Option<u16>,
         /// pdq, phash64 or dhash64.
@@ -345,7 +345,11 @@ fn import(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
         (Box::new(BufReader::new(std::io::stdin())), 0)
     } else {
         let file = File::open(&args.file).map_err(|e| fail(&args.file, e))?;
-        let bytes = file.metadata().map_err(|e| fail(&args.file, e))?.len();
+        let facts = file.metadata().map_err(|e| fail(&args.file, e))?;
+        if facts.is_dir() {
+            return Err(fail(&args.file, std::io::ErrorKind::IsADirectory.into()));
+        }
+        let bytes = facts.len();
         (Box::new(BufReader::with_capacity(256 * 1024, file)), bytes)
     };
     let file_name = args.file.file_name().filter(|_| !stdin);

@@ -21,6 +21,7 @@ use std::fmt;
 use std::ops::{AddAssign, ControlFlow};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Most rows an index is built from: rows and nodes are numbered with a `u32`, as are a multi-index's postings with what pads their lists.
 pub const INDEX_ROWS_MAX: usize = 1 << 30;
@@ -167,6 +168,16 @@ fn join_by_look_ups<H: Bits>(index: &(impl RadiusIndex<H> + ?Sized), hashes: &[H
     };
     // An error ends the look-ups that were not begun.
     let _ended = hashes.par_iter().enumerate().map_init(Scratch::default, look_up).collect::<Result<(), ()>>();
+}
+
+/// About what a look-up takes among `rows` rows spread evenly, on one core; at most what a scan takes.
+pub fn expected_look_up<H: Bits>(kind: IndexKind, rows: usize, radius: u16) -> Duration {
+    let scan_ps = rows as u64 * multi_index::ROW_PS;
+    let ps = match kind {
+        IndexKind::MultiIndex => multi_index::Plan::new(H::BITS, radius.min(H::BITS)).cost_ps(rows).min(scan_ps),
+        IndexKind::Linear | IndexKind::BkTree => scan_ps,
+    };
+    Duration::from_nanos(ps / 1_000)
 }
 
 /// Memory that look-ups use, kept from one to the next so that a warm look-up allocates nothing. Holds no answer: any

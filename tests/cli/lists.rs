@@ -212,6 +212,8 @@ fn a_bad_row_is_reported_by_line_and_the_rest_is_taken() {
     let lines: Vec<_> = report["bad"].as_array().unwrap().iter().map(|b| b["line"].as_u64().unwrap()).collect();
     assert_eq!((lines, &report["rows_bad"]), (vec![3, 4], &json!(2)));
     assert_eq!(outcome(&place, &one), "MATCH");
+    let folder = std::path::Path::new(&csv).parent().unwrap().to_str().unwrap();
+    place.run(&["list", "import", "a", folder]).exits(3).says(&[folder, "is a directory"]);
 }
 
 /// The second file has a broken row where the first had an entry: somebody has to look before that entry goes.

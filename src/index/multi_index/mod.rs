@@ -86,7 +86,7 @@ const TABLES_AHEAD: usize = 2;
 const LIST_PS: u64 = 25_000;
 const POSTING_PS: u64 = 400;
 const SURVIVOR_PS: u64 = 40_000;
-const ROW_PS: u64 = 2_200;
+pub(super) const ROW_PS: u64 = 2_200;
 
 impl<H: Bits> MultiIndex<H> {
     /// Builds the tables, in parallel in the rayon pool that it is called in.
