@@ -259,7 +259,7 @@ mod tests {
             check::<Pdq>(of_each, radius).unwrap();
         }
         check::<Hash64>(10_000_000, 8).unwrap();
-        for (of_each, radius) in [(10_000_000, 48), (1_000_000, 60), (1_000_000, 256)] {
+        for (of_each, radius) in [(10_000_000, 48), (1_000_000, 70), (1_000_000, 256)] {
             let why = check::<Pdq>(of_each, radius).unwrap_err().to_string();
             assert!(why.contains(&format!("at radius {radius}")) && why.contains("minutes"), "{why}");
         }
