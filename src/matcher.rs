@@ -172,9 +172,8 @@ impl Matcher {
             let questions: Vec<_> = jobs.into_iter().map(|job| refused(job.lists, Reason::Shed, "the service is busy")).collect();
             return done(inner.answer(questions, Stages::default(), None));
         };
-        let hashes = |job: &Job| if let Content::Hashes(hashes) = &job.content { hashes.len() } else { 0 };
-        let quick = jobs.iter().map(hashes).sum::<usize>() <= QUICK_MAX && jobs.len() <= QUICK_MAX;
-        let pool = if quick { &self.0.quick } else { &self.0.search };
+        let look_ups = |job: &Job| if let Content::Hashes(hashes) = &job.content { hashes.len().max(1) } else { 1 };
+        let pool = if jobs.iter().map(look_ups).sum::<usize>() > QUICK_MAX { &self.0.search } else { &self.0.quick };
         pool.spawn(move || {
             let stages = Stages { queued: started.elapsed(), ..Stages::default() };
             let now = Instant::now();

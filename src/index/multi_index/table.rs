@@ -337,8 +337,7 @@ impl Rests {
         let mut bytes = arch::roomy(tables.places.len(), 0);
         let (mut jobs, mut rest) = (Vec::new(), &mut bytes[..]);
         for i in 0..halves::<H>() {
-            let end =
-                tables.firsts.get(i + 1).filter(|_| i + 1 < halves::<H>()).map_or(tables.lines.len(), |first| *first as usize);
+            let end = if i + 1 < halves::<H>() { tables.firsts[i + 1] as usize } else { tables.lines.len() };
             let (own, after) = rest.split_at_mut((end - tables.firsts[i] as usize) * LANES);
             rest = after;
             jobs.push((i, own));
