@@ -7,7 +7,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::HashMap;
+use std::fs::File;
 use std::io::{BufReader, Read};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -113,13 +116,91 @@ impl Read for Csv {
 
 /// One hash, through the matcher's door.
 fn ask(matcher: &Matcher, hash: Pdq) -> (Outcome, Duration) {
+    let (outcome, took, _) = ask_and_say_who(matcher, hash);
+    (outcome, took)
+}
+
+/// As [`ask`]; and the thread that looked it up.
+fn ask_and_say_who(matcher: &Matcher, hash: Pdq) -> (Outcome, Duration, std::thread::Thread) {
     let (send, answer) = mpsc::channel();
     let content = Content::Hashes(vec![GivenHash { hash: HashValue::Pdq(hash), quality: None }]);
     let job = Job { content, lists: Vec::new(), until: Instant::now() + Duration::from_secs(60), caller: by() };
     let started = Instant::now();
-    matcher.submit(job, move |a| send.send(a).unwrap());
-    let outcome = answer.recv().unwrap().verdict.outcome;
-    (outcome, started.elapsed())
+    matcher.submit(job, move |a| send.send((a, std::thread::current())).unwrap());
+    let (answer, who) = answer.recv().unwrap();
+    (answer.verdict.outcome, started.elapsed(), who)
+}
+
+/// How long threads have waited for a core, as Linux counts it; elsewhere it is not known, and nothing.
+struct Queued {
+    own: Option<File>,
+    others: HashMap<String, File>,
+}
+
+impl Queued {
+    fn of_matcher_and_own() -> Self {
+        let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+        let named = tasks.filter_map(|task| {
+            let name = std::fs::read_to_string(task.path().join("comm")).ok()?.trim().to_owned();
+            Some((name, File::open(task.path().join("schedstat")).ok()?))
+        });
+        // By number: those of a matcher that was there before are the older ones.
+        Queued { own: File::open("/proc/thread-self/schedstat").ok(), others: named.collect() }
+    }
+
+    fn so_far(&self, who: Option<&str>) -> Duration {
+        let file = who.map_or(self.own.as_ref(), |who| self.others.get(who));
+        let mut text = [0; 64];
+        let n = file.map_or(0, |file| file.read_at(&mut text, 0).unwrap());
+        let waited = std::str::from_utf8(&text[..n]).unwrap().split(' ').nth(1).map_or(0, |ns| ns.parse().unwrap());
+        Duration::from_nanos(waited)
+    }
+
+    /// Of this thread and all that it may have to wait for.
+    fn all(&self) -> (Duration, HashMap<&str, Duration>) {
+        let quick = self.others.keys().filter(|name| name.starts_with("quick"));
+        (self.so_far(None), quick.map(|name| (name.as_str(), self.so_far(Some(name)))).collect())
+    }
+}
+
+/// What the machine itself takes where all its cores are busy: a thread has another one count to itself for as long as a look-up takes,
+/// beside threads as the merges are run on.
+fn hand_overs() -> Vec<Duration> {
+    const WORK: Duration = Duration::from_micros(25);
+    let busy = |until: &dyn Fn() -> bool| {
+        while !until() {
+            std::hint::spin_loop();
+        }
+    };
+    let done = AtomicBool::new(false);
+    let (ask, asked) = mpsc::channel::<()>();
+    let (answer, answered) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().unwrap().get() {
+            scope.spawn(|| {
+                #[cfg(target_os = "linux")]
+                rustix::process::nice(10).unwrap();
+                busy(&|| done.load(Ordering::Relaxed));
+            });
+        }
+        scope.spawn(move || {
+            for () in asked {
+                let started = Instant::now();
+                busy(&|| started.elapsed() >= WORK);
+                answer.send(()).unwrap();
+            }
+        });
+        let hand_over = |_| {
+            let started = Instant::now();
+            ask.send(()).unwrap();
+            answered.recv().unwrap();
+            started.elapsed()
+        };
+        let took = (0..20_000).map(hand_over).collect();
+        done.store(true, Ordering::Relaxed);
+        drop(ask);
+        took
+    })
 }
 
 fn expected(number: usize) -> Outcome {
@@ -131,11 +212,11 @@ fn live(catalog: &Arc<Catalog>, matcher: &Matcher, entries: usize) {
     let mut number = 0;
     let mut ask_next = || {
         number += 1;
-        let (outcome, took) = ask(matcher, asked(number, entries));
+        let (outcome, took, who) = ask_and_say_who(matcher, asked(number, entries));
         assert_eq!(outcome, expected(number), "{number}");
-        took
+        (took, who)
     };
-    let at_rest: Vec<Duration> = (0..20_000).map(|_| ask_next()).collect();
+    let at_rest: Vec<Duration> = (0..20_000).map(|_| ask_next().0).collect();
     row("one hash to verdict: median, 99.9 %, worst", percentiles(at_rest));
 
     let (changing, merges) = (AtomicBool::new(true), Mutex::new(Vec::new()));
@@ -170,19 +251,29 @@ fn live(catalog: &Arc<Catalog>, matcher: &Matcher, entries: usize) {
             }
             changing.store(false, Ordering::Relaxed);
         });
+        let queued = Queued::of_matcher_and_own();
         while changing.load(Ordering::Relaxed) {
-            during.push((Instant::now(), ask_next()));
+            let (at, (own, others)) = (Instant::now(), queued.all());
+            let (took, who) = ask_next();
+            let who = who.name().unwrap();
+            let waited =
+                queued.so_far(None) - own + others.get(who).map_or(Duration::ZERO, |before| queued.so_far(Some(who)) - *before);
+            during.push((at, took, took.saturating_sub(waited)));
         }
     });
     let merges = merges.into_inner().unwrap();
-    let merging = |(at, took): &&(Instant, Duration)| merges.iter().any(|merge| *at < merge.end && *at + *took > merge.start);
-    let beside: Vec<Duration> = during.iter().filter(merging).map(|(_, took)| *took).collect();
+    let merging =
+        |(at, took, _): &&(Instant, Duration, Duration)| merges.iter().any(|merge| *at < merge.end && *at + *took > merge.start);
+    let (beside, with_a_core): (Vec<Duration>, Vec<Duration>) =
+        during.iter().filter(merging).map(|(_, took, with_a_core)| (*took, *with_a_core)).unzip();
     assert!(merges.len() > 1 && beside.len() > 10);
     row(
         &format!("the same while {COMING} entries come and {} go", COMING / COME_AT_ONCE),
-        percentiles(during.into_iter().map(|(_, took)| took).collect()),
+        percentiles(during.into_iter().map(|(_, took, _)| took).collect()),
     );
     row(&format!("of these the {} beside one of the {} merges", beside.len(), merges.len()), percentiles(beside));
+    row("these without what they waited for a core", percentiles(with_a_core));
+    row("a bare hand-over to another thread while all cores are busy", percentiles(hand_overs()));
     row("added to matching, removed to not matching, worst", format!("{found:.1?}, {gone:.1?}"));
 }
 
