@@ -1,6 +1,9 @@
 //! Which lines of postings a look-up reads, and which of them hold what it seeks.
 
-use super::table::LANES;
+use super::table::{FoundLists, LANES};
+
+/// Lines of a usual list of more than one: written always, be it longer or shorter.
+const USUAL: usize = 8;
 
 /// The lines that a look-up reads, in its order. Written past their end and then moved on, which spares guesses at how long a list is.
 #[derive(Debug, Default)]
@@ -52,8 +55,6 @@ impl Lines {
     /// Appends a list of `n` lines, of whose first and last one only some lanes belong to it.
     #[inline(always)]
     pub fn append_run(&mut self, first: u32, n: usize, of_first: u32, of_last: u32) {
-        /// Lines of a usual list.
-        const USUAL: usize = 8;
         if n == 0 {
             return;
         }
@@ -70,6 +71,68 @@ impl Lines {
         lanes[0] = of_first;
         lanes[n - 1] &= of_last;
         self.n += n;
+    }
+}
+
+/// Lines of lists that many hashes open.
+#[derive(Debug, Default)]
+pub(in crate::index) struct OpenedLines {
+    pub lines: Lines,
+    /// For each line, who opened its list.
+    pub openers: Vec<u32>,
+}
+
+impl OpenedLines {
+    /// Appends the lines of some lists.
+    #[inline(always)]
+    pub fn append<const N: usize>(&mut self, lists: &FoundLists<N>, openers: &[u32; N]) {
+        let FoundLists { first, n, of_first, of_last, .. } = lists;
+        let most = n.iter().fold(0, |most, n| most.max(*n)) as usize;
+        let (before, room) = (self.lines.n, N * most.max(USUAL));
+        self.lines.make_room(room);
+        if self.openers.len() < before + room {
+            self.openers.resize(2 * (before + room), 0);
+        }
+        let (line, lanes, whose) = (&mut self.lines.line[before..], &mut self.lines.lanes[before..], &mut self.openers[before..]);
+        let mut end = 0;
+        if most <= 1 {
+            let mut only = *of_first;
+            for k in 0..N {
+                only[k] &= of_last[k];
+            }
+            if n.iter().sum::<u32>() == N as u32 {
+                line[..N].copy_from_slice(first);
+                lanes[..N].copy_from_slice(&only);
+                whose[..N].copy_from_slice(openers);
+                end = N;
+            } else {
+                for k in 0..N {
+                    (line[end], lanes[end], whose[end]) = (first[k], only[k], openers[k]);
+                    end += n[k] as usize;
+                }
+            }
+            self.lines.n += end;
+            return;
+        }
+        for k in 0..N {
+            let lanes_of = |line: u32| {
+                let head = if line == 0 { 0 } else { u32::MAX };
+                let tail = if line + 1 == n[k] { 0 } else { u32::MAX };
+                (head | of_first[k]) & (tail | of_last[k])
+            };
+            let (mut usual, mut lanes_of_usual) = ([0; USUAL], [0; USUAL]);
+            usual.iter_mut().zip(first[k]..).for_each(|(line, number)| *line = number);
+            lanes_of_usual.iter_mut().zip(0..).for_each(|(lanes, line)| *lanes = lanes_of(line));
+            line[end..][..USUAL].copy_from_slice(&usual);
+            lanes[end..][..USUAL].copy_from_slice(&lanes_of_usual);
+            whose[end..][..USUAL].copy_from_slice(&[openers[k]; USUAL]);
+            for more in USUAL as u32..n[k] {
+                let at = end + more as usize;
+                (line[at], lanes[at], whose[at]) = (first[k] + more, lanes_of(more), openers[k]);
+            }
+            end += n[k] as usize;
+        }
+        self.lines.n += end;
     }
 }
 

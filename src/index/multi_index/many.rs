@@ -5,12 +5,15 @@
 //! are then in the cache for all but the first. The work is that of single look-ups, bit for bit, and so is the result; only the order
 //! differs. A hash whose lists turn out to cost more than a scan is scanned for what the tables from there on would find.
 //!
-//! A batch is one thread's work. Memory beside the hashes: 12 bytes for each, and some buffers.
+//! A batch is one thread's work. Memory beside the hashes: some 20 bytes for each, and some buffers.
+//!
+//! Where the hashes are so many that they open most of a table's lists, the table is gone through block by block: see `blocks`.
 //!
 //! Where very many hashes have the same half, as in a join of large lists, they are compared with each of the half's postings all at once:
 //! see `across`.
 
 use super::across::{ACROSS, Across, Found};
+use super::blocks::{BLOCK_BITS, Opened};
 use super::table::{LANES, Rests, VALUES};
 use super::{Group, Lines, MultiIndex, Near, Plan, SURVIVOR_PS, half, halves, halves_of, lists_ps, make_room};
 use crate::entry::Bits;
@@ -20,7 +23,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Survivors that are gathered before they are worked off.
-const GATHERED: usize = 2048;
+pub(super) const GATHERED: usize = 2048;
 /// Lines that are listed and asked for before they are read, and before others are: those of one hash or of some.
 const LINES_TOGETHER: usize = 256;
 /// What it takes in one table, in picoseconds: to stream lists for one hash, and each of their lines; to lay a hash across, to take a posting
@@ -77,13 +80,13 @@ impl Asked {
 
 /// A posting that keeps to the budgets so far, and for whom; later its row.
 #[derive(Debug, Clone, Copy)]
-struct Survivor {
-    number: u32,
-    at: u32,
-    next: u16,
-    third: u16,
+pub(super) struct Survivor {
+    pub number: u32,
+    pub at: u32,
+    pub next: u16,
+    pub third: u16,
     /// Bits by which the next half and the one after it together may differ.
-    two_max: u16,
+    pub two_max: u16,
 }
 
 /// Hashes with the same half, and what they open.
@@ -123,6 +126,8 @@ impl Scanned {
 #[derive(Debug, Default)]
 pub(in crate::index) struct Many {
     order: Vec<Asked>,
+    /// Those that are looked up one by one where the others are by blocks.
+    apart: Vec<Asked>,
     /// By value of a half, or by its higher bits, where the hashes that have it begin.
     starts: Vec<u32>,
     scanned: Scanned,
@@ -142,7 +147,8 @@ pub(super) struct Buffers {
     /// What is read, and what is to be read next and was asked for.
     listed: [Listed; 2],
     nears: Vec<Near>,
-    survivors: Vec<Survivor>,
+    pub survivors: Vec<Survivor>,
+    pub opened: Opened,
     /// Large, and of use to joins alone.
     across: Option<Box<Across>>,
 }
@@ -159,14 +165,37 @@ impl<H: Bits> MultiIndex<H> {
         scratch: &mut Scratch,
         out: &mut Outlet<'_, '_>,
     ) -> Effort {
-        let Many { order, starts, scanned, buffers } = &mut scratch.many;
+        let Many { order, apart, starts, scanned, buffers } = &mut scratch.many;
+        let limit_ps = self.limit_ps_of_table(plan);
         scanned.reset(asked.len());
         let mut effort = Effort::default();
         for table in self.tables_of(plan) {
             Sort { asked, table, order, starts }.run(kernel);
+            apart.clear();
+            let by_blocks = self.by_blocks(asked.len(), table, plan);
+            if by_blocks {
+                let costly = self.costly(table, plan, limit_ps);
+                if costly.is_some() || scanned.any.load(Ordering::Relaxed) {
+                    order.retain(|asked| {
+                        let set_apart = costly.as_ref().is_some_and(|costly| costly.contains(asked.own));
+                        if set_apart {
+                            apart.push(*asked);
+                        }
+                        !set_apart && !scanned.contains(asked.number)
+                    });
+                }
+                effort += Part { index: self, asked, first, plan, table, order, scanned, rests: None, buffers, out }
+                    .run_by_blocks(kernel);
+            }
+            let order = if by_blocks { &*apart } else { &*order };
             effort += Part { index: self, asked, first, plan, table, order, scanned, rests: None, buffers, out }.run(kernel);
         }
         effort
+    }
+
+    /// What a look-up may cost in one table: its part of what a scan costs, and then a scan.
+    fn limit_ps_of_table(&self, plan: &Plan) -> u64 {
+        self.limit_ps(plan) / self.tables_of(plan).count().max(1) as u64
     }
 
     /// The tables that a plan opens.
@@ -191,7 +220,7 @@ impl<Q: Hashed> Work for Sort<'_, Q> {
     fn run<K: Kernel>(self, _: K) {
         let Sort { asked, table, order, starts } = self;
         // About as many buckets as hashes: where there are few of these, an order by some of the bits does as well.
-        let shift = asked.len().max(1).ilog2().clamp(8, VALUES.ilog2()).abs_diff(VALUES.ilog2());
+        let shift = asked.len().max(1).ilog2().clamp(BLOCK_BITS, VALUES.ilog2()).abs_diff(VALUES.ilog2());
         starts.clear();
         starts.resize((VALUES >> shift) + 1, 0);
         for asked in asked {
@@ -233,8 +262,7 @@ impl<Q: Hashed> Work for Part<'_, '_, '_, Q> {
     #[inline(always)]
     fn run<K: Kernel>(mut self, kernel: K) -> Effort {
         let mut effort = Effort::default();
-        // Each table may cost its part of what a scan costs, and then a scan.
-        let limit_ps = self.index.limit_ps(self.plan) / self.index.tables_of(self.plan).count().max(1) as u64;
+        let limit_ps = self.index.limit_ps_of_table(self.plan);
         let some_scanned = self.scanned.any.load(Ordering::Relaxed);
         let [mut listed, mut following] = std::mem::take(&mut self.buffers.listed);
         let mut at = self.list(0, limit_ps, &mut listed);
@@ -418,7 +446,7 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
 
     /// Looks at the survivors' other halves, then at the rows that are left.
     #[inline(always)]
-    fn settle(&mut self, effort: &mut Effort) {
+    pub(super) fn settle(&mut self, effort: &mut Effort) {
         let third_mask = self.third_mask();
         let (index, survivors) = (self.index, &mut self.buffers.survivors);
         let mut kept = 0;

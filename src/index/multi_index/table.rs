@@ -1,10 +1,12 @@
 //! Where the postings lie: for each half, its 65,536 lists in lines of 64 bytes.
 
+use super::blocks::BLOCK_BITS;
 use super::plan::HALVES_MAX;
 use super::{Lines, half, halves};
 use crate::entry::Bits;
 use crate::index::arch::{self, Kernel, prefetch};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Postings in a line.
 pub(super) const LANES: usize = 32;
@@ -29,6 +31,10 @@ pub(super) struct Tables {
     long: Vec<(u32, u32, u32)>,
     /// Each half's first line.
     firsts: [u32; HALVES_MAX],
+    /// Each half's longest list, in postings.
+    longest: [u32; HALVES_MAX],
+    /// For each half, and each of the smallest blocks of neighbouring values, whose lists lie side by side: the line after its last one.
+    block_ends: Vec<u32>,
     pub lines: Vec<Lanes>,
     /// Beside each lane: the row, and above its bits some of the half after next.
     pub places: Vec<u32>,
@@ -39,7 +45,34 @@ pub(super) struct Tables {
 struct Layout {
     starts: Vec<u32>,
     lengths: Vec<u32>,
+    /// Of each block of neighbouring values, the line after its last one.
+    block_ends: Vec<u32>,
     lines: usize,
+}
+
+/// Lists of a table: for each its first line and how many there are, which lanes are its own in the first and in the last one, and its
+/// postings.
+pub(super) struct FoundLists<const N: usize> {
+    pub first: [u32; N],
+    pub n: [u32; N],
+    pub of_first: [u32; N],
+    pub of_last: [u32; N],
+    pub lengths: [u32; N],
+}
+
+impl<const N: usize> FoundLists<N> {
+    /// So many of them, and empty ones instead of the others.
+    #[inline(always)]
+    pub fn first_of(mut self, some: usize) -> Self {
+        self.n[some..].fill(0);
+        self.lengths[some..].fill(0);
+        self
+    }
+
+    #[inline(always)]
+    pub fn postings(&self) -> u64 {
+        self.lengths.iter().map(|length| u64::from(*length)).sum()
+    }
 }
 
 impl Tables {
@@ -60,6 +93,8 @@ impl Tables {
             unit_bits,
             long: Vec::new(),
             firsts: [0; HALVES_MAX],
+            longest: [0; HALVES_MAX],
+            block_ends: Vec::with_capacity(n << BLOCK_BITS),
             lines: Vec::new(),
             places: Vec::new(),
             row_bits,
@@ -68,6 +103,8 @@ impl Tables {
         let long = (1 << length_bits) - 1;
         for (i, layout) in layouts.iter().enumerate() {
             tables.firsts[i] = total as u32;
+            tables.longest[i] = layout.lengths.iter().copied().max().unwrap_or(0);
+            tables.block_ends.extend(layout.block_ends.iter().map(|end| total as u32 + end));
             total += layout.lines;
             for (value, (start, length)) in layout.starts.iter().zip(&layout.lengths).enumerate() {
                 tables.lists[i * VALUES + value] = (start >> unit_bits) << length_bits | (*length).min(long);
@@ -91,7 +128,33 @@ impl Tables {
     }
 
     pub fn bytes(&self) -> usize {
-        size_of_val(&self.lists[..]) + size_of_val(&self.lines[..]) + size_of_val(&self.places[..]) + size_of_val(&self.long[..])
+        let lists = size_of_val(&self.lists[..]) + size_of_val(&self.long[..]) + size_of_val(&self.block_ends[..]);
+        lists + size_of_val(&self.lines[..]) + size_of_val(&self.places[..])
+    }
+
+    /// The lines of the lists whose values have `block` for their higher `bits` bits, at most [`BLOCK_BITS`]. The first and the last line may
+    /// be shared with the blocks beside.
+    pub fn lines_of_block(&self, i: usize, bits: u32, block: usize) -> Range<usize> {
+        let end = |blocks: usize| match blocks << (BLOCK_BITS - bits) {
+            0 => self.firsts[i] as usize,
+            blocks => self.block_ends[(i << BLOCK_BITS) + blocks - 1] as usize,
+        };
+        end(block)..end(block + 1)
+    }
+
+    /// The postings of a half's longest list.
+    pub fn longest(&self, i: usize) -> u64 {
+        self.longest[i].into()
+    }
+
+    /// The values of the lists that have more postings.
+    pub fn longer_than(&self, i: usize, length_max: u64) -> impl Iterator<Item = u16> {
+        let length = move |(value, list): (usize, &u32)| match list & self.length_mask() {
+            length if length < self.length_mask() => length,
+            _ => self.long_list(i, value as u16).1,
+        };
+        let lists = self.lists[i * VALUES..][..VALUES].iter().enumerate();
+        lists.filter(move |list| u64::from(length(*list)) > length_max).map(|(value, _)| value as u16)
     }
 
     /// Asks for where the lists of all values within `distance_max` of `value` lie.
@@ -120,35 +183,19 @@ impl Tables {
         postings
     }
 
-    /// Appends the lines of some lists: in loops over all of them, of which the compiler makes wide lanes.
+    /// Appends the lines of some lists.
     #[inline(always)]
     fn append_lists<const N: usize>(&self, i: usize, value: u16, masks: &[u16; N], lines: &mut Lines) -> u64 {
-        let lists = &self.lists[i << 16..][..VALUES];
-        let mask = self.length_mask();
-        let (mut starts, mut lengths, mut any_long) = ([0; N], [0; N], false);
-        for k in 0..N {
-            starts[k] = lists[usize::from(value ^ masks[k])];
+        let mut values = *masks;
+        for mask in &mut values {
+            *mask ^= value;
         }
-        for k in 0..N {
-            lengths[k] = starts[k] & mask;
-            starts[k] = (starts[k] >> self.length_bits) << self.unit_bits;
-            any_long |= lengths[k] == mask;
-        }
-        if any_long {
-            self.find_long(i, value, masks, &mut starts, &mut lengths);
-        }
-        // Of each list: its first line and how many there are, and which lanes are its own in the first and in the last one.
-        let (mut first, mut n, mut of_first, mut of_last) = ([0; N], [0; N], [0; N], [0; N]);
-        let (mut postings, mut n_min, mut n_max) = (0, 1, 1);
-        for k in 0..N {
-            let end = starts[k] + lengths[k];
-            let line = starts[k] / LANES as u32;
-            n[k] = if lengths[k] == 0 { 0 } else { end.div_ceil(LANES as u32) - line };
-            first[k] = self.firsts[i] + line;
-            of_first[k] = u32::MAX << (starts[k] % LANES as u32);
-            of_last[k] = u32::MAX >> (end.wrapping_neg() % LANES as u32);
-            postings += u64::from(lengths[k]);
-            (n_min, n_max) = (n_min.min(n[k]), n_max.max(n[k]));
+        let found = self.find_lists(i, &values);
+        let postings = found.postings();
+        let FoundLists { first, n, mut of_first, of_last, .. } = found;
+        let (mut n_min, mut n_max) = (1, 1);
+        for n in n {
+            (n_min, n_max) = (n_min.min(n), n_max.max(n));
         }
         if n_max > 1 {
             for k in 0..N {
@@ -167,16 +214,50 @@ impl Tables {
         postings
     }
 
+    /// Finds the lists of some values: in loops over all of them, of which the compiler makes wide lanes.
+    #[inline(always)]
+    pub fn find_lists<const N: usize>(&self, i: usize, values: &[u16; N]) -> FoundLists<N> {
+        let lists = &self.lists[i << 16..][..VALUES];
+        let mask = self.length_mask();
+        let (mut starts, mut lengths, mut any_long) = ([0; N], [0; N], false);
+        for k in 0..N {
+            starts[k] = lists[usize::from(values[k])];
+        }
+        for k in 0..N {
+            lengths[k] = starts[k] & mask;
+            starts[k] = (starts[k] >> self.length_bits) << self.unit_bits;
+            any_long |= lengths[k] == mask;
+        }
+        if any_long {
+            self.find_long(i, values, &mut starts, &mut lengths);
+        }
+        let (mut first, mut n, mut of_first, mut of_last) = ([0; N], [0; N], [0; N], [0; N]);
+        for k in 0..N {
+            let end = starts[k] + lengths[k];
+            let line = starts[k] / LANES as u32;
+            n[k] = if lengths[k] == 0 { 0 } else { end.div_ceil(LANES as u32) - line };
+            first[k] = self.firsts[i] + line;
+            of_first[k] = u32::MAX << (starts[k] % LANES as u32);
+            of_last[k] = u32::MAX >> (end.wrapping_neg() % LANES as u32);
+        }
+        FoundLists { first, n, of_first, of_last, lengths }
+    }
+
     #[cold]
     #[inline(never)]
-    fn find_long(&self, i: usize, value: u16, masks: &[u16], starts: &mut [u32], lengths: &mut [u32]) {
-        for (k, mask) in masks.iter().enumerate() {
+    fn find_long(&self, i: usize, values: &[u16], starts: &mut [u32], lengths: &mut [u32]) {
+        for (k, value) in values.iter().enumerate() {
             if lengths[k] == self.length_mask() {
-                let list = (i << 16 | usize::from(value ^ mask)) as u32;
-                let at = self.long.partition_point(|(other, ..)| *other < list);
-                (_, starts[k], lengths[k]) = self.long[at];
+                (starts[k], lengths[k]) = self.long_list(i, *value);
             }
         }
+    }
+
+    /// Start and length of a list that is too long for `lists`.
+    fn long_list(&self, i: usize, value: u16) -> (u32, u32) {
+        let list = (i << 16 | usize::from(value)) as u32;
+        let (_, start, length) = self.long[self.long.partition_point(|(other, ..)| *other < list)];
+        (start, length)
     }
 
     #[inline(always)]
@@ -271,25 +352,30 @@ impl<H: Bits> arch::Work for Count<'_, H> {
             lengths[usize::from(half(row, self.i))] += 1;
         }
         let mut starts = vec![0u32; VALUES];
-        // By what is left over of whole lines. The next list is the one that fills the room in the current line best.
+        let mut block_ends = Vec::with_capacity(1 << BLOCK_BITS);
+        // By what is left over of whole lines. The next list of a block is the one that fills the room in the current line best.
         let mut by_rest: [Vec<u16>; LANES] = std::array::from_fn(|_| Vec::new());
-        for value in 0..=u16::MAX {
-            by_rest[lengths[usize::from(value)] as usize % LANES].push(value);
-        }
         let mut at = 0u32;
-        for _ in 0..VALUES {
-            at = at.next_multiple_of(1 << self.unit_bits);
-            let room = at.wrapping_neg() as usize % LANES;
-            let fits = by_rest[..=room].iter_mut().rev().find_map(Vec::pop);
-            let value = fits.or_else(|| {
-                at += room as u32;
-                by_rest.iter_mut().rev().find_map(Vec::pop)
-            });
-            let value = usize::from(value.unwrap_or_default()); // there are as many as rounds
-            starts[value] = at;
-            at += lengths[value];
+        for block in 0..1 << BLOCK_BITS {
+            let values = block << (16 - BLOCK_BITS)..(block + 1) << (16 - BLOCK_BITS);
+            for value in values.clone() {
+                by_rest[lengths[value] as usize % LANES].push(value as u16);
+            }
+            for _ in values {
+                at = at.next_multiple_of(1 << self.unit_bits);
+                let room = at.wrapping_neg() as usize % LANES;
+                let fits = by_rest[..=room].iter_mut().rev().find_map(Vec::pop);
+                let value = fits.or_else(|| {
+                    at += room as u32;
+                    by_rest.iter_mut().rev().find_map(Vec::pop)
+                });
+                let value = usize::from(value.unwrap_or_default()); // there are as many as rounds
+                starts[value] = at;
+                at += lengths[value];
+            }
+            block_ends.push(at.div_ceil(LANES as u32));
         }
-        Layout { starts, lengths, lines: (at as usize).div_ceil(LANES) }
+        Layout { starts, lengths, block_ends, lines: (at as usize).div_ceil(LANES) }
     }
 }
 
