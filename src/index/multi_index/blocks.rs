@@ -193,20 +193,17 @@ impl Work for List<'_> {
             let (values, openers) = (&values[*listed..], &openers[*listed..]);
             let (found, taken) = match (values.first_chunk(), openers.first_chunk()) {
                 (Some(values), Some(openers)) => {
-                    let found = tables.find_lists::<TOGETHER>(table, values);
+                    let found = tables.find_lists::<TOGETHER>(table, 0, values);
                     lines.append(&found, openers);
-                    (found, TOGETHER)
+                    (found.postings, TOGETHER)
                 }
                 _ => {
-                    let (mut some, mut whose) = ([0; TOGETHER], [0; TOGETHER]);
-                    some[..values.len()].copy_from_slice(values);
-                    whose[..values.len()].copy_from_slice(openers);
-                    let found = tables.find_lists(table, &some).first_of(values.len());
-                    lines.append(&found, &whose);
-                    (found, values.len())
+                    let found = tables.find_lists(table, 0, &[values[0]]);
+                    lines.append(&found, &[openers[0]]);
+                    (found.postings, 1)
                 }
             };
-            postings += found.postings();
+            postings += found;
             *listed += taken;
         }
         postings

@@ -86,21 +86,20 @@ impl OpenedLines {
     /// Appends the lines of some lists.
     #[inline(always)]
     pub fn append<const N: usize>(&mut self, lists: &FoundLists<N>, openers: &[u32; N]) {
-        let FoundLists { first, n, of_first, of_last, .. } = lists;
-        let most = n.iter().fold(0, |most, n| most.max(*n)) as usize;
-        let (before, room) = (self.lines.n, N * most.max(USUAL));
+        let FoundLists { first, n, of_first, of_last, n_min, n_max, .. } = lists;
+        let (before, room) = (self.lines.n, N * (*n_max as usize).max(USUAL));
         self.lines.make_room(room);
         if self.openers.len() < before + room {
             self.openers.resize(2 * (before + room), 0);
         }
         let (line, lanes, whose) = (&mut self.lines.line[before..], &mut self.lines.lanes[before..], &mut self.openers[before..]);
         let mut end = 0;
-        if most <= 1 {
+        if *n_max == 1 {
             let mut only = *of_first;
             for k in 0..N {
                 only[k] &= of_last[k];
             }
-            if n.iter().sum::<u32>() == N as u32 {
+            if *n_min == 1 {
                 line[..N].copy_from_slice(first);
                 lanes[..N].copy_from_slice(&only);
                 whose[..N].copy_from_slice(openers);

@@ -50,29 +50,16 @@ struct Layout {
     lines: usize,
 }
 
-/// Lists of a table: for each its first line and how many there are, which lanes are its own in the first and in the last one, and its
-/// postings.
+/// Lists of a table: for each its first line and how many there are, which lanes are its own in the first and in the last one.
 pub(super) struct FoundLists<const N: usize> {
     pub first: [u32; N],
     pub n: [u32; N],
     pub of_first: [u32; N],
     pub of_last: [u32; N],
-    pub lengths: [u32; N],
-}
-
-impl<const N: usize> FoundLists<N> {
-    /// So many of them, and empty ones instead of the others.
-    #[inline(always)]
-    pub fn first_of(mut self, some: usize) -> Self {
-        self.n[some..].fill(0);
-        self.lengths[some..].fill(0);
-        self
-    }
-
-    #[inline(always)]
-    pub fn postings(&self) -> u64 {
-        self.lengths.iter().map(|length| u64::from(*length)).sum()
-    }
+    /// Their postings, and the fewest and the most lines of one, as far as these are below or above one.
+    pub postings: u64,
+    pub n_min: u32,
+    pub n_max: u32,
 }
 
 impl Tables {
@@ -186,17 +173,7 @@ impl Tables {
     /// Appends the lines of some lists.
     #[inline(always)]
     fn append_lists<const N: usize>(&self, i: usize, value: u16, masks: &[u16; N], lines: &mut Lines) -> u64 {
-        let mut values = *masks;
-        for mask in &mut values {
-            *mask ^= value;
-        }
-        let found = self.find_lists(i, &values);
-        let postings = found.postings();
-        let FoundLists { first, n, mut of_first, of_last, .. } = found;
-        let (mut n_min, mut n_max) = (1, 1);
-        for n in n {
-            (n_min, n_max) = (n_min.min(n), n_max.max(n));
-        }
+        let FoundLists { first, n, mut of_first, of_last, postings, n_min, n_max } = self.find_lists(i, value, masks);
         if n_max > 1 {
             for k in 0..N {
                 lines.append_run(first[k], n[k] as usize, of_first[k], of_last[k]);
@@ -214,14 +191,14 @@ impl Tables {
         postings
     }
 
-    /// Finds the lists of some values: in loops over all of them, of which the compiler makes wide lanes.
+    /// Finds the lists of the values that differ from `value` by some masks: in loops over all of them, of which the compiler makes wide lanes.
     #[inline(always)]
-    pub fn find_lists<const N: usize>(&self, i: usize, values: &[u16; N]) -> FoundLists<N> {
+    pub fn find_lists<const N: usize>(&self, i: usize, value: u16, masks: &[u16; N]) -> FoundLists<N> {
         let lists = &self.lists[i << 16..][..VALUES];
         let mask = self.length_mask();
         let (mut starts, mut lengths, mut any_long) = ([0; N], [0; N], false);
         for k in 0..N {
-            starts[k] = lists[usize::from(values[k])];
+            starts[k] = lists[usize::from(value ^ masks[k])];
         }
         for k in 0..N {
             lengths[k] = starts[k] & mask;
@@ -229,9 +206,10 @@ impl Tables {
             any_long |= lengths[k] == mask;
         }
         if any_long {
-            self.find_long(i, values, &mut starts, &mut lengths);
+            self.find_long(i, value, masks, &mut starts, &mut lengths);
         }
         let (mut first, mut n, mut of_first, mut of_last) = ([0; N], [0; N], [0; N], [0; N]);
+        let (mut postings, mut n_min, mut n_max) = (0, 1, 1);
         for k in 0..N {
             let end = starts[k] + lengths[k];
             let line = starts[k] / LANES as u32;
@@ -239,16 +217,18 @@ impl Tables {
             first[k] = self.firsts[i] + line;
             of_first[k] = u32::MAX << (starts[k] % LANES as u32);
             of_last[k] = u32::MAX >> (end.wrapping_neg() % LANES as u32);
+            postings += u64::from(lengths[k]);
+            (n_min, n_max) = (n_min.min(n[k]), n_max.max(n[k]));
         }
-        FoundLists { first, n, of_first, of_last, lengths }
+        FoundLists { first, n, of_first, of_last, postings, n_min, n_max }
     }
 
     #[cold]
     #[inline(never)]
-    fn find_long(&self, i: usize, values: &[u16], starts: &mut [u32], lengths: &mut [u32]) {
-        for (k, value) in values.iter().enumerate() {
+    fn find_long(&self, i: usize, value: u16, masks: &[u16], starts: &mut [u32], lengths: &mut [u32]) {
+        for (k, mask) in masks.iter().enumerate() {
             if lengths[k] == self.length_mask() {
-                (starts[k], lengths[k]) = self.long_list(i, *value);
+                (starts[k], lengths[k]) = self.long_list(i, value ^ mask);
             }
         }
     }
