@@ -181,7 +181,7 @@ pub fn expected_look_up<H: Bits>(kind: IndexKind, rows: usize, radius: u16) -> D
 }
 
 /// Memory that look-ups use, kept from one to the next so that a warm look-up allocates nothing. Holds no answer: any
-/// scratch serves any index. Grows to a few kilobytes at PDQ's radius 31 and some 20 bytes for each of many look-ups together, at the worst
+/// scratch serves any index. Grows to a few kilobytes at PDQ's radius 31 and some 30 bytes for each of many look-ups together, at the worst
 /// to some 5 bytes a row of a multi-index (rows much alike) and 12 a node of a BK-tree.
 #[derive(Debug, Default)]
 pub struct Scratch {

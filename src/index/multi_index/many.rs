@@ -5,7 +5,7 @@
 //! are then in the cache for all but the first. The work is that of single look-ups, bit for bit, and so is the result; only the order
 //! differs. A hash whose lists turn out to cost more than a scan is scanned for what the tables from there on would find.
 //!
-//! A batch is one thread's work. Memory beside the hashes: some 20 bytes for each, and some buffers.
+//! A batch is one thread's work. Memory beside the hashes: some 30 bytes for each, and some buffers.
 //!
 //! Where the hashes are so many that they open most of a table's lists, the table is gone through block by block: see `blocks`.
 //!
@@ -13,7 +13,7 @@
 //! see `across`.
 
 use super::across::{ACROSS, Across, Found};
-use super::blocks::{BLOCK_BITS, Opened};
+use super::blocks::{BLOCK_BITS, Opened, Values};
 use super::table::{LANES, Rests, VALUES};
 use super::{Group, Lines, MultiIndex, Near, Plan, SURVIVOR_PS, half, halves, halves_of, lists_ps, make_room};
 use crate::entry::Bits;
@@ -170,24 +170,18 @@ impl<H: Bits> MultiIndex<H> {
         scanned.reset(asked.len());
         let mut effort = Effort::default();
         for table in self.tables_of(plan) {
+            if out.ended() {
+                break;
+            }
             Sort { asked, table, order, starts }.run(kernel);
             apart.clear();
-            let by_blocks = self.by_blocks(asked.len(), table, plan);
-            if by_blocks {
-                let costly = self.costly(table, plan, limit_ps);
-                if costly.is_some() || scanned.any.load(Ordering::Relaxed) {
-                    order.retain(|asked| {
-                        let set_apart = costly.as_ref().is_some_and(|costly| costly.contains(asked.own));
-                        if set_apart {
-                            apart.push(*asked);
-                        }
-                        !set_apart && !scanned.contains(asked.number)
-                    });
-                }
+            let by_blocks = self.by_blocks(asked.len(), table, plan, limit_ps);
+            if let Some(costly) = &by_blocks {
+                set_apart(costly, scanned, order, apart);
                 effort += Part { index: self, asked, first, plan, table, order, scanned, rests: None, buffers, out }
                     .run_by_blocks(kernel);
             }
-            let order = if by_blocks { &*apart } else { &*order };
+            let order = if by_blocks.is_some() { &*apart } else { &*order };
             effort += Part { index: self, asked, first, plan, table, order, scanned, rests: None, buffers, out }.run(kernel);
         }
         effort
@@ -203,6 +197,20 @@ impl<H: Bits> MultiIndex<H> {
         let budgets = plan.budgets;
         (0..halves::<H>()).filter(move |table| budgets[*table] > 0)
     }
+}
+
+/// Takes out of the order who has a costly half, into `apart`, and who was scanned.
+fn set_apart(costly: &Values, scanned: &Scanned, order: &mut Vec<Asked>, apart: &mut Vec<Asked>) {
+    if costly.is_empty() && !scanned.any.load(Ordering::Relaxed) {
+        return;
+    }
+    order.retain(|asked| {
+        let is_costly = costly.contains(asked.own);
+        if is_costly {
+            apart.push(*asked);
+        }
+        !is_costly && !scanned.contains(asked.number)
+    });
 }
 
 /// Puts hashes in the order of one half, or nearly.

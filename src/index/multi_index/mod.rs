@@ -15,7 +15,9 @@
 //! much alike), the rows are scanned instead, so a look-up costs at most about twice a scan.
 //!
 //! A look-up waits for memory, so it asks ahead: for where the lists of a table lie, a table ahead; for their lines, two tables ahead of those
-//! being read; for what survives, for its place, then its hash.
+//! being read; for what survives, for its place, then its hash. Many look-ups at once are done table by table, so that they share what is in
+//! the cache (see `many`), and where they are very many block by block of a table, for which lists of neighbouring values lie side by side
+//! (see `blocks`).
 //!
 //! Per row: its hash, and 6 bytes for each half (96 for 256 bits, 24 for 64); and 256 KiB for each half's table.
 
