@@ -55,7 +55,7 @@ struct Together {
     many: usize,
     /// From so many times on that they open one of a table's lists, it is gone through block by block.
     openings: usize,
-    /// Bytes of a block, at most, unless there would be too many blocks.
+    /// Bytes of a block, and up to twice as many; more where there would be too many blocks.
     block_bytes: usize,
 }
 
