@@ -76,6 +76,34 @@ fn a_list_lives_from_its_creation_to_its_deletion() {
 }
 
 #[test]
+fn deltas_are_read_by_entries_too() {
+    let dir = TempDir::new().unwrap();
+    let store = writer(dir.path());
+    create(&store, LIST, "known");
+    import(&store, LIST, opens(&store, 0..200));
+    // Long stretches closed and opened, and many versions of one delta each.
+    let closed = (40..160).map(|n| close(&store, &id(n))).collect();
+    edit(&store, LIST, closed);
+    edit(&store, LIST, opens(&store, 300..400));
+    for n in 0..40 {
+        let row = if n % 2 == 0 { opens(&store, 500 + n..501 + n) } else { vec![close(&store, &id(500 + n - 1))] };
+        edit(&store, LIST, row);
+    }
+    create(&store, ListId(2), "after");
+    import(&store, ListId(2), opens(&store, 0..3));
+    let last = store.list_by_name("known").unwrap().unwrap().head;
+    for versions in [VersionNo(1)..=last, VersionNo(2)..=VersionNo(3), VersionNo(4)..=last, VersionNo(2)..=VersionNo(1)] {
+        let all: Vec<_> = store.deltas(LIST, versions.clone()).unwrap().map(Result::unwrap).collect();
+        for (first, end) in [(0, u32::MAX), (0, 0), (0, 99), (17, 18), (41, 159), (100, 320), (290, u32::MAX), (5_000, 6_000)] {
+            let entries = EntryNo(first)..=EntryNo(end);
+            let some: Vec<_> = store.deltas_of(LIST, versions.clone(), entries.clone()).unwrap().map(Result::unwrap).collect();
+            let expected: Vec<_> = all.iter().filter(|delta| entries.contains(&delta.entry)).copied().collect();
+            assert_eq!(some, expected, "{versions:?}, {entries:?}");
+        }
+    }
+}
+
+#[test]
 fn undoing_a_version_restores_every_byte() {
     let dir = TempDir::new().unwrap();
     let store = writer(dir.path());

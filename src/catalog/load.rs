@@ -11,13 +11,17 @@ use crate::index::exact::ExactIndex;
 use crate::index::proof::prove;
 use crate::index::{IndexChoice, IndexKind, RadiusIndex};
 use crate::snapshot::{Alive, Choices, Fact, HashRows, KindSet, Layer, Rows, Snapshot};
-use crate::store::{DeltaOp, DerivedPut, Store};
+use crate::store::{Delta, DeltaOp, DerivedPut, Store};
 use crate::verdict::{MATCHES_PER_LIST_MAX, Policy};
+use rayon::prelude::*;
+use std::ops::RangeInclusive;
 
 /// Up to this many entries are read one by one; more come from the columns.
 pub const POINT_READS_MAX: usize = 2_000;
 /// The mark that says that every row is in the columns.
 const COLUMNS_WHOLE: &str = "columns";
+/// Entries of a share at least: fewer are read sooner than a thread is woken.
+const SHARE_MIN: u32 = 50_000;
 /// Entries in one batch of a rebuild of the columns.
 const REBUILD_ROWS: usize = 10_000;
 
@@ -38,32 +42,18 @@ pub fn snapshot(store: &Store, choices: Choices, other: Option<(ListId, VersionN
         list.previous = list.active;
         list.active = version;
     }
-    let (mut alive, mut wanted) = (Alive::default(), Alive::default());
-    for list in &lists {
-        let mut entries = 0u64;
-        fold(store, list.id, VersionNo(0), list.active, &mut |entry, live| {
-            if alive.set(entry, live) {
-                entries = if live { entries + 1 } else { entries - 1 };
-            }
-            wanted.set(entry, live);
-        })?;
+    let Held { alive, before, entries } = held(store, &lists, SHARE_MIN)?;
+    for (list, entries) in lists.iter().zip(entries) {
         let version = store.version(list.id, list.active)?;
-        if entries != version.map_or(0, |v| v.rows) {
+        if u64::try_from(entries) != Ok(version.map_or(0, |v| v.rows)) {
             return Err(CatalogError::Damaged(format!(
                 "the active version of list {:?} has another number of entries",
                 list.name
             )));
         }
-        if list.previous != list.active {
-            let mut before = Alive::default();
-            fold(store, list.id, VersionNo(0), list.previous, &mut |entry, live| {
-                before.set(entry, live);
-            })?;
-            before.iter().for_each(|entry| {
-                wanted.set(entry, true);
-            });
-        }
     }
+    let mut wanted = before;
+    wanted.unite(&alive);
     let mut snapshot = Snapshot { id: store.seq()?, policy: policy(&lists), ..Snapshot::default() };
     let rows = read_columns(store, EntryNo(0), &wanted, &mut snapshot)?;
     for entry in alive.iter() {
@@ -90,6 +80,56 @@ pub fn snapshot(store: &Store, choices: Choices, other: Option<(ListId, VersionN
         kinds.sha256.push(Layer::<[u8; 32], ExactIndex<32>>::build(rows.sha256)?);
     }
     Ok(snapshot)
+}
+
+/// What the lists hold.
+#[derive(Default)]
+struct Held {
+    /// The entries of the active versions.
+    alive: Alive,
+    /// Those of the versions that were active before.
+    before: Alive,
+    /// For each list, how many are in its active version.
+    entries: Vec<i64>,
+}
+
+/// Read in as many shares as there are threads, each of some entries of all lists: most of the time is the store's, key by key.
+fn held(store: &Store, lists: &[HashList], share_min: u32) -> Result<Held, CatalogError> {
+    let end = store.next_entry()?.0;
+    let share = end.div_ceil(rayon::current_num_threads().max(1) as u32).max(share_min);
+    let starts: Vec<u32> = (0..end.max(1)).step_by(share as usize).collect();
+    let share_of = |start: u32| {
+        let last = if end - start <= share { u32::MAX } else { start + share - 1 };
+        held_of(store, lists, EntryNo(start)..=EntryNo(last))
+    };
+    let shares: Vec<Held> = starts.into_par_iter().map(share_of).collect::<Result<_, _>>()?;
+    let none = Held { entries: vec![0; lists.len()], ..Held::default() };
+    Ok(shares.into_iter().fold(none, |mut all, share| {
+        all.alive.unite(&share.alive);
+        all.before.unite(&share.before);
+        all.entries.iter_mut().zip(share.entries).for_each(|(sum, n)| *sum += n);
+        all
+    }))
+}
+
+/// The same of some entries.
+fn held_of(store: &Store, lists: &[HashList], entries: RangeInclusive<EntryNo>) -> Result<Held, CatalogError> {
+    let mut held = Held::default();
+    for list in lists {
+        let mut n = 0;
+        for delta in store.deltas_of(list.id, VersionNo(1)..=list.active.max(list.previous), entries.clone())? {
+            let Delta { version, entry, op } = delta?;
+            let live = matches!(op, DeltaOp::Opened);
+            if version <= list.active && held.alive.set(entry, live) {
+                n += if live { 1 } else { -1 };
+            }
+            if version <= list.previous {
+                held.before.set(entry, live);
+            }
+        }
+        held.entries.push(n);
+    }
+    Ok(held)
 }
 
 /// One layer of all rows of a kind. A BK-tree is taken from its stored rows, not built again.
@@ -474,4 +514,55 @@ pub fn column_rows(store: &Store, kind: HashKind) -> Result<usize, CatalogError>
 
 fn damaged(column: u8) -> CatalogError {
     CatalogError::Damaged(format!("a chunk of column {column}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Catalog, NewEntry, Options, PolicyUpdate};
+    use crate::entry::{Caller, Polarity};
+    use crate::store::Access;
+    use std::sync::Arc;
+
+    #[test]
+    fn what_lists_hold_is_the_same_in_any_number_of_shares() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(dir.path(), Access::Write, columns::FORMAT).unwrap());
+        let catalog = Catalog::open(store.clone(), Access::Write, Options::default(), None).unwrap();
+        let by = Caller("test".to_owned());
+        let add = |list: &str, ids: std::ops::Range<u8>| {
+            let entry = |n| NewEntry { id: Some(format!("{n}")), category: String::new(), hashes: vec![HashValue::Md5([n; 16])] };
+            catalog.add(&by, list, ids.map(entry).collect()).unwrap();
+        };
+        for name in ["a", "b", "empty"] {
+            catalog.create(&by, name, Polarity::Positive, &PolicyUpdate::default()).unwrap();
+        }
+        add("a", 0..70);
+        add("b", 0..40);
+        catalog.remove(&by, "a", (10..30).map(|n| n.to_string()).collect()).unwrap();
+        add("a", 90..100);
+        catalog.remove(&by, "a", vec!["95".to_owned()]).unwrap();
+        catalog.remove(&by, "b", vec!["3".to_owned(), "4".to_owned()]).unwrap();
+        catalog.roll_back(&by, "b").unwrap(); // the version before is the later one
+        let lists = store.lists().unwrap();
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(5).build().unwrap();
+        for share_min in [1, 7, 60, 10_000] {
+            let Held { alive, before, entries } = threads.install(|| held(&store, &lists, share_min)).unwrap();
+            for (n, list) in lists.iter().enumerate() {
+                let of = |version| {
+                    let mut held = Alive::default();
+                    fold(&store, list.id, VersionNo(0), version, &mut |entry, live| {
+                        held.set(entry, live);
+                    })
+                    .unwrap();
+                    held
+                };
+                let (active, previous) = (of(list.active), of(list.previous));
+                assert_eq!(u64::try_from(entries[n]), Ok(active.count()), "{}, shares of {share_min}", list.name);
+                assert!(active.iter().all(|entry| alive.contains(entry)), "{}, shares of {share_min}", list.name);
+                assert!(previous.iter().all(|entry| before.contains(entry)), "{}, shares of {share_min}", list.name);
+            }
+            assert_eq!((alive.count(), before.count()), (59 + 40, 60 + 38), "shares of {share_min}");
+        }
+    }
 }

@@ -33,6 +33,16 @@ impl Alive {
         true
     }
 
+    /// Sets every bit that is set in the other.
+    pub fn unite(&mut self, other: &Alive) {
+        for (at, theirs) in other.pages.iter().enumerate() {
+            match self.pages.get_mut(at) {
+                Some(own) => Arc::make_mut(own).iter_mut().zip(theirs.iter()).for_each(|(own, their)| *own |= their),
+                None => self.pages.push(theirs.clone()),
+            }
+        }
+    }
+
     pub fn count(&self) -> u64 {
         self.pages.iter().flat_map(|page| page.iter()).map(|word| u64::from(word.count_ones())).sum()
     }
@@ -73,6 +83,21 @@ mod tests {
         assert!(!alive.contains(EntryNo(64)) && alive.contains(EntryNo(63)));
         assert!(!alive.set(EntryNo(5_000_000), false), "beyond the end nothing is live");
         assert_eq!(alive.count(), 6);
+    }
+
+    #[test]
+    fn a_union_has_the_bits_of_both() {
+        let of = |entries: &[u32]| {
+            let mut alive = Alive::default();
+            entries.iter().for_each(|entry| assert!(alive.set(EntryNo(*entry), true)));
+            alive
+        };
+        let (short, long) = (of(&[1, 64, 40_000]), of(&[2, 64, 200_000]));
+        for (mut one, other) in [(short.clone(), &long), (long.clone(), &short)] {
+            one.unite(other);
+            assert_eq!(one.iter().map(|entry| entry.0).collect::<Vec<_>>(), [1, 2, 64, 40_000, 200_000]);
+        }
+        assert_eq!((short.count(), long.count()), (3, 3), "what was united with stays as it was");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Iterators come in key order, see the state of the moment they were made, and end in an error, once, where RocksDB reports
 //! one: an error is never mistaken for the end. Nothing here writes.
 
-use super::keys::{self, BkRow, Delta, Family, IdRecord, Row};
+use super::keys::{self, BkRow, Delta, DeltaOp, Family, IdRecord, Row};
 use super::{Store, StoreError, open, wire};
 use crate::entry::{Change, EntryNo, HashList, ListId, ListVersion, VersionNo};
 use rocksdb::{DBRawIteratorWithThreadMode, ReadOptions};
@@ -121,6 +121,16 @@ impl Store {
         self.scan(Family::Deltas, from, to, keys::delta)
     }
 
+    /// The same of some entries alone. Longer stretches of others are leapt over.
+    pub fn deltas_of(
+        &self,
+        list: ListId,
+        versions: RangeInclusive<VersionNo>,
+        entries: RangeInclusive<EntryNo>,
+    ) -> Result<DeltasOf<'_>, StoreError> {
+        Ok(DeltasOf { scan: self.deltas(list, versions)?, list, entries, passed: 0 })
+    }
+
     /// The numbered changes from `seq` on.
     pub fn changes(&self, seq: u64) -> Result<Scan<'_, (u64, Change)>, StoreError> {
         self.scan(Family::Changes, seq.to_be_bytes().to_vec(), Vec::new(), |key, value| {
@@ -230,5 +240,41 @@ impl<T> Iterator for Scan<'_, T> {
         self.over = item.is_err();
         self.raw.next();
         Some(item)
+    }
+}
+
+/// Keys that are read one by one before the next one wanted is sought: that takes as long as reading so many.
+const PASSED_MAX: u32 = 16;
+
+/// The deltas of some entries.
+pub struct DeltasOf<'a> {
+    scan: Scan<'a, Delta>,
+    list: ListId,
+    entries: RangeInclusive<EntryNo>,
+    /// Deltas of other entries since the last one of these.
+    passed: u32,
+}
+
+impl Iterator for DeltasOf<'_> {
+    type Item = Result<Delta, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let delta = match self.scan.next()? {
+                Ok(delta) if !self.entries.contains(&delta.entry) => delta,
+                found => {
+                    self.passed = 0;
+                    return Some(found);
+                }
+            };
+            self.passed += 1;
+            if self.passed.is_multiple_of(PASSED_MAX) {
+                // What a version closed, and what it opened, lies there by entry.
+                let op = if matches!(delta.op, DeltaOp::Opened) { keys::OPENED } else { keys::CLOSED };
+                let before = delta.entry < *self.entries.start();
+                let next = if before { *self.entries.start() } else { EntryNo(u32::MAX) };
+                self.scan.raw.seek(keys::delta_key(self.list, delta.version, op, next));
+            }
+        }
     }
 }

@@ -16,6 +16,8 @@ mod aarch64;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+use rayon::prelude::*;
+
 /// Work that can be compiled for several levels. `run` and all it calls in its hot loops must be `#[inline(always)]`, or they are compiled
 /// for the baseline only.
 pub trait Work {
@@ -61,12 +63,13 @@ impl Kernel for Portable {
     }
 }
 
-/// `n` times `value`, in large pages where the system has them: look-ups go all over it, and small pages cost as much as the memory.
-pub fn roomy<T: Copy>(n: usize, value: T) -> Vec<T> {
+/// `n` times `value`, in large pages where the system has them: look-ups go all over it, and small pages cost as much as the memory. Filled by
+/// all threads of the rayon pool that it is called in: where the system has to find the memory first, one took 2 s a gigabyte, as long as all else.
+pub fn roomy<T: Copy + Send + Sync>(n: usize, value: T) -> Vec<T> {
     let mut room = Vec::with_capacity(n);
     #[cfg(target_os = "linux")]
     ask_for_large_pages(room.as_mut_ptr(), n);
-    room.resize(n, value);
+    room.par_extend(rayon::iter::repeat_n(value, n));
     room
 }
 
