@@ -4,6 +4,7 @@
 //! decoded on the `extract` pool, hash-only jobs are looked up on the `quick` and `search` pools. The store is never on this path.
 //! Invariant: every job is answered exactly once, whatever its bytes are; image bytes are dropped with the job.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use crate::entry::{Caller, HashKind, HashValue, Observation, Reason};
 use crate::extract::{Extractor, Features, Unscanned, Wants};
 use crate::hash::digest::Digests;
 use crate::index::Effort;
-use crate::snapshot::{KindSet, Published, Question, Snapshot, Workspace};
+use crate::snapshot::{KindSet, Published, QUERIES_SURE, Question, Snapshot, Workspace};
 use crate::verdict::Verdict;
 
 /// What is to be matched.
@@ -99,6 +100,8 @@ pub struct StartError(#[from] rayon::ThreadPoolBuildError);
 
 /// Look-ups that are no batch yet: hashes, of however many jobs.
 const QUICK_MAX: usize = 64;
+/// How long they may take: they do not where lists hold very many entries near them. Then they are no better than a batch.
+const QUICK_TIME: Duration = Duration::from_millis(10);
 
 /// The door. Cheap to clone.
 #[derive(Clone)]
@@ -170,18 +173,31 @@ impl Matcher {
         let (inner, started) = (self.0.clone(), Instant::now());
         let Some(permit) = self.0.hash_items.take(jobs.len()) else {
             let questions: Vec<_> = jobs.into_iter().map(|job| refused(job.lists, Reason::Shed, "the service is busy")).collect();
-            return done(inner.answer(questions, Stages::default(), None));
+            return done(inner.answer(&questions, Stages::default(), None));
         };
         let look_ups = |job: &Job| if let Content::Hashes(hashes) = &job.content { hashes.len().max(1) } else { 1 };
-        let pool = if jobs.iter().map(look_ups).sum::<usize>() > QUICK_MAX { &self.0.search } else { &self.0.quick };
+        let few = jobs.iter().map(look_ups).sum::<usize>() <= QUICK_MAX;
+        let pool = if few { &self.0.quick } else { &self.0.search };
         pool.spawn(move || {
-            let stages = Stages { queued: started.elapsed(), ..Stages::default() };
-            let now = Instant::now();
-            let (n, until) = (jobs.len(), jobs.iter().map(|job| job.until).max());
-            let answers =
-                or_crashed(|| inner.answer(jobs.into_iter().map(|job| hash_question(job, now)).collect(), stages, until));
-            drop(permit); // before the answer: who has it may come with the next at once
-            done(answers.unwrap_or_else(|| inner.answer(vec![crashed(); n], stages, None)));
+            let stages = move || Stages { queued: started.elapsed(), ..Stages::default() };
+            let (now, until) = (Instant::now(), jobs.iter().map(|job| job.until).max());
+            let questions: Vec<_> = jobs.into_iter().map(|job| hash_question(job, now)).collect();
+            let finish = move |answers| {
+                drop(permit); // before the answer: who has it may come with the next at once
+                done(answers);
+            };
+            if few && let Some(answers) = or_crashed(|| inner.answer_soon(&questions, stages())).flatten() {
+                return finish(answers);
+            }
+            let whole = {
+                let inner = inner.clone();
+                move || {
+                    let stages = stages();
+                    let answers = or_crashed(|| inner.answer(&questions, stages, until));
+                    finish(answers.unwrap_or_else(|| inner.answer(&vec![crashed(); questions.len()], stages, None)));
+                }
+            };
+            if few { inner.search.spawn(whole) } else { whole() }
         });
     }
 
@@ -202,7 +218,7 @@ impl Matcher {
         let (inner, started) = (self.0.clone(), Instant::now());
         let Some(permit) = self.0.image_permit(&bytes) else {
             let question = refused(lists, Reason::Shed, "the service is busy");
-            return one(inner.answer(vec![question], Stages::default(), None), done);
+            return one(inner.answer(&[question], Stages::default(), None), done);
         };
         self.0.waiting.fetch_add(1, Ordering::Relaxed);
         self.0.extract.spawn(move || {
@@ -217,9 +233,9 @@ impl Matcher {
             };
             drop(bytes);
             let stages = Stages { queued, extract: extracting.elapsed(), search: Duration::ZERO };
-            let answers = or_crashed(|| inner.answer(vec![question], stages, Some(until)));
+            let answers = or_crashed(|| inner.answer(&[question], stages, Some(until)));
             drop(permit);
-            one(answers.unwrap_or_else(|| inner.answer(vec![crashed()], stages, None)), done);
+            one(answers.unwrap_or_else(|| inner.answer(&[crashed()], stages, None)), done);
         });
     }
 }
@@ -245,7 +261,7 @@ fn crashed() -> Question {
 }
 
 thread_local! {
-    static WORKSPACE: std::cell::RefCell<Workspace> = std::cell::RefCell::default();
+    static WORKSPACE: RefCell<Workspace> = RefCell::default();
 }
 
 impl Inner {
@@ -263,12 +279,25 @@ impl Inner {
         Hashed { digests, features }
     }
 
-    /// The snapshot is loaded here, after decoding: a list activated meanwhile counts.
     /// Look-ups are given up after `until`, where nobody waits any more.
-    fn answer(&self, questions: Vec<Question>, stages: Stages, until: Option<Instant>) -> Vec<Answer> {
+    fn answer(&self, questions: &[Question], stages: Stages, until: Option<Instant>) -> Vec<Answer> {
+        self.answer_until(questions, stages, QUERIES_SURE, &|| until.is_some_and(|until| Instant::now() >= until))
+    }
+
+    /// `None` where that would take longer than [`QUICK_TIME`].
+    fn answer_soon(&self, questions: &[Question], stages: Stages) -> Option<Vec<Answer>> {
+        let (end, long) = (Instant::now() + QUICK_TIME, Cell::new(false));
+        let answers = self.answer_until(questions, stages, 1, &|| {
+            long.set(Instant::now() >= end);
+            long.get()
+        });
+        (!long.get()).then_some(answers)
+    }
+
+    /// The snapshot is loaded here, after decoding: a list activated meanwhile counts.
+    fn answer_until(&self, questions: &[Question], stages: Stages, sure: usize, late: &dyn Fn() -> bool) -> Vec<Answer> {
         let searching = Instant::now();
-        let late = || until.is_some_and(|until| Instant::now() >= until);
-        let (verdicts, effort) = WORKSPACE.with_borrow_mut(|work| self.published.load().answer(&questions, work, &late));
+        let (verdicts, effort) = WORKSPACE.with_borrow_mut(|work| self.published.load().answer(questions, work, sure, late));
         let stages = Stages { search: searching.elapsed(), ..stages };
         verdicts.into_iter().map(|verdict| Answer { verdict, effort, stages }).collect()
     }

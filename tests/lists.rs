@@ -944,7 +944,7 @@ fn distance(a: &HashValue, b: &HashValue) -> u16 {
 #[test]
 fn a_hash_of_a_hundred_thousand_entries_hides_nothing_else() {
     use hashwarden::entry::Observation;
-    use hashwarden::snapshot::{KindSet, Question, Workspace};
+    use hashwarden::snapshot::{KindSet, QUERIES_SURE, Question, Workspace};
     const EQUAL: u64 = 100_000;
     let dir = tempfile::tempdir().unwrap();
     let bench = open(dir.path());
@@ -968,7 +968,7 @@ fn a_hash_of_a_hundred_thousand_entries_hides_nothing_else() {
             })
         });
         let question = Question { seen: seen.collect(), kinds: KindSet::default().with(HashKind::Pdq), ..Question::default() };
-        bench.matcher.snapshot().answer(&[question], &mut Workspace::default(), &|| false).0.remove(0)
+        bench.matcher.snapshot().answer(&[question], &mut Workspace::default(), QUERIES_SURE, &|| false).0.remove(0)
     };
     let (logo, shown) = (flipped(&pdq(1), 3), flipped(&pdq(1), 5));
     let verdict = ask(std::slice::from_ref(&logo));
@@ -980,6 +980,26 @@ fn a_hash_of_a_hundred_thousand_entries_hides_nothing_else() {
     assert!(verdict.cut >= EQUAL - 100 && verdict.cut <= EQUAL + 1, "{}", verdict.cut);
     let verdict = ask(&vec![shown.clone(); 64]);
     assert_eq!((verdict.outcome, verdict.matches.len(), verdict.cut), (Outcome::Match, 100, EQUAL - 100));
+
+    // A few hashes that take longer than a few should go on among the batches, and their answers are the same.
+    let job = |hashes: usize| Job {
+        content: Content::Hashes(vec![GivenHash { hash: shown.clone(), quality: None }; hashes]),
+        lists: Vec::new(),
+        until: Instant::now() + Duration::from_secs(60),
+        caller: bench.by.clone(),
+    };
+    for jobs in [vec![job(1)], vec![job(64)], vec![job(1); 64]] {
+        let (send, answers) = mpsc::channel();
+        let n = jobs.len();
+        bench.matcher.submit_hashes(jobs, move |a| send.send(a).unwrap());
+        let answers = answers.recv().unwrap();
+        assert!(answers.len() == n && bench.matcher.in_flight() == (0, 0));
+        for (at, verdict) in answers.into_iter().map(|answer| answer.verdict).enumerate() {
+            assert_eq!((verdict.outcome, verdict.matches.len()), (Outcome::Match, 100));
+            // Of so many questions at once, only the first have their entries counted one by one.
+            assert!(verdict.cut == EQUAL - 100 || at > 15 && (1..EQUAL).contains(&verdict.cut), "{at}: {}", verdict.cut);
+        }
+    }
 
     // A second list's count comes on top.
     let more: String = (0..5_000).map(|n| format!("m{n},{}\n", pdq(1).hex())).collect();
@@ -1012,7 +1032,7 @@ fn a_hash_of_a_hundred_thousand_entries_hides_nothing_else() {
     let verdict = bench
         .matcher
         .snapshot()
-        .answer(&[question], &mut Workspace::default(), &|| late.replace(late.get() + 1) == 1)
+        .answer(&[question], &mut Workspace::default(), QUERIES_SURE, &|| late.replace(late.get() + 1) == 1)
         .0
         .remove(0);
     assert_eq!((verdict.outcome, verdict.reason), (Outcome::NotScanned, Some(hashwarden::entry::Reason::Timeout)));

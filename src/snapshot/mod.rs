@@ -71,21 +71,28 @@ pub struct Workspace {
     given_up: Vec<bool>,
 }
 
-/// Queries whose look-ups are never given up: all of a still picture's.
-const QUERIES_SURE: usize = 16;
+/// Queries whose look-ups are never given up, most often: all of a still picture's.
+pub const QUERIES_SURE: usize = 16;
 
 impl Snapshot {
     /// Answers questions together: one batch for each kind, so that look-ups share their memory accesses.
     ///
-    /// `late` is asked now and then whether to give up: what was not looked up by then is NOT_SCANNED(timeout), unless something matched.
-    pub fn answer(&self, questions: &[Question], work: &mut Workspace, late: &dyn Fn() -> bool) -> (Vec<Verdict>, Effort) {
+    /// `late` is asked now and then whether to give up: what was not looked up by then is NOT_SCANNED(timeout), unless something matched. It is
+    /// not asked before the first `sure` queries of a kind are done.
+    pub fn answer(
+        &self,
+        questions: &[Question],
+        work: &mut Workspace,
+        sure: usize,
+        late: &dyn Fn() -> bool,
+    ) -> (Vec<Verdict>, Effort) {
         work.found.clear();
         work.given_up.clear();
         work.given_up.resize(questions.len(), false);
         let mut effort = Effort::default();
-        effort += self.near(&self.kinds.pdq, HashKind::Pdq, pdq, questions, work, late);
-        effort += self.near(&self.kinds.phash64, HashKind::Phash64, phash64, questions, work, late);
-        effort += self.near(&self.kinds.dhash64, HashKind::Dhash64, dhash64, questions, work, late);
+        effort += self.near(&self.kinds.pdq, HashKind::Pdq, pdq, questions, work, sure, late);
+        effort += self.near(&self.kinds.phash64, HashKind::Phash64, phash64, questions, work, sure, late);
+        effort += self.near(&self.kinds.dhash64, HashKind::Dhash64, dhash64, questions, work, sure, late);
         self.exact(questions, work, late);
         work.found.sort_by_question();
         let mut rest = work.found.as_slice();
@@ -138,6 +145,7 @@ impl Snapshot {
         take: fn(&HashValue) -> Option<H>,
         questions: &[Question],
         work: &mut Workspace,
+        sure: usize,
         late: &dyn Fn() -> bool,
     ) -> Effort {
         let Some(radius) = self.radius_widest(kind) else { return Effort::default() };
@@ -152,7 +160,7 @@ impl Snapshot {
             }
         }
         let Workspace { scratch, found, given_up } = work;
-        let (sure, rest) = queries.split_at(queries.len().min(QUERIES_SURE));
+        let (sure, rest) = queries.split_at(queries.len().min(sure));
         let (mut effort, mut ended) = (Effort::default(), false);
         for (first, some) in [(0, sure), (sure.len(), rest)] {
             effort += layers.look_up(some, scratch, &mut |hits, entries| {
