@@ -1,7 +1,8 @@
 //! How long does a look-up take, by kind of index and number of rows?
 //!
-//! One thread. Nine queries in ten have no row within the radius; the tenth lies within it of one row. Each index is held to the scan's
-//! results before it is measured, and says its build time and bytes a row on the way.
+//! One thread. Rows are as far apart as chance has it, or (`clustered`) near-duplicates of one another, as lists hold them. Nine queries in ten
+//! have no row within the radius; the tenth lies within it of one row, at least (`hits`: each does, `misses`: none). Each index is held to the
+//! scan's results before it is measured, and says its build time and bytes a row on the way.
 //!
 //! Criterion's time is that of one look-up; queries differ from each other, so that a look-up does not find its lists in the cache.
 
@@ -26,20 +27,59 @@ criterion_group! {
 }
 criterion_main!(benches);
 
+/// What rows are made and what is asked.
+#[derive(Clone, Copy)]
+struct Data {
+    name: &'static str,
+    /// Rows of a cluster at most; of so many sizes each is as frequent.
+    cluster_max: usize,
+    /// Of ten queries, how many lie within the radius of a row.
+    hits_in_ten: usize,
+}
+
+const UNIFORM: Data = Data { name: "", cluster_max: 1, hits_in_ten: 1 };
+const HITS: Data = Data { name: " hits", hits_in_ten: 10, ..UNIFORM };
+const MISSES: Data = Data { name: " misses", hits_in_ten: 0, ..UNIFORM };
+const CLUSTERED: Data = Data { name: " clustered", cluster_max: 40, ..UNIFORM };
+
+impl Data {
+    fn rows<H: Bits>(&self, n: usize, random: &mut Random) -> Arc<[H]> {
+        let (mut centre, mut left) = (balanced(random), 0);
+        let row = |_| {
+            if left == 0 {
+                (centre, left) = (balanced(random), 1 + random.below(self.cluster_max));
+            }
+            left -= 1;
+            // As far from the centre as re-encoding and small edits go; a cluster of one is the centre.
+            let apart = if self.cluster_max > 1 { random.below(usize::from(H::BITS) / 16 + 1) } else { 0 };
+            random.at_distance(&centre, apart as u16)
+        };
+        (0..n).map(row).collect()
+    }
+}
+
 fn pdq(c: &mut Criterion) {
     use IndexKind::{BkTree, Linear, MultiIndex};
     for rows in [1_000, 2_000, 4_000, 10_000, 100_000, 1_000_000] {
-        measure::<Pdq>(c, "pdq", rows, &[(Linear, 31), (MultiIndex, 31), (BkTree, 0), (BkTree, 4), (BkTree, 31)]);
+        measure::<Pdq>(c, "pdq", UNIFORM, rows, &[(Linear, 31), (MultiIndex, 31), (BkTree, 0), (BkTree, 4), (BkTree, 31)]);
     }
-    measure::<Pdq>(c, "pdq", 10_000_000, &[(Linear, 31), (MultiIndex, 31)]);
+    measure::<Pdq>(c, "pdq", UNIFORM, 10_000_000, &[(Linear, 31), (MultiIndex, 31)]);
+    for rows in [100_000, 1_000_000, 10_000_000] {
+        for data in [HITS, MISSES, CLUSTERED] {
+            measure::<Pdq>(c, "pdq", data, rows, &[(MultiIndex, 31)]);
+        }
+    }
 }
 
 fn hash64(c: &mut Criterion) {
     use IndexKind::{BkTree, Linear, MultiIndex};
     for rows in [1_000, 4_000, 10_000, 40_000, 80_000, 100_000, 1_000_000] {
-        measure::<Hash64>(c, "hash64", rows, &[(Linear, 4), (MultiIndex, 4), (MultiIndex, 8), (BkTree, 4), (BkTree, 8)]);
+        measure::<Hash64>(c, "hash64", UNIFORM, rows, &[(Linear, 4), (MultiIndex, 4), (MultiIndex, 8), (BkTree, 4), (BkTree, 8)]);
     }
-    measure::<Hash64>(c, "hash64", 10_000_000, &[(Linear, 8), (MultiIndex, 4), (MultiIndex, 8), (MultiIndex, 10)]);
+    for data in [HITS, MISSES, CLUSTERED] {
+        measure::<Hash64>(c, "hash64", data, 1_000_000, &[(MultiIndex, 4), (MultiIndex, 8)]);
+    }
+    measure::<Hash64>(c, "hash64", UNIFORM, 10_000_000, &[(Linear, 8), (MultiIndex, 4), (MultiIndex, 8), (MultiIndex, 10)]);
 }
 
 fn exact(c: &mut Criterion) {
@@ -103,9 +143,9 @@ fn skew(c: &mut Criterion) {
 fn batch(c: &mut Criterion) {
     let mut group = c.benchmark_group("pdq/multi-index/batch");
     group.sample_size(10);
-    for rows in [1_000_000, 10_000_000] {
+    for (data, rows) in [(UNIFORM, 1_000_000), (CLUSTERED, 1_000_000), (UNIFORM, 10_000_000)] {
         let mut random = Random(rows as u64);
-        let hashes: Arc<[Pdq]> = (0..rows).map(|_| balanced(&mut random)).collect();
+        let hashes: Arc<[Pdq]> = data.rows(rows, &mut random);
         let queries: Vec<Query<Pdq>> = (0..8_192)
             .map(|number| match number % 10 {
                 0 => random.at_distance(&hashes[number], (number / 10 % 32) as u16),
@@ -125,7 +165,7 @@ fn batch(c: &mut Criterion) {
         assert!(alone.len() >= 819 && alone == hits(&*index, &queries));
         group.throughput(Throughput::Elements(queries.len() as u64));
         for together in [1, 256, 1_024, 8_192] {
-            group.bench_function(format!("{rows}/{together} together"), |b| {
+            group.bench_function(format!("{rows}{}/{together} together", data.name), |b| {
                 b.iter(|| {
                     out.clear();
                     queries.chunks(together).for_each(|some| _ = index.search(some, &mut scratch, &mut out));
@@ -189,9 +229,9 @@ fn join(c: &mut Criterion) {
     group.finish();
 }
 
-fn measure<H: Bits>(c: &mut Criterion, name: &str, rows: usize, indexes: &[(IndexKind, u16)]) {
-    let mut random = Random(rows as u64);
-    let hashes: Arc<[H]> = (0..rows).map(|_| balanced(&mut random)).collect();
+fn measure<H: Bits>(c: &mut Criterion, name: &str, data: Data, rows: usize, indexes: &[(IndexKind, u16)]) {
+    let (name, mut random) = (format!("{name}{}", data.name), Random(rows as u64));
+    let hashes: Arc<[H]> = data.rows(rows, &mut random);
     let linear = build(IndexKind::Linear, hashes.clone());
     let mut built: Option<(IndexKind, Box<dyn RadiusIndex<H>>)> = None;
     for (kind, radius) in indexes {
@@ -199,14 +239,15 @@ fn measure<H: Bits>(c: &mut Criterion, name: &str, rows: usize, indexes: &[(Inde
             .map(|number| {
                 let near = hashes[random.below(rows)];
                 let distance = random.below(usize::from(*radius) + 1) as u16;
-                let hash = if number % 10 == 0 { random.at_distance(&near, distance) } else { balanced(&mut random) };
+                let hash =
+                    if number % 10 < data.hits_in_ten { random.at_distance(&near, distance) } else { balanced(&mut random) };
                 Query { hash, radius: *radius }
             })
             .collect();
         if built.as_ref().is_none_or(|(other, _)| other != kind) {
             let started = Instant::now();
             let index = build(*kind, hashes.clone());
-            describe(name, &kind.to_string(), rows, started.elapsed(), index.bytes());
+            describe(&name, &kind.to_string(), rows, started.elapsed(), index.bytes());
             built = Some((*kind, index));
         }
         let Some((_, index)) = &built else { continue };

@@ -69,6 +69,11 @@ pub enum ClientError {
 
 impl From<Status> for ClientError {
     fn from(status: Status) -> Self {
+        if let Some(http) = status.message().strip_prefix("grpc-status header missing, mapped from HTTP status code ") {
+            return ClientError::BadReply(format!(
+                "it is HTTP {http} and not gRPC; is that port another one, such as the operator's?"
+            ));
+        }
         // tonic's own timer calls it CANCELLED, which it is not.
         let mut causes = std::iter::successors(std::error::Error::source(&status), |cause| cause.source());
         let timed_out = causes.any(|cause| cause.is::<TimeoutExpired>());

@@ -350,7 +350,7 @@ async fn a_list_lives_the_same_over_the_wire_as_in_the_catalog() {
         ],
         quality_min: Some(60),
         transforms: Some([Transform::Identity, Transform::FlipY].into_iter().collect()),
-        scope: None,
+        ..PolicyUpdate::default()
     };
     let made = client.create("a", Polarity::Positive, &update).await.unwrap();
     assert_eq!(made.list.policy.quality_min, 60);
@@ -361,6 +361,10 @@ async fn a_list_lives_the_same_over_the_wire_as_in_the_catalog() {
         here
     };
     same("a").await;
+    let back = PolicyUpdate { radii_removed: vec![("B".to_owned(), HashKind::Phash64)], ..PolicyUpdate::default() };
+    assert!(client.set("a", &back).await.unwrap().list.policy.category_radii.is_empty());
+    same("a").await;
+    assert_eq!(refused(client.set("a", &back).await.unwrap_err()).0, Code::InvalidArgument, "there is none any more");
     assert_eq!(refused(client.create("a", Polarity::Positive, &update).await.unwrap_err()).0, Code::AlreadyExists);
     let bad = client.create("../a", Polarity::Positive, &update).await.unwrap_err();
     assert_eq!(refused(bad), (Code::InvalidArgument, "name".to_owned()));

@@ -239,6 +239,22 @@ fn an_import_after_a_roll_back_is_compared_with_what_is_active() {
     assert_eq!((report.added, report.changed, report.gone, report.unchanged), (1, 0, 0, 10));
     let diff = bench.catalog.diff("known", VersionNo(1), VersionNo(3)).unwrap();
     assert_eq!((diff.added, diff.changed, diff.removed), (1, 0, 0), "what came back as it was is no change");
+
+    // A few changes of a long list.
+    let version = |bench: &Bench| bench.catalog.list("known").unwrap().list.active;
+    bench.import("known", &csv(ids_and_numbers(0..100))).unwrap();
+    let before = version(&bench);
+    bench.add("known", "new", vec![pdq(1_000)]);
+    bench.add("known", "new", vec![pdq(1_001)]);
+    bench.remove("known", "e7");
+    bench.add("known", "e9", vec![pdq(1_002)]);
+    let differ = |from, to| {
+        let diff = bench.catalog.diff("known", from, to).unwrap();
+        (diff.added, diff.changed, diff.removed)
+    };
+    assert_eq!(differ(before, version(&bench)), (1, 1, 1));
+    assert_eq!(differ(version(&bench), before), (1, 1, 1));
+    assert_eq!(differ(VersionNo(0), before), (100, 0, 0));
     bench.assert_sound();
 }
 

@@ -7,13 +7,13 @@
 
 pub mod bk;
 mod columns;
+mod diff;
 mod import;
 mod load;
 mod overlap;
 mod report;
 mod version;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -249,33 +249,6 @@ impl Catalog {
         }
         self.activate_locked(by, &list, list.previous)?;
         self.list(name)
-    }
-
-    /// How many entries differ between two versions.
-    pub fn diff(&self, name: &str, from: VersionNo, to: VersionNo) -> Result<DiffReport, CatalogError> {
-        let list = self.find(name)?;
-        for version in [from, to].into_iter().filter(|version| *version != VersionNo(0)) {
-            self.sealed(&list, version)?;
-        }
-        let transition = load::transition(&self.store, list.id, from, to)?;
-        // The content of each id that went; then each that came is compared with it.
-        let mut closed = HashMap::new();
-        for entry in transition.closed {
-            let content = self.store.entry(list.id, entry)?.into_iter().next().map(|row| row.content);
-            closed.extend(content.map(|content| (content.id.clone(), crate::store::row_digest(&content))));
-        }
-        let mut report = DiffReport::default();
-        for entry in transition.opened {
-            let Some(row) = self.store.entry(list.id, entry)?.into_iter().next() else { continue };
-            match closed.remove(&row.content.id) {
-                // An entry that went and came back under another number.
-                Some(before) if before == crate::store::row_digest(&row.content) => {}
-                Some(_) => report.changed += 1,
-                None => report.added += 1,
-            }
-        }
-        report.removed = closed.len() as u64;
-        Ok(report)
     }
 
     /// Checks the store against itself, and the derived rows against the truth.

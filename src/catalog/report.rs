@@ -8,6 +8,8 @@ use crate::entry::{Action, HashKind, HashList, HashValue, ListPolicy, Polarity, 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PolicyUpdate {
     pub radii: Vec<RadiusRule>,
+    /// Categories whose own radius for a kind is taken back: the list's holds for them again.
+    pub radii_removed: Vec<(String, HashKind)>,
     pub actions: Vec<ActionRule>,
     pub quality_min: Option<u8>,
     pub transforms: Option<Transforms>,
@@ -43,6 +45,11 @@ impl PolicyUpdate {
                 policy.category_radii.insert((category.clone(), rule.kind), rule.radius);
             } else if let Some(of_kind) = policy.kinds.get_mut(&rule.kind) {
                 of_kind.radius = rule.radius;
+            }
+        }
+        for (category, kind) in &self.radii_removed {
+            if policy.category_radii.remove(&(category.clone(), *kind)).is_none() {
+                return Err(format!("category {category:?} has no radius of its own for {kind} that could be taken back"));
             }
         }
         for rule in &self.actions {

@@ -72,7 +72,7 @@ pub enum ListVerb {
         name: String,
         other: String,
         /// Bits; without it the wider of the two lists' radii. The wider it is, and the more alike the lists, the longer it takes.
-        #[arg(long)]
+        #[arg(long, value_parser = clap::value_parser!(u16).range(0..=256))]
         radius: Option<u16>,
         /// pdq, phash64 or dhash64.
         #[arg(long, default_value = "pdq", value_parser = kind)]
@@ -86,9 +86,9 @@ pub enum ListVerb {
 
 #[derive(Args)]
 pub struct PolicyArgs {
-    /// Largest distance in bits that matches: N for PDQ, KIND=N, or CATEGORY:KIND=N. Repeatable.
-    #[arg(long = "radius", value_name = "[[CATEGORY:]KIND=]N", value_parser = radius_rule)]
-    radii: Vec<RadiusRule>,
+    /// Largest distance in bits that matches: N for PDQ, KIND=N, or CATEGORY:KIND=N; CATEGORY:KIND=none takes a category's own back. Repeatable.
+    #[arg(long = "radius", value_name = "[[CATEGORY:]KIND=]N", value_parser = radius_change)]
+    radii: Vec<RadiusChange>,
     /// PDQ quality, 0 to 100, below which a picture does not match.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
     quality_min: Option<u8>,
@@ -105,9 +105,17 @@ pub struct PolicyArgs {
 
 impl PolicyArgs {
     fn update(self) -> PolicyUpdate {
+        let (mut radii, mut radii_removed) = (Vec::new(), Vec::new());
+        for change in self.radii {
+            match change {
+                RadiusChange::Set(rule) => radii.push(rule),
+                RadiusChange::Remove(category, kind) => radii_removed.push((category, kind)),
+            }
+        }
         let names = |scope: String| scope.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
         PolicyUpdate {
-            radii: self.radii,
+            radii,
+            radii_removed,
             actions: self.actions,
             quality_min: self.quality_min,
             transforms: self.transforms,
@@ -116,16 +124,28 @@ impl PolicyArgs {
     }
 }
 
-fn radius_rule(text: &str) -> Result<RadiusRule, String> {
+#[derive(Clone)]
+enum RadiusChange {
+    Set(RadiusRule),
+    Remove(String, HashKind),
+}
+
+fn radius_change(text: &str) -> Result<RadiusChange, String> {
     let (of, radius) = text.rsplit_once('=').unwrap_or(("pdq", text));
     let (category, kind) = match of.rsplit_once(':') {
         Some((category, kind)) => (Some(category.to_owned()), kind),
         None => (None, of),
     };
     let kind: HashKind = kind.parse().map_err(|bad: crate::entry::BadValue| bad.0)?;
+    match (category, radius) {
+        (Some(category), "none") => Ok(RadiusChange::Remove(category, kind)),
+        (category, radius) => Ok(RadiusChange::Set(RadiusRule { category, kind, radius: radius_of(kind, radius)? })),
+    }
+}
+
+fn radius_of(kind: HashKind, text: &str) -> Result<u16, String> {
     let most = kind.radius_max();
-    let radius = radius.parse().ok().filter(|r| *r <= most);
-    Ok(RadiusRule { category, kind, radius: radius.ok_or_else(|| format!("a radius of {kind} is a number from 0 to {most}"))? })
+    text.parse().ok().filter(|radius| *radius <= most).ok_or_else(|| format!("a radius of {kind} is a number from 0 to {most}"))
 }
 
 fn kind(text: &str) -> Result<HashKind, String> {

@@ -45,10 +45,13 @@ pub fn policy_update(update: &PolicyUpdate) -> v1::PolicyUpdate {
     let radii = update.radii.iter();
     let radii =
         radii.map(|rule| v1::RadiusRule { category: rule.category.clone(), kind: kind(rule.kind), radius: rule.radius.into() });
+    let removed = update.radii_removed.iter();
+    let removed = removed.map(|(category, of)| v1::CategoryRadius { category: category.clone(), kind: kind(*of) });
     let actions = update.actions.iter();
     let actions = actions.map(|rule| v1::ActionRule { kind: rule.kind.map(kind), action: action(rule.action) });
     v1::PolicyUpdate {
         radii: radii.collect(),
+        radii_removed: removed.collect(),
         actions: actions.collect(),
         quality_min: update.quality_min.map(u32::from),
         transforms: update.transforms.map(|set| v1::TransformSet { transforms: set.iter().map(transform).collect() }),

@@ -52,6 +52,10 @@ fn a_policy_is_made_with_the_list_and_changed_by_name() {
     for part in ["a  ", "empty", "quality minimum  70", "transforms       identity,flipx", "radius 20", "A1:pdq"] {
         assert!(text.contains(part), "no {part:?} in {text}");
     }
+
+    assert_eq!(set(&["--radius", "A1:pdq=none"])["category_radii"], json!([]), "the list's own again");
+    place.run(&["list", "set", "a", "--radius", "A1:pdq=none"]).exits(2).says(&["\"A1\"", "no radius of its own for pdq"]);
+    place.run(&["list", "set", "a", "--radius", "pdq=none"]).exits(2).says(&["a radius of pdq is a number from 0 to 256"]);
 }
 
 #[test]

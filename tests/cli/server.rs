@@ -255,6 +255,8 @@ fn the_operator_port_answers_and_requests_are_counted_by_outcome() {
     let (status, ready) = server.get("/readyz");
     assert!(status == 200 && ready.starts_with("ready: snapshot "), "{status} {ready}");
     assert_eq!(server.get("/nothing").0, 404);
+    let wrong = run(&["--endpoint", &format!("http://{}", server.operator), "list", "show", "known"]);
+    wrong.exits(3).says(&["HTTP 404 and not gRPC", "operator"]);
     assert_eq!(server.requests("MatchStream", "match", ""), 0);
 
     server.run(&["scan", &known, &known, &stranger, &place.broken()]).exits(1);

@@ -125,6 +125,12 @@ pub fn policy_update(update: Option<v1::PolicyUpdate>) -> Result<PolicyUpdate, F
         let kind = kind(rule.kind, || at("kind"))?;
         Ok(RadiusRule { category: rule.category, kind, radius: radius(rule.radius, kind, || at("radius"))? })
     });
+    at_most(update.radii_removed.len(), RULES_MAX, "rules", || "policy.radii_removed".to_owned())?;
+    let removed = update.radii_removed.into_iter().enumerate().map(|(n, radius)| {
+        let at = |field: &str| format!("policy.radii_removed[{n}].{field}");
+        at_most(radius.category.len(), CATEGORY_BYTES_MAX, "bytes", || at("category"))?;
+        Ok((radius.category, kind(radius.kind, || at("kind"))?))
+    });
     let actions = update.actions.iter().enumerate().map(|(n, rule)| {
         let at = |field: &str| format!("policy.actions[{n}].{field}");
         let kind = rule.kind.map(|k| kind(k, || at("kind"))).transpose()?;
@@ -132,6 +138,7 @@ pub fn policy_update(update: Option<v1::PolicyUpdate>) -> Result<PolicyUpdate, F
     });
     Ok(PolicyUpdate {
         radii: radii.collect::<Result<_, _>>()?,
+        radii_removed: removed.collect::<Result<_, _>>()?,
         actions: actions.collect::<Result<_, _>>()?,
         quality_min: update.quality_min.map(|q| percent(q, || "policy.quality_min".to_owned())).transpose()?,
         transforms: update.transforms.map(transforms).transpose()?,
@@ -327,6 +334,12 @@ mod tests {
         check(v1::PolicyUpdate { radii: vec![rule(v1::HashKind::Pdq, 257)], ..none() }, "policy.radii[0].radius");
         check(v1::PolicyUpdate { radii: vec![rule(v1::HashKind::Md5, 1)], ..none() }, "policy.radii[0].radius");
         check(v1::PolicyUpdate { radii: vec![rule(v1::HashKind::Unspecified, 1)], ..none() }, "policy.radii[0].kind");
+        let removed = |category: &str, kind: v1::HashKind| v1::PolicyUpdate {
+            radii_removed: vec![v1::CategoryRadius { category: category.to_owned(), kind: kind as i32 }],
+            ..none()
+        };
+        check(removed("A1", v1::HashKind::Unspecified), "policy.radii_removed[0].kind");
+        check(removed(&"c".repeat(1000), v1::HashKind::Pdq), "policy.radii_removed[0].category");
         check(v1::PolicyUpdate { actions: vec![v1::ActionRule { kind: None, action: 9 }], ..none() }, "policy.actions[0].action");
         check(v1::PolicyUpdate { quality_min: Some(101), ..none() }, "policy.quality_min");
         let no_transform = Some(v1::TransformSet::default());

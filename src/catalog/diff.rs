@@ -1,0 +1,112 @@
+//! How do two versions of a list differ?
+//!
+//! An entry whose content changes is closed and opened under another number, so which ids changed shows when what was closed is laid beside what was
+//! opened. Of each only a digest of its id and one of its content are kept, sorted: a list may be exchanged as a whole.
+
+use std::cmp::Ordering;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::load::{self, Transition};
+use super::{Catalog, CatalogError, DiffReport};
+use crate::entry::{Entry, EntryNo, ListId, VersionNo};
+use crate::snapshot::Alive;
+use crate::store::Store;
+
+/// Reading one row by its number takes as long as so many do one after the other.
+const POINT_READ_ROWS: u64 = 8;
+
+/// Digests of an entry's id and of its content.
+type Brief = (u64, u64);
+
+impl Catalog {
+    /// How many entries differ between two versions.
+    pub fn diff(&self, name: &str, from: VersionNo, to: VersionNo) -> Result<DiffReport, CatalogError> {
+        let list = self.find(name)?;
+        for version in [from, to].into_iter().filter(|version| *version != VersionNo(0)) {
+            self.sealed(&list, version)?;
+        }
+        let Transition { opened, closed } = load::transition(&self.store, list.id, from, to)?;
+        let (gone, come) = briefs(&self.store, list.id, &closed, &opened)?;
+        Ok(compared(gone, come))
+    }
+}
+
+/// Of the entries of both sets, each set's sorted.
+fn briefs(store: &Store, list: ListId, closed: &[EntryNo], opened: &[EntryNo]) -> Result<(Vec<Brief>, Vec<Brief>), CatalogError> {
+    let (mut gone, mut come) = (Vec::with_capacity(closed.len()), Vec::with_capacity(opened.len()));
+    let wanted = (closed.len() + opened.len()) as u64;
+    let rows = store.versions(list)?.iter().map(|version| version.rows).max().unwrap_or(0);
+    if wanted.saturating_mul(POINT_READ_ROWS) < rows {
+        for (entries, briefs) in [(closed, &mut gone), (opened, &mut come)] {
+            for entry in entries {
+                briefs.extend(store.entry(list, *entry)?.first().map(|row| brief(&row.content)));
+            }
+        }
+    } else {
+        let (mut is_closed, mut is_opened) = (Alive::default(), Alive::default());
+        for (entries, set) in [(closed, &mut is_closed), (opened, &mut is_opened)] {
+            entries.iter().for_each(|entry| _ = set.set(*entry, true));
+        }
+        let mut last = None;
+        for row in store.rows(list)? {
+            let row = row?;
+            if last.replace(row.entry) == Some(row.entry) {
+                continue; // closed and opened again: the same content
+            }
+            for (set, briefs) in [(&is_closed, &mut gone), (&is_opened, &mut come)] {
+                if set.contains(row.entry) {
+                    briefs.push(brief(&row.content));
+                }
+            }
+        }
+    }
+    if (gone.len(), come.len()) != (closed.len(), opened.len()) {
+        return Err(CatalogError::Damaged("an entry has a delta and no row".to_owned()));
+    }
+    gone.sort_unstable();
+    come.sort_unstable();
+    Ok((gone, come))
+}
+
+fn brief(content: &Entry) -> Brief {
+    let mut id = DefaultHasher::new();
+    content.id.hash(&mut id);
+    let digest = crate::store::row_digest(content);
+    (id.finish(), digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))
+}
+
+/// An entry that went and came back under another number is no difference.
+fn compared(gone: Vec<Brief>, come: Vec<Brief>) -> DiffReport {
+    let mut report = DiffReport::default();
+    let (mut gone, mut come) = (gone.into_iter().peekable(), come.into_iter().peekable());
+    loop {
+        let order = match (gone.peek(), come.peek()) {
+            (None, None) => return report,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((before, _)), Some((after, _))) => before.cmp(after),
+        };
+        match order {
+            Ordering::Less => report.removed += u64::from(gone.next().is_some()),
+            Ordering::Greater => report.added += u64::from(come.next().is_some()),
+            Ordering::Equal => report.changed += u64::from(gone.next() != come.next()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_went_is_laid_beside_what_came() {
+        let report = |gone: &[Brief], come: &[Brief]| {
+            let DiffReport { added, removed, changed } = compared(gone.to_vec(), come.to_vec());
+            (added, removed, changed)
+        };
+        assert_eq!(report(&[], &[]), (0, 0, 0));
+        assert_eq!(report(&[(1, 1), (2, 1)], &[]), (0, 2, 0));
+        assert_eq!(report(&[], &[(1, 1)]), (1, 0, 0));
+        assert_eq!(report(&[(1, 1), (3, 1), (5, 5), (7, 1)], &[(1, 1), (2, 9), (5, 6), (8, 0), (9, 0)]), (3, 2, 1));
+    }
+}
