@@ -11,6 +11,7 @@ use hashwarden::entry::{Bits, Hash64, Pdq};
 use hashwarden::index::conformance::Random;
 use hashwarden::index::exact::ExactIndex;
 use hashwarden::index::{Hit, IndexKind, Query, RadiusIndex, Scratch, build};
+use rayon::prelude::*;
 use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -139,7 +140,7 @@ fn skew(c: &mut Criterion) {
     }
 }
 
-/// Many look-ups together, on one thread, beside one after the other.
+/// Many look-ups together, on one thread, beside one after the other, and these on as many threads as there are cores.
 fn batch(c: &mut Criterion) {
     let mut group = c.benchmark_group("pdq/multi-index/batch");
     group.sample_size(10);
@@ -164,6 +165,15 @@ fn batch(c: &mut Criterion) {
         alone.sort_unstable();
         assert!(alone.len() >= 819 && alone == hits(&*index, &queries));
         group.throughput(Throughput::Elements(queries.len() as u64));
+        let cores = rayon::current_num_threads();
+        group.bench_function(format!("{rows}{}/1 together, {cores} threads", data.name), |b| {
+            let workspace = || (Scratch::default(), Vec::new());
+            b.iter(|| {
+                queries.par_chunks(64).for_each_init(workspace, |(scratch, out), some| {
+                    some.chunks(1).for_each(|one| _ = index.search(one, scratch, out));
+                });
+            });
+        });
         for together in [1, 256, 1_024, 8_192] {
             group.bench_function(format!("{rows}{}/{together} together", data.name), |b| {
                 b.iter(|| {
