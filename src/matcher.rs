@@ -192,7 +192,12 @@ impl Matcher {
             let whole = {
                 let inner = inner.clone();
                 move || {
-                    let stages = stages();
+                    let (stages, now) = (stages(), Instant::now());
+                    let questions = match until {
+                        // On the way to the batches its time ran out.
+                        Some(until) if few && now >= until => questions.into_iter().map(|q| too_late(q.lists)).collect(),
+                        _ => questions,
+                    };
                     let answers = or_crashed(|| inner.answer(&questions, stages, until));
                     finish(answers.unwrap_or_else(|| inner.answer(&vec![crashed(); questions.len()], stages, None)));
                 }
@@ -226,7 +231,7 @@ impl Matcher {
             let queued = started.elapsed();
             let extracting = Instant::now();
             let question = if extracting >= until {
-                refused(lists, Reason::Timeout, "the deadline passed before the work began")
+                too_late(lists)
             } else {
                 // All that a list may ask for: which ones do is the answering snapshot's to say, and it is loaded after decoding.
                 image_question(inner.hash(&bytes, &Wants::ALL, until), lists)
@@ -307,9 +312,13 @@ fn refused(lists: Vec<String>, reason: Reason, detail: &str) -> Question {
     Question { lists, unscanned: Some((reason, detail.to_owned())), ..Question::default() }
 }
 
+fn too_late(lists: Vec<String>) -> Question {
+    refused(lists, Reason::Timeout, "the deadline passed before the work began")
+}
+
 fn hash_question(job: Job, now: Instant) -> Question {
     if now >= job.until {
-        return refused(job.lists, Reason::Timeout, "the deadline passed before the work began");
+        return too_late(job.lists);
     }
     let mut question = Question { lists: job.lists, ..Question::default() };
     match job.content {

@@ -1017,6 +1017,17 @@ fn a_hash_of_a_hundred_thousand_entries_hides_nothing_else() {
         }
     }
 
+    // One whose time runs out on the way is not looked up for nobody, and answered all the same.
+    for millis in [1, 11, 15, 60] {
+        let (send, answers) = mpsc::channel();
+        let job = Job { until: Instant::now() + Duration::from_millis(millis), ..job(64) };
+        bench.matcher.submit_hashes(vec![job], move |a| send.send(a).unwrap());
+        let verdict = answers.recv().unwrap().remove(0).verdict;
+        let late = (Outcome::NotScanned, Some(hashwarden::entry::Reason::Timeout));
+        assert!(verdict.outcome == Outcome::Match || (verdict.outcome, verdict.reason) == late, "{verdict:?}");
+        assert_eq!(bench.matcher.in_flight(), (0, 0));
+    }
+
     // A second list's count comes on top.
     let more: String = (0..5_000).map(|n| format!("m{n},{}\n", pdq(1).hex())).collect();
     bench.create("more");
