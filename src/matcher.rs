@@ -180,8 +180,8 @@ impl Matcher {
         let pool = if few { &self.0.quick } else { &self.0.search };
         pool.spawn(move || {
             let stages = move || Stages { queued: started.elapsed(), ..Stages::default() };
-            let (now, until) = (Instant::now(), jobs.iter().map(|job| job.until).max());
-            let questions: Vec<_> = jobs.into_iter().map(|job| hash_question(job, now)).collect();
+            let (now, untils) = (Instant::now(), jobs.iter().map(|job| job.until).collect::<Vec<_>>());
+            let mut questions: Vec<_> = jobs.into_iter().map(|job| hash_question(job, now)).collect();
             let finish = move |answers| {
                 drop(permit); // before the answer: who has it may come with the next at once
                 done(answers);
@@ -193,12 +193,11 @@ impl Matcher {
                 let inner = inner.clone();
                 move || {
                     let (stages, now) = (stages(), Instant::now());
-                    let questions = match until {
-                        // On the way to the batches its time ran out.
-                        Some(until) if few && now >= until => questions.into_iter().map(|q| too_late(q.lists)).collect(),
-                        _ => questions,
-                    };
-                    let answers = or_crashed(|| inner.answer(&questions, stages, until));
+                    // On the way to the batches their time may have run out: those are not looked up for nobody.
+                    for (question, _) in questions.iter_mut().zip(&untils).filter(|(_, until)| few && now >= **until) {
+                        *question = too_late(std::mem::take(&mut question.lists));
+                    }
+                    let answers = or_crashed(|| inner.answer(&questions, stages, untils.into_iter().max()));
                     finish(answers.unwrap_or_else(|| inner.answer(&vec![crashed(); questions.len()], stages, None)));
                 }
             };

@@ -26,7 +26,12 @@ impl Catalog {
             self.sealed(&list, version)?;
         }
         let Transition { opened, closed } = load::transition(&self.store, list.id, from, to)?;
-        let (gone, come) = briefs(&self.store, list.id, &closed, &opened)?;
+        let briefs = briefs(&self.store, list.id, &closed, &opened);
+        if self.find(name)?.id != list.id {
+            // Deleted while it was read: what is missing is no damage.
+            return Err(CatalogError::NoSuchList(name.to_owned()));
+        }
+        let (gone, come) = briefs?;
         Ok(compared(gone, come))
     }
 }

@@ -48,6 +48,9 @@ impl PolicyUpdate {
             }
         }
         for (category, kind) in &self.radii_removed {
+            if self.radii.iter().any(|rule| rule.kind == *kind && rule.category.as_ref() == Some(category)) {
+                return Err(format!("category {category:?} is to have a radius for {kind} and to have it taken back"));
+            }
             if policy.category_radii.remove(&(category.clone(), *kind)).is_none() {
                 return Err(format!("category {category:?} has no radius of its own for {kind} that could be taken back"));
             }

@@ -145,7 +145,10 @@ fn radius_change(text: &str) -> Result<RadiusChange, String> {
 
 fn radius_of(kind: HashKind, text: &str) -> Result<u16, String> {
     let most = kind.radius_max();
-    text.parse().ok().filter(|radius| *radius <= most).ok_or_else(|| format!("a radius of {kind} is a number from 0 to {most}"))
+    text.parse()
+        .ok()
+        .filter(|radius| *radius <= most)
+        .ok_or_else(|| format!("a radius of {kind} is a number from 0 to {most}, or for a category none"))
 }
 
 fn kind(text: &str) -> Result<HashKind, String> {

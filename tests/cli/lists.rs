@@ -55,6 +55,8 @@ fn a_policy_is_made_with_the_list_and_changed_by_name() {
 
     assert_eq!(set(&["--radius", "A1:pdq=none"])["category_radii"], json!([]), "the list's own again");
     place.run(&["list", "set", "a", "--radius", "A1:pdq=none"]).exits(2).says(&["\"A1\"", "no radius of its own for pdq"]);
+    let both = ["list", "set", "a", "--radius", "A1:pdq=none", "--radius", "A1:pdq=5"];
+    place.run(&both).exits(2).says(&["\"A1\"", "taken back"]);
     place.run(&["list", "set", "a", "--radius", "pdq=none"]).exits(2).says(&["a radius of pdq is a number from 0 to 256"]);
 }
 
