@@ -78,7 +78,9 @@ pub fn move_to_large_pages<T>(slice: &[T]) {
     #[cfg(target_os = "linux")]
     {
         ask_for_large_pages(slice.as_ptr(), slice.len());
-        advise(slice.as_ptr(), slice.len(), libc::MADV_COLLAPSE);
+        /// MADV_COLLAPSE of Linux's mman-common.h, which libc has not for musl.
+        const COLLAPSE: libc::c_int = 25;
+        advise(slice.as_ptr(), slice.len(), COLLAPSE);
     }
     #[cfg(not(target_os = "linux"))]
     let _ = slice;
