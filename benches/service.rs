@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -131,6 +132,15 @@ fn ask_and_say_who(matcher: &Matcher, hash: Pdq) -> (Outcome, Duration, std::thr
     (answer.verdict.outcome, started.elapsed(), who)
 }
 
+/// This process's threads, by name, and where Linux keeps how long each ran and waited.
+fn threads() -> impl Iterator<Item = (String, PathBuf)> {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    tasks.filter_map(|task| {
+        let name = std::fs::read_to_string(task.path().join("comm")).ok()?.trim().to_owned();
+        Some((name, task.path().join("schedstat")))
+    })
+}
+
 /// How long threads have waited for a core, as Linux counts it; elsewhere it is not known, and nothing.
 struct Queued {
     own: Option<File>,
@@ -139,11 +149,7 @@ struct Queued {
 
 impl Queued {
     fn of_matcher_and_own() -> Self {
-        let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-        let named = tasks.filter_map(|task| {
-            let name = std::fs::read_to_string(task.path().join("comm")).ok()?.trim().to_owned();
-            Some((name, File::open(task.path().join("schedstat")).ok()?))
-        });
+        let named = threads().filter_map(|(name, schedstat)| Some((name, File::open(schedstat).ok()?)));
         // By number: those of a matcher that was there before are the older ones.
         Queued { own: File::open("/proc/thread-self/schedstat").ok(), others: named.collect() }
     }
@@ -285,8 +291,8 @@ fn percentiles(mut took: Vec<Duration>) -> String {
 
 /// Hashes through gRPC: how many in a second, and whose work how much of a core's time was.
 fn stream(config: &Config, entries: usize) {
-    let threads = |name| tokio::runtime::Builder::new_multi_thread().enable_all().thread_name(name).build().unwrap();
-    let (of_server, of_client) = (threads("server"), threads("client"));
+    let runtime = |name| tokio::runtime::Builder::new_multi_thread().enable_all().thread_name(name).build().unwrap();
+    let (of_server, of_client) = (runtime("server"), runtime("client"));
     let server = of_server.block_on(app::start(config)).unwrap();
     let endpoint = format!("http://{}", server.grpc);
     for items in MESSAGES {
@@ -341,15 +347,15 @@ async fn send(endpoint: String, requests: Vec<v1::MatchStreamRequest>) -> usize 
 /// What threads have run on a core so far, by whose they are, as Linux counts it; elsewhere nothing.
 fn core_time() -> HashMap<&'static str, Duration> {
     let mut all = HashMap::new();
-    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
-        let read = |file| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
-        let who = match read("comm").trim().split('-').next() {
+    for (name, schedstat) in threads() {
+        let who = match name.split('-').next() {
             Some("search" | "quick") => "look-ups",
             Some("server") => "server",
             Some("client") => "client",
             _ => continue,
         };
-        let ran = read("schedstat").split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
+        let text = std::fs::read_to_string(schedstat).unwrap_or_default();
+        let ran = text.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
         *all.entry(who).or_default() += Duration::from_nanos(ran);
     }
     all

