@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::catalog::{Catalog, CatalogError, FORMAT_DERIVED};
-use crate::config::Config;
+use crate::config::{Config, CoreDumps};
 use crate::extract::InProcess;
 use crate::matcher::{Matcher, Options, StartError};
 use crate::operator::{Pages, Readiness};
@@ -42,6 +42,11 @@ pub enum AppError {
 pub fn lists(dir: &Path, config: &Config, access: Access) -> Result<Catalog, AppError> {
     let store = Arc::new(Store::open(dir, access, FORMAT_DERIVED)?);
     Ok(Catalog::open(store, access, catalog_options(config), None)?)
+}
+
+/// Takes a store as it is found: see [`Store::accept`].
+pub fn accept(dir: &Path) -> Result<crate::store::Accepted, AppError> {
+    Ok(Store::accept(dir)?)
 }
 
 /// The lists of a store and a matcher over them.
@@ -179,6 +184,20 @@ impl Running {
             }
         }
     }
+}
+
+/// Keeps what the process holds to itself: files that it makes are for its user alone, and a crash writes no memory, which holds
+/// lists and pictures, to a file. To be called before there are threads.
+pub fn confine(config: &Config) -> Result<(), AppError> {
+    use rustix::fs::Mode;
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    #[cfg(target_os = "linux")]
+    if config.process.core_dumps == CoreDumps::Off {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        let not_off = |error: rustix::io::Errno| AppError::Stopped("turning off of core dumps", error.to_string());
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(not_off)?;
+    }
+    Ok(())
 }
 
 /// Sends log lines to standard error from now on.

@@ -32,6 +32,7 @@ pub struct Config {
     pub index: Index,
     pub snapshot: Snapshot,
     pub log: Log,
+    pub process: Process,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -125,6 +126,22 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line, for collectors.
     Json,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Process {
+    /// Whether the system may write the process's memory to a file when it crashes.
+    pub core_dumps: CoreDumps,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CoreDumps {
+    #[default]
+    Off,
+    /// As the system has it.
+    System,
 }
 
 impl Default for Store {
@@ -399,6 +416,7 @@ fn check_type(default: &Value, given: &Value, section: &str, key: &str) -> Resul
         Err(_) if section == "index" => {
             Err(format!("must be one of {}, not {:?}", IndexChoice::ALL.map(IndexChoice::name).join(", "), given.to_string()))
         }
+        Err(_) if key == "core_dumps" => Err(format!("must be \"off\" or \"system\", not {given:?}", given = given.to_string())),
         Err(_) if key == "format" => Err(format!("must be \"text\" or \"json\", not {given:?}", given = given.to_string())),
         Err(_) if is_number(&default.kind) => Err(format!("is too large: {given}")),
         Err(e) => Err(format!("is refused: {e}")),

@@ -11,6 +11,8 @@ mod lists;
 mod server;
 #[path = "cli/shared.rs"]
 mod shared;
+#[path = "cli/store.rs"]
+mod store;
 #[path = "cli/verdicts.rs"]
 mod verdicts;
 

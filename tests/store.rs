@@ -464,8 +464,8 @@ fn verify_finds_any_altered_value() {
     let mut altered = 0;
     for family in TRUTH {
         for (key, value) in &dump(dir.path())[family] {
-            // Of these two there is no second account.
-            if ["format_derived", "entry_id_key"].iter().any(|name| key == name.as_bytes()) {
+            // Of these there is no second account.
+            if ["format_derived", "entry_id_key", "head_kept"].iter().any(|name| key == name.as_bytes()) {
                 continue;
             }
             let mut flipped = value.clone();
@@ -550,8 +550,86 @@ fn a_damaged_shortened_or_missing_file_never_passes_for_a_whole_store() {
     for file in files.iter().filter(|f| *f != "HEAD") {
         try_it(format!("{file} removed"), &|dir| std::fs::remove_file(dir.join(file)).unwrap());
     }
+    // Nor without HEAD, however much of the log is left: that there was one, the database knows.
+    try_it("HEAD removed".into(), &|dir| std::fs::remove_file(dir.join("HEAD")).unwrap());
+    for log in files.iter().filter(|f| f.ends_with(".log") && std::fs::metadata(path.join(f)).unwrap().len() > 0) {
+        let bytes = std::fs::read(path.join(log)).unwrap();
+        for keep in [0, 1, bytes.len() / 2, bytes.len() - 100] {
+            try_it(format!("HEAD removed, {log} cut at {keep}"), &|dir| {
+                std::fs::remove_file(dir.join("HEAD")).unwrap();
+                std::fs::write(dir.join(log), &bytes[..keep]).unwrap();
+            });
+        }
+    }
     println!("{refused} refused, {whole} whole");
     assert!(refused > 100 && whole >= 3, "{refused} refused, {whole} whole");
+}
+
+/// The one way on without a backup is a decision, and it keeps what is there.
+#[test]
+fn a_store_with_a_cut_log_can_be_accepted_as_it_is() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("store");
+    let store = writer(&path);
+    create(&store, LIST, "known");
+    for n in 0..10 {
+        edit(&store, LIST, vec![open(n, &id(n), n)]);
+    }
+    drop(store);
+    assert_eq!(Store::accept(&path).unwrap(), Accepted { seq: 11, acknowledged: Some(11) });
+    let store = writer(&path);
+    edit(&store, LIST, vec![open(10, &id(10), 10)]);
+    edit(&store, LIST, vec![open(11, &id(11), 11)]);
+    drop(store);
+    let log = std::fs::read_dir(&path).unwrap().map(|f| f.unwrap().path()).filter(|f| f.extension().is_some_and(|e| e == "log"));
+    let log = log.max_by_key(|f| std::fs::metadata(f).unwrap().len()).unwrap();
+    let bytes = std::fs::read(&log).unwrap();
+    std::fs::write(&log, &bytes[..bytes.len() - 50]).unwrap();
+    assert!(matches!(Store::open(&path, Access::Write, DERIVED), Err(StoreError::Head { .. })));
+    assert_eq!(Store::accept(&path).unwrap(), Accepted { seq: 12, acknowledged: Some(13) });
+    let store = writer(&path);
+    assert_eq!(store.rows(LIST).unwrap().count(), 11);
+    sound(&store);
+    edit(&store, LIST, vec![open(11, &id(11), 11)]);
+    drop(store);
+    sound(&Store::open(&path, Access::Read, DERIVED).unwrap());
+    assert!(matches!(Store::accept(&dir.path().join("none")), Err(StoreError::NotAStore { .. })));
+}
+
+/// A store from before HEAD was noted is taken as it is, and noted.
+#[test]
+fn a_store_that_does_not_note_its_head_gets_both() {
+    let dir = TempDir::new().unwrap();
+    let store = writer(dir.path());
+    create(&store, LIST, "known");
+    drop(store);
+    raw(dir.path(), |batch, db| batch.delete_cf(db.cf_handle("meta").unwrap(), "head_kept"));
+    std::fs::remove_file(dir.path().join("HEAD")).unwrap();
+    sound(&Store::open(dir.path(), Access::Read, DERIVED).unwrap());
+    assert!(!dir.path().join("HEAD").exists(), "a reader makes no files");
+    drop(writer(dir.path()));
+    std::fs::remove_file(dir.path().join("HEAD")).unwrap();
+    assert!(matches!(Store::open(dir.path(), Access::Write, DERIVED), Err(StoreError::Head { .. })));
+}
+
+#[test]
+fn what_others_could_read_is_closed_to_them_at_opening() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("store");
+    let store = writer(&path);
+    create(&store, LIST, "known");
+    drop(store);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let set = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let files = || std::fs::read_dir(&path).unwrap().map(|f| f.unwrap().path()).collect::<Vec<_>>();
+    files().iter().for_each(|file| set(file, 0o664));
+    set(&path, 0o755);
+    let before = files();
+    drop(writer(&path));
+    assert_eq!(mode(&path), 0o700);
+    let open: Vec<_> = before.iter().filter(|file| file.exists() && mode(file) & 0o077 != 0).collect();
+    assert!(open.is_empty(), "{open:?}");
 }
 
 /// Somebody moved the directory away under a server that runs.

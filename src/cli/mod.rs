@@ -147,6 +147,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
     if !verbose_by_default && config.log.level == Config::default().log.level {
         config.log.level = "warn".to_owned();
     }
+    crate::app::confine(&config)?;
     crate::app::log(&config)?;
     let context = Context { config, common: cli.common };
     match cli.verb {

@@ -11,23 +11,48 @@ use crate::store::Access;
 pub enum StoreVerb {
     /// Check the store against itself: the chain of changes, every version, every derived row.
     Verify,
+    /// Take a damaged store as it is: go on without the acknowledged changes that are missing from it.
+    Accept {
+        /// Do it. Without this the verb only says what it would do.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 pub fn run(context: &Context, verb: StoreVerb) -> Result<Exit, Failure> {
     if context.endpoint().is_some() {
         return Err(Failure::usage("store works on the embedded store: name it with --store"));
     }
+    if !context.dir().exists() {
+        return Err(Failure { exit: Exit::Failed, why: format!("there is no store in {}", context.dir().display()) });
+    }
     match verb {
         StoreVerb::Verify => verify(context),
+        StoreVerb::Accept { yes: false } => Err(Failure::usage(
+            "accept gives up acknowledged changes that are missing from the store, for good; restoring a backup is better. \
+             To do it, say --yes",
+        )),
+        StoreVerb::Accept { yes: true } => accept(context),
     }
 }
 
-fn verify(context: &Context) -> Result<Exit, Failure> {
-    let dir = context.dir();
-    if !dir.exists() {
-        return Err(Failure { exit: Exit::Failed, why: format!("there is no store in {}", dir.display()) });
+fn accept(context: &Context) -> Result<Exit, Failure> {
+    let accepted = crate::app::accept(&context.dir())?;
+    if context.json() {
+        say(json!({ "change": accepted.seq, "acknowledged": accepted.acknowledged }))?;
+    } else {
+        let acknowledged = match accepted.acknowledged {
+            Some(seq) if seq > accepted.seq => format!("; changes {} to {seq} are given up", accepted.seq + 1),
+            Some(_) => "; none is given up".to_owned(),
+            None => "; how many were acknowledged is not known".to_owned(),
+        };
+        say(format!("accepted: the last change is {}{acknowledged}", accepted.seq))?;
     }
-    let catalog = crate::app::lists(&dir, &context.config, Access::Read)?;
+    Ok(Exit::Done)
+}
+
+fn verify(context: &Context) -> Result<Exit, Failure> {
+    let catalog = crate::app::lists(&context.dir(), &context.config, Access::Read)?;
     let report = catalog.verify(&mut |_, _| {})?;
     if context.json() {
         say(json!({

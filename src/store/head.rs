@@ -3,10 +3,13 @@
 //! A small file beside RocksDB's own, `HEAD`, names the last change that was put on the disk before it was acknowledged: its
 //! number and the chain's digest. RocksDB's recovery of its log stops at the first damaged byte and takes what stands before it
 //! for the whole; with this file that can't pass for a sound store. It may lag behind the store (a kill between the two, or
-//! changes that are not synced one by one), never lead it. A store without one is taken as it is.
+//! changes that are not synced one by one), never lead it. The store notes that it has one, in a table that no cut log takes
+//! away, so that a missing file is noticed too. [`Store::accept`] makes a new one where somebody decides to go on without
+//! what is missing.
 
-use super::{Db, StoreError, keys, keys::Family, open};
-use std::fs::{self, File};
+use super::{Db, Store, StoreError, keys, keys::Family, open};
+use rocksdb::{WriteBatch, WriteOptions};
+use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
@@ -17,6 +20,13 @@ const NAME_NEW: &str = "HEAD.dbtmp";
 pub(super) struct Head {
     pub seq: u64,
     pub chain: [u8; 32],
+}
+
+/// Whether a store is held to what `HEAD` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Check {
+    Hold,
+    Skip,
 }
 
 /// What `HEAD` says; `None` where there is no such file.
@@ -37,14 +47,60 @@ pub(super) fn read(dir: &Path) -> Result<Option<Head>, StoreError> {
 /// Replaces the file: the old one or the new one is there at any moment. Call it after the change is on the disk.
 pub(super) fn write(dir: &Path, head: Head) -> Result<(), StoreError> {
     let new = dir.join(NAME_NEW);
-    let mut file = File::create(&new)?;
+    let mut file = open::create_private(&new)?;
     writeln!(file, "{} {}", head.seq, hex::encode(head.chain))?;
     file.sync_all()?;
     Ok(fs::rename(new, dir.join(NAME))?)
 }
 
+/// What a store was taken for by [`Store::accept`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// The last change that is there.
+    pub seq: u64,
+    /// The last one that was acknowledged, where `HEAD` can tell.
+    pub acknowledged: Option<u64>,
+}
+
+impl Store {
+    /// Takes the store as it is found: what `HEAD` says of changes that are not there is given up. Everything that is there stays.
+    pub fn accept(dir: &Path) -> Result<Accepted, StoreError> {
+        let acknowledged = read(dir).ok().flatten().map(|head| head.seq);
+        let (db, last) = open::open_as_found(dir)?;
+        write(dir, last)?;
+        note_kept(&db)?;
+        Ok(Accepted { seq: last.seq, acknowledged })
+    }
+}
+
+/// Notes in the database that there is a `HEAD`, and puts the note into a table: it is there whatever becomes of the log.
+pub(super) fn note_kept(db: &Db) -> Result<(), StoreError> {
+    let meta = db.cf_handle(Family::Meta.name()).ok_or_else(|| Family::Meta.corrupt("the family is not there"))?;
+    let mut batch = WriteBatch::default();
+    batch.put_cf(&meta, keys::META_HEAD_KEPT, [1]);
+    let mut synced = WriteOptions::default();
+    synced.set_sync(true);
+    db.write_opt(batch, &synced)?;
+    Ok(db.flush_cf(&meta)?)
+}
+
+/// A store from before `HEAD` was noted, or from before there was one, gets both.
+pub(super) fn adopt(db: &Db, dir: &Path, found: Option<Head>, last: Head) -> Result<(), StoreError> {
+    if open::meta(db, keys::META_HEAD_KEPT)?.is_some() {
+        return Ok(());
+    }
+    if found.is_none() {
+        write(dir, last)?;
+    }
+    note_kept(db)
+}
+
 /// Are all changes up to `head` in this database? Reads the family `meta` alone.
 pub(super) fn check_reached(db: &Db, dir: &Path, head: Option<Head>) -> Result<(), StoreError> {
+    if head.is_none() && open::meta(db, keys::META_HEAD_KEPT)?.is_some() {
+        let why = "its file HEAD, which tells the last acknowledged change, is missing".into();
+        return Err(StoreError::Head { dir: dir.into(), why });
+    }
     let (Some(head), Some(seq)) = (head, open::meta(db, keys::META_SEQ)?) else { return Ok(()) };
     let seq = keys::number_u64(Family::Meta, &seq)?;
     if seq < head.seq {

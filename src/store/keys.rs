@@ -87,6 +87,8 @@ pub(super) const META_SEQ: &[u8] = b"seq";
 pub(super) const META_CHAIN: &[u8] = b"chain";
 /// \[32\]: key of the HMAC that names entries which came without an id.
 pub(super) const META_ENTRY_ID_KEY: &[u8] = b"entry_id_key";
+/// \[1\]: there is a file `HEAD`.
+pub(super) const META_HEAD_KEPT: &[u8] = b"head_kept";
 /// u32
 pub(super) const META_NEXT_ENTRY: &[u8] = b"next_entry";
 /// u32

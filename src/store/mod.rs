@@ -23,6 +23,7 @@ mod wire;
 
 pub use derived::{DERIVED_BYTES_MAX, DerivedClear, DerivedPut, MARK_NAME_BYTES_MAX};
 pub use digest::{digest_add, digest_sub, row_digest};
+pub use head::Accepted;
 pub use keys::{BkRow, Delta, DeltaOp, IdRecord, Row};
 pub use read::Scan;
 pub use side::{JOURNAL_BYTES_MAX, JournalRecord, SCRATCH_VALUE_BYTES_MAX, ScratchRow};
@@ -74,7 +75,7 @@ pub enum StoreError {
     Corrupt { family: &'static str, what: String },
     /// The file `HEAD` and the database do not agree.
     #[error(
-        "the store in {} is not what was acknowledged: {why}. Restore the whole directory from a backup; to go on without what is missing, remove the file HEAD in it",
+        "the store in {} is not what was acknowledged: {why}. Restore the whole directory from a backup, or go on without what is missing: hashwarden store accept",
         .dir.display()
     )]
     Head { dir: PathBuf, why: String },

@@ -41,24 +41,47 @@ impl Store {
 fn open_to_write(dir: &Path, format_derived: u32) -> Result<Store, StoreError> {
     let found = survey(dir)?;
     if found == Found::Files {
-        probe(dir)?;
+        probe(dir, head::Check::Hold)?;
     }
     if found == Found::Nothing {
         create_dir(dir)?;
     }
     let head = head::read(dir)?;
-    let mut options = options(Access::Write);
-    options.create_if_missing(true);
-    options.create_missing_column_families(true);
-    let db = Db::open_cf_descriptors(&options, dir, descriptors(&Family::ALL)).map_err(|error| locked(dir, error))?;
-    if meta(&db, keys::META_FORMAT_TRUTH)?.is_none() {
-        birth(&db, format_derived)?;
-    }
+    let db = open_all(dir)?;
+    tighten(dir);
+    let head = match meta(&db, keys::META_FORMAT_TRUTH)? {
+        Some(_) => head,
+        None => Some(birth(&db, dir, format_derived)?),
+    };
     // What an import that was cut short left there.
     db.drop_cf(Family::Scratch.name())?;
     db.create_cf(Family::Scratch.name(), &scratch_options())?;
     let writer = read_writer(&db)?;
-    finish(db, dir, Some(writer), head)
+    head::check_chain(&db, dir, head)?;
+    head::adopt(&db, dir, head, Head { seq: writer.seq, chain: writer.chain })?;
+    finish(db, dir, Some(writer))
+}
+
+fn open_all(dir: &Path) -> Result<Db, StoreError> {
+    let mut options = options(Access::Write);
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    Db::open_cf_descriptors(&options, dir, descriptors(&Family::ALL)).map_err(|error| locked(dir, error))
+}
+
+/// A store that is there, to write to, whatever `HEAD` says; and the last change in it.
+pub(super) fn open_as_found(dir: &Path) -> Result<(Db, Head), StoreError> {
+    let not_a_store = |why| StoreError::NotAStore { dir: dir.into(), why };
+    if !dir.join("CURRENT").exists() {
+        return Err(not_a_store("RocksDB's file CURRENT is not there"));
+    }
+    match probe(dir, head::Check::Skip)? {
+        Born::Whole => {}
+        Born::Unfinished => return Err(not_a_store("its making was not finished")),
+    }
+    let db = open_all(dir)?;
+    let writer = read_writer(&db)?;
+    Ok((db, Head { seq: writer.seq, chain: writer.chain }))
 }
 
 fn open_to_read(dir: &Path) -> Result<Store, StoreError> {
@@ -70,7 +93,7 @@ fn open_to_read(dir: &Path) -> Result<Store, StoreError> {
         }
         let logs = wal_files(dir)?;
         let head = head::read(dir)?;
-        let opened = probe(dir).and_then(|born| match born {
+        let opened = probe(dir, head::Check::Hold).and_then(|born| match born {
             Born::Whole => Ok(Db::open_cf_descriptors_read_only(&options(Access::Read), dir, descriptors(&families), false)?),
             Born::Unfinished => Err(StoreError::NotAStore { dir: dir.into(), why: "its making was not finished" }),
         });
@@ -78,7 +101,10 @@ fn open_to_read(dir: &Path) -> Result<Store, StoreError> {
         // a state that never was.
         let whole = logs.is_subset(&wal_files(dir)?);
         match opened {
-            Ok(db) if whole => return finish(db, dir, None, head),
+            Ok(db) if whole => {
+                head::check_chain(&db, dir, head)?;
+                return finish(db, dir, None);
+            }
             Ok(_) if attempt == READ_ATTEMPTS => {
                 return Err(Family::Meta.corrupt("the process that writes keeps changing its files; try again"));
             }
@@ -89,8 +115,7 @@ fn open_to_read(dir: &Path) -> Result<Store, StoreError> {
     }
 }
 
-fn finish(db: Db, dir: &Path, writer: Option<Writer>, head: Option<Head>) -> Result<Store, StoreError> {
-    head::check_chain(&db, dir, head)?;
+fn finish(db: Db, dir: &Path, writer: Option<Writer>) -> Result<Store, StoreError> {
     let key = meta(&db, keys::META_ENTRY_ID_KEY)?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     let entry_id_key = key.ok_or_else(|| Family::Meta.corrupt("the key of entry ids is missing"))?;
     let format_derived_found = meta_u32(&db, keys::META_FORMAT_DERIVED)?;
@@ -148,10 +173,10 @@ enum Born {
 }
 
 /// Reads, without writing anything, whose database this is and in which format. Another process may be writing to it.
-fn probe(dir: &Path) -> Result<Born, StoreError> {
+fn probe(dir: &Path, check: head::Check) -> Result<Born, StoreError> {
     let mut attempt = 1;
     loop {
-        match probe_once(dir) {
+        match probe_once(dir, check) {
             Err(StoreError::RocksDb(_) | StoreError::Corrupt { .. } | StoreError::Head { .. }) if attempt < READ_ATTEMPTS => {
                 attempt += 1;
             }
@@ -160,9 +185,9 @@ fn probe(dir: &Path) -> Result<Born, StoreError> {
     }
 }
 
-fn probe_once(dir: &Path) -> Result<Born, StoreError> {
+fn probe_once(dir: &Path, check: head::Check) -> Result<Born, StoreError> {
     let foreign = |why| StoreError::NotAStore { dir: dir.into(), why };
-    let head = head::read(dir)?;
+    let head = if check == head::Check::Hold { head::read(dir)? } else { None };
     let names = Db::list_cf(&Options::default(), dir)?;
     let has_meta = names.iter().any(|name| name == Family::Meta.name());
     if !has_meta && names.len() > 1 {
@@ -178,10 +203,13 @@ fn probe_once(dir: &Path) -> Result<Born, StoreError> {
     first.status()?;
     let format = if has_meta { meta(&db, keys::META_FORMAT_TRUTH)? } else { None };
     match format {
-        None if head.is_some() => Err(StoreError::Head { dir: dir.into(), why: "the database has no format number".into() }),
+        None if head.is_some_and(|head| head.seq > 0) => {
+            Err(StoreError::Head { dir: dir.into(), why: "the database has no format number".into() })
+        }
         None => Ok(Born::Unfinished),
         Some(bytes) => match keys::number_u32(Family::Meta, &bytes)? {
             // Asked here, before anything is written: RocksDB ends a recovery by removing the log it could not read on.
+            FORMAT_TRUTH if check == head::Check::Skip => Ok(Born::Whole),
             FORMAT_TRUTH => head::check_reached(&db, dir, head).map(|()| Born::Whole),
             found if found > FORMAT_TRUTH => Err(StoreError::FormatNewer { found, known: FORMAT_TRUTH }),
             _ => Err(Family::Meta.corrupt("an impossible format number")),
@@ -189,8 +217,11 @@ fn probe_once(dir: &Path) -> Result<Born, StoreError> {
     }
 }
 
-/// One batch makes a store: a kill before it leaves what [`probe`] calls unfinished.
-fn birth(db: &Db, format_derived: u32) -> Result<(), StoreError> {
+/// One batch makes a store: a kill before it leaves what [`probe`] calls unfinished. `HEAD` comes first, as the batch says that it
+/// is there; the batch goes into a table at once, so that no damage to the log makes a new store of an old one.
+fn birth(db: &Db, dir: &Path, format_derived: u32) -> Result<Head, StoreError> {
+    let head = Head { seq: 0, chain: [0; 32] };
+    head::write(dir, head)?;
     let mut entry_id_key = [0; 32];
     getrandom::fill(&mut entry_id_key).map_err(StoreError::Random)?;
     let family = db.cf_handle(Family::Meta.name()).ok_or_else(|| Family::Meta.corrupt("the family is not there"))?;
@@ -204,7 +235,9 @@ fn birth(db: &Db, format_derived: u32) -> Result<(), StoreError> {
     batch.put_cf(&family, keys::META_NEXT_LIST, 1u32.to_be_bytes());
     let mut synced = WriteOptions::default();
     synced.set_sync(true);
-    Ok(db.write_opt(batch, &synced)?)
+    db.write_opt(batch, &synced)?;
+    head::note_kept(db)?;
+    Ok(head)
 }
 
 fn read_writer(db: &Db) -> Result<Writer, StoreError> {
@@ -246,6 +279,30 @@ fn wal_files(dir: &Path) -> Result<BTreeSet<std::ffi::OsString>, StoreError> {
         }
     }
     Ok(names)
+}
+
+/// Lists are secrets: what others could read is for its owner alone from now on. What can't be changed is told, and no reason to stop.
+fn tighten(dir: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let private = |path: &Path, mode: u32| -> std::io::Result<()> {
+        let found = fs::metadata(path)?.permissions().mode();
+        if found & 0o077 == 0 { Ok(()) } else { fs::set_permissions(path, fs::Permissions::from_mode(found & mode)) }
+    };
+    let all = private(dir, 0o700).and_then(|()| fs::read_dir(dir)).and_then(|mut files| {
+        files.try_for_each(|file| match private(&file?.path(), 0o600) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()), // RocksDB removed it meanwhile
+            done => done,
+        })
+    });
+    if let Err(error) = all {
+        tracing::warn!(%error, dir = %dir.display(), "others may read the store: its files could not be closed to them");
+    }
+}
+
+/// A new file that its owner alone may read.
+pub(super) fn create_private(path: &Path) -> std::io::Result<fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 /// Lists are secrets: a directory made here is for its owner alone.
