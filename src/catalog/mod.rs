@@ -96,7 +96,8 @@ pub struct Catalog {
     published: Option<Arc<Published>>,
     /// Held by whatever alters entries, versions or which lists there are.
     write: Mutex<()>,
-    /// Held while a snapshot is published, and by changes of policy, which nothing else waits for. Taken after `write`.
+    /// Held from when a change that look-ups see is applied until its snapshot is published, so that a snapshot's number names one
+    /// state. Held for moments: what takes long is made before. A change of policy takes this one alone. Taken after `write`.
     publishing: Mutex<()>,
     importing: Mutex<()>,
     merging: Mutex<()>,
@@ -164,8 +165,8 @@ impl Catalog {
         }
         let policy = self.policy_after(update, polarity, &ListPolicy::default_for(polarity))?;
         let list = self.store.next_list()?;
-        self.apply(by, ChangeOp::CreateList { list, name: name.to_owned(), polarity, policy })?;
-        self.republish(&lock(&self.publishing))?;
+        let op = ChangeOp::CreateList { list, name: name.to_owned(), polarity, policy };
+        self.commit(&lock(&self.publishing), by, op, &[], |base| Ok(base.clone()))?;
         self.list(name)
     }
 
@@ -174,8 +175,8 @@ impl Catalog {
         let list = self.find(name)?;
         let policy = self.policy_after(update, list.polarity, &list.policy)?;
         if policy != list.policy {
-            self.apply(by, ChangeOp::SetPolicy { list: list.id, policy })?;
-            self.republish(&publishing)?;
+            let op = ChangeOp::SetPolicy { list: list.id, policy };
+            self.commit(&publishing, by, op, &[], |base| Ok(base.clone()))?;
         }
         self.list(name)
     }
@@ -185,8 +186,8 @@ impl Catalog {
         let publishing = lock(&self.publishing);
         let list = self.find(name)?;
         if list.disabled != disabled {
-            self.apply(by, ChangeOp::SetDisabled { list: list.id, disabled })?;
-            self.republish(&publishing)?;
+            let op = ChangeOp::SetDisabled { list: list.id, disabled };
+            self.commit(&publishing, by, op, &[], |base| Ok(base.clone()))?;
         }
         self.list(name)
     }
@@ -203,16 +204,18 @@ impl Catalog {
             );
             return Err(CatalogError::Refused(why));
         }
-        self.apply(by, ChangeOp::DeleteList { list: list.id })?;
+        // Off at once.
+        self.commit(&lock(&self.publishing), by, ChangeOp::DeleteList { list: list.id }, &[], |base| Ok(base.clone()))?;
         for kind in bk::KINDS {
             if bk::tree(&self.store, kind)?.is_some() {
                 bk::rebuild(&self.store, kind)?;
             }
         }
-        if self.published.is_some() {
-            // Off at once; then the list's hashes leave memory with the layers that held them.
-            self.republish(&lock(&self.publishing))?;
-            self.publish(self.whole()?)?;
+        if let Some(published) = &self.published {
+            // The list's hashes leave memory with the layers that held them. The state is the same, and so is its number.
+            let next = self.whole()?;
+            let publishing = lock(&self.publishing);
+            self.publish(next, published.load().id, &publishing)?;
         }
         Ok(())
     }
@@ -269,9 +272,11 @@ impl Catalog {
         published.let_go();
         if self.behind.load(Ordering::Acquire) {
             let _write = self.lock();
-            // Under the lock: a change that is being published just now is behind for a moment only.
+            let publishing = lock(&self.publishing);
+            // Under the locks: a change that is being published just now is behind for a moment only.
             if self.behind.load(Ordering::Acquire)
-                && let Err(error) = self.publish_applied(self.whole())
+                && let Err(error) =
+                    self.store.seq().map_err(Into::into).and_then(|seq| self.follow(&publishing, seq, |_| self.whole()))
             {
                 tracing::error!(%error, "look-ups are behind the store");
                 return false;
@@ -355,46 +360,54 @@ impl Catalog {
         Ok(self.store.apply(&Change { time_ms: now_ms(), by: by.0.clone(), op }, derived)?)
     }
 
-    /// Publishes the snapshot of a change that is in the store already. Where it could not be made, one is made from the store, so that
-    /// look-ups never stay behind what was acknowledged.
-    fn publish_applied(&self, next: Result<Snapshot, CatalogError>) -> Result<(), CatalogError> {
-        self.behind.store(true, Ordering::Release);
+    /// Applies a change that look-ups see, and publishes the snapshot that `next` makes of the one before.
+    fn commit(
+        &self,
+        publishing: &MutexGuard<'_, ()>,
+        by: &Caller,
+        op: ChangeOp,
+        derived: &[crate::store::DerivedPut],
+        next: impl FnOnce(&Snapshot) -> Result<Snapshot, CatalogError>,
+    ) -> Result<(), CatalogError> {
+        let seq = self.apply_with(by, op, derived)?;
+        self.follow(publishing, seq, next)
+    }
+
+    /// Publishes the snapshot of change `seq`, which is in the store already. Where it could not be made, or the one before lacks a
+    /// change, one is made from the store, so that look-ups never stay behind what was acknowledged.
+    fn follow(
+        &self,
+        publishing: &MutexGuard<'_, ()>,
+        seq: u64,
+        next: impl FnOnce(&Snapshot) -> Result<Snapshot, CatalogError>,
+    ) -> Result<(), CatalogError> {
+        let Some(published) = &self.published else { return Ok(()) };
+        let was_behind = self.behind.swap(true, Ordering::AcqRel);
+        let next = if was_behind { self.whole() } else { next(&published.load()) };
         let next = next.or_else(|error| {
             tracing::error!(%error, "the snapshot of a change could not be made; loading all");
             self.whole()
         });
-        self.publish(next?)?;
+        self.publish(next?, seq, publishing)?;
         self.behind.store(false, Ordering::Release);
         Ok(())
     }
 
-    /// Publishes the snapshot with the lists' facts as the store has them now: policies, disabled lists.
-    fn republish(&self, publishing: &MutexGuard<'_, ()>) -> Result<(), CatalogError> {
+    /// Publishes under the number given, with the policies that the store has now: one that changed while `next` was made counts.
+    fn publish(&self, mut next: Snapshot, seq: u64, _publishing: &MutexGuard<'_, ()>) -> Result<(), CatalogError> {
         if let Some(published) = &self.published {
-            self.publish_locked((*published.load()).clone(), publishing)?;
+            next.id = seq;
+            next.policy = load::policy(&self.store.lists()?);
+            next.policy.matches_per_list_max = self.matches_per_list_max;
+            published.publish(next);
         }
         Ok(())
-    }
-
-    fn publish(&self, next: Snapshot) -> Result<(), CatalogError> {
-        self.publish_locked(next, &lock(&self.publishing))
     }
 
     /// An index that is not what it should be is for the operator to know of, also where it never came into use.
     fn tell_flaw(&self, flaw: &Flaw) {
         tracing::error!(%flaw, "an index is not put to use");
         load::show_recall(flaw.recall());
-    }
-
-    /// The policies are read here, under the lock: one that changed while `next` was made counts.
-    fn publish_locked(&self, mut next: Snapshot, _publishing: &MutexGuard<'_, ()>) -> Result<(), CatalogError> {
-        if let Some(published) = &self.published {
-            next.id = self.store.seq()?;
-            next.policy = load::policy(&self.store.lists()?);
-            next.policy.matches_per_list_max = self.matches_per_list_max;
-            published.publish(next);
-        }
-        Ok(())
     }
 
     /// A version that can be used.
@@ -417,8 +430,8 @@ impl Catalog {
             return Ok(());
         }
         let next = self.snapshot_after(list, version)?;
-        self.apply(by, ChangeOp::Activate { list: list.id, version })?;
-        next.map_or_else(|| Ok(()), |next| self.publish_applied(Ok(next)))
+        let op = ChangeOp::Activate { list: list.id, version };
+        self.commit(&lock(&self.publishing), by, op, &[], |base| Ok(next.unwrap_or_else(|| base.clone())))
     }
 
     /// The snapshot as it will be once `version` is active.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{CatalogError, EditReport, NewEntry, bk, columns, load};
+use super::{CatalogError, EditReport, NewEntry, bk, columns, load, lock};
 use crate::entry::{
     Caller, ChangeOp, Entry, EntryNo, HashList, HashValue, ListId, ROWS_BYTES_MAX, ROWS_MAX, RowChange, VersionNo, VersionState,
 };
@@ -76,15 +76,9 @@ impl super::Catalog {
             Ok(None) => {}
             Ok(Some(version)) => {
                 report.version = version;
+                // Not, where one batch has made it active.
                 let now = self.find(name)?;
-                if now.active == version {
-                    // One batch made it active; the snapshot follows.
-                    if let Some(published) = &self.published {
-                        let next = load::transition(&self.store, list.id, list.active, version)
-                            .and_then(|t| self.after(&published.load(), (list.id, version), &t));
-                        self.publish_applied(next)?;
-                    }
-                } else {
+                if now.active != version {
                     self.activate_locked(by, &now, version)?;
                 }
             }
@@ -355,18 +349,23 @@ impl<'c> VersionWriter<'c> {
         Ok(())
     }
 
-    /// Seals the version, if anything differs from the head. `at_once`: a version that fits in one change becomes active with it.
+    /// Seals the version, if anything differs from the head. `at_once`: a version that fits in one change, and whose snapshot is made
+    /// in milliseconds, becomes active with it.
     pub fn finish(&mut self, at_once: bool) -> Result<Option<VersionNo>, CatalogError> {
         let nothing = self.opens.is_empty() && self.closes.is_empty();
         if !self.staged && nothing {
             return Ok((self.list.head != self.list.active).then_some(self.list.head));
         }
         let (list, version, rows_total, digest) = (self.list.id, self.version, self.rows, self.digest);
-        if !self.staged && at_once {
+        if !self.staged && at_once && self.opens.len() + self.closes.len() <= load::POINT_READS_MAX {
             let (rows, mut puts) = self.take_rows();
             puts.extend(bk::puts(self.store(), &rows)?);
-            let source = self.source.clone();
-            self.catalog.apply_with(self.by, ChangeOp::Edit { list, version, source, rows, rows_total, digest }, &puts)?;
+            let (catalog, active, source) = (self.catalog, self.list.active, self.source.clone());
+            let op = ChangeOp::Edit { list, version, source, rows, rows_total, digest };
+            catalog.commit(&lock(&catalog.publishing), self.by, op, &puts, |base| {
+                let transition = load::transition(&catalog.store, list, active, version)?;
+                catalog.after(base, (list, version), &transition)
+            })?;
         } else {
             self.flush()?;
             self.catalog.apply(self.by, ChangeOp::Seal { list, version, rows: rows_total, digest })?;
