@@ -3,6 +3,7 @@
 //! Only the gRPC edges (service, client) name this room. Absent: any meaning; `service::convert` and `client` give it.
 
 pub mod codec;
+pub mod scan;
 
 pub use codec::Codec;
 

@@ -6,6 +6,9 @@
 
 #![allow(clippy::unwrap_used)] // a test stops where its ground is missing
 
+#[path = "grpc/hostile.rs"]
+mod hostile;
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
