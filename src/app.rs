@@ -1,13 +1,16 @@
 //! Assembly: the one place that knows every room, and the server's life.
 //!
-//! A process opens its store, publishes a snapshot, starts its threads, binds, serves, drains. Nothing here decides anything.
+//! A process binds its operator port, opens its store, publishes a snapshot, starts its threads, binds gRPC, serves, drains. It hears of
+//! signals from the first to the last. Nothing here decides anything.
 
-use std::collections::BTreeSet;
+mod pages;
+
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -15,12 +18,14 @@ use tokio::task::JoinHandle;
 
 use crate::catalog::{Catalog, CatalogError, FORMAT_DERIVED};
 use crate::config::{Config, CoreDumps};
-use crate::extract::InProcess;
+use crate::extract::{Extractor, InProcess};
 use crate::matcher::{Matcher, Options, StartError};
-use crate::operator::{Pages, Readiness};
 use crate::snapshot::{Choices, Published};
 use crate::store::{Access, Store, StoreError};
 use crate::telemetry::{Metrics, TelemetryError};
+use pages::Life;
+
+pub use pages::Doors;
 
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -51,20 +56,27 @@ pub fn accept(dir: &Path) -> Result<crate::store::Accepted, AppError> {
 
 /// The lists of a store and a matcher over them.
 pub fn matching(dir: &Path, config: &Config, access: Access) -> Result<(Arc<Catalog>, Matcher), AppError> {
+    let Doors { catalog, matcher } = doors(dir, config, access, extractor(config))?;
+    Ok((catalog, matcher))
+}
+
+/// The same with another extractor.
+pub fn doors(dir: &Path, config: &Config, access: Access, extractor: Arc<dyn Extractor>) -> Result<Doors, AppError> {
+    let began = Instant::now();
     let store = Arc::new(Store::open(dir, access, FORMAT_DERIVED)?);
+    tracing::info!(store = %dir.display(), ms = began.elapsed().as_millis() as u64, "the store is open");
     let published = Arc::new(Published::default());
     let catalog = Arc::new(Catalog::open(store, access, catalog_options(config), Some(published.clone()))?);
-    Ok((catalog, matcher(config, published)?))
+    Ok(Doors { catalog, matcher: Matcher::new(published, extractor, options(config))? })
 }
 
 /// A matcher without lists: it hashes.
 pub fn hashing(config: &Config) -> Result<Matcher, AppError> {
-    matcher(config, Arc::new(Published::default()))
+    Ok(Matcher::new(Arc::new(Published::default()), extractor(config), options(config))?)
 }
 
-fn matcher(config: &Config, published: Arc<Published>) -> Result<Matcher, AppError> {
-    let extractor = Arc::new(InProcess::new(config.limits(), Instant::now));
-    Ok(Matcher::new(published, extractor, options(config))?)
+fn extractor(config: &Config) -> Arc<dyn Extractor> {
+    Arc::new(InProcess::new(config.limits(), Instant::now))
 }
 
 fn catalog_options(config: &Config) -> crate::catalog::Options {
@@ -105,6 +117,7 @@ fn options(config: &Config) -> Options {
         search_threads: config.search.threads,
         images_max: config.extract.queue_max,
         image_bytes_in_flight_max: config.extract.queue_bytes_max,
+        stuck_after: Duration::from_millis(config.operator.stuck_ms),
         ..Options::default()
     }
 }
@@ -118,54 +131,75 @@ pub struct Running {
     stop_operator: watch::Sender<bool>,
     grpc_task: JoinHandle<Result<(), String>>,
     operator_task: JoinHandle<std::io::Result<()>>,
-    stopping: Arc<AtomicBool>,
+    life: Arc<Life>,
     merger: std::thread::JoinHandle<()>,
 }
 
-/// Opens the store, publishes the first snapshot, binds both ports and serves.
+/// How often threads are looked at that may be stuck, at the most.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Serves the operator port, opens the store, publishes the first snapshot and serves gRPC.
 pub async fn start(config: &Config) -> Result<Running, AppError> {
-    let metrics = metrics()?;
-    let (dir, config_of_store) = (config.store.dir.clone(), config.clone());
-    let opened = tokio::task::spawn_blocking(move || matching(&dir, &config_of_store, Access::Write)).await;
-    let (catalog, matcher) = opened.map_err(|e| AppError::Stopped("opening of the store", e.to_string()))??;
+    let of_doors = config.clone();
+    start_with(config, move || doors(&of_doors.store.dir, &of_doors, Access::Write, extractor(&of_doors))).await
+}
 
-    let bind = async |what, address| {
-        let listener = TcpListener::bind(address).await.map_err(|error| AppError::Bind { what, address, error })?;
-        let bound = listener.local_addr().map_err(|error| AppError::Bind { what, address, error })?;
-        Ok::<_, AppError>((listener, bound))
-    };
-    let (grpc_listener, grpc) = bind("gRPC", config.grpc.listen).await?;
+/// The same with another way to the doors. Dropping the future closes the operator port; `open` goes on, if it has begun.
+pub async fn start_with(
+    config: &Config,
+    open: impl FnOnce() -> Result<Doors, AppError> + Send + 'static,
+) -> Result<Running, AppError> {
+    let (life, metrics) = (Arc::new(Life::default()), metrics()?);
     let (operator_listener, operator) = bind("the operator port", config.operator.listen).await?;
-
-    let (stop, stopped) = watch::channel(false);
     let (stop_operator, operator_stopped) = watch::channel(false);
-    let stopping = Arc::new(AtomicBool::new(false));
-    let pages = pages(metrics, catalog.clone(), matcher.clone(), stopping.clone());
-    let merger = merge_in_background(catalog.clone(), stopping.clone());
+    let routes = crate::operator::routes(pages::pages(metrics, life.clone()));
+    // It outlives gRPC, so that draining can be watched.
+    let operator_task = tokio::spawn(crate::operator::serve(operator_listener, routes, told(operator_stopped)));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %operator, "starting: the operator port is open");
+
+    let opened = tokio::task::spawn_blocking(open).await;
+    let doors = opened.map_err(|e| AppError::Stopped("opening of the store", e.to_string()))??;
+    let (grpc_listener, grpc) = bind("gRPC", config.grpc.listen).await?;
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(look(doors.matcher.clone(), LOOK_EVERY.min(Duration::from_millis(config.operator.stuck_ms)), stopped.clone()));
+    let merger = merge_in_background(doors.catalog.clone(), life.clone());
+    let Doors { catalog, matcher } = life.doors.get_or_init(|| doors).clone();
+    tracing::info!(%grpc, snapshot = matcher.snapshot().id, "serving");
     let deps = crate::service::Deps { matcher, catalog, options: service_options(config) };
-    let until = async |mut stopped: watch::Receiver<bool>| {
-        // The sender going away means the same.
-        let _ = stopped.wait_for(|stop| *stop).await;
-    };
-    let grpc_task = tokio::spawn({
-        let stopped = until(stopped);
-        async move { crate::service::serve(grpc_listener, deps, stopped).await.map_err(|e| e.to_string()) }
-    });
-    // The operator port outlives gRPC, so that draining can be watched.
-    let operator_task =
-        tokio::spawn(crate::operator::serve(operator_listener, crate::operator::routes(pages), until(operator_stopped)));
-    Ok(Running { grpc, operator, stop, stop_operator, grpc_task, operator_task, stopping, merger })
+    let grpc_task =
+        tokio::spawn(async move { crate::service::serve(grpc_listener, deps, told(stopped)).await.map_err(|e| e.to_string()) });
+    Ok(Running { grpc, operator, stop, stop_operator, grpc_task, operator_task, life, merger })
+}
+
+async fn bind(what: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
+    let listener = TcpListener::bind(address).await.map_err(|error| AppError::Bind { what, address, error })?;
+    let bound = listener.local_addr().map_err(|error| AppError::Bind { what, address, error })?;
+    Ok((listener, bound))
+}
+
+/// Done when told to stop; the sender going away means the same.
+async fn told(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+/// So that a stuck thread is logged when nobody asks.
+async fn look(matcher: Matcher, every: Duration, stopped: watch::Receiver<bool>) {
+    let mut stopped = std::pin::pin!(told(stopped));
+    while tokio::time::timeout(every, &mut stopped).await.is_err() {
+        matcher.look();
+    }
 }
 
 impl Running {
     /// Stops accepting, lets what is in flight finish, and ends.
     pub async fn drain(self) -> Result<(), AppError> {
-        self.stopping.store(true, Ordering::Release);
+        self.life.stopping.store(true, Ordering::Release);
         let _ = self.stop.send(true); // nobody listening any more is what is wanted
         let grpc = self.grpc_task.await.map_err(|e| AppError::Stopped("gRPC server", e.to_string()))?;
         let _ = self.stop_operator.send(true);
         let operator = self.operator_task.await.map_err(|e| AppError::Stopped("operator port", e.to_string()))?;
         let _ = tokio::task::spawn_blocking(move || self.merger.join()).await;
+        tracing::info!("stopped");
         grpc.map_err(|e| AppError::Stopped("gRPC server", e))?;
         operator.map_err(|e| AppError::Stopped("operator port", e.to_string()))
     }
@@ -224,72 +258,54 @@ fn metrics() -> Result<Metrics, AppError> {
 /// Serves until SIGTERM or SIGINT, then drains. `ready` is told both addresses once requests are answered.
 pub async fn serve(config: &Config, ready: impl FnOnce(SocketAddr, SocketAddr)) -> Result<(), AppError> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).map_err(|e| AppError::Stopped("signal handler", e.to_string()))?;
-    let mut running = start(config).await?;
+    let unheard = |e: std::io::Error| AppError::Stopped("signal handler", e.to_string());
+    let mut terminate = signal(SignalKind::terminate()).map_err(unheard)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(unheard)?;
+    let signalled = async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    };
+    serve_until(start(config), signalled, ready).await
+}
+
+/// Serves what is being started until `signalled` says what ends it. Told so while it is starting, it is not waited for: a store that is
+/// being opened takes no harm.
+pub async fn serve_until(
+    starting: impl Future<Output = Result<Running, AppError>>,
+    signalled: impl Future<Output = &'static str>,
+    ready: impl FnOnce(SocketAddr, SocketAddr),
+) -> Result<(), AppError> {
+    let mut signalled = std::pin::pin!(signalled);
+    let mut running = tokio::select! {
+        running = starting => running?,
+        signal = &mut signalled => {
+            tracing::info!(signal, "stopped while starting");
+            return Ok(());
+        }
+    };
     ready(running.grpc, running.operator);
     let failed = tokio::select! {
-        _ = terminate.recv() => None,
-        _ = tokio::signal::ctrl_c() => None,
+        signal = &mut signalled => {
+            tracing::info!(signal, "draining");
+            None
+        }
         error = running.failed() => Some(error),
     };
     match failed {
         Some(error) => Err(error),
-        None => {
-            tracing::info!("draining");
-            running.drain().await
-        }
+        None => running.drain().await,
     }
 }
 
 /// Merges crowded layers beside everything else.
-fn merge_in_background(catalog: Arc<Catalog>, stopping: Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
+fn merge_in_background(catalog: Arc<Catalog>, life: Arc<Life>) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
-        while !stopping.load(Ordering::Acquire) {
+        while !life.is_stopping() {
             if !catalog.merge() {
                 std::thread::sleep(Duration::from_millis(200));
             }
         }
     })
-}
-
-fn pages(metrics: Metrics, catalog: Arc<Catalog>, matcher: Matcher, stopping: Arc<AtomicBool>) -> Pages {
-    let answering = matcher.clone();
-    let shown = Mutex::new(BTreeSet::new());
-    let render = move || {
-        let snapshot = matcher.snapshot();
-        metrics::gauge!("hashwarden_snapshot_id").set(snapshot.id as f64);
-        metrics::gauge!("hashwarden_queue_depth").set(matcher.queue_depth() as f64);
-        for (kind, bytes) in snapshot.index_bytes() {
-            metrics::gauge!("hashwarden_index_bytes", "kind" => kind.name()).set(bytes as f64);
-        }
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
-        match catalog.lists() {
-            Ok(lists) => {
-                // A series can't be taken back: a list that is gone has no number any more, so that no alert goes by its last one.
-                let names: BTreeSet<String> = lists.iter().map(|info| info.list.name.clone()).collect();
-                let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-                for gone in shown.difference(&names) {
-                    metrics::gauge!("hashwarden_list_rows", "list" => gone.clone()).set(f64::NAN);
-                    metrics::gauge!("hashwarden_list_age_seconds", "list" => gone.clone()).set(f64::NAN);
-                }
-                shown.extend(names);
-                lists.iter().for_each(|info| {
-                    let name = info.list.name.clone();
-                    metrics::gauge!("hashwarden_list_rows", "list" => name.clone()).set(info.rows as f64);
-                    // A list that was never filled has no age.
-                    if info.updated_ms > 0 {
-                        let age = now_ms.saturating_sub(info.updated_ms) as f64 / 1000.0;
-                        metrics::gauge!("hashwarden_list_age_seconds", "list" => name).set(age);
-                    }
-                });
-            }
-            Err(error) => tracing::error!(%error, "the lists can't be read for the metrics"),
-        }
-        metrics.render()
-    };
-    let ready = move || match stopping.load(Ordering::Acquire) {
-        true => Readiness::Draining,
-        false => Readiness::Ready { snapshot: answering.snapshot().id },
-    };
-    Pages { metrics: Box::new(render), ready: Box::new(ready) }
 }

@@ -104,6 +104,7 @@ pub struct Item {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemResult {
     pub id: String,
+    pub reference: String,
     pub verdict: Result<Verdict, ClientError>,
 }
 

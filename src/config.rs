@@ -64,6 +64,8 @@ pub struct Grpc {
 #[serde(deny_unknown_fields)]
 pub struct Operator {
     pub listen: SocketAddr,
+    /// A thread that is busy with one picture or look-up for longer counts as stuck.
+    pub stuck_ms: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -166,7 +168,7 @@ impl Default for Grpc {
 
 impl Default for Operator {
     fn default() -> Self {
-        Operator { listen: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+        Operator { listen: SocketAddr::from(([127, 0, 0, 1], 9464)), stuck_ms: 30_000 }
     }
 }
 
@@ -319,6 +321,7 @@ impl Config {
         within("grpc", "drain_s", g.drain_s, 0..=3600)?;
         let apart = g.listen.port() == 0 || g.listen != self.operator.listen;
         demand(apart, "operator", "listen", "must differ from [grpc] listen")?;
+        within("operator", "stuck_ms", self.operator.stuck_ms, 100..=86_400_000)?;
         within("extract", "threads", e.threads, 0..=1024)?;
         within("extract", "queue_max", e.queue_max, 0..=1_000_000)?;
         within("extract", "queue_bytes_max", e.queue_bytes_max, g.image_bytes_max..=1024 * 1024 * MIB)?;

@@ -2,14 +2,15 @@
 //!
 //! `submit` takes a permit or sheds, so that no edge can skip it; a job whose deadline has passed is not computed. Images are
 //! decoded on the `extract` pool, hash-only jobs are looked up on the `quick` and `search` pools. The store is never on this path.
-//! Invariant: every job is answered exactly once, whatever its bytes are; image bytes are dropped with the job.
+//! Invariant: every job is answered exactly once, whatever its bytes are; image bytes are dropped with the job. A job that does not end
+//! is seen: [`watch`].
+
+mod watch;
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-
-use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::entry::{Caller, HashKind, HashValue, Observation, Reason};
 use crate::extract::{Extractor, Features, Unscanned, Wants};
@@ -17,6 +18,9 @@ use crate::hash::digest::Digests;
 use crate::index::Effort;
 use crate::snapshot::{KindSet, Published, QUERIES_SURE, Question, Snapshot, Workspace};
 use crate::verdict::Verdict;
+
+use watch::Pool;
+pub use watch::PoolState;
 
 /// What is to be matched.
 #[derive(Debug, Clone)]
@@ -80,6 +84,8 @@ pub struct Options {
     pub image_bytes_in_flight_max: u64,
     /// Hash-only items admitted at once.
     pub hash_items_max: usize,
+    /// A thread that is busy with one job for longer counts as stuck. More than a deadline and the longest that a decoder takes beyond it.
+    pub stuck_after: Duration,
 }
 
 impl Default for Options {
@@ -90,6 +96,7 @@ impl Default for Options {
             images_max: 256,
             image_bytes_in_flight_max: 512 << 20,
             hash_items_max: 65_536,
+            stuck_after: Duration::from_secs(30),
         }
     }
 }
@@ -110,10 +117,11 @@ pub struct Matcher(Arc<Inner>);
 struct Inner {
     published: Arc<Published>,
     extractor: Arc<dyn Extractor>,
-    extract: ThreadPool,
-    search: ThreadPool,
+    extract: Pool,
+    search: Pool,
     /// For a few hashes that somebody waits for: a batch may hold a thread of `search` for a tenth of a second.
-    quick: ThreadPool,
+    quick: Pool,
+    stuck_after: Duration,
     /// Images that wait for a thread of `extract`.
     waiting: AtomicUsize,
     images: Arc<Permits>,
@@ -123,20 +131,13 @@ struct Inner {
 
 impl Matcher {
     pub fn new(published: Arc<Published>, extractor: Arc<dyn Extractor>, options: Options) -> Result<Self, StartError> {
-        let pool = |name: &'static str, threads| {
-            ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .thread_name(move |n| format!("{name}-{n}"))
-                // Without a handler rayon ends the process. A job that panics drops its `done`, and the edge says so.
-                .panic_handler(move |_| tracing::error!(pool = name, "a matching job panicked"))
-                .build()
-        };
         Ok(Matcher(Arc::new(Inner {
             published,
             extractor,
-            extract: pool("extract", options.extract_threads)?,
-            search: pool("search", options.search_threads)?,
-            quick: pool("quick", options.search_threads)?,
+            extract: Pool::new("extract", options.extract_threads)?,
+            search: Pool::new("search", options.search_threads)?,
+            quick: Pool::new("quick", options.search_threads)?,
+            stuck_after: options.stuck_after,
             waiting: AtomicUsize::new(0),
             images: Permits::new(options.images_max),
             image_bytes: Permits::new(usize::try_from(options.image_bytes_in_flight_max).unwrap_or(usize::MAX)),
@@ -159,7 +160,13 @@ impl Matcher {
         self.0.waiting.load(Ordering::Relaxed)
     }
 
-    /// Matches one job; `done` gets the answer on a thread of the matcher's, or at once where the job was shed.
+    /// How the pools are doing. To be called now and then: a job that is found stuck is logged then.
+    pub fn look(&self) -> [PoolState; 3] {
+        [&self.0.extract, &self.0.search, &self.0.quick].map(|pool| pool.look(self.0.stuck_after))
+    }
+
+    /// Matches one job; `done` gets the answer on a thread of the matcher's, or at once where the job was shed. What is logged of it is logged
+    /// in the span that this is called in.
     pub fn submit(&self, job: Job, done: impl FnOnce(Answer) + Send + 'static) {
         match job.content {
             Content::Image(bytes) => self.submit_image(bytes, job.lists, job.until, done),

@@ -34,8 +34,10 @@ const DRAIN_MAX: Duration = Duration::from_secs(2);
 pub enum Readiness {
     Ready {
         snapshot: u64,
+        /// What is amiss meanwhile, in words that hold no hash: each is a line.
+        notes: Vec<String>,
     },
-    /// No snapshot is live yet.
+    /// The store is being opened: no snapshot is live yet.
     Loading,
     /// The process was told to end and finishes what it has begun.
     Draining,
@@ -46,15 +48,19 @@ pub enum Readiness {
 impl fmt::Display for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Readiness::Ready { snapshot } => write!(f, "ready: snapshot {snapshot}"),
-            Readiness::Loading => f.write_str("not ready: no snapshot is live yet"),
+            Readiness::Ready { snapshot, notes } => {
+                write!(f, "ready: snapshot {snapshot}")?;
+                notes.iter().try_for_each(|note| write!(f, "\n{note}"))
+            }
+            Readiness::Loading => f.write_str("not ready: loading, no snapshot is live yet"),
             Readiness::Draining => f.write_str("not ready: draining"),
             Readiness::Failing(why) => write!(f, "not ready: {why}"),
         }
     }
 }
 
-/// What the pages say, asked anew for each request. Both answer at once and without waiting: they run on the runtime.
+/// What the pages say, asked anew for each request. `ready` answers at once and without waiting, as it runs on the runtime; `metrics` may read
+/// files.
 pub struct Pages {
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     pub ready: Box<dyn Fn() -> Readiness + Send + Sync>,
@@ -70,10 +76,10 @@ pub fn routes(pages: Pages) -> Router {
         (status, [(header::CACHE_CONTROL, "no-store")], format!("{readiness}\n"))
     };
     let metrics = move || async move {
-        (
-            [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (header::CACHE_CONTROL, "no-store")],
-            (pages.metrics)(),
-        )
+        let Ok(page) = tokio::task::spawn_blocking(move || (pages.metrics)()).await else {
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        };
+        ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], page)
             .into_response()
     };
     let health = || async { ([(header::CACHE_CONTROL, "no-store")], "alive\n") };
@@ -214,9 +220,13 @@ mod tests {
         let port = open().await;
         port.check("GET /healthz", &["HTTP/1.1 200", "alive"]).await;
         port.check("GET /metrics", &["HTTP/1.1 200", "text/plain; version=0.0.4", "hashwarden_in_flight 3"]).await;
-        port.check("GET /readyz", &["HTTP/1.1 503", "not ready: no snapshot is live yet"]).await;
+        port.check("GET /readyz", &["HTTP/1.1 503", "not ready: loading"]).await;
         for (readiness, expected) in [
-            (Readiness::Ready { snapshot: 7 }, ["HTTP/1.1 200", "ready: snapshot 7"]),
+            (Readiness::Ready { snapshot: 7, notes: vec![] }, ["HTTP/1.1 200", "ready: snapshot 7\n"]),
+            (
+                Readiness::Ready { snapshot: 7, notes: vec!["the disk is full".into()] },
+                ["HTTP/1.1 200", "ready: snapshot 7\nthe disk is full\n"],
+            ),
             (Readiness::Draining, ["HTTP/1.1 503", "not ready: draining"]),
             (Readiness::Failing("the store is full".into()), ["HTTP/1.1 503", "not ready: the store is full"]),
         ] {

@@ -1,16 +1,20 @@
 //! How does the process tell what it does: log lines on standard error, and metrics for Prometheus.
 //!
-//! [`METRICS`] names every metric there is, with its labels and meaning; a test refuses one that is recorded elsewhere and missing
-//! here. Labels take few values: methods, outcomes, reasons, stages, kinds of hash, names of lists. Never a hash, an entry, a file's
-//! name or a caller's text. A caller's text in a log line is recorded with `?` or as a plain field, never with `%`, so that a line break
-//! in it is escaped. Nothing here decides anything; only `app` names this room, the others use the macros of `tracing` and `metrics`.
+//! [`METRICS`] names every metric there is, with its labels and meaning, beside the `process_*` of every Prometheus client; a test refuses
+//! one that is recorded elsewhere and missing here. Most are recorded as things happen; what merely is (rows, bytes, threads) is read
+//! when the page is asked for, as [`Reading`]s, so that nothing is shown of what is gone. Labels take few values: methods, outcomes,
+//! reasons, stages, pools, kinds of hash, names of lists. Never a hash, an entry, a file's name or a caller's text. Nothing here decides
+//! anything; only `app` names this room, the others use the macros of `tracing` and `metrics`.
 
-use crate::config::{Log, LogFormat};
+mod log;
+
+use metrics_exporter_prometheus::formatting::{sanitize_label_value, write_help_line, write_type_line};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use std::io::IsTerminal;
+use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::time::Duration;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+
+pub use log::init;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricType {
@@ -27,22 +31,46 @@ pub const METRICS: &[Metric] = &[
     Metric(
         MetricType::Counter,
         "hashwarden_requests_total",
-        "Pictures and hashes answered, by method, outcome (match, no_match, partial, not_scanned, error) and reason (why not scanned; else empty)",
+        "Pictures and hashes answered, by method, outcome (match, no_match, partial, not_scanned, hashed, error) and reason (why not scanned, or the error's code; else empty). Of the list service: calls, with the outcome ok or error",
     ),
+    Metric(
+        MetricType::Counter,
+        "hashwarden_matches_total",
+        "Verdicts in which a list matched, by list and action (the strictest of its matches)",
+    ),
+    Metric(
+        MetricType::Histogram,
+        "hashwarden_call_seconds",
+        "Wall time of whole calls, from the request's headers to the end of the reply, by method",
+    ),
+    Metric(MetricType::Gauge, "hashwarden_calls_in_flight", "Calls whose reply the caller has not taken whole, by method"),
+    Metric(MetricType::Gauge, "hashwarden_connections", "Open gRPC connections"),
     Metric(
         MetricType::Histogram,
         "hashwarden_stage_seconds",
         "Wall time of one item's stages, by stage (queued, extract, search)",
     ),
-    Metric(MetricType::Gauge, "hashwarden_in_flight", "Items taken in and not yet answered"),
+    Metric(MetricType::Gauge, "hashwarden_in_flight", "Items taken in whose answer was not handed to the transport yet"),
     Metric(MetricType::Gauge, "hashwarden_queue_depth", "Items that wait for an extract thread"),
+    Metric(MetricType::Gauge, "hashwarden_threads", "Threads of a pool, by pool (extract, search, quick)"),
+    Metric(MetricType::Gauge, "hashwarden_threads_busy", "Of these, those that work on a job, by pool"),
+    Metric(
+        MetricType::Gauge,
+        "hashwarden_threads_stuck",
+        "Of these, those that have been busy with one job for longer than [operator] stuck_ms, by pool; where it is all of a pool, /readyz fails",
+    ),
+    Metric(MetricType::Counter, "hashwarden_threads_stuck_total", "Jobs that were found stuck, by pool"),
     Metric(
         MetricType::Counter,
         "hashwarden_search_effort_total",
         "Work of look-ups, by what (probes into an index, candidates, distances computed)",
     ),
     Metric(MetricType::Gauge, "hashwarden_list_rows", "Entries of a list's active version, by list"),
-    Metric(MetricType::Gauge, "hashwarden_list_age_seconds", "Time since a list's active version was made, by list"),
+    Metric(
+        MetricType::Gauge,
+        "hashwarden_list_age_seconds",
+        "Time since a list's last successful import, whether or not it changed anything; where nothing was imported, since its last change; by list",
+    ),
     Metric(MetricType::Gauge, "hashwarden_snapshot_id", "The snapshot that look-ups see"),
     Metric(MetricType::Gauge, "hashwarden_index_bytes", "Memory of the live indexes, hashes included, by kind of hash"),
     Metric(
@@ -50,7 +78,13 @@ pub const METRICS: &[Metric] = &[
         "hashwarden_index_recall",
         "Part of the planted hashes that the newest index found in its proof; below 1 it is not in use",
     ),
-    Metric(MetricType::Gauge, "hashwarden_process_resident_bytes", "Resident memory of the process"),
+    Metric(MetricType::Gauge, "hashwarden_store_bytes", "Bytes of the files in the store's directory"),
+    Metric(MetricType::Counter, "hashwarden_log_lines_lost_total", "Log lines that could not be written to standard error"),
+    Metric(
+        MetricType::Gauge,
+        "hashwarden_process_resident_bytes",
+        "Resident memory of the process; the same as process_resident_memory_bytes",
+    ),
     Metric(MetricType::Gauge, "hashwarden_build_info", "Always 1; the label says the version"),
 ];
 
@@ -59,6 +93,10 @@ const STAGE_SECONDS: &[f64] = &[
     10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1.0, 2.5, 5.0,
     10.0,
 ];
+
+/// From one hash to a long stream.
+const CALL_SECONDS: &[f64] =
+    &[100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0];
 
 /// How often histograms are folded when nobody asks for `/metrics`: each sample takes some bytes until then.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -75,10 +113,23 @@ pub enum TelemetryError {
     Upkeep(std::io::Error),
 }
 
-/// Sends log lines to standard error from now on, for the whole process. Once per process.
-pub fn init(log: &Log) -> Result<(), TelemetryError> {
-    let subscriber = subscriber(log, std::io::stderr, std::io::stderr().is_terminal())?;
-    Ok(tracing::subscriber::set_global_default(subscriber)?)
+/// A value of a metric that is read when the page is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    pub name: &'static str,
+    /// Its name and value.
+    pub label: Option<(&'static str, String)>,
+    pub value: f64,
+}
+
+impl Reading {
+    pub fn plain(name: &'static str, value: f64) -> Self {
+        Reading { name, label: None, value }
+    }
+
+    pub fn of(name: &'static str, label: &'static str, of: impl Into<String>, value: f64) -> Self {
+        Reading { name, label: Some((label, of.into())), value }
+    }
 }
 
 /// The process's metrics.
@@ -106,17 +157,48 @@ impl Metrics {
         Ok(Metrics { handle })
     }
 
-    /// The page for Prometheus, in its text format.
-    pub fn render(&self) -> String {
-        if let Some(bytes) = resident_bytes() {
-            metrics::gauge!("hashwarden_process_resident_bytes").set(bytes as f64);
+    /// The page for Prometheus, in its text format. Of the series that were recorded of a list only those of `lists` are shown; `None`: all,
+    /// as it is not known which there are.
+    pub fn render(&self, readings: &[Reading], lists: Option<&BTreeSet<String>>) -> String {
+        metrics_process::Collector::default().collect();
+        let resident = resident_bytes().map(|bytes| Reading::plain("hashwarden_process_resident_bytes", bytes as f64));
+        let mut page = String::new();
+        for line in self.handle.render().lines().filter(|line| lists.is_none_or(|lists| is_of_a_list_there(line, lists))) {
+            page.push_str(line);
+            page.push('\n');
         }
-        self.handle.render()
+        let mut readings: Vec<_> = readings.iter().chain(&resident).collect();
+        readings.sort_by_key(|reading| reading.name);
+        for same in readings.chunk_by(|a, b| a.name == b.name) {
+            write_readings(&mut page, same);
+        }
+        page
     }
 }
 
+/// Names of lists hold nothing that would be escaped.
+fn is_of_a_list_there(line: &str, lists: &BTreeSet<String>) -> bool {
+    let name = line.split_once("list=\"").and_then(|(before, rest)| Some((before, rest.split_once('"')?.0)));
+    // A help line has no label, whatever its words are.
+    name.is_none_or(|(before, name)| before.starts_with('#') || lists.contains(name))
+}
+
+/// All values of one metric.
+fn write_readings(page: &mut String, readings: &[&Reading]) {
+    let Some(first) = readings.first() else { return };
+    if let Some(Metric(kind, name, meaning)) = METRICS.iter().find(|metric| metric.1 == first.name) {
+        write_help_line(page, name, None, None, meaning);
+        write_type_line(page, name, None, None, if *kind == MetricType::Counter { "counter" } else { "gauge" });
+    }
+    for Reading { name, label, value } in readings {
+        let label = label.as_ref().map(|(label, of)| format!("{{{label}=\"{}\"}}", sanitize_label_value(of)));
+        let _ = writeln!(page, "{name}{} {value}", label.unwrap_or_default()); // a String takes all
+    }
+    page.push('\n');
+}
+
 /// Resident memory of this process now, in bytes; `None` where there is no /proc.
-pub fn resident_bytes() -> Option<u64> {
+fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kib =
         status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?;
@@ -124,7 +206,9 @@ pub fn resident_bytes() -> Option<u64> {
 }
 
 fn builder() -> Result<PrometheusBuilder, TelemetryError> {
-    Ok(PrometheusBuilder::new().set_buckets_for_metric(Matcher::Full("hashwarden_stage_seconds".into()), STAGE_SECONDS)?)
+    Ok(PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full("hashwarden_stage_seconds".into()), STAGE_SECONDS)?
+        .set_buckets_for_metric(Matcher::Full("hashwarden_call_seconds".into()), CALL_SECONDS)?)
 }
 
 /// Tells the recorder in force what each metric means.
@@ -136,82 +220,13 @@ fn describe() {
             MetricType::Histogram => metrics::describe_histogram!(*name, *meaning),
         }
     }
+    metrics_process::Collector::default().describe();
     metrics::gauge!("hashwarden_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-}
-
-type BoxedSubscriber = Box<dyn tracing::Subscriber + Send + Sync>;
-
-fn subscriber<W>(log: &Log, writer: W, colour: bool) -> Result<BoxedSubscriber, TelemetryError>
-where
-    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
-{
-    let filter = EnvFilter::builder().parse(&log.level)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    Ok(match log.format {
-        LogFormat::Text => Box::new(lines.with_ansi(colour).finish()),
-        LogFormat::Json => Box::new(lines.json().flatten_event(true).finish()),
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
-    use std::sync::{Arc, Mutex};
-
-    #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Page {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn logged(format: LogFormat, level: &str, log: fn()) -> String {
-        let page = Page::default();
-        let writer = page.clone();
-        let subscriber = subscriber(&Log { format, level: level.into() }, move || writer.clone(), false).unwrap();
-        tracing::subscriber::with_default(subscriber, log);
-        String::from_utf8(page.0.lock().unwrap().clone()).unwrap()
-    }
-
-    fn two_lines() {
-        tracing::info!(list = "a\"b", rows = 3, "imported");
-        tracing::debug!("detail");
-    }
-
-    #[test]
-    fn a_json_log_is_one_object_a_line() {
-        let text = logged(LogFormat::Json, "info", two_lines);
-        assert_eq!(text.lines().count(), 1, "{text}");
-        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((&line["message"], &line["list"], &line["rows"]), (&"imported".into(), &"a\"b".into(), &3.into()));
-        assert_eq!(line["level"], "INFO");
-    }
-
-    #[test]
-    fn a_text_log_shows_what_its_level_lets_through() {
-        let check = |level, expected: &[&str]| {
-            let text = logged(LogFormat::Text, level, two_lines);
-            assert_eq!(text.lines().count(), expected.len(), "{level}: {text}");
-            expected.iter().for_each(|part| assert!(text.contains(part), "{level}: {text}"));
-        };
-        check("off", &[]);
-        check("warn", &[]);
-        check("info", &["imported"]);
-        check("warn,hashwarden=debug", &["imported", "detail"]);
-    }
-
-    #[test]
-    fn a_control_character_cannot_forge_a_log_line() {
-        let text = logged(LogFormat::Text, "info", || tracing::info!(name = "x\n2026-01-01 INFO forged", "seen"));
-        assert_eq!(text.lines().count(), 1, "{text}");
-    }
 
     fn rendered(record: fn()) -> String {
         let recorder = builder().unwrap().build_recorder();
@@ -219,8 +234,42 @@ mod tests {
         metrics::with_local_recorder(&recorder, || {
             describe();
             record();
-            Metrics { handle }.render()
+            Metrics { handle }.render(&[], None)
         })
+    }
+
+    #[test]
+    fn what_is_read_is_shown_with_its_meaning_and_of_lists_only_those_that_are_there() {
+        let recorder = builder().unwrap().build_recorder();
+        let metrics = Metrics { handle: recorder.handle() };
+        metrics::with_local_recorder(&recorder, || {
+            for list in ["a", "a.b", "gone"] {
+                metrics::counter!("hashwarden_matches_total", "list" => list, "action" => "REVIEW").increment(1);
+            }
+        });
+        let rows = |list: &str, n| Reading::of("hashwarden_list_rows", "list", list, n);
+        let readings = [rows("a", 7.0), Reading::plain("hashwarden_snapshot_id", 3.0), rows("b\"\\", 0.0)];
+        let there = BTreeSet::from(["a".to_owned(), "a.b".to_owned()]);
+        let page = metrics.render(&readings, Some(&there));
+        let lines: Vec<_> = page.lines().filter(|line| !line.contains("process_") && !line.is_empty()).collect();
+        let expected = [
+            "# TYPE hashwarden_matches_total counter",
+            "hashwarden_matches_total{list=\"a\",action=\"REVIEW\"} 1",
+            "hashwarden_matches_total{list=\"a.b\",action=\"REVIEW\"} 1",
+            "# HELP hashwarden_list_rows Entries of a list's active version, by list",
+            "# TYPE hashwarden_list_rows gauge",
+            "hashwarden_list_rows{list=\"a\"} 7",
+            "hashwarden_list_rows{list=\"b\\\"\\\\\"} 0",
+            "# HELP hashwarden_snapshot_id The snapshot that look-ups see",
+            "# TYPE hashwarden_snapshot_id gauge",
+            "hashwarden_snapshot_id 3",
+        ];
+        assert_eq!(lines.len(), expected.len(), "{page}");
+        expected.iter().for_each(|line| assert!(lines.contains(line), "no {line} in {page}"));
+        assert!(
+            metrics.render(&[], None).contains("list=\"gone\""),
+            "where it is not known which lists there are, all are shown"
+        );
     }
 
     #[test]
@@ -251,7 +300,14 @@ mod tests {
         }
         let bytes = resident_bytes().unwrap();
         assert!((100_000..1 << 40).contains(&bytes), "{bytes}");
-        assert!(rendered(|| ()).contains("hashwarden_process_resident_bytes "));
+        for name in [
+            "hashwarden_process_resident_bytes ",
+            "process_resident_memory_bytes ",
+            "process_cpu_seconds_total ",
+            "process_open_fds ",
+        ] {
+            assert!(rendered(|| ()).contains(name), "no {name}");
+        }
     }
 
     #[test]

@@ -7,9 +7,10 @@
 
 use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 use super::version::{Put, VersionWriter, derived_id};
-use super::{BAD_ROWS_MAX, BadRow, Catalog, CatalogError, ImportOptions, ImportReport, Phase, Progress};
+use super::{BAD_ROWS_MAX, BadRow, Catalog, CatalogError, ImportOptions, ImportReport, Phase, Progress, now_ms, told};
 use crate::entry::{Caller, Entry, HashKind, HashList, HashValue, ListId};
 use crate::lists::{self, Format, Row};
 use crate::store::{IdRecord, Store};
@@ -30,11 +31,19 @@ impl Catalog {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<ImportReport, CatalogError> {
         let Ok(_importing) = self.importing.try_lock() else { return Err(CatalogError::Busy) };
-        let list = self.find(name)?.id;
+        let (list, began) = (self.find(name)?.id, Instant::now());
         self.store.scratch_clear()?;
         let imported = self.import_rows(by, (name, list), options, input, progress);
         let cleared = self.store.scratch_clear();
-        let report = imported?;
+        if options.dry_run {
+            let report = imported?;
+            return cleared.map(|()| report).map_err(CatalogError::from);
+        }
+        let report = imported.inspect_err(|error| told::not_imported(by, name, &options.source, error))?;
+        told::imported(by, name, &options.source, &report, began.elapsed());
+        if report.activated || report.version.is_none() {
+            self.note_import(list, now_ms());
+        }
         cleared?;
         Ok(report)
     }

@@ -12,11 +12,13 @@ mod import;
 mod load;
 mod overlap;
 mod report;
+mod threads;
+mod told;
 mod version;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::entry::{
     BadValue, Caller, Change, ChangeOp, HashKind, HashList, ListId, ListPolicy, ListVersion, Polarity, VersionNo, VersionState,
@@ -26,7 +28,7 @@ use crate::index::IndexKind;
 use crate::index::proof::Flaw;
 use crate::lists::FileError;
 use crate::snapshot::{Choices, Published, Snapshot};
-use crate::store::{Access, Store, StoreError, VerifyReport};
+use crate::store::{Access, DerivedPut, Store, StoreError, VerifyReport};
 
 pub use columns::FORMAT as FORMAT_DERIVED;
 pub use report::*;
@@ -69,9 +71,6 @@ impl From<FileError> for CatalogError {
         CatalogError::BadFile(bad.to_string())
     }
 }
-
-/// How much threads stand back that do what nobody waits for in milliseconds.
-const BACKGROUND_NICE: i32 = 10;
 
 /// How lists are looked up in.
 #[derive(Debug, Clone, Copy)]
@@ -128,7 +127,7 @@ impl Catalog {
             publishing: Mutex::default(),
             importing: Mutex::default(),
             merging: Mutex::default(),
-            build: background_threads("build")?,
+            build: threads::pool("build", threads::Priority::Background)?,
             flawed: AtomicU64::new(u64::MAX),
             behind: AtomicBool::new(false),
         };
@@ -141,20 +140,31 @@ impl Catalog {
             ));
         }
         if let Some(published) = &catalog.published {
-            let mut first = match catalog.whole() {
-                Err(CatalogError::Damaged(why)) if access == Access::Write => {
-                    // What is derived from the lists' rows can be derived again; if the rows are damaged, that fails too.
-                    tracing::error!(why, "making the derived rows again");
-                    load::rebuild_columns(&catalog.store)?;
-                    catalog.keep_trees()?;
-                    catalog.whole()?
-                }
-                first => first?,
-            };
-            first.policy.matches_per_list_max = matches_per_list_max;
-            published.publish(first);
+            published.publish(catalog.first(access)?);
         }
         Ok(catalog)
+    }
+
+    /// The snapshot that answers first.
+    fn first(&self, access: Access) -> Result<Snapshot, CatalogError> {
+        let began = Instant::now();
+        let threads = threads::pool("load", threads::Priority::Normal)?;
+        let whole = || threads.install(|| load::snapshot(&self.store, self.choices, None));
+        let mut first = match whole() {
+            Err(CatalogError::Damaged(why)) if access == Access::Write => {
+                // What is derived from the lists' rows can be derived again; if the rows are damaged, that fails too.
+                tracing::error!(why, "making the derived rows again");
+                load::rebuild_columns(&self.store)?;
+                self.keep_trees()?;
+                whole()?
+            }
+            first => first?,
+        };
+        first.policy.matches_per_list_max = self.matches_per_list_max;
+        let (lists, rows) = (first.policy.lists.len(), first.live.values().sum::<u64>());
+        let (ms, nice) = (began.elapsed().as_millis() as u64, threads.install(threads::niceness));
+        tracing::info!(snapshot = first.id, lists, hashes = rows, ms, nice, "the indexes are built");
+        Ok(first)
     }
 
     pub fn create(&self, by: &Caller, name: &str, polarity: Polarity, update: &PolicyUpdate) -> Result<ListInfo, CatalogError> {
@@ -167,6 +177,7 @@ impl Catalog {
         let list = self.store.next_list()?;
         let op = ChangeOp::CreateList { list, name: name.to_owned(), polarity, policy };
         self.commit(&lock(&self.publishing), by, op, &[], |base| Ok(base.clone()))?;
+        told::created(by, name, polarity);
         self.list(name)
     }
 
@@ -175,8 +186,9 @@ impl Catalog {
         let list = self.find(name)?;
         let policy = self.policy_after(update, list.polarity, &list.policy)?;
         if policy != list.policy {
-            let op = ChangeOp::SetPolicy { list: list.id, policy };
+            let op = ChangeOp::SetPolicy { list: list.id, policy: policy.clone() };
             self.commit(&publishing, by, op, &[], |base| Ok(base.clone()))?;
+            told::policy_set(by, &list, &policy);
         }
         self.list(name)
     }
@@ -188,6 +200,7 @@ impl Catalog {
         if list.disabled != disabled {
             let op = ChangeOp::SetDisabled { list: list.id, disabled };
             self.commit(&publishing, by, op, &[], |base| Ok(base.clone()))?;
+            told::disabled(by, &list, disabled);
         }
         self.list(name)
     }
@@ -204,8 +217,10 @@ impl Catalog {
             );
             return Err(CatalogError::Refused(why));
         }
+        let rows = self.store.version(list.id, list.active)?.map_or(0, |version| version.rows);
         // Off at once.
         self.commit(&lock(&self.publishing), by, ChangeOp::DeleteList { list: list.id }, &[], |base| Ok(base.clone()))?;
+        told::deleted(by, &list, rows);
         for kind in bk::KINDS {
             if bk::tree(&self.store, kind)?.is_some() {
                 bk::rebuild(&self.store, kind)?;
@@ -239,7 +254,11 @@ impl Catalog {
     pub fn activate(&self, by: &Caller, name: &str, version: VersionNo) -> Result<ListInfo, CatalogError> {
         let _write = self.lock();
         let list = self.find(name)?;
-        self.activate_locked(by, &list, version)?;
+        let made_ms = self.activate_locked(by, &list, version)?.time_ms;
+        // What was imported then, and is put to use now, is as old as it was then.
+        if self.imported_ms(list.id)?.is_some_and(|known| known < made_ms) {
+            self.note_import(list.id, made_ms);
+        }
         self.list(name)
     }
 
@@ -252,6 +271,11 @@ impl Catalog {
         }
         self.activate_locked(by, &list, list.previous)?;
         self.list(name)
+    }
+
+    /// Bytes of the store's files.
+    pub fn store_bytes(&self) -> std::io::Result<u64> {
+        self.store.bytes()
     }
 
     /// Checks the store against itself, and the derived rows against the truth.
@@ -336,7 +360,8 @@ impl Catalog {
             let of_list = snapshot.live.iter().filter(|((l, _), n)| *l == list.id && **n > 0);
             of_list.map(|((_, kind), n)| (*kind, *n)).collect()
         });
-        Ok(ListInfo { list, rows, updated_ms, hashes })
+        let imported_ms = self.imported_ms(list.id)?.unwrap_or(0);
+        Ok(ListInfo { list, rows, updated_ms, imported_ms, hashes })
     }
 
     fn policy_after(&self, update: &PolicyUpdate, polarity: Polarity, policy: &ListPolicy) -> Result<ListPolicy, CatalogError> {
@@ -356,7 +381,7 @@ impl Catalog {
         self.apply_with(by, op, &[])
     }
 
-    fn apply_with(&self, by: &Caller, op: ChangeOp, derived: &[crate::store::DerivedPut]) -> Result<u64, CatalogError> {
+    fn apply_with(&self, by: &Caller, op: ChangeOp, derived: &[DerivedPut]) -> Result<u64, CatalogError> {
         Ok(self.store.apply(&Change { time_ms: now_ms(), by: by.0.clone(), op }, derived)?)
     }
 
@@ -423,15 +448,32 @@ impl Catalog {
         }
     }
 
-    /// Builds what the version needs first, then flips: a failure leaves the old one active.
-    fn activate_locked(&self, by: &Caller, list: &HashList, version: VersionNo) -> Result<(), CatalogError> {
-        self.sealed(list, version)?;
+    /// Builds what the version needs first, then flips: a failure leaves the old one active. Gives the version.
+    fn activate_locked(&self, by: &Caller, list: &HashList, version: VersionNo) -> Result<ListVersion, CatalogError> {
+        let found = self.sealed(list, version)?;
         if list.active == version {
-            return Ok(());
+            return Ok(found);
         }
         let next = self.snapshot_after(list, version)?;
         let op = ChangeOp::Activate { list: list.id, version };
-        self.commit(&lock(&self.publishing), by, op, &[], |base| Ok(next.unwrap_or_else(|| base.clone())))
+        self.commit(&lock(&self.publishing), by, op, &[], |base| Ok(next.unwrap_or_else(|| base.clone())))?;
+        told::activated(by, list, &found);
+        Ok(found)
+    }
+
+    /// When a file was last imported into a list, whether or not it changed anything; `None` where none was, or a version was that knew no
+    /// such mark.
+    fn imported_ms(&self, list: ListId) -> Result<Option<u64>, CatalogError> {
+        let mark = self.store.derived_mark(&imported_mark(list))?;
+        Ok(mark.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?))))
+    }
+
+    /// The import itself is done: that its time could not be kept only makes the list look older than it is.
+    fn note_import(&self, list: ListId, time_ms: u64) {
+        let mark = DerivedPut::Mark { name: imported_mark(list), bytes: time_ms.to_be_bytes().to_vec() };
+        if let Err(error) = self.store.derived_put(&[mark]) {
+            tracing::warn!(%error, "the time of an import could not be kept");
+        }
     }
 
     /// The snapshot as it will be once `version` is active.
@@ -490,14 +532,8 @@ impl Catalog {
     }
 }
 
-/// Threads for what is large and nobody waits for in milliseconds: look-ups go first where both want a core.
-fn background_threads(name: &'static str) -> Result<rayon::ThreadPool, CatalogError> {
-    let pool = rayon::ThreadPoolBuilder::new().thread_name(move |n| format!("{name}-{n}")).start_handler(|_| {
-        // Of this thread alone, on Linux. Where it can't be had, they are as good as any.
-        #[cfg(target_os = "linux")]
-        let _ = rustix::process::nice(BACKGROUND_NICE);
-    });
-    pool.build().map_err(|error| CatalogError::Refused(format!("threads for {name} could not be started: {error}")))
+fn imported_mark(list: ListId) -> String {
+    format!("imported/{}", list.0)
 }
 
 fn now_ms() -> u64 {

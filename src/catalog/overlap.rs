@@ -53,7 +53,7 @@ impl super::Catalog {
             kind => Err(CatalogError::Invalid(format!("{kind} hashes have no distance: name pdq, phash64 or dhash64"))),
         };
         // Threads of its own: whoever builds an index, which every import does, must not wait for this.
-        super::background_threads("overlap")?.install(work)
+        super::threads::pool("overlap", super::threads::Priority::Background)?.install(work)
     }
 
     fn overlap_of<const N: usize, H: Bits>(

@@ -90,6 +90,8 @@ pub struct ListInfo {
     pub rows: u64,
     /// When the active version was made, ms since the Unix epoch; 0 without one.
     pub updated_ms: u64,
+    /// When a file was last imported with success, whether or not it changed anything, ms since the Unix epoch; 0 where none was.
+    pub imported_ms: u64,
     /// Live hashes of each kind; empty where the catalog was opened without look-ups.
     pub hashes: BTreeMap<HashKind, u64>,
 }

@@ -87,6 +87,7 @@ impl super::Catalog {
                 return Err(error);
             }
         }
+        super::told::edited(by, &list, &report);
         Ok(report)
     }
 }

@@ -66,7 +66,7 @@ fn usable(dir: &Path, access: Access) -> Access {
     if !nothing {
         return access;
     }
-    eprintln!("hashwarden: there is no store in {} yet: making an empty one", dir.display());
+    note!("hashwarden: there is no store in {} yet: making an empty one", dir.display());
     Access::Write
 }
 

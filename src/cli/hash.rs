@@ -25,7 +25,7 @@ pub fn run(context: &Context, files: &[PathBuf]) -> Result<Exit, Failure> {
                 Hashed { digests, features: Err(Unscanned { reason: Reason::TooLarge, detail }) }
             }
             Err(error) => {
-                eprintln!("hashwarden: {}: {error}", Label::file(path).text());
+                note!("hashwarden: {}: {error}", Label::file(path).text());
                 exit = Exit::Failed;
                 continue;
             }

@@ -318,7 +318,7 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
             let before = lists.list(&name)?.list.active;
             let info = lists.activate(&name, VersionNo(version))?;
             if before > info.list.active {
-                eprintln!(
+                note!(
                     "hashwarden: version {version} is older than version {before}, which was active: what came or went since is undone; \
                      count it with: hashwarden list diff {name} {before} {version}",
                     before = before.0
@@ -383,14 +383,14 @@ fn import(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
     let report = with_progress(context, bytes_total, lists.as_ref(), &args.name, &options, input)?;
     let seconds = started.elapsed().as_secs_f64();
     for bad in &report.bad {
-        eprintln!("hashwarden: line {}: {}", bad.line, bad.reason);
+        note!("hashwarden: line {}: {}", bad.line, bad.reason);
     }
     for warning in &report.warnings {
-        eprintln!("hashwarden: warning: {warning}");
+        note!("hashwarden: warning: {warning}");
     }
     let unseen = report.rows_bad - report.bad.len() as u64;
     if unseen > 0 {
-        eprintln!("hashwarden: and {unseen} more bad rows");
+        note!("hashwarden: and {unseen} more bad rows");
     }
     print_import(context, &args, &report, seconds)?;
     if let (Some(version), true, false) = (report.version, options.activate, report.activated) {

@@ -3,6 +3,14 @@
 //! Every verb works on the embedded store (`--store`) or through a running server (`--endpoint`), with the same output. Results
 //! go to standard output, all else to standard error.
 
+/// A line for people, on standard error. Nothing depends on whether it can be written, where `eprintln` panics.
+macro_rules! note {
+    ($($words:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($words)*);
+    }};
+}
+
 mod backend;
 mod hash;
 mod list;
@@ -133,7 +141,7 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit,
         Err(failure) => {
             if !failure.why.is_empty() {
-                eprintln!("hashwarden: {}", failure.why);
+                note!("hashwarden: {}", failure.why);
             }
             failure.exit
         }

@@ -179,6 +179,7 @@ pub fn list_json(info: &ListInfo) -> Value {
         "previous_version": info.list.previous.0,
         "head_version": info.list.head.0,
         "updated_ms": info.updated_ms,
+        "imported_ms": info.imported_ms,
         "quality_min": policy.quality_min,
         "transforms": policy.transforms.iter().map(|t| t.name()).collect::<Vec<_>>(),
         "kinds": kinds,
@@ -203,6 +204,9 @@ pub fn list_text(info: &ListInfo) -> String {
     let mut text = list_line(info);
     if info.list.active != VersionNo(0) {
         text.push_str(&format!("\n  updated          {}", utc(info.updated_ms)));
+    }
+    if info.imported_ms > 0 {
+        text.push_str(&format!("\n  last import      {}", utc(info.imported_ms)));
     }
     text.push_str(&format!("\n  quality minimum  {}", policy.quality_min));
     let transforms = match policy.transforms {

@@ -59,7 +59,7 @@ pub fn scan(context: &Context, paths: &[PathBuf], lists: Vec<String>) -> Result<
     bar.finish_and_clear();
     let counts = counts?;
     if !context.json() {
-        eprintln!("hashwarden: files: {} ({})", counts.sum(), counts.words());
+        note!("hashwarden: files: {} ({})", counts.sum(), counts.words());
     }
     Ok(counts.exit())
 }

@@ -40,7 +40,7 @@ pub fn item_result(result: v1::MatchResult) -> ItemResult {
         }),
         None => bad("a result without a verdict"),
     };
-    ItemResult { id: result.item_id, verdict }
+    ItemResult { id: result.item_id, reference: result.reference, verdict }
 }
 
 fn verdict(v: v1::Verdict) -> Read<Verdict> {
@@ -152,6 +152,7 @@ pub fn list_info(list: Option<v1::HashList>) -> Read<ListInfo> {
     Ok(ListInfo {
         rows: list.rows,
         updated_ms: list.update_time.map_or(0, ms),
+        imported_ms: list.import_time.map_or(0, ms),
         hashes: hashes.collect::<Read<_>>()?,
         list: HashList {
             id: ListId(list.number),

@@ -138,7 +138,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            eprintln!("hashwarden: {} could not be removed: {error}", self.0.display());
+            tracing::warn!(folder = %self.0.display(), %error, "the demo's folder could not be removed");
         }
     }
 }

@@ -15,6 +15,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use super::meter;
+
 /// After a failed `accept`, such as for want of file descriptors, which would otherwise fail again at once.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -33,7 +35,7 @@ pub fn accept(listener: TcpListener, max: usize) -> ReceiverStream<io::Result<Co
                 // Small replies are not held back for more.
                 stream.set_nodelay(true)?;
                 let silent_until = Some(Box::pin(tokio::time::sleep(SILENT_MAX)));
-                Ok::<_, io::Error>(Connection { stream, silent_until, _permit: permit })
+                Ok::<_, io::Error>(Connection { stream, silent_until, _open: meter::Connected::new(), _permit: permit })
             };
             let next = tokio::select! {
                 next = next => next,
@@ -60,6 +62,7 @@ pub struct Connection {
     stream: TcpStream,
     /// `None` once something was read.
     silent_until: Option<Pin<Box<tokio::time::Sleep>>>,
+    _open: meter::Connected,
     _permit: OwnedSemaphorePermit,
 }
 

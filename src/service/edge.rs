@@ -1,8 +1,9 @@
-//! What surrounds every call: its deadline, its span, its outcome.
+//! What surrounds every call: its deadline, its span, its outcome, how long it took.
 //!
 //! The caller's deadline (`grpc-timeout`) covers the reading of the request too. A call whose deadline has passed is not begun; one that
 //! is in work is dropped with DEADLINE_EXCEEDED. tonic's own timer would say CANCELLED, so this one goes off a little earlier.
-//! Handlers find the deadline in the request's extensions: for a stream, which this layer sees the beginning of only, they keep it themselves.
+//! Handlers find the deadline in the request's extensions and keep it themselves for a stream, whose work goes on after its reply began.
+//! A call ends with the last byte of its reply, or when its caller goes: until then it is in flight, and then it is counted, once.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -10,13 +11,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use http_body::{Frame, SizeHint};
 use tonic::body::Body;
-use tonic::codegen::{Service, http};
+use tonic::codegen::{Bytes, Service, http};
 use tonic::server::NamedService;
-use tonic::{Code, Request};
-use tracing::Instrument;
+use tonic::transport::server::TcpConnectInfo;
+use tonic::{Code, Request, Status};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use super::{Options, convert, meter};
+use crate::access::grpc_caller;
 
 /// How much earlier than tonic's timer this one goes off.
 const MARGIN: Duration = Duration::from_millis(5);
@@ -58,6 +63,10 @@ impl Deadline {
         self.0.map_or(longest, |deadline| deadline.min(longest))
     }
 
+    pub fn is_over(self) -> bool {
+        self.0.is_some_and(|at| at <= Instant::now())
+    }
+
     /// Done at the deadline; never without one.
     pub async fn passed(self) {
         match self.0 {
@@ -80,7 +89,7 @@ impl<S: NamedService> NamedService for Edge<S> {
     const NAME: &'static str = S::NAME;
 }
 
-type Reply = Result<http::Response<Body>, Infallible>;
+type Replied = Result<http::Response<Body>, Infallible>;
 
 impl<S> Service<http::Request<Body>> for Edge<S>
 where
@@ -89,7 +98,7 @@ where
 {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Reply> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Replied> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.service.poll_ready(cx)
@@ -99,10 +108,13 @@ where
         let began = Instant::now();
         let path = request.uri().path();
         let method = path.rsplit('/').next().and_then(|last| METHODS.into_iter().find(|m| *m == last)).unwrap_or("unknown");
-        let counted = path.starts_with(MATCHING);
+        let counts = if path.starts_with(MATCHING) { meter::Counts::Items } else { meter::Counts::Calls };
         let deadline = Deadline(timeout(request.headers()).and_then(|given| began.checked_add(given.saturating_sub(MARGIN))));
         request.extensions_mut().insert(deadline);
         let unary = matches!(method, "Match" | "Hash");
+        let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+        let span = tracing::info_span!("grpc", method, by = grpc_caller(peer).0, reference = Empty);
+        let mut ends = Ends { call: Some(meter::Call::new(method, counts)), code: None, began, span: span.clone() };
         let call = self.service.call(request);
         let longest = if unary { began.checked_add(self.unary_max) } else { None };
         let given_up = Deadline(deadline.0.into_iter().chain(longest).min());
@@ -115,14 +127,69 @@ where
                 },
             };
             // A call that fails before its first reply says so in its headers.
-            let code = response.headers().get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()));
-            if counted && code != Code::Ok {
-                meter::failed(method, code);
-            }
-            tracing::debug!(code = meter::code_name(code), ms = began.elapsed().as_millis() as u64, "answered");
-            Ok(response)
+            ends.code = code_in(response.headers());
+            Ok(response.map(|body| Body::new(Reply { body, ends })))
         };
-        Box::pin(work.instrument(tracing::info_span!("grpc", method)))
+        Box::pin(work.instrument(span))
+    }
+}
+
+fn code_in(headers: &http::HeaderMap) -> Option<Code> {
+    headers.get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()))
+}
+
+/// A call until it ends: counts it when it is dropped.
+struct Ends {
+    call: Option<meter::Call>,
+    /// As the reply says; `None` until it does. A call that ends without is one that its caller gave up.
+    code: Option<Code>,
+    began: Instant,
+    span: Span,
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let (code, took) = (self.code.unwrap_or(Code::Cancelled), self.began.elapsed());
+        if let Some(call) = self.call.take() {
+            call.ended(code, took);
+        }
+        tracing::debug!(parent: &self.span, code = meter::code_name(code), ms = took.as_millis() as u64, "answered");
+    }
+}
+
+/// A reply on its way to the caller.
+struct Reply {
+    body: Body,
+    ends: Ends,
+}
+
+impl http_body::Body for Reply {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(code) = frame.trailers_ref().and_then(code_in) {
+                    self.ends.code = Some(code);
+                }
+            }
+            Poll::Ready(Some(Err(status))) => self.ends.code = Some(status.code()),
+            Poll::Ready(None) => {
+                self.ends.code.get_or_insert(Code::Ok);
+            }
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -180,7 +247,7 @@ mod tests {
     impl Service<http::Request<Body>> for Inner {
         type Response = http::Response<Body>;
         type Error = Infallible;
-        type Future = Pin<Box<dyn Future<Output = Reply> + Send>>;
+        type Future = Pin<Box<dyn Future<Output = Replied> + Send>>;
 
         fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
             Poll::Ready(Ok(()))

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Span;
 
 use super::convert::{self, Fault};
 use super::edge::Deadline;
+use super::named::Name;
 use super::{Shared, meter, stream};
 use crate::access::grpc_caller;
 use crate::entry::Reason;
@@ -23,7 +25,7 @@ impl MatchService for Matching {
         let shared = &self.0;
         let (caller, until) = (grpc_caller(request.remote_addr()), Deadline::of(&request).until(&shared.options));
         let item = request.into_inner().item.ok_or_else(|| Fault::malformed("item", "is missing"))?;
-        let item_id = convert::item_id(&item);
+        let name = Name::of(&item);
         let item = convert::item(item, "item", &shared.options)?;
         if let Some(n) = shared.roster.unknown(&item.lists).await {
             return Err(Fault::no_such_list(format!("item.lists[{n}]"), &item.lists[n]).into());
@@ -31,20 +33,22 @@ impl MatchService for Matching {
         let in_flight = meter::InFlight::new();
         let (send, answer) = oneshot::channel();
         let job = Job { content: item.content, lists: item.lists, until, caller };
-        shared.matcher.submit(job, move |answer| {
-            drop(in_flight);
+        Span::current().record("reference", &name.reference);
+        name.span(&job.content).in_scope(|| {
             // Nobody waits any more if the deadline passed or the caller went.
-            let _ = send.send(answer);
+            shared.matcher.submit(job, move |answer| drop(send.send((answer, in_flight))));
         });
-        let answer = answer.await.map_err(|_| Fault::lost())?;
+        let (answer, in_flight) = answer.await.map_err(|_| Fault::lost())?;
         if answer.verdict.reason == Some(Reason::Shed) {
             return Err(convert::shed_status());
         }
         meter::worked(&answer.stages, &answer.effort);
         meter::answered("Match", &answer.verdict);
+        name.tell(&answer.verdict);
         let ages = shared.roster.ages(&answer.verdict).await;
         let result = v1::match_result::Result::Verdict(convert::verdict(answer.verdict, &ages));
-        Ok(Response::new(v1::MatchResponse { result: Some(v1::MatchResult { item_id, result: Some(result) }) }))
+        drop(in_flight);
+        Ok(Response::new(v1::MatchResponse { result: Some(name.result(result)) }))
     }
 
     type MatchStreamStream = ReceiverStream<Result<v1::MatchStreamResponse, Status>>;
@@ -61,12 +65,11 @@ impl MatchService for Matching {
         let until = Deadline::of(&request).until(&self.0.options);
         let in_flight = meter::InFlight::new();
         let (send, hashed) = oneshot::channel();
-        self.0.matcher.submit_hash(request.into_inner().image, until, move |hashed| {
-            drop(in_flight);
-            let _ = send.send(hashed);
-        });
-        let hashed = hashed.await.map_err(|_| Fault::lost())?.ok_or_else(convert::shed_status)?;
+        self.0.matcher.submit_hash(request.into_inner().image, until, move |hashed| drop(send.send((hashed, in_flight))));
+        let (hashed, in_flight) = hashed.await.map_err(|_| Fault::lost())?;
+        let hashed = hashed.ok_or_else(convert::shed_status)?;
         meter::hashed("Hash", hashed.features.as_ref().err().map(|unscanned| unscanned.reason));
+        drop(in_flight);
         Ok(Response::new(convert::hashed(hashed)))
     }
 }

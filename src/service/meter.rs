@@ -1,7 +1,12 @@
-//! What is counted of matching: outcomes, reasons, stages, effort, items in work. Labels come from closed sets, never from a request.
+//! What is counted of calls and items: outcomes, reasons, matches, stages, effort, what is in flight. Labels come from closed sets and
+//! the names of lists, never from a request.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tonic::Code;
 
+use crate::entry::Action;
 use crate::index::Effort;
 use crate::matcher::Stages;
 use crate::verdict::{Outcome, Verdict};
@@ -18,6 +23,14 @@ pub fn answered(method: &'static str, verdict: &Verdict) {
     };
     let reason = verdict.reason.map_or("", |reason| reason.name());
     metrics::counter!(REQUESTS, "method" => method, "outcome" => outcome, "reason" => reason).increment(1);
+    let mut strictest = BTreeMap::<&str, Action>::new();
+    for found in &verdict.matches {
+        let action = strictest.entry(&found.list).or_insert(found.action);
+        *action = found.action.max(*action);
+    }
+    for (list, action) in strictest {
+        metrics::counter!("hashwarden_matches_total", "list" => list.to_owned(), "action" => action.name()).increment(1);
+    }
 }
 
 /// A picture's hashes were taken.
@@ -44,7 +57,61 @@ pub fn worked(stages: &Stages, effort: &Effort) {
     }
 }
 
-/// An item that was taken in; dropping it says that it was answered.
+/// What is counted in `requests_total`: a call of the list service, or the items of one that matches, which are counted where they are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counts {
+    Items,
+    Calls,
+}
+
+/// A call in flight.
+pub struct Call {
+    method: &'static str,
+    counts: Counts,
+}
+
+impl Call {
+    pub fn new(method: &'static str, counts: Counts) -> Self {
+        metrics::gauge!("hashwarden_calls_in_flight", "method" => method).increment(1.0);
+        Call { method, counts }
+    }
+
+    /// Its reply is whole, or its caller is gone.
+    pub fn ended(self, code: Code, took: Duration) {
+        metrics::histogram!("hashwarden_call_seconds", "method" => self.method).record(took);
+        match (code, self.counts) {
+            (Code::Ok, Counts::Items) => {}
+            (Code::Ok, Counts::Calls) => {
+                metrics::counter!(REQUESTS, "method" => self.method, "outcome" => "ok", "reason" => "").increment(1);
+            }
+            (code, _) => failed(self.method, code),
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        metrics::gauge!("hashwarden_calls_in_flight", "method" => self.method).decrement(1.0);
+    }
+}
+
+/// A connection that is open until this is dropped.
+pub struct Connected(());
+
+impl Connected {
+    pub fn new() -> Self {
+        metrics::gauge!("hashwarden_connections").increment(1.0);
+        Connected(())
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        metrics::gauge!("hashwarden_connections").decrement(1.0);
+    }
+}
+
+/// An item that was taken in; dropping it says that its answer was handed to the transport, or that nobody waits for it any more.
 pub struct InFlight(());
 
 impl InFlight {

@@ -1,7 +1,7 @@
 //! gRPC at the edge: the hashwarden.v1 services, health and reflection, from binding to draining.
 //!
 //! A handler turns a message into a door's call and the door's answer into a message, and does no more: it never reaches past `matcher` and
-//! `catalog`. Every call has a deadline, every queue an end. Nothing of a request's content is logged or counted.
+//! `catalog`. Every call has a deadline, every queue an end. Nothing of a request's content is logged or counted, but for the names that a caller gives.
 //! Absent: TLS, authentication and quotas.
 
 mod connections;
@@ -11,6 +11,7 @@ mod import;
 mod lists;
 mod matching;
 mod meter;
+mod named;
 mod roster;
 mod stream;
 

@@ -11,10 +11,12 @@ use std::time::Duration;
 use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
+use tracing::Instrument;
 
 use super::convert::{self, Fault};
 use super::edge::Deadline;
+use super::named::Name;
 use super::{Options, Shared, meter, told};
 use crate::entry::Caller;
 use crate::matcher::{Answer, Content, Job};
@@ -70,27 +72,30 @@ pub fn answer(
     let (replies, output) = mpsc::channel(REPLIES_WAITING_MAX);
     let permits = Arc::new(Semaphore::new(shared.options.items_in_flight_max.clamp(1, Semaphore::MAX_PERMITS)));
     let reader = Reader { shared: shared.clone(), caller, deadline, permits, results };
-    tokio::spawn(reader.run(input));
-    tokio::spawn(write(shared, deadline, finished, replies));
+    tokio::spawn(reader.run(input).in_current_span());
+    tokio::spawn(write(shared, deadline, finished, replies).in_current_span());
     ReceiverStream::new(output)
 }
 
 enum Finished {
     Item {
-        item_id: String,
+        name: Name,
         result: Result<Verdict, Fault>,
-        permit: OwnedSemaphorePermit,
+        held: Held,
     },
     /// The call ends with this once all items are answered.
     End(Status),
 }
 
+/// What an item holds until its result was handed to the transport.
+type Held = (OwnedSemaphorePermit, meter::InFlight);
+
 /// An item's claim to a result: dropped unanswered, it says that the item was lost.
 struct Claim {
-    item_id: String,
-    permit: Option<OwnedSemaphorePermit>,
+    name: Name,
+    held: Option<Held>,
+    deadline: Deadline,
     results: mpsc::UnboundedSender<Finished>,
-    _in_flight: meter::InFlight,
 }
 
 impl Claim {
@@ -99,18 +104,28 @@ impl Claim {
     }
 
     fn send(&mut self, result: Result<Verdict, Fault>) {
-        let Some(permit) = self.permit.take() else { return };
+        let Some(held) = self.held.take() else { return };
         match &result {
-            Ok(verdict) => meter::answered(METHOD, verdict),
+            Ok(verdict) => {
+                meter::answered(METHOD, verdict);
+                self.name.tell(verdict);
+            }
             Err(fault) => meter::failed(METHOD, fault.code),
         }
         // The writer is gone when the client is.
-        let _ = self.results.send(Finished::Item { item_id: std::mem::take(&mut self.item_id), result, permit });
+        let _ = self.results.send(Finished::Item { name: std::mem::take(&mut self.name), result, held });
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        if self.results.is_closed() {
+            // Given up by who asked: nothing was lost here.
+            if self.held.take().is_some() {
+                meter::failed(METHOD, if self.deadline.is_over() { Code::DeadlineExceeded } else { Code::Cancelled });
+            }
+            return;
+        }
         self.send(Err(Fault::lost()));
     }
 }
@@ -173,10 +188,10 @@ impl Reader {
             }
             let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
             let claim = Claim {
-                item_id: convert::item_id(&item),
-                permit: Some(permit),
+                name: Name::of(&item),
+                held: Some((permit, meter::InFlight::new())),
+                deadline: self.deadline,
                 results: self.results.clone(),
-                _in_flight: meter::InFlight::new(),
             };
             match self.job(item, n).await {
                 Err(fault) => claim.answer(Err(fault)),
@@ -210,10 +225,12 @@ impl Reader {
         };
         // Its time begins when it is its turn: waiting here is the service's doing.
         job.until = self.deadline.until(&self.shared.options);
-        self.shared.matcher.submit(job, move |answer: Answer| {
-            drop((place, room));
-            meter::worked(&answer.stages, &answer.effort);
-            claim.answer(Ok(answer.verdict));
+        claim.name.span(&job.content).in_scope(|| {
+            self.shared.matcher.submit(job, move |answer: Answer| {
+                drop((place, room));
+                meter::worked(&answer.stages, &answer.effort);
+                claim.answer(Ok(answer.verdict));
+            });
         });
     }
 
@@ -272,10 +289,10 @@ async fn write(
         if n == 0 {
             break;
         }
-        let (mut results, mut bytes, mut permits) = (Vec::new(), 0, Vec::new());
+        let (mut results, mut bytes, mut holding) = (Vec::new(), 0, Vec::new());
         for item in ready.drain(..) {
-            let (item_id, result, permit) = match item {
-                Finished::Item { item_id, result, permit } => (item_id, result, permit),
+            let (name, result, held) = match item {
+                Finished::Item { name, result, held } => (name, result, held),
                 Finished::End(status) => {
                     end = Some(status);
                     continue;
@@ -288,16 +305,16 @@ async fn write(
                 }
                 Err(fault) => v1::match_result::Result::Error(fault.item_error()),
             };
-            let result = v1::MatchResult { item_id, result: Some(result) };
+            let result = name.result(result);
             bytes += result.encoded_len();
             results.push(result);
-            permits.push(permit);
+            holding.push(held);
             if bytes >= RESULTS_BYTES {
                 if !send(&replies, std::mem::take(&mut results)).await {
                     return;
                 }
                 bytes = 0;
-                permits.clear();
+                holding.clear();
             }
         }
         if !results.is_empty() && !send(&replies, results).await {

@@ -104,6 +104,16 @@ impl Store {
         &self.dir
     }
 
+    /// Bytes of the files in the store's directory.
+    pub fn bytes(&self) -> std::io::Result<u64> {
+        let mut bytes = 0;
+        for entry in std::fs::read_dir(&self.dir)? {
+            // One that a compaction removes meanwhile counts no more.
+            bytes += entry?.metadata().map_or(0, |file| file.len());
+        }
+        Ok(bytes)
+    }
+
     /// The key under which entries that came without an id are named. Made once, when the store was.
     pub fn entry_id_key(&self) -> [u8; 32] {
         self.entry_id_key

@@ -1,9 +1,11 @@
 //! The same verbs through `--endpoint`, and the server as whoever runs it sees it.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hashwarden::demo::edits::Edit;
 use serde_json::{Value, json};
@@ -15,22 +17,66 @@ struct Server {
     child: Child,
     endpoint: String,
     operator: String,
-    /// Takes standard error while the server runs, so that it never waits for a reader.
-    log: Option<std::thread::JoinHandle<String>>,
+    log: Log,
+}
+
+/// What a server wrote to standard error so far: taken while it runs, so that it never waits for a reader.
+struct Log {
+    text: Arc<Mutex<String>>,
+    reader: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Log {
+    fn of(child: &mut Child) -> Self {
+        let text = Arc::<Mutex<String>>::default();
+        let (taken, stderr) = (text.clone(), child.stderr.take());
+        let reader = std::thread::spawn(move || {
+            for line in stderr.into_iter().flat_map(|stderr| BufReader::new(stderr).lines()) {
+                let mut taken = taken.lock().unwrap();
+                taken.push_str(&line.unwrap());
+                taken.push('\n');
+            }
+        });
+        Log { text, reader: Some(reader) }
+    }
+
+    /// The first line with this message, once it is there.
+    fn line(&self, message: &str) -> Value {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let text = self.text.lock().unwrap().clone();
+            let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            if let Some(line) = lines.find(|line| line["message"] == message) {
+                return line;
+            }
+            assert!(Instant::now() < end, "no {message:?} in {text}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// All of it, once the process has ended.
+    fn whole(&mut self) -> String {
+        self.reader.take().unwrap().join().unwrap();
+        self.text.lock().unwrap().clone()
+    }
+}
+
+/// The server's command, on free ports, with a JSON log.
+fn serve(store: &str, level: &str) -> Command {
+    let mut command = hashwarden(&["serve", "--store", store]);
+    command.env("HASHWARDEN__GRPC__LISTEN", "127.0.0.1:0").env("HASHWARDEN__OPERATOR__LISTEN", "127.0.0.1:0");
+    command.env("HASHWARDEN__LOG__LEVEL", level).env("HASHWARDEN__LOG__FORMAT", "json");
+    command
 }
 
 impl Server {
     fn start(store: &str, level: &str) -> Self {
-        let mut command = hashwarden(&["serve", "--store", store]);
-        command.env("HASHWARDEN__GRPC__LISTEN", "127.0.0.1:0").env("HASHWARDEN__OPERATOR__LISTEN", "127.0.0.1:0");
-        command.env("HASHWARDEN__LOG__LEVEL", level).env("HASHWARDEN__LOG__FORMAT", "json");
+        Server::spawned(&mut serve(store, level))
+    }
+
+    fn spawned(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
-        let mut stderr = child.stderr.take().unwrap();
-        let log = std::thread::spawn(move || {
-            let mut text = String::new();
-            stderr.read_to_string(&mut text).unwrap();
-            text
-        });
+        let log = Log::of(&mut child);
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = |before: &str| {
@@ -39,7 +85,15 @@ impl Server {
         };
         let endpoint = format!("http://{}", address("gRPC on "));
         let operator = address("operator port on ");
-        Server { child, endpoint, operator, log: Some(log) }
+        Server { child, endpoint, operator, log }
+    }
+
+    /// One that does not get as far as being ready: only its operator port answers.
+    fn starting(store: &str) -> Self {
+        let mut child = serve(store, "info").spawn().unwrap();
+        let log = Log::of(&mut child);
+        let operator = log.line("starting: the operator port is open")["operator"].as_str().unwrap().to_owned();
+        Server { child, endpoint: String::new(), operator, log }
     }
 
     fn run(&self, args: &[&str]) -> Ran {
@@ -69,7 +123,7 @@ impl Server {
     fn terminate(&mut self) -> (i32, String) {
         assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
         let exit = self.child.wait().unwrap().code().unwrap_or(-1);
-        (exit, self.log.take().unwrap().join().unwrap())
+        (exit, self.log.whole())
     }
 }
 
@@ -84,7 +138,7 @@ impl Drop for Server {
 fn timeless(ran: &Ran) -> (i32, Vec<String>, String) {
     let line = |line: &str| match serde_json::from_str::<Value>(line) {
         Ok(Value::Object(mut object)) => {
-            for field in ["updated_ms", "time_ms", "seconds", "resident_bytes_peak"] {
+            for field in ["updated_ms", "imported_ms", "time_ms", "seconds", "resident_bytes_peak"] {
                 object.entry(field).and_modify(|value| *value = Value::Null);
             }
             Value::Object(object).to_string()
@@ -279,11 +333,198 @@ fn the_operator_port_answers_and_requests_are_counted_by_outcome() {
     has("hashwarden_index_recall 1\n");
     has("# TYPE hashwarden_requests_total counter");
 
+    has("hashwarden_call_seconds_count{method=\"MatchStream\"} ");
+    has("hashwarden_connections ");
+    has("hashwarden_threads_stuck{pool=\"extract\"} 0\n");
+    has("process_resident_memory_bytes ");
+    has("process_cpu_seconds_total ");
+    let bytes = page.lines().find_map(|line| line.strip_prefix("hashwarden_store_bytes ")).unwrap();
+    assert!(bytes.parse::<f64>().unwrap() > 1000.0, "{bytes}");
+
+    // Calls about lists are counted too.
+    server.run(&["list", "show", "known"]).exits(0);
+    server.run(&["list", "show", "nowhere"]).exits(3);
+    assert_eq!(server.requests("GetHashList", "ok", ""), 1);
+    assert_eq!(server.requests("GetHashList", "error", "not_found"), 1);
+
     server.run(&["list", "delete", "known"]).exits(0);
     let page = server.get("/metrics").1;
-    for series in ["hashwarden_list_rows", "hashwarden_list_age_seconds"] {
-        assert!(page.contains(&format!("{series}{{list=\"known\"}} NaN\n")), "a list that is gone keeps no number: {page}");
+    assert!(!page.contains("list=\"known\""), "a list that is gone has no series: {page}");
+}
+
+/// The process was deaf and mute until its store was open: a supervisor that asked for its health killed it, again and again.
+#[test]
+fn while_the_store_opens_the_operator_port_says_so_and_sigterm_is_heard() {
+    let place = Place::new();
+    place.known();
+    // A store on a disk that does not answer: opening it waits for what writes to this pipe.
+    let (head, kept) = (place.path("store/HEAD"), place.path("kept"));
+    std::fs::rename(&head, &kept).unwrap();
+    assert!(Command::new("mkfifo").arg(&head).status().unwrap().success());
+
+    let mut server = Server::starting(&place.store);
+    assert_eq!(server.get("/healthz"), (200, "alive\n".to_owned()));
+    assert_eq!(server.get("/readyz"), (503, "not ready: loading, no snapshot is live yet\n".to_owned()));
+    let (status, page) = server.get("/metrics");
+    assert!(status == 200 && page.contains("hashwarden_build_info{"), "{page}");
+    let (exit, log) = server.terminate();
+    assert_eq!(exit, 0, "{log}");
+    assert!(log.contains("stopped while starting"), "{log}");
+
+    let server = Server::starting(&place.store);
+    assert_eq!(server.get("/readyz").0, 503);
+    let mut pipe = File::options().write(true).open(&head).unwrap();
+    let text = std::fs::read(&kept).unwrap();
+    std::fs::rename(&kept, &head).unwrap();
+    pipe.write_all(&text).unwrap();
+    drop(pipe);
+    server.log.line("serving");
+    assert_eq!(server.get("/readyz").0, 200);
+}
+
+/// A disk that was full, or a log collector that was gone, took the service with it.
+#[test]
+fn a_log_that_can_not_be_written_stops_nobody() {
+    let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Stdio::from(writer)
+    };
+    for stderr in [full as fn() -> Stdio, closed] {
+        let place = Place::new();
+        let mut server = Server::spawned(serve(&place.store, "debug").stderr(stderr()));
+        server.run(&["list", "create", "a"]).exits(0);
+        server.run(&["scan", &place.broken()]).exits(4);
+        let page = server.get("/metrics").1;
+        let lost = page.lines().find_map(|line| line.strip_prefix("hashwarden_log_lines_lost_total ")).unwrap();
+        assert!(lost.parse::<u64>().unwrap() > 0, "{lost}");
+        assert_eq!(server.terminate().0, 0);
+        // Every verb, also where it fails.
+        for (verb, exit) in [(&["list", "show", "nowhere"][..], 3), (&["list", "ls"], 0), (&["hash", "/nowhere"], 3)] {
+            let mut command = hashwarden(&[&["--store", &place.store], verb].concat());
+            assert_eq!(ended(command.stderr(stderr())).exit, exit, "{verb:?}");
+        }
     }
+}
+
+/// Who did what to which list is in the log of a service at its default level.
+#[test]
+fn changes_are_logged_with_who_and_what() {
+    let place = Place::new();
+    let mut server = Server::start(&place.store, "info");
+    let (one, two) = (pdq(0x11), pdq(0x22));
+    let first = place.write("first.csv", format!("id,pdq\nx1,{one}\nx2,{two}\n").as_bytes());
+    let second = place.write("second.csv", format!("id,pdq\nx1,{one}\n").as_bytes());
+    let useless = place.write("useless.csv", b"id,name\nx,y\n");
+    let verbs: &[&[&str]] = &[
+        &["create", "a"],
+        &["set", "a", "--radius", "20", "--action", "BLOCK"],
+        &["set", "a", "--radius", "20"],
+        &["disable", "a"],
+        &["enable", "a"],
+        &["import", "a", &first],
+        &["import", "a", &first],
+        &["import", "a", &second, "--stage"],
+        &["import", "a", &second, "--dry-run"],
+        &["activate", "a", "2"],
+        &["rollback", "a"],
+        &["add", "a", "--id", "x3", "--pdq", &pdq(0x33)],
+        &["remove", "a", "x3"],
+        &["delete", "a"],
+    ];
+    for verb in verbs {
+        server.run(&[&["list"], *verb].concat()).exits(0);
+    }
+    server.run(&["list", "create", "b"]).exits(0);
+    server.run(&["list", "import", "b", &useless]).exits(3);
+    let (exit, log) = server.terminate();
+    assert_eq!(exit, 0);
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said: Vec<_> = lines.iter().filter(|line| line["list"] == "a").collect();
+    let expected = [
+        ("a list was created", json!({"polarity": "positive"})),
+        (
+            "a list's policy was changed",
+            json!({"changes": "pdq radius 31 to 20; pdq action REVIEW to BLOCK; md5 action REVIEW to BLOCK; sha1 action REVIEW to BLOCK; sha256 action REVIEW to BLOCK; photodna action REVIEW to BLOCK"}),
+        ),
+        ("a list was disabled", json!({})),
+        ("a list was enabled", json!({})),
+        ("a version was activated", json!({"version": 1, "before": 0, "rows": 2})),
+        ("a file was imported and is active", json!({"source": "first.csv", "version": 1, "rows": 2, "rows_bad": 0, "added": 2})),
+        ("a file was imported: it changes nothing", json!({"source": "first.csv", "version": 1, "unchanged": 2})),
+        ("a file was imported and is not active", json!({"source": "second.csv", "version": 2, "gone": 1, "unchanged": 1})),
+        ("a version was activated", json!({"version": 2, "before": 1, "rows": 1})),
+        ("a version was activated", json!({"version": 1, "before": 2, "rows": 2})),
+        ("a list was edited", json!({"version": 3, "added": 1, "removed": 0})),
+        ("a list was edited", json!({"version": 4, "added": 0, "removed": 1})),
+        ("a list was deleted", json!({"version": 4, "rows": 2})),
+    ];
+    assert_eq!(said.len(), expected.len(), "{said:#?}");
+    for (line, (message, fields)) in said.iter().zip(&expected) {
+        assert_eq!((&line["message"], &line["level"], &line["by"]), (&json!(message), &json!("INFO"), &json!("grpc:127.0.0.1")));
+        assert!(line["timestamp"].is_string());
+        for (field, value) in fields.as_object().unwrap() {
+            assert_eq!(&line[field], value, "{field} of {line}");
+        }
+    }
+    let failed = lines.iter().find(|line| line["list"] == "b" && line["message"] == "a file was not imported").unwrap();
+    assert_eq!((&failed["level"], &failed["by"]), (&json!("INFO"), &json!("grpc:127.0.0.1")));
+    // The process's own life, and that the first indexes were built at its own priority.
+    let about =
+        |message: &str| lines.iter().find(|line| line["message"] == message).unwrap_or_else(|| panic!("no {message:?}: {log}"));
+    assert_eq!(about("starting: the operator port is open")["version"], env!("CARGO_PKG_VERSION"));
+    about("the store is open");
+    assert_eq!(about("the indexes are built")["nice"], rustix::process::getpriority_process(None).unwrap());
+    about("serving");
+    assert_eq!(about("draining")["signal"], "SIGTERM");
+    about("stopped");
+}
+
+/// A list that its owner sends every day and that did not change for a month looked a month old.
+#[test]
+fn a_lists_age_counts_from_its_last_successful_import() {
+    let place = Place::new();
+    let server = Server::start(&place.store, "warn");
+    let (one, two) = (pdq(0x11), pdq(0x22));
+    let file = place.write("list.csv", format!("id,pdq\nx1,{one}\n").as_bytes());
+    let other = place.write("other.csv", format!("id,pdq\nx1,{one}\nx2,{two}\n").as_bytes());
+    let useless = place.write("useless.csv", b"id,name\nx,y\n");
+    let show = || server.run(&["list", "show", "a", "--json"]).exits(0).one();
+    let now_ms = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as f64;
+    // The metric agrees with what the list says of itself.
+    let checked = |from: &str| {
+        let (info, before) = (show(), now_ms());
+        let page = server.get("/metrics").1;
+        let age = page.lines().find_map(|line| line.strip_prefix("hashwarden_list_age_seconds{list=\"a\"} "));
+        let (since, age) = (info[from].as_f64().unwrap(), age.unwrap().parse::<f64>().unwrap() * 1000.0);
+        assert!((before - since..=now_ms() - since).contains(&age), "{age} ms since {from} {since}");
+        (info["imported_ms"].as_u64().unwrap(), info["updated_ms"].as_u64().unwrap())
+    };
+    server.run(&["list", "create", "a"]).exits(0);
+    assert!(!server.get("/metrics").1.contains("hashwarden_list_age_seconds{list=\"a\"}"), "an empty list has no age");
+    server.run(&["list", "add", "a", "--id", "x1", "--pdq", &one]).exits(0);
+    assert_eq!(checked("updated_ms").0, 0);
+
+    // It changes nothing, and is news all the same.
+    server.run(&["list", "import", "a", &file]).exits(0);
+    let (first, updated) = checked("imported_ms");
+    assert!(first > updated);
+    server.run(&["list", "import", "a", &file]).exits(0);
+    let (second, same) = checked("imported_ms");
+    assert!(second > first && same == updated, "{first} {second} {updated} {same}");
+
+    // An edit is no import; nor is a file that fails, one that is only tried, or one that no look-up sees.
+    server.run(&["list", "add", "a", "--id", "x3", "--pdq", &pdq(0x33)]).exits(0);
+    server.run(&["list", "import", "a", &useless]).exits(3);
+    server.run(&["list", "import", "a", &other, "--dry-run"]).exits(0);
+    server.run(&["list", "import", "a", &other, "--stage"]).exits(0);
+    assert_eq!(checked("imported_ms").0, second);
+    // Once it is activated it is as old as its import.
+    let version = show()["head_version"].to_string();
+    server.run(&["list", "activate", "a", &version]).exits(0);
+    let (third, updated) = checked("imported_ms");
+    assert!(third > second && third == updated, "{second} {third} {updated}");
 }
 
 #[test]

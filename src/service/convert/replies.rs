@@ -158,6 +158,7 @@ pub fn hash_list(info: ListInfo) -> v1::HashList {
         disabled: list.disabled,
         rows: info.rows,
         update_time: (info.updated_ms > 0).then(|| timestamp(info.updated_ms)),
+        import_time: (info.imported_ms > 0).then(|| timestamp(info.imported_ms)),
         hashes: info.hashes.into_iter().map(|(of, hashes)| v1::HashCount { kind: kind(of), hashes }).collect(),
     }
 }

@@ -34,6 +34,11 @@ pub fn item_id(item: &v1::MatchItem) -> String {
     item.item_id.chars().take(ITEM_ID_BYTES_MAX).collect()
 }
 
+/// Its reference likewise.
+pub fn reference(item: &v1::MatchItem) -> String {
+    item.reference.chars().take(REFERENCE_BYTES_MAX).collect()
+}
+
 /// Reads an item. `path` is where it stands: `item` or `items[4]`.
 pub fn item(item: v1::MatchItem, path: &str, options: &Options) -> Result<Item, Fault> {
     let at = |field: &str| format!("{path}.{field}");

@@ -1,0 +1,38 @@
+//! Which threads build indexes, and do they stand back?
+//!
+//! Nothing answers before the first snapshot is there, so its threads stand back behind nobody; those that build later ones let look-ups go
+//! first where both want a core.
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::CatalogError;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// The process's own.
+    Normal,
+    Background,
+}
+
+/// How much threads stand back that do what nobody waits for in milliseconds.
+const BACKGROUND_NICE: i32 = 10;
+
+/// One thread for each core.
+pub fn pool(name: &'static str, priority: Priority) -> Result<ThreadPool, CatalogError> {
+    let pool = ThreadPoolBuilder::new().thread_name(move |n| format!("{name}-{n}")).start_handler(move |_| {
+        // Of this thread alone, on Linux. Where it can't be had, they are as good as any.
+        #[cfg(target_os = "linux")]
+        if priority == Priority::Background {
+            let _ = rustix::process::nice(BACKGROUND_NICE);
+        }
+    });
+    pool.build().map_err(|error| CatalogError::Refused(format!("threads for {name} could not be started: {error}")))
+}
+
+/// How much the calling thread stands back: 0 where it does not, `None` where that can't be told.
+pub fn niceness() -> Option<i32> {
+    #[cfg(target_os = "linux")]
+    return rustix::process::getpriority_process(None).ok();
+    #[cfg(not(target_os = "linux"))]
+    None
+}

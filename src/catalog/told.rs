@@ -1,0 +1,117 @@
+//! What does the log say of changes to lists? Who changed what; the log gives the time.
+//!
+//! One line for each verb that changed something, at info, after it was done. Names, categories and sources are recorded as plain fields, which
+//! escapes them. Invariant: no line holds an entry's id or hash, as ids can be hashes.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{EditReport, ImportReport};
+use crate::entry::{Caller, HashList, ListPolicy, ListVersion, Polarity};
+
+pub fn created(by: &Caller, name: &str, polarity: Polarity) {
+    let polarity = if polarity == Polarity::Negative { "negative" } else { "positive" };
+    tracing::info!(by = by.0, list = name, polarity, "a list was created");
+}
+
+pub fn policy_set(by: &Caller, list: &HashList, policy: &ListPolicy) {
+    tracing::info!(by = by.0, list = list.name, changes = changes(&list.policy, policy), "a list's policy was changed");
+}
+
+pub fn disabled(by: &Caller, list: &HashList, disabled: bool) {
+    let what = if disabled { "a list was disabled" } else { "a list was enabled" };
+    tracing::info!(by = by.0, list = list.name, "{what}");
+}
+
+pub fn deleted(by: &Caller, list: &HashList, rows: u64) {
+    tracing::info!(by = by.0, list = list.name, version = list.active.0, rows, "a list was deleted");
+}
+
+pub fn activated(by: &Caller, list: &HashList, version: &ListVersion) {
+    let (before, rows) = (list.active.0, version.rows);
+    tracing::info!(by = by.0, list = list.name, version = version.version.0, before, rows, "a version was activated");
+}
+
+pub fn edited(by: &Caller, list: &HashList, report: &EditReport) {
+    let EditReport { version, added, changed, removed, .. } = report;
+    if added + changed + removed > 0 {
+        tracing::info!(by = by.0, list = list.name, version = version.0, added, changed, removed, "a list was edited");
+    }
+}
+
+pub fn imported(by: &Caller, name: &str, source: &str, report: &ImportReport, took: Duration) {
+    let ImportReport { rows, rows_bad, added, changed, gone, unchanged, entries, activated, .. } = report;
+    let (by, version) = (&by.0, report.version.map_or(report.compared_with.0, |version| version.0));
+    let (list, seconds) = (name, took.as_secs_f32());
+    let what = match (report.version, activated) {
+        (None, _) => "a file was imported: it changes nothing",
+        (Some(_), true) => "a file was imported and is active",
+        (Some(_), false) => "a file was imported and is not active",
+    };
+    tracing::info!(
+        by, list, source, version, rows, rows_bad, added, changed, gone, unchanged, entries, activated, seconds, "{what}"
+    );
+}
+
+pub fn not_imported(by: &Caller, name: &str, source: &str, error: &super::CatalogError) {
+    tracing::info!(by = by.0, list = name, source, %error, "a file was not imported");
+}
+
+/// What differs between two policies, in words.
+fn changes(old: &ListPolicy, new: &ListPolicy) -> String {
+    let mut said = Vec::new();
+    for (kind, is) in &new.kinds {
+        let Some(was) = old.kinds.get(kind).filter(|was| *was != is) else { continue };
+        if was.radius != is.radius {
+            said.push(format!("{kind} radius {} to {}", was.radius, is.radius));
+        }
+        if was.action != is.action {
+            said.push(format!("{kind} action {} to {}", was.action, is.action));
+        }
+    }
+    let of_category = |policy: &ListPolicy, key| policy.category_radii.get(key).map_or("none".to_owned(), u16::to_string);
+    for key in old.category_radii.keys().chain(new.category_radii.keys()).collect::<BTreeSet<_>>() {
+        let (was, is) = (of_category(old, key), of_category(new, key));
+        if was != is {
+            said.push(format!("{:?} {} radius {was} to {is}", key.0, key.1));
+        }
+    }
+    if old.quality_min != new.quality_min {
+        said.push(format!("quality minimum {} to {}", old.quality_min, new.quality_min));
+    }
+    let transforms = |policy: &ListPolicy| policy.transforms.iter().map(|t| t.name()).collect::<Vec<_>>().join(",");
+    if old.transforms != new.transforms {
+        said.push(format!("transforms {} to {}", transforms(old), transforms(new)));
+    }
+    let scope = |policy: &ListPolicy| if policy.scope.is_empty() { "all lists".to_owned() } else { policy.scope.join(",") };
+    if old.scope != new.scope {
+        said.push(format!("scope {} to {}", scope(old), scope(new)));
+    }
+    said.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{Action, HashKind, Transforms};
+
+    #[test]
+    fn each_part_of_a_policy_that_changes_is_said() {
+        let old = ListPolicy::default_for(Polarity::Negative);
+        let check = |change: fn(&mut ListPolicy), expected: &str| {
+            let mut new = old.clone();
+            change(&mut new);
+            assert_eq!(changes(&old, &new), expected);
+        };
+        check(|_| (), "");
+        check(|new| new.quality_min = 60, "quality minimum 50 to 60");
+        check(|new| new.kinds.get_mut(&HashKind::Pdq).unwrap().radius = 8, "pdq radius 0 to 8");
+        check(|new| new.kinds.get_mut(&HashKind::Md5).unwrap().action = Action::Block, "md5 action REVIEW to BLOCK");
+        check(|new| new.category_radii.extend([(("A1".into(), HashKind::Pdq), 4)]), "\"A1\" pdq radius none to 4");
+        check(
+            |new| new.transforms = Transforms::IDENTITY,
+            "transforms identity,rot90,rot180,rot270,flipx,flipy,flipplus1,flipminus1 to identity",
+        );
+        check(|new| new.scope = vec!["a".into(), "b".into()], "scope all lists to a,b");
+    }
+}

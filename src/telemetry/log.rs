@@ -1,0 +1,125 @@
+//! Log lines on standard error.
+//!
+//! A caller's text in a line is recorded with `?` or as a plain field, never with `%`, so that a line break in it is escaped. A line that
+//! can't be written (a full disk, a collector that is gone) is counted, and the process goes on.
+
+use std::io::{self, IsTerminal, Write};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::TelemetryError;
+use crate::config::{Log, LogFormat};
+
+/// Sends log lines to standard error from now on, for the whole process. Once per process.
+pub fn init(log: &Log) -> Result<(), TelemetryError> {
+    let subscriber = subscriber(log, || Counted(io::stderr()), io::stderr().is_terminal())?;
+    Ok(tracing::subscriber::set_global_default(subscriber)?)
+}
+
+type BoxedSubscriber = Box<dyn tracing::Subscriber + Send + Sync>;
+
+fn subscriber<W>(log: &Log, writer: W, colour: bool) -> Result<BoxedSubscriber, TelemetryError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::builder().parse(&log.level)?;
+    // By default it says on standard error what it could not write there, which ends in a panic.
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
+    Ok(match log.format {
+        LogFormat::Text => Box::new(lines.with_ansi(colour).finish()),
+        LogFormat::Json => Box::new(lines.json().flatten_event(true).finish()),
+    })
+}
+
+/// Counts what can't be written, and says that it was.
+struct Counted<W>(W);
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.0.write_all(line).is_err() {
+            metrics::counter!("hashwarden_log_lines_lost_total").increment(1);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let _ = self.0.flush(); // what is lost was counted
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, level: &str, log: fn()) -> String {
+        let page = Page::default();
+        let writer = page.clone();
+        let subscriber = subscriber(&Log { format, level: level.into() }, move || writer.clone(), false).unwrap();
+        tracing::subscriber::with_default(subscriber, log);
+        String::from_utf8(page.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn two_lines() {
+        tracing::info!(list = "a\"b", rows = 3, "imported");
+        tracing::debug!("detail");
+    }
+
+    #[test]
+    fn a_json_log_is_one_object_a_line() {
+        let text = logged(LogFormat::Json, "info", two_lines);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&line["message"], &line["list"], &line["rows"]), (&"imported".into(), &"a\"b".into(), &3.into()));
+        assert_eq!(line["level"], "INFO");
+    }
+
+    #[test]
+    fn a_text_log_shows_what_its_level_lets_through() {
+        let check = |level, expected: &[&str]| {
+            let text = logged(LogFormat::Text, level, two_lines);
+            assert_eq!(text.lines().count(), expected.len(), "{level}: {text}");
+            expected.iter().for_each(|part| assert!(text.contains(part), "{level}: {text}"));
+        };
+        check("off", &[]);
+        check("warn", &[]);
+        check("info", &["imported"]);
+        check("warn,hashwarden=debug", &["imported", "detail"]);
+    }
+
+    #[test]
+    fn a_control_character_cannot_forge_a_log_line() {
+        let text = logged(LogFormat::Text, "info", || tracing::info!(name = "x\n2026-01-01 INFO forged", "seen"));
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+
+    #[test]
+    fn a_line_that_can_not_be_written_stops_nobody() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Err(std::io::ErrorKind::StorageFull.into())
+            }
+        }
+        assert_eq!(Counted(Full).write(b"line").unwrap(), 4);
+        Counted(Full).flush().unwrap();
+    }
+}
