@@ -51,7 +51,7 @@ fn main() {
         catalog.create(&by(), "known", Polarity::Positive, &PolicyUpdate::default()).unwrap();
         let mut file = BufReader::with_capacity(1 << 20, Csv { next: 0, entries, line: b"id,pdq\n".to_vec(), at: 0 });
         let (format, mapping, source) = (Some(Format::Csv), Mapping::default(), "bench.csv".to_owned());
-        let options = ImportOptions { format, mapping, source, activate: true, dry_run: false };
+        let options = ImportOptions { format, mapping, source, activate: true, dry_run: false, accept: true };
         let report = catalog.import(&by(), "known", &options, &mut file, &mut |_| ()).unwrap();
         assert!(report.activated && report.added == entries as u64, "{report:?}");
         row("imported and active after", format!("{:.1} s", started.elapsed().as_secs_f64()));

@@ -81,7 +81,11 @@ fn extractor(config: &Config) -> Arc<dyn Extractor> {
 
 fn catalog_options(config: &Config) -> crate::catalog::Options {
     let choices = Choices { pdq: config.index.pdq, phash64: config.index.phash64, dhash64: config.index.dhash64 };
-    crate::catalog::Options { choices, matches_per_list_max: config.snapshot.candidates_max }
+    crate::catalog::Options {
+        choices,
+        matches_per_list_max: config.snapshot.candidates_max,
+        change_percent_max: config.import.change_percent_max,
+    }
 }
 
 fn service_options(config: &Config) -> crate::service::Options {

@@ -44,10 +44,15 @@ const RESULTS_WAITING_MAX: usize = 1024;
 /// Why a call failed, in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    #[error("{0:?} is not an endpoint: it looks like http://127.0.0.1:50051")]
+    #[error("{0:?} is not an endpoint; one looks like http://127.0.0.1:50051")]
     BadEndpoint(String),
     #[error("no server answers at {endpoint}: {cause}")]
     Unreachable { endpoint: String, cause: String },
+    /// Broken off in the middle of a call: what became of the call is not known.
+    #[error(
+        "the connection to the server broke before the answer came ({cause}); the server's log may say why, and /readyz on its operator port says whether it is up"
+    )]
+    Broken { cause: String },
     /// The server refused or failed.
     #[error("{message} ({code:?})")]
     Refused {
@@ -71,12 +76,20 @@ impl From<Status> for ClientError {
     fn from(status: Status) -> Self {
         if let Some(http) = status.message().strip_prefix("grpc-status header missing, mapped from HTTP status code ") {
             return ClientError::BadReply(format!(
-                "it is HTTP {http} and not gRPC; is that port another one, such as the operator's?"
+                "it answers with HTTP {http} and not gRPC; is this another port, such as the operator port?"
             ));
         }
         // tonic's own timer calls it CANCELLED, which it is not.
         let mut causes = std::iter::successors(std::error::Error::source(&status), |cause| cause.source());
         let timed_out = causes.any(|cause| cause.is::<TimeoutExpired>());
+        // Only what the transport says of itself has a cause; the server's words come without one.
+        let made_here = matches!(status.code(), Code::Unknown | Code::Internal | Code::Unavailable | Code::Cancelled);
+        if let Some(cause) = std::error::Error::source(&status)
+            && made_here
+            && !timed_out
+        {
+            return ClientError::Broken { cause: innermost(cause) };
+        }
         let (code, message) = match timed_out {
             true => (Code::DeadlineExceeded, "no answer came in time"),
             false => (status.code(), status.message()),

@@ -7,6 +7,7 @@
 //! process runs. Lists and their policies are not set here: they are data, in the store.
 
 use crate::decode::Limits;
+use crate::entry::shown::message_alone;
 use crate::index::IndexChoice;
 use ::config::{Environment, File, FileFormat, Source, Value, ValueKind};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,7 @@ pub struct Config {
     pub search: Search,
     pub index: Index,
     pub snapshot: Snapshot,
+    pub import: Import,
     pub log: Log,
     pub process: Process,
 }
@@ -111,6 +113,13 @@ pub struct Index {
 pub struct Snapshot {
     /// Candidates of one list in one verdict: the nearest are kept, and the verdict says how many were cut.
     pub candidates_max: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Import {
+    /// Per cent of a list's entries that an import may remove or add and still be activated unseen; 0 for any.
+    pub change_percent_max: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -196,6 +205,12 @@ impl Default for Snapshot {
     }
 }
 
+impl Default for Import {
+    fn default() -> Self {
+        Import { change_percent_max: crate::catalog::CHANGE_PERCENT_MAX }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
         Log { format: LogFormat::Text, level: "info".into() }
@@ -220,7 +235,7 @@ mod by_name {
 /// Why a configuration was refused. Values are shown: none of them is a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("cannot read the configuration {}: {source}", path.display())]
+    #[error("can't read the configuration {}: {source}", path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("the configuration {} has more than {FILE_BYTES_MAX} bytes", path.display())]
     TooLong { path: PathBuf },
@@ -236,7 +251,7 @@ pub enum ConfigError {
     Unfit { section: &'static str, key: &'static str, must: String },
     #[error("the environment variable {variable} is not UTF-8")]
     NotText { variable: String },
-    #[error("cannot put the configuration together: {0}")]
+    #[error("the configuration can't be put together: {0}")]
     Unsound(String),
 }
 
@@ -271,7 +286,9 @@ impl Config {
         let mut merged = ::config::Config::builder().add_source(::config::Config::try_from(&Config::default()).map_err(unsound)?);
         if let Some((name, text)) = file {
             let source = File::from_str(text, FileFormat::Toml);
-            let given = source.collect().map_err(|e| ConfigError::NotToml { origin: name.to_owned(), what: e.to_string() })?;
+            let given = source
+                .collect()
+                .map_err(|e| ConfigError::NotToml { origin: name.to_owned(), what: message_alone(&e.to_string()) })?;
             check_given(&defaults, given, |_, _| name.to_owned())?;
             merged = merged.add_source(source);
         }
@@ -323,7 +340,7 @@ impl Config {
         demand(apart, "operator", "listen", "must differ from [grpc] listen")?;
         within("operator", "stuck_ms", self.operator.stuck_ms, 100..=86_400_000)?;
         within("extract", "threads", e.threads, 0..=1024)?;
-        within("extract", "queue_max", e.queue_max, 0..=1_000_000)?;
+        within("extract", "queue_max", e.queue_max, 1..=1_000_000)?;
         within("extract", "queue_bytes_max", e.queue_bytes_max, g.image_bytes_max..=1024 * 1024 * MIB)?;
         within("extract", "pixels_max", e.pixels_max, 1..=4_000_000_000)?;
         within("extract", "side_max", e.side_max, 1..=1_000_000)?;
@@ -334,13 +351,27 @@ impl Config {
         within("extract", "jpeg_scan_pixels_max", e.jpeg_scan_pixels_max, e.pixels_max..=1_000_000_000_000)?;
         within("search", "threads", self.search.threads, 0..=1024)?;
         within("snapshot", "candidates_max", self.snapshot.candidates_max, 1..=1_000_000)?;
-        let level = tracing_subscriber::EnvFilter::builder().parse(&self.log.level);
-        demand(
-            level.is_ok() && !self.log.level.trim().is_empty(),
-            "log",
-            "level",
-            "must be off, error, warn, info, debug or trace, or directives such as \"info,hashwarden=debug\"",
-        )
+        within("import", "change_percent_max", self.import.change_percent_max, 0..=1000)?;
+        check_level(&self.log.level).map_err(|must| ConfigError::Unfit { section: "log", key: "level", must })
+    }
+}
+
+/// A level, or directives. What is no level is the name of a module to the filter, so `inof` would silence everything without a word.
+fn check_level(level: &str) -> Result<(), String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let is_level = |text: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(text.trim()));
+    let whole = tracing_subscriber::EnvFilter::builder().parse(level);
+    // What names spans and fields has commas of its own; the filter reads it.
+    let bad = level.split(',').filter(|_| !level.contains('[')).find(|directive| match directive.rsplit_once('=') {
+        Some((_, of_module)) => !is_level(of_module),
+        None => !is_level(directive),
+    });
+    match (bad, whole) {
+        (None, Ok(_)) => Ok(()),
+        (bad, _) => Err(format!(
+            "must be off, error, warn, info, debug or trace, or directives such as \"info,hashwarden=debug\", not {:?}",
+            bad.unwrap_or(level)
+        )),
     }
 }
 
@@ -436,10 +467,5 @@ fn within<T: PartialOrd + Display>(
     value: T,
     range: RangeInclusive<T>,
 ) -> Result<(), ConfigError> {
-    demand(
-        range.contains(&value),
-        section,
-        key,
-        &format!("must lie between {} and {}, not at {value}", range.start(), range.end()),
-    )
+    demand(range.contains(&value), section, key, &format!("must be between {} and {}, not {value}", range.start(), range.end()))
 }

@@ -121,15 +121,15 @@ fn what_is_wrong_is_refused_by_name() {
     check("[grpc]\nimage_bytes_max = \"33554432\"", &["[grpc] image_bytes_max must be a whole number"]);
     check("[grpc]\nimage_bytes_max = -1", &["[grpc] image_bytes_max must be a whole number, 0 or more"]);
     check("[grpc]\nimage_bytes_max = 1.5", &["[grpc] image_bytes_max must be a whole number"]);
-    check("[grpc]\nimage_bytes_max = 10", &["[grpc] image_bytes_max must lie between 1024 and 1073741824"]);
+    check("[grpc]\nimage_bytes_max = 10", &["[grpc] image_bytes_max must be between 1024 and 1073741824"]);
     check("[grpc]\nitems_in_flight_max = 5000000000", &["[grpc] items_in_flight_max is too large"]);
-    check("[grpc]\nitems_in_flight_max = 0", &["[grpc] items_in_flight_max must lie between 1 and"]);
-    check("[grpc]\nrequest_ms_max = 0", &["[grpc] request_ms_max must lie between 10 and"]);
+    check("[grpc]\nitems_in_flight_max = 0", &["[grpc] items_in_flight_max must be between 1 and"]);
+    check("[grpc]\nrequest_ms_max = 0", &["[grpc] request_ms_max must be between 10 and"]);
     check("[grpc]\ndrain_s = true", &["[grpc] drain_s must be a whole number"]);
     check("[extract]\npixels_max = 0", &["[extract] pixels_max"]);
     check("[extract]\nthreads = 5000", &["[extract] threads"]);
-    check("[extract]\nqueue_bytes_max = 1024", &["[extract] queue_bytes_max must lie between 33554432"]);
-    check("[extract]\nframe_pixels_max = 1024", &["[extract] frame_pixels_max must lie between 100000000"]);
+    check("[extract]\nqueue_bytes_max = 1024", &["[extract] queue_bytes_max must be between 33554432"]);
+    check("[extract]\nframe_pixels_max = 1024", &["[extract] frame_pixels_max must be between 100000000"]);
     check("[index]\npdq = \"bktree\"", &["[index] pdq must be one of auto, bk-tree, multi-index, linear"]);
     check("[index]\npdq = true", &["[index] pdq must be text"]);
     check("[store]\ndir = \"\"", &["[store] dir must name a directory"]);
@@ -137,7 +137,29 @@ fn what_is_wrong_is_refused_by_name() {
     check("[log]\nformat = \"xml\"", &["[log] format must be \"text\" or \"json\", not \"xml\""]);
     check("[log]\nlevel = \"loud=very\"", &["[log] level must be off, error"]);
     check("[log]\nlevel = \"\"", &["[log] level"]);
+    // To the filter each is the name of a module, of which it then logs everything, and of all others nothing.
+    check("[log]\nlevel = \"inof\"", &["[log] level must be off, error", "not \"inof\""]);
+    check("[log]\nlevel = \"info,hashwarden\"", &["not \"hashwarden\""]);
+    check("[log]\nlevel = \"info,hashwarden=debgu\"", &["not \"hashwarden=debgu\""]);
+    // With no place to wait nothing is ever worked on.
+    check("[extract]\nqueue_max = 0", &["[extract] queue_max must be between 1 and 1000000, not 0"]);
+    check("[import]\nchange_percent_max = 1001", &["[import] change_percent_max must be between 0 and 1000, not 1001"]);
+    // A list in the place of the configuration: nothing of it is repeated.
+    check("00112233445566778899aabbccddeeff,1\n", &["given.toml is not TOML: TOML parse error at line 1"]);
+    let said =
+        Config::read(Some(("f", "id;pdq\n1;f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22\n")), HashMap::new());
+    assert!(!said.expect_err("no TOML").to_string().contains("f8f8"));
     check("[grpc\n", &["given.toml is not TOML", "line 1"]);
+}
+
+#[test]
+fn every_level_that_the_filter_knows_is_taken() {
+    for level in
+        ["off", "INFO", "info,hashwarden=debug", "warn,hashwarden::store=trace", "info,hashwarden[grpc{method=Match}]=debug"]
+    {
+        let text = format!("[log]\nlevel = \"{level}\"");
+        assert_eq!(Config::read(Some(("f", &text)), HashMap::new()).expect("sound").log.level, level);
+    }
 }
 
 #[test]

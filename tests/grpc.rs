@@ -14,7 +14,9 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hashwarden::catalog::{self, ActionRule, Catalog, FORMAT_DERIVED, ImportOptions, NewEntry, Phase, PolicyUpdate, RadiusRule};
+use hashwarden::catalog::{
+    self, ActionRule, Catalog, FORMAT_DERIVED, Hold, ImportOptions, NewEntry, Phase, PolicyUpdate, RadiusRule,
+};
 use hashwarden::client::{Client, ClientError, Item};
 use hashwarden::decode::Limits;
 use hashwarden::entry::{Action, Caller, HashKind, HashValue, Pdq, Polarity, Reason, Transform, VersionNo};
@@ -23,7 +25,7 @@ use hashwarden::lists::{Column, Format, Header, Mapping};
 use hashwarden::matcher::{self, Content, GivenHash, Matcher};
 use hashwarden::proto::v1;
 use hashwarden::service::{self, Deps};
-use hashwarden::snapshot::{Choices, Published};
+use hashwarden::snapshot::Published;
 use hashwarden::store::{Access, Store};
 use hashwarden::verdict::{MATCHES_PER_LIST_MAX, Outcome};
 use tokio::net::TcpListener;
@@ -52,7 +54,7 @@ async fn serve_with(options: service::Options, of_matcher: matcher::Options) -> 
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(Store::open(dir.path(), Access::Write, FORMAT_DERIVED).unwrap());
     let published = Arc::new(Published::default());
-    let of_catalog = catalog::Options { choices: Choices::default(), matches_per_list_max: MATCHES_PER_LIST_MAX };
+    let of_catalog = catalog::Options { matches_per_list_max: MATCHES_PER_LIST_MAX, ..catalog::Options::default() };
     let catalog = Arc::new(Catalog::open(store, Access::Write, of_catalog, Some(published.clone())).unwrap());
     let limits = Limits { image_bytes_max: options.image_bytes_max, ..Limits::default() };
     let matcher = Matcher::new(published, Arc::new(InProcess::new(limits, Instant::now)), of_matcher).unwrap();
@@ -411,7 +413,7 @@ async fn a_list_lives_the_same_over_the_wire_as_in_the_catalog() {
 }
 
 fn import_options(format: Option<Format>, mapping: Mapping) -> ImportOptions {
-    ImportOptions { format, mapping, source: "list.txt".to_owned(), activate: true, dry_run: false }
+    ImportOptions { format, mapping, source: "list.txt".to_owned(), activate: true, dry_run: false, accept: true }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -448,6 +450,32 @@ async fn an_import_reports_progress_and_bad_rows() {
     assert_eq!((report.rows, report.rows_bad, report.added), (1, 0, 1), "{:?}", report.bad);
     let verdict = served.client.match_one(hashes(HashKind::Md5, &"ab".repeat(16)), vec![]).await.unwrap();
     assert_eq!((verdict.matches[0].entry_id.as_str(), verdict.matches[0].category.as_str()), ("n1", "B"));
+
+    // What holds a version back, and what was made of the file, arrives too.
+    let rows = |from: u64, n: u64| (from..from + n).map(|n| format!("{n};{};x\n", pdq(n))).collect::<String>();
+    served.client.create("much", Polarity::Positive, &PolicyUpdate::default()).await.unwrap();
+    let options = ImportOptions { accept: false, ..import_options(None, Mapping::default()) };
+    let import = async |text: String, options: &ImportOptions| {
+        let file = std::io::Cursor::new(format!("id;pdq;note\n{text}").into_bytes());
+        served.client.import("much", options, file, &mut |_| ()).await.unwrap()
+    };
+    import(rows(1, 300), &options).await;
+    let report = import(rows(200, 300) + "200;" + &pdq(999) + ";\n201;" + &pdq(999)[..9] + ";\n", &options).await;
+    assert_eq!((report.activated, report.held.clone()), (false, vec![Hold::BadRows, Hold::LargeChange]));
+    assert_eq!((report.rows_merged, report.rows_bad_in_part, report.rows_unsought), (1, 0, 0));
+    let columns: Vec<_> = report.columns.iter().map(|c| (c.name.as_str(), c.used_as)).collect();
+    assert_eq!(columns, [("id", Some("id")), ("pdq", Some("pdq")), ("note", None)]);
+    let report = import(rows(200, 300), &options).await;
+    assert_eq!((report.activated, report.held), (false, vec![Hold::LargeChange]));
+    let report = import(rows(200, 300), &ImportOptions { accept: true, ..options }).await;
+    assert_eq!((report.activated, report.held), (true, vec![]));
+
+    // So do the warnings about a policy.
+    let strange = RadiusRule { category: Some("B9".to_owned()), kind: HashKind::Pdq, radius: 60 };
+    let info = served.client.set("much", &PolicyUpdate { radii: vec![strange], ..PolicyUpdate::default() }).await.unwrap();
+    assert!(info.warnings[0].contains("radius 60 for pdq of category \"B9\" is wide"), "{:?}", info.warnings);
+    assert_eq!(info.warnings[1], "no entry of list \"much\" has the category \"B9\"");
+    assert_eq!(served.client.set_disabled("much", false).await.unwrap().warnings, [""; 0]);
 
     let options = import_options(None, Mapping::default());
     let nothing = served.client.import("csv", &options, std::io::empty(), &mut |_| ()).await.unwrap_err();
@@ -623,7 +651,7 @@ async fn draining_ends_a_comparison_of_lists() {
     let served = serve_with(service::Options { drain_s: 600, ..Default::default() }, matcher::Options::default()).await;
     served.client.create("dense", Polarity::Positive, &PolicyUpdate::default()).await.unwrap();
     let entry = |n: u64| NewEntry { id: None, category: String::new(), hashes: vec![HashValue::Pdq(Pdq([0, 0, 0, n]))] };
-    served.catalog.add(&Caller("test".to_owned()), "dense", (0..40_000).map(entry).collect()).unwrap();
+    served.catalog.add(&Caller("test".to_owned()), "dense", (1..40_001).map(entry).collect()).unwrap();
     let client = served.client.clone();
     let overlap = tokio::spawn(async move { client.overlap("dense", "dense", HashKind::Pdq, Some(31)).await });
     tokio::time::sleep(Duration::from_millis(500)).await;

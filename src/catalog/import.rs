@@ -5,10 +5,12 @@
 //! same id are one entry with the hashes of all of them; a row that says deleted takes back what came before it. Look-ups
 //! see nothing of it until the version is whole, its indexes are built and it is activated.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use super::hold::{CATEGORIES_MAX, counted, strange_categories};
 use super::version::{Put, VersionWriter, derived_id};
 use super::{BAD_ROWS_MAX, BadRow, Catalog, CatalogError, ImportOptions, ImportReport, Phase, Progress, now_ms, told};
 use crate::entry::{Caller, Entry, HashKind, HashList, HashValue, ListId};
@@ -58,9 +60,7 @@ impl Catalog {
     ) -> Result<ImportReport, CatalogError> {
         let mut report = ImportReport::default();
         read_to_scratch(&self.store, options, input, &mut report, progress)?;
-        if report.rows == report.rows_bad {
-            let first = report.bad.first().map(|b| format!("; the first: line {}: {}", b.line, b.reason));
-            let why = format!("not one of the {} rows could be read{}", report.rows, first.unwrap_or_default());
+        if let Some(why) = none_taken(&report) {
             return Err(CatalogError::BadFile(why));
         }
         let bytes = report.bytes;
@@ -74,12 +74,15 @@ impl Catalog {
         }
         let mut writer = VersionWriter::new(self, by, &list, &options.source)?;
         let dry = options.dry_run;
-        let written = self.merge_with_head(&list, &mut writer, dry, &mut report, &mut |report, rows| {
+        let mut categories = BTreeSet::new();
+        let written = self.merge_with_head(&list, &mut writer, dry, &mut report, &mut categories, &mut |report, rows| {
             progress(Progress { phase: Phase::Writing, bytes, rows, rows_bad: report.rows_bad });
         });
         let finished = written.and_then(|()| match () {
             () if dry => Ok(None),
-            () if report.entries == 0 => Err(CatalogError::BadFile("the file leaves the list without an entry".to_owned())),
+            () if report.entries == 0 => Err(CatalogError::BadFile(
+                "the file would leave the list empty; delete or disable the list if that is meant".to_owned(),
+            )),
             () => writer.finish(false),
         });
         report.version = match finished {
@@ -98,18 +101,12 @@ impl Catalog {
             (report.added, report.changed, report.gone) = (diff.added, diff.changed, diff.removed);
             report.unchanged = report.entries.saturating_sub(diff.added + diff.changed);
         }
-        // A bad row may stand for an entry that would go with it, or lose a hash: then somebody has to look first.
-        let (bad, less) = (report.rows_bad, report.gone + report.changed);
-        let doubtful = bad > 0 && less > 0;
-        if doubtful {
-            let not_active = if options.activate && !dry { "not activated: " } else { "" };
-            report.warnings.push(format!(
-                "{not_active}{bad} rows are bad, and {less} entries would go or change; a bad row may be one of them"
-            ));
-        }
+        report.warnings.extend(strange_categories(&list, &categories));
+        let rows_active = self.store.version(list.id, list.active)?.map_or(0, |version| version.rows);
+        self.hold(&mut report, options, rows_active);
         if let Some(version) = report.version
             && options.activate
-            && !doubtful
+            && report.held.is_empty()
         {
             progress(Progress { phase: Phase::Indexing, bytes, rows: report.entries, rows_bad: report.rows_bad });
             let list = self.find(name)?;
@@ -126,6 +123,7 @@ impl Catalog {
         writer: &mut VersionWriter<'_>,
         dry: bool,
         report: &mut ImportReport,
+        categories: &mut BTreeSet<String>,
         progress: &mut dyn FnMut(&ImportReport, u64),
     ) -> Result<(), CatalogError> {
         // A dry run writes nothing, so that it can compare with what look-ups see; else see above.
@@ -137,7 +135,8 @@ impl Catalog {
             let row = row?;
             let id = String::from_utf8(row.id).map_err(|_| CatalogError::BadFile("an entry id is not UTF-8".to_owned()))?;
             if row.left_out > 0 {
-                return Err(CatalogError::BadFile(format!("entry {} has too many rows", shown(&id))));
+                let line = decode(&row.values).map_or(0, |(row, _)| row.line);
+                return Err(CatalogError::BadFile(format!("too many rows have the id of the one on line {line}")));
             }
             while let Some((_, record)) = old.take_if(|(old, _)| *old < id) {
                 close(writer, dry, record, report)?;
@@ -155,8 +154,12 @@ impl Catalog {
                 progress(report, compared);
             }
             match joined(&id, &row.values) {
-                Joined::Entry(entry) => {
+                Joined::Entry(entry, rows) => {
                     report.entries += 1;
+                    report.rows_merged += rows - 1;
+                    if categories.len() < CATEGORIES_MAX && !categories.contains(&entry.category) {
+                        categories.insert(entry.category.clone());
+                    }
                     put(writer, dry, known, entry, report)?;
                 }
                 Joined::Deleted => {
@@ -220,9 +223,23 @@ fn note_bad(report: &mut ImportReport, bad: BadRow) {
     }
 }
 
-/// An id as an error may show it.
-fn shown(id: &str) -> String {
-    format!("{:?}", id.chars().take(40).collect::<String>())
+/// Why a file none of whose rows was taken is refused.
+fn none_taken(report: &ImportReport) -> Option<String> {
+    let first = report.bad.first().map(|bad| format!("line {}: {}", bad.line, bad.reason)).unwrap_or_default();
+    match (report.rows, report.rows_bad) {
+        (0, _) if report.format == Some(Format::Csv) => Some("the file has column names and no row below them".to_owned()),
+        (0, _) => Some("the file has comments and no row".to_owned()),
+        (1, 1) => Some(format!("the only row can't be read: {first}")),
+        (rows, bad) if bad == rows => Some(format!("none of the {rows} rows can be read; the first: {first}")),
+        (rows, bad) if bad + report.rows_unsought == rows => Some(format!(
+            "none of the {rows} rows is to be found: NEGATIVE_CLASS and DISPUTED are left out{}",
+            match bad {
+                0 => String::new(),
+                bad => format!(", and {bad} can't be read; the first: {first}"),
+            }
+        )),
+        _ => None,
+    }
 }
 
 /// Whether an id is the hash itself.
@@ -244,14 +261,8 @@ fn read_to_scratch(
         return Err(lists::FileError::Empty.into());
     }
     let format = match options.format {
-        Some(format) => format,
-        None => Format::sniff(&head).ok_or_else(|| {
-            let utf16 = head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]);
-            CatalogError::BadFile(match utf16 {
-                true => "the file is UTF-16; save it as UTF-8".to_owned(),
-                false => "the format can't be told from the file's beginning; name it with --format".to_owned(),
-            })
-        })?,
+        Some(format) => lists::refuse_foreign(&head).map(|()| format)?,
+        None => lists::recognise(&head)?,
     };
     let read = std::cell::Cell::new(0);
     let mut whole = Counted { inner: io::Cursor::new(head).chain(input), read: &read };
@@ -261,9 +272,10 @@ fn read_to_scratch(
     report.format = Some(format);
     let mut balanced = 0;
     let (mut unread, mut named_by_hash) = (None, 0u64);
-    lists::read(format, &options.mapping, &mut whole, &mut |row| {
+    let layout = lists::read(format, &options.mapping, &mut whole, &mut |row| {
         report.rows += 1;
         match row {
+            Ok(row) if row.unsought => report.rows_unsought += 1,
             Ok(row) => {
                 if let Some(column) = row.unread {
                     let (_, n) = unread.get_or_insert((column, 0u64));
@@ -277,7 +289,10 @@ fn read_to_scratch(
                 }
                 batch.push(encode(&key, row));
             }
-            Err(bad) => note_bad(report, BadRow { line: bad.line, reason: bad.reason }),
+            Err(bad) => {
+                report.rows_bad_in_part += u64::from(bad.loses_hashes);
+                note_bad(report, BadRow { line: bad.line, reason: bad.reason });
+            }
         }
         report.bytes = read.get();
         if report.rows.is_multiple_of(STEP) {
@@ -295,19 +310,29 @@ fn read_to_scratch(
         return Err(error.into());
     }
     store.scratch_put(&mut batch)?;
+    report.columns = layout.columns;
     if let Some((column, n)) = unread {
-        report
-            .warnings
-            .push(format!("{n} rows hold what looks like a hash in a column that is not read, such as column {column}"));
+        let rows = counted(n, "row holds", "rows hold");
+        report.warnings.push(format!("{rows} what looks like a hash in a column that is not read, such as column {column}"));
     }
     if named_by_hash > 0 {
-        let why = "verdicts and comparisons of lists show ids, so they show these hashes";
-        report.warnings.push(format!("{named_by_hash} rows have one of their hashes as id: {why}"));
+        let rows = counted(named_by_hash, "row has", "rows have");
+        report
+            .warnings
+            .push(format!("{rows} a hash as its id; verdicts and comparisons show ids, so they will show these hashes"));
+    }
+    if report.rows_unsought > 0 {
+        let rows = counted(report.rows_unsought, "row is", "rows are");
+        report.warnings.push(format!("{rows} NEGATIVE_CLASS or DISPUTED and left out of the new version"));
+    }
+    if report.rows_bad_in_part > 0 {
+        let rows = counted(report.rows_bad_in_part, "bad row has", "bad rows have");
+        report.warnings.push(format!("{rows} other hashes that can be read; they are not in the new version either"));
     }
     let pdqs = report.hashes.get(&HashKind::Pdq).copied().unwrap_or(0);
     if pdqs >= BALANCE_ROWS && balanced * 2 < pdqs {
         report.warnings.push(format!(
-            "only {balanced} of {pdqs} PDQ hashes have half of their bits set, as PDQ makes them: are they SHA-256, or made up?"
+            "only {balanced} of {pdqs} PDQ hashes have half of their bits set, as PDQ's do: are they SHA-256, or made up?"
         ));
     }
     progress(Progress { phase: Phase::Reading, bytes: read.get(), rows: report.rows, rows_bad: report.rows_bad });
@@ -366,7 +391,8 @@ fn encode(key: &[u8; 32], row: Row) -> (Vec<u8>, Vec<u8>) {
 }
 
 enum Joined {
-    Entry(Entry),
+    /// An entry and the number of its rows.
+    Entry(Entry, u64),
     Deleted,
     Bad(BadRow),
 }
@@ -374,18 +400,21 @@ enum Joined {
 /// The rows of one id as one entry.
 fn joined(id: &str, values: &[u8]) -> Joined {
     let (mut line, mut category, mut hashes) = (0, String::new(), Vec::new());
+    let mut rows = 0;
     let mut rest = values;
     while !rest.is_empty() {
         let Some((row, tail)) = decode(rest) else {
-            return Joined::Bad(BadRow { line, reason: "the row was lost on its way through the store".to_owned() });
+            return Joined::Bad(BadRow { line, reason: "the row was damaged in the store's scratch space".to_owned() });
         };
         rest = tail;
         line = row.line;
         if row.deleted {
             hashes.clear();
             category.clear();
+            rows = 0;
             continue;
         }
+        rows += 1;
         if !row.category.is_empty() {
             category = row.category;
         }
@@ -399,8 +428,8 @@ fn joined(id: &str, values: &[u8]) -> Joined {
         return Joined::Deleted;
     }
     match Entry::new(id.to_owned(), category, hashes) {
-        Ok(entry) => Joined::Entry(entry),
-        Err(bad) => Joined::Bad(BadRow { line, reason: format!("entry {}: {bad}", shown(id)) }),
+        Ok(entry) => Joined::Entry(entry, rows),
+        Err(bad) => Joined::Bad(BadRow { line, reason: format!("together with the earlier rows of its id: {bad}") }),
     }
 }
 
@@ -418,5 +447,16 @@ fn decode(bytes: &[u8]) -> Option<(Row, &[u8])> {
         rest = tail;
     }
     let category = std::str::from_utf8(category).ok()?.to_owned();
-    Some((Row { line: u64::from_be_bytes(*line), id: None, category, hashes, deleted: *deleted == 1, unread: None }, rest))
+    Some((
+        Row {
+            line: u64::from_be_bytes(*line),
+            id: None,
+            category,
+            hashes,
+            deleted: *deleted == 1,
+            unsought: false,
+            unread: None,
+        },
+        rest,
+    ))
 }

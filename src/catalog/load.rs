@@ -531,7 +531,8 @@ mod tests {
         let catalog = Catalog::open(store.clone(), Access::Write, Options::default(), None).unwrap();
         let by = Caller("test".to_owned());
         let add = |list: &str, ids: std::ops::Range<u8>| {
-            let entry = |n| NewEntry { id: Some(format!("{n}")), category: String::new(), hashes: vec![HashValue::Md5([n; 16])] };
+            let entry =
+                |n| NewEntry { id: Some(format!("{n}")), category: String::new(), hashes: vec![HashValue::Md5([n + 1; 16])] };
             catalog.add(&by, list, ids.map(entry).collect()).unwrap();
         };
         for name in ["a", "b", "empty"] {

@@ -6,8 +6,10 @@
 //! on threads that may. Glue between the store's bytes and the indexes lives here ([`columns`], [`bk`], [`load`]).
 
 pub mod bk;
+mod caution;
 mod columns;
 mod diff;
+mod hold;
 mod import;
 mod load;
 mod overlap;
@@ -39,8 +41,8 @@ pub enum CatalogError {
     NoSuchList(String),
     #[error("there is a list named {0:?} already")]
     ListExists(String),
-    #[error("list {list:?} has no version {version} that can be used: {why}")]
-    NoSuchVersion { list: String, version: u32, why: &'static str },
+    #[error("list {list:?} has no version {version}: {why}")]
+    NoSuchVersion { list: String, version: u32, why: String },
     #[error("{0}")]
     Invalid(String),
     /// The file fails as a whole; nothing was changed.
@@ -78,19 +80,26 @@ pub struct Options {
     pub choices: Choices,
     /// Matches of one list that a verdict shows; the others are counted.
     pub matches_per_list_max: usize,
+    /// An import that would remove or add more of a list's entries than this, in per cent, is not activated unseen; 0 for any.
+    pub change_percent_max: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { choices: Choices::default(), matches_per_list_max: crate::verdict::MATCHES_PER_LIST_MAX }
+        let matches_per_list_max = crate::verdict::MATCHES_PER_LIST_MAX;
+        Options { choices: Choices::default(), matches_per_list_max, change_percent_max: CHANGE_PERCENT_MAX }
     }
 }
+
+/// A daily update changes some per cent of a list; a file that was cut, or another one, changes most of it.
+pub const CHANGE_PERCENT_MAX: u32 = 20;
 
 /// The door.
 pub struct Catalog {
     store: Arc<Store>,
     choices: Choices,
     matches_per_list_max: usize,
+    change_percent_max: u32,
     /// `None`: lists are worked on, nothing is looked up, so no index is built.
     published: Option<Arc<Published>>,
     /// Held by whatever alters entries, versions or which lists there are.
@@ -117,11 +126,12 @@ impl Catalog {
         options: Options,
         published: Option<Arc<Published>>,
     ) -> Result<Self, CatalogError> {
-        let Options { choices, matches_per_list_max } = options;
+        let Options { choices, matches_per_list_max, change_percent_max } = options;
         let catalog = Catalog {
             store,
             choices,
             matches_per_list_max,
+            change_percent_max,
             published,
             write: Mutex::default(),
             publishing: Mutex::default(),
@@ -136,7 +146,7 @@ impl Catalog {
             catalog.derive()?;
         } else if !load::columns_are_whole(&catalog.store)? {
             return Err(CatalogError::Refused(
-                "the store's derived rows are missing or of another version of hashwarden: open it once for writing".to_owned(),
+                "the store's derived rows are missing or of another version of hashwarden; opening it for writing, as serve does, makes them again".to_owned(),
             ));
         }
         if let Some(published) = &catalog.published {
@@ -178,7 +188,7 @@ impl Catalog {
         let op = ChangeOp::CreateList { list, name: name.to_owned(), polarity, policy };
         self.commit(&lock(&self.publishing), by, op, &[], |base| Ok(base.clone()))?;
         told::created(by, name, polarity);
-        self.list(name)
+        self.warned(name, update)
     }
 
     pub fn set(&self, by: &Caller, name: &str, update: &PolicyUpdate) -> Result<ListInfo, CatalogError> {
@@ -190,7 +200,8 @@ impl Catalog {
             self.commit(&publishing, by, op, &[], |base| Ok(base.clone()))?;
             told::policy_set(by, &list, &policy);
         }
-        self.list(name)
+        drop(publishing);
+        self.warned(name, update)
     }
 
     /// Waits for no import: a list that does harm is taken out at once.
@@ -212,7 +223,7 @@ impl Catalog {
         // A later list of the same name would be suppressed by what was meant for this one; an emptied scope would mean all lists.
         if let Some(other) = self.store.lists()?.into_iter().find(|l| l.id != list.id && l.policy.scope.contains(&list.name)) {
             let why = format!(
-                "list {name:?} is in the scope of negative list {:?}: take it out of that one's scope, or delete that list, first (an empty scope means all lists)",
+                "list {name:?} is in the scope of negative list {0:?}; remove it from that scope, or delete {0:?}, first (an empty scope means all lists)",
                 other.name
             );
             return Err(CatalogError::Refused(why));
@@ -361,7 +372,7 @@ impl Catalog {
             of_list.map(|((_, kind), n)| (*kind, *n)).collect()
         });
         let imported_ms = self.imported_ms(list.id)?.unwrap_or(0);
-        Ok(ListInfo { list, rows, updated_ms, imported_ms, hashes })
+        Ok(ListInfo { list, rows, updated_ms, imported_ms, hashes, warnings: Vec::new() })
     }
 
     fn policy_after(&self, update: &PolicyUpdate, polarity: Polarity, policy: &ListPolicy) -> Result<ListPolicy, CatalogError> {
@@ -372,7 +383,7 @@ impl Catalog {
             }
         }
         if polarity == Polarity::Positive && update.scope.as_ref().is_some_and(|scope| !scope.is_empty()) {
-            return Err(CatalogError::Invalid("a scope says what a negative list suppresses; this list is positive".to_owned()));
+            return Err(CatalogError::Invalid("only a negative list has a scope; this list is positive".to_owned()));
         }
         update.apply(policy).map_err(CatalogError::Invalid)
     }
@@ -437,15 +448,14 @@ impl Catalog {
 
     /// A version that can be used.
     fn sealed(&self, list: &HashList, version: VersionNo) -> Result<ListVersion, CatalogError> {
-        let refuse = |why| Err(CatalogError::NoSuchVersion { list: list.name.clone(), version: version.0, why });
-        match self.store.version(list.id, version)? {
-            Some(found) => match found.state {
-                VersionState::Sealed => Ok(found),
-                VersionState::Staged => refuse("it is not sealed"),
-                VersionState::Undone => refuse("it was undone"),
-            },
-            None => refuse("it does not exist"),
-        }
+        let why = match self.store.version(list.id, version)? {
+            Some(found) if found.state == VersionState::Sealed => return Ok(found),
+            Some(found) if found.state == VersionState::Staged => "the import that makes it has not ended".to_owned(),
+            Some(_) => "its import failed or was cut short".to_owned(),
+            None if list.head == VersionNo(0) => "it has none yet".to_owned(),
+            None => format!("the newest is {}", list.head.0),
+        };
+        Err(CatalogError::NoSuchVersion { list: list.name.clone(), version: version.0, why })
     }
 
     /// Builds what the version needs first, then flips: a failure leaves the old one active. Gives the version.

@@ -42,7 +42,7 @@ impl super::Catalog {
         let widest = list.policy.radius_widest(kind).max(other.policy.radius_widest(kind));
         let radius = radius.unwrap_or(widest);
         if kind.radius_max() > 0 && radius > kind.radius_max() {
-            return Err(CatalogError::Invalid(format!("a radius of {kind} is a number from 0 to {}", kind.radius_max())));
+            return Err(CatalogError::Invalid(format!("the radius for {kind} must be 0 to {}", kind.radius_max())));
         }
         let lists = Lists { list, other, kind, radius };
         let work = || match kind {
@@ -50,7 +50,7 @@ impl super::Catalog {
             HashKind::Phash64 | HashKind::Dhash64 => {
                 self.overlap_of::<8, Hash64>(&lists, |bytes| Hash64::from_bytes(bytes), ended)
             }
-            kind => Err(CatalogError::Invalid(format!("{kind} hashes have no distance: name pdq, phash64 or dhash64"))),
+            kind => Err(CatalogError::Invalid(format!("{kind} hashes have no distance; compare pdq, phash64 or dhash64"))),
         };
         // Threads of its own: whoever builds an index, which every import does, must not wait for this.
         super::threads::pool("overlap", super::threads::Priority::Background)?.install(work)

@@ -37,10 +37,7 @@ impl PolicyUpdate {
     pub fn apply(&self, policy: &ListPolicy) -> Result<ListPolicy, String> {
         let mut policy = policy.clone();
         for rule in &self.radii {
-            let most = rule.kind.radius_max();
-            if rule.radius > most {
-                return Err(format!("radius {} is out of range: {} takes 0 to {most}", rule.radius, rule.kind));
-            }
+            rule.kind.check_policy_radius(rule.radius).map_err(|bad| bad.0)?;
             if let Some(category) = &rule.category {
                 policy.category_radii.insert((category.clone(), rule.kind), rule.radius);
             } else if let Some(of_kind) = policy.kinds.get_mut(&rule.kind) {
@@ -49,10 +46,10 @@ impl PolicyUpdate {
         }
         for (category, kind) in &self.radii_removed {
             if self.radii.iter().any(|rule| rule.kind == *kind && rule.category.as_ref() == Some(category)) {
-                return Err(format!("category {category:?} is to have a radius for {kind} and to have it taken back"));
+                return Err(format!("category {category:?} is given a radius for {kind} and loses it in the same change"));
             }
             if policy.category_radii.remove(&(category.clone(), *kind)).is_none() {
-                return Err(format!("category {category:?} has no radius of its own for {kind} that could be taken back"));
+                return Err(format!("category {category:?} has no radius of its own for {kind}"));
             }
         }
         for rule in &self.actions {
@@ -65,7 +62,7 @@ impl PolicyUpdate {
         }
         if let Some(quality) = self.quality_min {
             if quality > 100 {
-                return Err(format!("quality minimum {quality} is out of range: 0 to 100"));
+                return Err(format!("the minimum quality must be 0 to 100, not {quality}"));
             }
             policy.quality_min = quality;
         }
@@ -79,6 +76,19 @@ impl PolicyUpdate {
             policy.scope = scope.clone();
         }
         Ok(policy)
+    }
+
+    /// What is allowed and hardly meant, in words.
+    pub fn warnings(&self) -> Vec<String> {
+        let wide = self.radii.iter().filter(|rule| rule.radius > rule.kind.policy_radius_usual_max());
+        wide.map(|rule| {
+            let (radius, kind, usual) = (rule.radius, rule.kind, rule.kind.policy_radius_usual_max());
+            let of = rule.category.as_ref().map_or_else(String::new, |category| format!(" of category {category:?}"));
+            format!(
+                "radius {radius} for {kind}{of} is wide: beyond {usual} bits unrelated pictures begin to match, and every look-up gets slower, in the other lists too"
+            )
+        })
+        .collect()
     }
 }
 
@@ -94,6 +104,8 @@ pub struct ListInfo {
     pub imported_ms: u64,
     /// Live hashes of each kind; empty where the catalog was opened without look-ups.
     pub hashes: BTreeMap<HashKind, u64>,
+    /// What of a change of policy just made is hardly meant, in words.
+    pub warnings: Vec<String>,
 }
 
 /// An entry to add.
@@ -135,9 +147,11 @@ pub const BAD_ROWS_MAX: usize = 1000;
 pub struct ImportReport {
     /// The new version; `None` on a dry run, and where the file holds what the list holds already.
     pub version: Option<VersionNo>,
-    /// Look-ups see the version. Not where that was not asked for, and not where rows were bad and entries would go or change: a
-    /// bad row may be one of those entries. Such a version is ready, to be activated by its number.
+    /// Look-ups see the version. Not where that was not asked for, and not where something held it back: such a version is staged, to be
+    /// activated by its number.
     pub activated: bool,
+    /// Why the version is not, or on a dry run would not be, activated before somebody has looked at it; `warnings` says it in words.
+    pub held: Vec<Hold>,
     /// The version that `added`, `changed`, `gone` and `unchanged` are counted against: the one that was active.
     pub compared_with: VersionNo,
     /// How the file was read.
@@ -153,12 +167,38 @@ pub struct ImportReport {
     pub rows_bad: u64,
     /// The first [`BAD_ROWS_MAX`] of them.
     pub bad: Vec<BadRow>,
+    /// Bad rows that held hashes which could be read too, beside the one that could not.
+    pub rows_bad_in_part: u64,
+    /// Rows that became part of another row's entry, since they have its id, or have none and the same hashes.
+    pub rows_merged: u64,
+    /// Rows that the list does not want found: ThreatExchange's `NEGATIVE_CLASS` and `DISPUTED`.
+    pub rows_unsought: u64,
+    /// The file's columns in their order; empty where it has none.
+    pub columns: Vec<crate::lists::ColumnUse>,
     pub added: u64,
     pub changed: u64,
     pub gone: u64,
     pub unchanged: u64,
     /// Entries in the list after the import.
     pub entries: u64,
+}
+
+/// What keeps a version from being activated by its import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Rows were bad, and entries would go or change: a bad row may be one of those entries.
+    BadRows,
+    /// More of the list would go, come or change than [`super::Options::change_percent_max`] allows.
+    LargeChange,
+}
+
+impl Hold {
+    pub fn name(self) -> &'static str {
+        match self {
+            Hold::BadRows => "bad_rows",
+            Hold::LargeChange => "large_change",
+        }
+    }
 }
 
 /// How far an import is.
@@ -202,6 +242,8 @@ pub struct ImportOptions {
     pub activate: bool,
     /// Reads, checks and compares; changes nothing.
     pub dry_run: bool,
+    /// Activates the version however much of the list it changes.
+    pub accept: bool,
 }
 
 /// How two versions differ, in entries.

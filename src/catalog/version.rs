@@ -15,6 +15,9 @@ impl super::Catalog {
     /// Adds entries to what is active now. An id that is there already gets the new content.
     pub fn add(&self, by: &Caller, name: &str, entries: Vec<NewEntry>) -> Result<EditReport, CatalogError> {
         let key = self.store.entry_id_key();
+        for hash in entries.iter().flat_map(|entry| &entry.hashes) {
+            hash.check_real()?;
+        }
         let entries: Vec<Entry> = entries
             .into_iter()
             .map(|e| Entry::new(e.id.unwrap_or_else(|| derived_id(&key, &e.hashes)), e.category, e.hashes))

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use super::output::{path_text, remark};
 use super::scan::{Each, Item, Matching};
 use super::{Context, Exit, Failure};
 use crate::catalog::{
@@ -66,7 +67,7 @@ fn usable(dir: &Path, access: Access) -> Access {
     if !nothing {
         return access;
     }
-    note!("hashwarden: there is no store in {} yet: making an empty one", dir.display());
+    remark(format!("there is no store in {} yet; making an empty one", path_text(dir)));
     Access::Write
 }
 
@@ -247,6 +248,8 @@ pub fn hasher(context: &Context) -> Result<Hasher, Failure> {
     Ok(Box::new(move |bytes| {
         let (send, hashed) = mpsc::channel();
         matcher.submit_hash(bytes, Instant::now() + ITEM_MAX, move |hashed| drop(send.send(hashed)));
-        hashed.recv()?.ok_or_else(|| Failure { exit: Exit::Failed, why: "no permit was free".to_owned() })
+        hashed
+            .recv()?
+            .ok_or_else(|| Failure { exit: Exit::Failed, why: "too many files are being hashed at once; try again".to_owned() })
     }))
 }

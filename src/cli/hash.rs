@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::output::{Label, say};
+use super::output::{Label, remark, tell};
 use super::scan::{FileContent, read_file};
 use super::{Context, Exit, Failure};
 use crate::entry::{HashValue, Observation, Reason, Transform};
@@ -25,7 +25,7 @@ pub fn run(context: &Context, files: &[PathBuf]) -> Result<Exit, Failure> {
                 Hashed { digests, features: Err(Unscanned { reason: Reason::TooLarge, detail }) }
             }
             Err(error) => {
-                note!("hashwarden: {}: {error}", Label::file(path).text());
+                remark(format!("{}: {error}", Label::file(path).text()));
                 exit = Exit::Failed;
                 continue;
             }
@@ -34,7 +34,7 @@ pub fn run(context: &Context, files: &[PathBuf]) -> Result<Exit, Failure> {
         if !whole && exit == Exit::Done {
             exit = Exit::NotScanned;
         }
-        say(if context.json() { to_json(&file, &hashed).to_string() } else { to_text(&file, &hashed) })?;
+        tell(context, || to_json(&file, &hashed), || to_text(&file, &hashed))?;
     }
     Ok(exit)
 }
@@ -97,7 +97,7 @@ fn frame_json<'a>(seen: impl Iterator<Item = &'a Observation>, object: &mut Map<
 }
 
 fn to_text(file: &str, hashed: &Hashed) -> String {
-    let mut text = Label::file(Path::new(file)).text();
+    let mut text = Label::file(Path::new(file)).text().into_owned();
     match &hashed.features {
         Ok(features) => {
             for seen in features.seen.iter().filter(|o| o.transform == Transform::Identity) {

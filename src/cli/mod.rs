@@ -3,28 +3,23 @@
 //! Every verb works on the embedded store (`--store`) or through a running server (`--endpoint`), with the same output. Results
 //! go to standard output, all else to standard error.
 
-/// A line for people, on standard error. Nothing depends on whether it can be written, where `eprintln` panics.
-macro_rules! note {
-    ($($words:tt)*) => {{
-        use std::io::Write;
-        let _ = writeln!(std::io::stderr(), $($words)*);
-    }};
-}
-
 mod backend;
 mod hash;
+mod import;
 mod list;
 mod output;
 mod remote;
 mod scan;
 mod store;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
+use crate::entry::shown::{escaped_lines, without_hashes};
 
 /// How a verb ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,22 +61,25 @@ struct Cli {
     verb: Verb,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, nothing matched and all was scanned; 1 something matched; 2 usage or configuration; \
-                          3 could not do it; 4 nothing matched but something was not scanned whole.";
+const EXIT_CODES: &str = "Exit codes: 0 done, all scanned, nothing matched; 1 something matched; 2 wrong usage or configuration; 3 failed; \
+                          4 nothing matched, but something was not scanned whole.";
+
+/// Over the options that every verb has.
+const COMMON: &str = "Common options";
 
 #[derive(Args)]
 pub struct Common {
-    /// Configuration file (TOML); HASHWARDEN__SECTION__KEY in the environment goes over it.
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Configuration file (TOML); environment variables HASHWARDEN__SECTION__KEY override it.
+    #[arg(long, global = true, value_name = "FILE", help_heading = COMMON)]
     config: Option<PathBuf>,
-    /// Directory of the embedded store; the configuration's unless given.
-    #[arg(long, global = true, value_name = "DIR", conflicts_with = "endpoint")]
+    /// Directory of the embedded store; by default the configuration's [store] dir.
+    #[arg(long, global = true, value_name = "DIR", conflicts_with = "endpoint", help_heading = COMMON)]
     store: Option<PathBuf>,
-    /// A running server, such as http://127.0.0.1:50051, instead of the embedded store.
-    #[arg(long, global = true, value_name = "URL")]
+    /// Use a running server, such as http://127.0.0.1:50051, instead of the embedded store.
+    #[arg(long, global = true, value_name = "URL", help_heading = COMMON)]
     endpoint: Option<String>,
     /// Machine-readable output: one JSON object a line.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = COMMON)]
     json: bool,
 }
 
@@ -98,16 +96,16 @@ enum Verb {
     Scan {
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
-        /// Ask only these lists.
+        /// Search only this list; can be repeated.
         #[arg(long = "list", value_name = "NAME")]
         lists: Vec<String>,
     },
     /// Match files or hashes.
     Match(scan::MatchArgs),
-    /// Work on hash lists.
+    /// Manage hash lists.
     #[command(subcommand)]
     List(list::ListVerb),
-    /// Work on the embedded store itself.
+    /// Manage the embedded store itself.
     #[command(subcommand)]
     Store(store::StoreVerb),
     /// Draw pictures, load a list, start a server, match over gRPC and check every verdict.
@@ -136,12 +134,15 @@ impl Context {
 }
 
 pub fn main() -> ExitCode {
-    let cli = Cli::parse(); // a usage error ends the process with 2
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refused(&error),
+    };
     let exit = match run(cli) {
         Ok(exit) => exit,
         Err(failure) => {
             if !failure.why.is_empty() {
-                note!("hashwarden: {}", failure.why);
+                output::remark(&failure.why);
             }
             failure.exit
         }
@@ -149,8 +150,18 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
+/// Help, or a usage error. An error repeats what was given, which may be a hash in the wrong place.
+fn refused(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    let shown = without_hashes(&escaped_lines(&text)).into_owned();
+    // Where nobody reads it, the exit code is what is left.
+    let _ = if shown == text { error.print() } else { write!(std::io::stderr(), "{shown}") };
+    ExitCode::from(error.exit_code() as u8)
+}
+
 fn run(cli: Cli) -> Result<Exit, Failure> {
-    let mut config = Config::load(cli.common.config.as_deref()).map_err(Failure::usage)?;
+    let refused = |error: crate::config::ConfigError| Failure::usage(without_hashes(&error.to_string()));
+    let mut config = Config::load(cli.common.config.as_deref()).map_err(refused)?;
     let verbose_by_default = matches!(cli.verb, Verb::Serve);
     if !verbose_by_default && config.log.level == Config::default().log.level {
         config.log.level = "warn".to_owned();
@@ -175,7 +186,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 fn serve(context: &Context) -> Result<Exit, Failure> {
     if context.endpoint().is_some() {
-        return Err(Failure::usage("serve takes no --endpoint: it is the server"));
+        return Err(Failure::usage("serve takes no --endpoint: it is the server itself"));
     }
     let mut config = context.config.clone();
     config.store.dir = context.dir();

@@ -1,13 +1,15 @@
 //! How verdicts and lists are printed: a line a result, as text for people or as JSON for programs.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{Exit, Failure};
+use super::{Context, Exit, Failure};
 use crate::catalog::{ListInfo, OverlapCategory, OverlapReport, polarity_name};
+use crate::entry::shown::{escaped, escaped_json, escaped_lines};
 use crate::entry::{Action, HashKind, ListVersion, Transforms, VersionNo, VersionState};
 use crate::verdict::{Match, Outcome, Verdict};
 
@@ -24,23 +26,45 @@ impl Label {
     }
 
     /// For a terminal: a file's name may hold line breaks and escape sequences, and whoever names it may be hostile.
-    pub fn text(&self) -> String {
-        self.value.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    pub fn text(&self) -> Cow<'_, str> {
+        escaped(&self.value)
     }
+}
+
+/// A path for a terminal.
+pub fn path_text(path: &Path) -> String {
+    escaped(&path.to_string_lossy()).into_owned()
+}
+
+/// A result as JSON or as text, with nothing in it that could mislead a reader.
+pub fn line(context: &Context, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> String {
+    if context.json() { escaped_json(&json().to_string()).into_owned() } else { escaped_lines(&text()).into_owned() }
 }
 
 /// Writes one result to standard output.
 ///
 /// # Errors
 /// Where it can't be written; without words where the reader has gone (`hashwarden list ls | head -1`).
-pub fn say(line: impl Display) -> Result<(), Failure> {
-    written(writeln!(io::stdout(), "{line}"))
+pub fn tell(context: &Context, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
+    written(writeln!(io::stdout(), "{}", line(context, json, text)))
+}
+
+/// One result that is JSON or text already.
+pub fn say(result: impl Display) -> Result<(), Failure> {
+    let result = result.to_string();
+    let shown = if result.starts_with('{') { escaped_json(&result) } else { escaped_lines(&result) };
+    written(writeln!(io::stdout(), "{shown}"))
+}
+
+/// Writes a remark to standard error; where nobody can read it, nobody misses it.
+pub fn remark(text: impl Display) {
+    let _ = writeln!(io::stderr(), "hashwarden: {}", escaped_lines(&text.to_string()));
 }
 
 pub fn written(done: io::Result<()>) -> Result<(), Failure> {
     done.map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure { exit: Exit::Failed, why: String::new() },
-        _ => Failure { exit: Exit::Failed, why: format!("standard output: {error}") },
+        _ => Failure { exit: Exit::Failed, why: format!("can't write to standard output: {error}") },
     })
 }
 
@@ -115,16 +139,25 @@ pub fn verdict_text(label: &Label, verdict: &Verdict) -> String {
             false => format!("distance {} (at most {})", found.distance, found.threshold),
         };
         let frame = if found.frame > 0 { format!("  frame {}", found.frame) } else { String::new() };
-        let category = if found.category.is_empty() { String::new() } else { format!(" category {}", found.category) };
+        let category = if found.category.is_empty() { String::new() } else { format!(" category {}", escaped(&found.category)) };
         text.push_str(&format!(
             "\n            {mark} {}/{}{category}  {} {how}  {}{frame}  {}",
-            found.list, found.entry_id, found.kind, found.transform, found.action
+            found.list,
+            escaped(&found.entry_id),
+            found.kind,
+            found.transform,
+            found.action
         ));
     }
     if verdict.cut > 0 {
         text.push_str(&format!("\n            and {} more", verdict.cut));
     }
     text
+}
+
+/// A number and what is counted.
+pub fn counted(n: u64, one: &str, more: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { more })
 }
 
 /// How many items had which outcome.
@@ -219,7 +252,7 @@ pub fn list_text(info: &ListInfo) -> String {
         text.push_str(&format!("\n  {:<16} {how:<10} {}", kind.name(), of_kind.action));
     }
     for ((category, kind), radius) in &policy.category_radii {
-        text.push_str(&format!("\n  {:<16} radius {radius}", format!("{category}:{kind}")));
+        text.push_str(&format!("\n  {:<16} radius {radius}", format!("{}:{kind}", escaped(category))));
     }
     if !policy.scope.is_empty() {
         text.push_str(&format!("\n  scope            {}", policy.scope.join(",")));
@@ -254,7 +287,7 @@ pub fn version_text(version: &ListVersion, active: bool) -> String {
         version.version.0,
         version.rows,
         utc(version.time_ms),
-        version.source
+        escaped(&version.source)
     )
 }
 
@@ -293,27 +326,26 @@ pub fn overlap_json(name: &str, other: &str, report: &OverlapReport) -> Value {
 
 pub fn overlap_text(name: &str, other: &str, report: &OverlapReport) -> String {
     let OverlapReport { kind, radius, entries, other_entries, exact, near, pairs, .. } = report;
-    let counted = |n: u64, what: &str, more: &str| format!("{n} {}", if n == 1 { what } else { more });
     let (of, pairs) = (counted(*entries, "entry", "entries"), counted(*pairs, "pair", "pairs"));
     let mut text = if name == other {
         format!(
-            "{name} and itself, {kind} within {radius} bits: of {of} {exact} have a hash that another has too and {near} nearly; {pairs}"
+            "{name} and itself, {kind} within {radius} bits: of {of}, {exact} share a hash with another and {near} come near one; {pairs}"
         )
     } else {
         let others = counted(*other_entries, "entry", "entries");
         format!(
-            "{name} and {other}, {kind} within {radius} bits: of {of} {exact} are in the other list ({others}) as they are and {near} nearly; {pairs}"
+            "{name} and {other}, {kind} within {radius} bits: of {of}, {exact} share a hash with the other list ({others}) and {near} come near one; {pairs}"
         )
     };
     for OverlapCategory { category, entries, exact, near } in &report.categories {
-        let category = if category.is_empty() { "(none)" } else { category };
+        let category = if category.is_empty() { Cow::Borrowed("(none)") } else { escaped(category) };
         text.push_str(&format!(
             "\n  category {category:<16} {}, {exact} exact, {near} near",
             counted(*entries, "entry", "entries")
         ));
     }
     for hub in &report.hubs {
-        text.push_str(&format!("\n  hub {:<21} {}", hub.entry_id, counted(hub.neighbours, "neighbour", "neighbours")));
+        text.push_str(&format!("\n  hub {:<21} {}", escaped(&hub.entry_id), counted(hub.neighbours, "neighbour", "neighbours")));
     }
     text
 }

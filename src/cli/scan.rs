@@ -5,9 +5,10 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::list::HashArgs;
-use super::output::{Counts, Label, unread_json, unread_text, verdict_json, verdict_text, written};
+use super::output::{Counts, Label, line, path_text, remark, unread_json, unread_text, verdict_json, verdict_text, written};
 use super::{Context, Exit, Failure};
 use crate::entry::Reason;
+use crate::entry::shown::looks_like_hash;
 use crate::hash::digest::Digests;
 use crate::matcher::{Content, GivenHash};
 use crate::verdict::{Outcome, Verdict};
@@ -21,10 +22,10 @@ pub struct MatchArgs {
     files: Vec<PathBuf>,
     #[command(flatten)]
     hashes: HashArgs,
-    /// PDQ quality, 0 to 100, of the PDQ hashes given; unknown unless said.
+    /// Quality of the PDQ hashes given, 0 to 100; without it, it counts as unknown.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
     quality: Option<u8>,
-    /// Ask only these lists.
+    /// Search only this list; can be repeated.
     #[arg(long = "list", value_name = "NAME")]
     lists: Vec<String>,
 }
@@ -59,7 +60,7 @@ pub fn scan(context: &Context, paths: &[PathBuf], lists: Vec<String>) -> Result<
     bar.finish_and_clear();
     let counts = counts?;
     if !context.json() {
-        note!("hashwarden: files: {} ({})", counts.sum(), counts.words());
+        remark(format!("files: {} ({})", counts.sum(), counts.words()));
     }
     Ok(counts.exit())
 }
@@ -77,8 +78,13 @@ pub fn run_match(context: &Context, args: MatchArgs) -> Result<Exit, Failure> {
     });
     // A name that is wrong is said before any work, not among a thousand verdicts.
     for path in &args.files {
+        if path.to_str().is_some_and(looks_like_hash) && !path.exists() {
+            return Err(Failure::usage(
+                "there is no file of that name; a hash is given with its kind, such as --pdq HEX or --md5 HEX",
+            ));
+        }
         if std::fs::metadata(path).map_err(|e| unreadable(path, &e))?.is_dir() {
-            return Err(Failure::usage(format!("{} is a folder: use scan", path.display())));
+            return Err(Failure::usage(format!("{} is a folder; use scan", path_text(path))));
         }
     }
     let of_files = args.files.into_iter().map(|path| file_item(context, path));
@@ -102,20 +108,20 @@ fn match_all(context: &Context, items: &mut (dyn Iterator<Item = Item> + Send), 
     let mut counts = Counts::default();
     let mut out = io::stdout().lock();
     matching.run(items, lists, &mut |item, result| {
-        let line = match result {
+        let text = match result {
             Ok(mut verdict) => {
                 if item.digests_only {
                     mark_too_large(&mut verdict);
                 }
                 counts.add(verdict.outcome);
-                if context.json() { verdict_json(&item.label, &verdict).to_string() } else { verdict_text(&item.label, &verdict) }
+                line(context, || verdict_json(&item.label, &verdict), || verdict_text(&item.label, &verdict))
             }
             Err(why) => {
                 counts.add(Outcome::NotScanned);
-                if context.json() { unread_json(&item.label, &why).to_string() } else { unread_text(&item.label, &why) }
+                line(context, || unread_json(&item.label, &why), || unread_text(&item.label, &why))
             }
         };
-        written(writeln!(out, "{line}"))
+        written(writeln!(out, "{text}"))
     })?;
     Ok(counts)
 }

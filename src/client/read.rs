@@ -3,14 +3,16 @@
 use tonic::Code;
 
 use super::{ClientError, ItemResult};
-use crate::catalog::{BadRow, EditReport, ImportReport, ListInfo, OverlapCategory, OverlapHub, OverlapReport, Phase, Progress};
+use crate::catalog::{
+    BadRow, EditReport, Hold, ImportReport, ListInfo, OverlapCategory, OverlapHub, OverlapReport, Phase, Progress,
+};
 use crate::entry::{
     Action, HashKind, HashList, HashValue, KindPolicy, LeftOut, ListId, ListPolicy, ListVersion, Observation, Polarity, Reason,
     Transform, VersionNo, VersionState,
 };
 use crate::extract::{Features, Unscanned};
 use crate::hash::digest::Digests;
-use crate::lists::Format;
+use crate::lists::{ColumnUse, Format};
 use crate::matcher::Hashed;
 use crate::proto::v1;
 use crate::verdict::{Match, Outcome, Verdict};
@@ -154,6 +156,7 @@ pub fn list_info(list: Option<v1::HashList>) -> Read<ListInfo> {
         updated_ms: list.update_time.map_or(0, ms),
         imported_ms: list.import_time.map_or(0, ms),
         hashes: hashes.collect::<Read<_>>()?,
+        warnings: list.warnings,
         list: HashList {
             id: ListId(list.number),
             name: list.name,
@@ -256,7 +259,19 @@ pub fn import_report(report: v1::ImportReport) -> ImportReport {
     };
     let hashes = report.hashes.iter().filter_map(|count| Some((kind(count.kind).ok()?, count.hashes)));
     let bad = report.bad_rows.into_iter().map(|bad| BadRow { line: bad.line, reason: bad.reason });
+    // A hold of a later version is one all the same, but its words are in the warnings.
+    let held = report.held.iter().filter_map(|hold| match v1::ImportHold::try_from(*hold) {
+        Ok(v1::ImportHold::BadRows) => Some(Hold::BadRows),
+        Ok(v1::ImportHold::LargeChange) => Some(Hold::LargeChange),
+        Ok(v1::ImportHold::Unspecified) | Err(_) => None,
+    });
+    let columns = report.columns.into_iter().map(|column| ColumnUse { used_as: used_as(&column.used_as), name: column.name });
     ImportReport {
+        held: held.collect(),
+        columns: columns.collect(),
+        rows_merged: report.merged_row_count,
+        rows_bad_in_part: report.bad_in_part_row_count,
+        rows_unsought: report.unsought_row_count,
         version: report.version.map(VersionNo),
         activated: report.activated,
         compared_with: VersionNo(report.compared_with),
@@ -273,4 +288,11 @@ pub fn import_report(report: v1::ImportReport) -> ImportReport {
         entries: report.entries,
         bytes: report.bytes,
     }
+}
+
+/// What a column was read as, in the words of this version; of a later one's it is only said that it was read.
+fn used_as(words: &str) -> Option<&'static str> {
+    const OTHERS: [&str; 5] = ["hash", "kind of hash", "id", "category", "deletion mark"];
+    let known = HashKind::ALL.iter().map(|kind| kind.name()).chain(OTHERS).find(|known| *known == words);
+    if words.is_empty() { None } else { Some(known.unwrap_or("something")) }
 }

@@ -77,6 +77,7 @@ pub fn import_header(name: &str, options: &ImportOptions) -> v1::ImportHeader {
         source: options.source.clone(),
         activate: options.activate,
         dry_run: options.dry_run,
+        accept: options.accept,
     }
 }
 

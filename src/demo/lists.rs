@@ -165,7 +165,7 @@ mod tests {
                 let mut hashes = vec![
                     HashValue::from_bytes(HashKind::Pdq, &long).unwrap(),
                     HashValue::Sha1(short),
-                    HashValue::Phash64(crate::entry::Hash64(u64::from(long[0]))),
+                    HashValue::Phash64(crate::entry::Hash64(1 + u64::from(long[0]))),
                 ];
                 let mut bits = kinds;
                 hashes.retain(|_| {

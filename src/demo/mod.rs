@@ -102,6 +102,7 @@ pub async fn run(config: &Config, json: bool) -> Result<bool, DemoError> {
         source: "known.csv".to_owned(),
         activate: true,
         dry_run: false,
+        accept: false,
     };
     let report = client.import(LIST, &options, std::fs::File::open(&list_file)?, &mut |_| {}).await?;
     say(&format!("loaded {LIST}: {} entries, version {} is active", report.entries, report.version.map_or(0, |v| v.0)));

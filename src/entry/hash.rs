@@ -134,6 +134,19 @@ impl HashKind {
         }
     }
 
+    /// As a sentence names one.
+    fn with_article(self) -> &'static str {
+        match self {
+            HashKind::Pdq => "a PDQ hash",
+            HashKind::Phash64 => "a phash64",
+            HashKind::Dhash64 => "a dhash64",
+            HashKind::Md5 => "an MD5",
+            HashKind::Sha1 => "a SHA-1",
+            HashKind::Sha256 => "a SHA-256",
+            HashKind::PhotoDna => "a PhotoDNA hash",
+        }
+    }
+
     pub fn bytes(self) -> usize {
         match self {
             HashKind::Pdq | HashKind::Sha256 => 32,
@@ -149,13 +162,48 @@ impl HashKind {
         matches!(self, HashKind::Md5 | HashKind::Sha1 | HashKind::Sha256)
     }
 
-    /// The largest radius that means anything; 0 for kinds that have no radius.
+    /// The largest distance there is; 0 for kinds that have no radius.
     pub fn radius_max(self) -> u16 {
         match self {
             HashKind::Pdq => 256,
             HashKind::Phash64 | HashKind::Dhash64 => 64,
             _ => 0,
         }
+    }
+
+    /// The largest radius that a policy may set. Hashes of unrelated pictures lie 128 +- 8 bits apart (PDQ), or 32 +- 4: at four standard
+    /// deviations less, one in 30,000 would match. The widest radius of all lists is that of every look-up, so one list's slows all.
+    pub fn policy_radius_max(self) -> u16 {
+        match self {
+            HashKind::Pdq => 96,
+            HashKind::Phash64 | HashKind::Dhash64 => 16,
+            _ => 0,
+        }
+    }
+
+    /// The largest radius at which a look-up is still quick and a match still likely to be one.
+    pub fn policy_radius_usual_max(self) -> u16 {
+        match self {
+            HashKind::Pdq => 47,
+            HashKind::Phash64 | HashKind::Dhash64 => 8,
+            _ => 0,
+        }
+    }
+
+    /// Refuses a radius that a policy can't have, in words.
+    pub fn check_policy_radius(self, radius: u16) -> Result<(), BadValue> {
+        let most = self.policy_radius_max();
+        if radius <= most {
+            return Ok(());
+        }
+        Err(BadValue(match self {
+            HashKind::PhotoDna => "photodna hashes are not searched, so they have no radius".to_owned(),
+            kind if kind.is_digest() => format!("{kind} hashes match exactly, so they have no radius"),
+            kind => format!(
+                "the radius for {kind} must be 0 to {most} bits: hashes of unrelated pictures lie some {} bits apart",
+                kind.radius_max() / 2
+            ),
+        }))
     }
 
     pub fn from_u8(n: u8) -> Option<Self> {
@@ -182,6 +230,12 @@ impl FromStr for HashKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadValue(pub String);
+
+/// The digests of no bytes.
+const EMPTY_MD5: [u8; 16] = *b"\xd4\x1d\x8c\xd9\x8f\x00\xb2\x04\xe9\x80\x09\x98\xec\xf8\x42\x7e";
+const EMPTY_SHA1: [u8; 20] = *b"\xda\x39\xa3\xee\x5e\x6b\x4b\x0d\x32\x55\xbf\xef\x95\x60\x18\x90\xaf\xd8\x07\x09";
+const EMPTY_SHA256: [u8; 32] =
+    *b"\xe3\xb0\xc4\x42\x98\xfc\x1c\x14\x9a\xfb\xf4\xc8\x99\x6f\xb9\x24\x27\xae\x41\xe4\x64\x9b\x93\x4c\xa4\x95\x99\x1b\x78\x52\xb8\x55";
 
 /// One hash of some kind.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -229,7 +283,7 @@ impl HashValue {
             HashKind::Sha256 => bytes.try_into().ok().map(HashValue::Sha256),
             HashKind::PhotoDna => bytes.try_into().ok().map(|b| HashValue::PhotoDna(Box::new(b))),
         };
-        value.ok_or_else(|| BadValue(format!("a {kind} hash has {} bytes, this one has {}", kind.bytes(), bytes.len())))
+        value.ok_or_else(|| BadValue(format!("{} has {} bytes; this one has {}", kind.with_article(), kind.bytes(), bytes.len())))
     }
 
     /// Reads hex digits of either case.
@@ -239,12 +293,33 @@ impl HashValue {
         let bytes = &mut buffer[..kind.bytes()];
         if hex.len() != digits {
             return Err(BadValue(format!(
-                "a {kind} hash has {digits} hex digits, this one has {} characters",
+                "{} has {digits} hex digits; this one has {} characters",
+                kind.with_article(),
                 hex.chars().count()
             )));
         }
-        hex::decode_to_slice(hex, bytes).map_err(|_| BadValue(format!("a {kind} hash has hex digits only")))?;
+        hex::decode_to_slice(hex, bytes).map_err(|_| BadValue(format!("{} has hex digits only", kind.with_article())))?;
         Self::from_bytes(kind, bytes)
+    }
+
+    /// Refuses what stands where a hash is missing: all zeros, or the digest of an empty file. In a list either would match whatever else
+    /// lacks its hash.
+    pub fn check_real(&self) -> Result<(), BadValue> {
+        let (zero, empty) = match self {
+            HashValue::Pdq(hash) => (hash.0 == [0; 4], false),
+            HashValue::Phash64(hash) | HashValue::Dhash64(hash) => (hash.0 == 0, false),
+            HashValue::Md5(digest) => (*digest == [0; 16], *digest == EMPTY_MD5),
+            HashValue::Sha1(digest) => (*digest == [0; 20], *digest == EMPTY_SHA1),
+            HashValue::Sha256(digest) => (*digest == [0; 32], *digest == EMPTY_SHA256),
+            HashValue::PhotoDna(hash) => (**hash == [0; 144], false),
+        };
+        if zero {
+            return Err(BadValue(format!("this {} is all zeros: a placeholder, not a hash", self.kind())));
+        }
+        if empty {
+            return Err(BadValue(format!("this is the {} of an empty file", self.kind())));
+        }
+        Ok(())
     }
 
     pub fn hex(&self) -> String {
@@ -255,5 +330,43 @@ impl HashValue {
 impl fmt::Debug for HashValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}(..)", self.kind())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_for_a_missing_hash_is_refused() {
+        let check = |kind: HashKind, hex: &str, words: &str| {
+            let refused = HashValue::from_hex(kind, hex).unwrap().check_real().map_err(|bad| bad.0);
+            assert_eq!(refused, if words.is_empty() { Ok(()) } else { Err(words.to_owned()) }, "{kind} {hex}");
+        };
+        for kind in HashKind::ALL {
+            check(kind, &"0".repeat(kind.bytes() * 2), &format!("this {kind} is all zeros: a placeholder, not a hash"));
+            check(kind, &format!("{}1", "0".repeat(kind.bytes() * 2 - 1)), "");
+        }
+        // As `md5sum`, `sha1sum` and `sha256sum` say of /dev/null.
+        check(HashKind::Md5, "d41d8cd98f00b204e9800998ecf8427e", "this is the md5 of an empty file");
+        check(HashKind::Sha1, "da39a3ee5e6b4b0d3255bfef95601890afd80709", "this is the sha1 of an empty file");
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        check(HashKind::Sha256, empty, "this is the sha256 of an empty file");
+        check(HashKind::Pdq, empty, "");
+    }
+
+    #[test]
+    fn a_radius_that_tells_nothing_apart_is_refused() {
+        let check = |kind: HashKind, radius: u16, words: &str| {
+            let said = kind.check_policy_radius(radius).err().map_or(String::new(), |bad| bad.0);
+            assert_eq!((said.is_empty(), said.contains(words)), (words.is_empty(), true), "{said}");
+        };
+        check(HashKind::Pdq, 96, "");
+        check(HashKind::Pdq, 97, "the radius for pdq must be 0 to 96 bits: hashes of unrelated pictures lie some 128");
+        check(HashKind::Phash64, 16, "");
+        check(HashKind::Dhash64, 17, "0 to 16 bits");
+        check(HashKind::Md5, 0, "");
+        check(HashKind::Md5, 1, "md5 hashes match exactly, so they have no radius");
+        check(HashKind::PhotoDna, 1, "not searched");
     }
 }

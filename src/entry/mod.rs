@@ -8,6 +8,7 @@ mod change;
 mod hash;
 mod list;
 mod seen;
+pub mod shown;
 
 pub use change::{Caller, Change, ChangeOp, ROWS_BYTES_MAX, ROWS_MAX, RowChange};
 pub use hash::{BadValue, Bits, Hash64, HashKind, HashValue, Pdq};

@@ -8,14 +8,15 @@ use std::ops::ControlFlow;
 
 use super::mapping::{Columns, KindFrom, Mapping};
 use super::record::{Next, Records};
-use super::{FileError, Row, RowError, value};
+use super::{FileError, Layout, Row, RowError, value};
+use crate::entry::shown::name_or_not;
 use crate::entry::{CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, HashKind, HashValue};
 
 pub(super) fn read(
     mapping: &Mapping,
     input: &mut dyn BufRead,
     each: &mut dyn FnMut(Result<Row, RowError>) -> ControlFlow<()>,
-) -> Result<(), FileError> {
+) -> Result<Layout, FileError> {
     mapping.check()?;
     let mut records = Records::new(input);
     match records.first(|line| mapping.delimiter(line))? {
@@ -23,21 +24,24 @@ pub(super) fn read(
         Next::Bad(reason) => return Err(FileError::Header(reason)),
         Next::Record => {}
     }
-    let columns = {
+    let (columns, layout) = {
         let text = records.text().map_err(|_| FileError::Header("not valid UTF-8".to_owned()))?;
         let first: Vec<&str> = (0..records.len()).map(|at| records.field(text, at)).collect();
-        mapping.resolve(&first)?
+        let columns = mapping.resolve(&first)?;
+        let layout = Layout { columns: columns.uses(&first) };
+        (columns, layout)
     };
     let mut next = if columns.headerless { Next::Record } else { records.next()? };
     loop {
         let row = match next {
-            Next::End => return Ok(()),
-            Next::Bad(reason) => Err(reason),
+            Next::End => return Ok(layout),
+            Next::Bad(reason) => Err(Refused { reason, loses_hashes: false }),
             Next::Record if records.spans_lines() && has_swallowed(&columns, &records) => return Err(records.swallowed()),
             Next::Record => row(&columns, &records),
         };
-        if each(row.map_err(|reason| RowError { line: records.line, reason })).is_break() {
-            return Ok(());
+        let line = records.line;
+        if each(row.map_err(|Refused { reason, loses_hashes }| RowError { line, reason, loses_hashes })).is_break() {
+            return Ok(layout);
         }
         next = records.next()?;
     }
@@ -52,55 +56,90 @@ fn has_swallowed(columns: &Columns, records: &Records<'_>) -> bool {
     records.len() != columns.width || words.any(value::is_hash_within)
 }
 
-fn row(columns: &Columns, records: &Records<'_>) -> Result<Row, String> {
-    let text = records.text().map_err(|_| "not valid UTF-8".to_owned())?;
+/// Why a record is no row.
+struct Refused {
+    reason: String,
+    loses_hashes: bool,
+}
+
+fn row(columns: &Columns, records: &Records<'_>) -> Result<Row, Refused> {
+    let refused = |reason| Refused { reason, loses_hashes: false };
+    let text = records.text().map_err(|_| refused("not valid UTF-8".to_owned()))?;
     if records.len() != columns.width {
-        return Err(format!("{} columns where the first row has {}", records.len(), columns.width));
+        return Err(refused(format!("it has {} columns and the first row has {}", records.len(), columns.width)));
     }
-    let field = |at: Option<usize>| at.map_or("", |at| records.field(text, at));
-    let (id, category) = (field(columns.id), field(columns.category));
-    check_text("id", id, ENTRY_ID_BYTES_MAX)?;
-    check_text("category", category, CATEGORY_BYTES_MAX)?;
-    let deleted = deleted(field(columns.deleted))?;
-    let mut hashes = Vec::with_capacity(columns.hashes.len());
+    let (hashes, bad) = hashes(columns, records, text);
+    match bad {
+        None => fields(columns, records, text, &hashes).map(|row| Row { hashes, ..row }).map_err(refused),
+        Some(reason) if hashes.is_empty() => Err(refused(reason)),
+        Some(reason) => {
+            Err(Refused { reason: format!("{reason}; the row's other hashes are not taken either"), loses_hashes: true })
+        }
+    }
+}
+
+/// The hashes that could be read, and why the first that could not.
+fn hashes(columns: &Columns, records: &Records<'_>, text: &str) -> (Vec<HashValue>, Option<String>) {
+    let (mut hashes, mut bad) = (Vec::with_capacity(columns.hashes.len()), None);
     for (at, kind) in &columns.hashes {
         let hash = records.field(text, *at);
         if hash.is_empty() {
             continue;
         }
         let read = match kind {
-            KindFrom::Mapping(kind) => value::parse(*kind, hash).map_err(|e| e.to_string()),
+            KindFrom::Mapping(kind) => value::listed(*kind, hash).map_err(|e| e.to_string()),
             KindFrom::Column(kind) => signal(records.field(text, *kind), hash),
             KindFrom::Length => by_length(hash),
         };
-        hashes.push(read.map_err(|reason| format!("column {}: {reason}", at + 1))?);
+        match read {
+            Ok(hash) => hashes.push(hash),
+            Err(reason) => _ = bad.get_or_insert_with(|| format!("column {}: {reason}", at + 1)),
+        }
     }
+    (hashes, bad)
+}
+
+/// The row but for its hashes.
+fn fields(columns: &Columns, records: &Records<'_>, text: &str, hashes: &[HashValue]) -> Result<Row, String> {
+    let field = |at: Option<usize>| at.map_or("", |at| records.field(text, at));
+    let (id, category) = (field(columns.id), field(columns.category));
+    check_text("id", id, ENTRY_ID_BYTES_MAX)?;
+    check_text("category", category, CATEGORY_BYTES_MAX)?;
+    let deleted = deleted(field(columns.deleted))?;
     if hashes.len() > ENTRY_HASHES_MAX {
-        return Err(format!("{} hashes: an entry has at most {ENTRY_HASHES_MAX}", hashes.len()));
+        return Err(format!("{} hashes; an entry has at most {ENTRY_HASHES_MAX}", hashes.len()));
     }
     if hashes.is_empty() && (!deleted || id.is_empty()) {
         return Err("no hash".to_owned());
     }
-    let id = (!id.is_empty()).then(|| id.to_owned());
     let looks_like_hash = |at: &usize| value::kind_by_length(records.field(text, *at)).is_some();
-    let unread = (0..columns.width).find(|at| !columns.reads(*at) && looks_like_hash(at)).map(|at| at + 1);
-    Ok(Row { line: records.line, id, category: category.to_owned(), hashes, deleted, unread })
+    Ok(Row {
+        line: records.line,
+        id: (!id.is_empty()).then(|| id.to_owned()),
+        category: category.to_owned(),
+        hashes: Vec::new(),
+        deleted,
+        unsought: columns.has_signals() && UNSOUGHT.iter().any(|class| class.eq_ignore_ascii_case(category)),
+        unread: (0..columns.width).find(|at| !columns.reads(*at) && looks_like_hash(at)).map(|at| at + 1),
+    })
 }
+
+/// The categories of ThreatExchange's command line tool for what is known to be harmless, and for what its members do not agree on.
+const UNSOUGHT: [&str; 2] = ["NEGATIVE_CLASS", "DISPUTED"];
 
 fn signal(kind: &str, hash: &str) -> Result<HashValue, String> {
     match value::signal_kind(kind) {
-        Some(kind) => value::parse(kind, hash).map_err(|e| e.to_string()),
-        None if value::looks_like_hash(kind) || kind.len() > 24 => Err("unknown signal type".to_owned()),
-        None => Err(format!("unknown signal type {kind:?}")),
+        Some(kind) => value::listed(kind, hash).map_err(|e| e.to_string()),
+        None => Err(format!("unknown signal type {}", name_or_not(kind))),
     }
 }
 
 fn by_length(hash: &str) -> Result<HashValue, String> {
     match value::kind_by_length(hash) {
         Some(HashKind::Pdq) => {
-            Err("a hash of this length can be PDQ or SHA-256: name the column after its kind or give a mapping".to_owned())
+            Err("a hash of this length can be PDQ or SHA-256; name the column after its kind, or give a mapping".to_owned())
         }
-        Some(kind) => value::parse(kind, hash).map_err(|e| e.to_string()),
+        Some(kind) => value::listed(kind, hash).map_err(|e| e.to_string()),
         None => Err("neither an MD5 nor a SHA-1, as hex digits or base64".to_owned()),
     }
 }
@@ -118,7 +157,7 @@ fn deleted(field: &str) -> Result<bool, String> {
 
 fn check_text(what: &str, text: &str, bytes_max: usize) -> Result<(), String> {
     if text.len() > bytes_max {
-        return Err(format!("the {what} has {} bytes, at most {bytes_max} are taken", text.len()));
+        return Err(format!("the {what} has {} bytes; at most {bytes_max} are taken", text.len()));
     }
     if text.chars().any(char::is_control) {
         return Err(format!("the {what} holds a control character"));
@@ -141,7 +180,8 @@ mod tests {
         text.replace("{B}", "+PjwzuD0qE8GNwoiA49j8LNuLtWWYh4dM+aznE6cmyI=").replace("{M}", M).replace("{S}", S)
     }
 
-    /// Each row as "line id category hashes", with "-" for no id and an "x" before a tombstone, or "line:reason".
+    /// Each row as "line id category hashes", with "-" for no id, an "x" before a tombstone and a "-" before what is not sought, or
+    /// "line:reason".
     fn rows(mapping: &str, input: &[u8]) -> Result<Vec<String>, FileError> {
         let mapping: Mapping = serde_json::from_str(mapping).unwrap();
         let mut seen = Vec::new();
@@ -158,7 +198,11 @@ mod tests {
                         };
                         write!(text, " {}={shown}", hash.kind()).unwrap();
                     }
-                    if row.deleted { format!("x{text}") } else { text }
+                    match (row.deleted, row.unsought) {
+                        (true, _) => format!("x{text}"),
+                        (_, true) => format!("-{text}"),
+                        _ => text,
+                    }
                 }
                 Err(e) => format!("{}:{}", e.line, e.reason),
             });
@@ -182,9 +226,11 @@ mod tests {
         check("hash\n{M}\n{S}\n", &["2 -  md5=M", "3 -  sha1=S"]);
         check("id,pdq,note\n1,{P},\"two\nlines\"\n\n2,{P},\n", &["2 1  pdq=P", "5 2  pdq=P"]);
         check(
-            "signal_type,signal_str,collab,category,tags\npdq,{P},c,NEGATIVE_CLASS,a b\nvideo_md5,{M},c,DISPUTED,\n",
-            &["2 - NEGATIVE_CLASS pdq=P", "3 - DISPUTED md5=M"],
+            "signal_type,signal_str,collab,category,tags\npdq,{P},c,NEGATIVE_CLASS,a b\nvideo_md5,{M},c,DISPUTED,\n\
+             pdq,{P},c,POSITIVE_CLASS,\nmd5,{M},c,INVESTIGATION_SEED,\n",
+            &["-2 - NEGATIVE_CLASS pdq=P", "-3 - DISPUTED md5=M", "4 - POSITIVE_CLASS pdq=P", "5 - INVESTIGATION_SEED md5=M"],
         );
+        check("id,category,md5\na,DISPUTED,{M}\n", &["2 a DISPUTED md5=M"]);
         check(
             "id,md5,deleted\na,{M},no\nb,,yes\nc,{M},1\nd,,0\n,,true\n,{M},true\n",
             &["2 a  md5=M", "x3 b ", "x4 c  md5=M", "5:no hash", "6:no hash", "x7 -  md5=M"],
@@ -197,7 +243,7 @@ mod tests {
         check("{P},11,2024-01-01,a b\n{P},12,,\n", &["1 11  pdq=P", "2 12  pdq=P"]);
         check(
             "{M},10,11,2024-01-01,a b\n{P},10,12,,\n",
-            &["1 11  md5=M", "2:column 1: a md5 hash has 32 hex digits, this one has 64 characters"],
+            &["1 11  md5=M", "2:column 1: an MD5 has 32 hex digits; this one has 64 characters"],
         );
         check("{M}\n{M}\n", &["1 -  md5=M", "2 -  md5=M"]);
     }
@@ -222,26 +268,41 @@ mod tests {
             assert!(seen.len() == 2 && seen[1].starts_with("3 "), "{seen:?}");
             assert!(!seen[0].contains("00112233") && !seen[0].contains("f8f8"), "an error repeats a hash");
         };
-        check("id,pdq", "1", "2,{P}", "1 columns where the first row has 2");
-        check("id,pdq", "1,{P},", "2,{P}", "3 columns where the first row has 2");
+        check("id,pdq", "1", "2,{P}", "it has 1 columns and the first row has 2");
+        check("id,pdq", "1,{P},", "2,{P}", "it has 3 columns and the first row has 2");
         check("id,pdq", "1,", "2,{P}", "no hash");
-        check("id,pdq", "1,{M}", "2,{P}", "column 2: a pdq hash has 64 hex digits, this one has 32 characters");
+        check("id,pdq", "1,{M}", "2,{P}", "column 2: a PDQ hash has 64 hex digits; this one has 32 characters");
         check("id,pdq", "\"1\"x,{P}", "2,{P}", "text follows a closing quote");
         // One good and one bad hash: nothing of the row is taken.
-        check("pdq,md5", "{P},zz", "{P},{M}", "column 2: a md5 hash has 32 hex digits, this one has 2 characters");
+        let lost = |reason: &str| format!("{reason}; the row's other hashes are not taken either");
+        check("pdq,md5", "{P},zz", "{P},{M}", &lost("column 2: an MD5 has 32 hex digits; this one has 2 characters"));
+        check("pdq,md5", "zz,{M}", "{P},{M}", &lost("column 1: a PDQ hash has 64 hex digits; this one has 2 characters"));
+        let zero = |digits| "0".repeat(digits);
+        check("pdq,md5", &format!("{},", zero(64)), "{P},", "column 1: this pdq is all zeros: a placeholder, not a hash");
+        check("id,md5", "1,d41d8cd98f00b204e9800998ecf8427e", "2,{M}", "column 2: this is the md5 of an empty file");
+        check("hash,x", &format!("{},", zero(40)), "{M},", "column 1: this sha1 is all zeros: a placeholder, not a hash");
+        check(
+            "signal_type,signal_str",
+            &format!("md5,{}", zero(32)),
+            "pdq,{P}",
+            "column 2: this md5 is all zeros: a placeholder, not a hash",
+        );
         check(
             "hash",
             "{P}",
             "{M}",
-            "column 1: a hash of this length can be PDQ or SHA-256: name the column after its kind or give a mapping",
+            "column 1: a hash of this length can be PDQ or SHA-256; name the column after its kind, or give a mapping",
         );
         check("hash,x", "abc,", "{M},", "column 1: neither an MD5 nor a SHA-1, as hex digits or base64");
         check("signal_type,signal_str", "url,{P}", "pdq,{P}", "column 2: unknown signal type \"url\"");
-        check("signal_type,signal_str", "{M},{P}", "pdq,{P}", "column 2: unknown signal type");
+        check("signal_type,signal_str", "{M},{P}", "pdq,{P}", "column 2: unknown signal type (not shown)");
+        check("signal_type,signal_str", "ABEiM0RVZneImaq7zN3u/w,{P}", "pdq,{P}", "column 2: unknown signal type (not shown)");
+        check("signal_type,signal_str", "'001122334455,{P}", "pdq,{P}", "column 2: unknown signal type (not shown)");
         check("signal_type,signal_str", ",{P}", "pdq,{P}", "column 2: unknown signal type \"\"");
         check("pdq,deleted", "{P},maybe", "{P},", "the deletion mark is neither yes nor no");
-        check("pdq,category", &format!("{{P}},{}", "x".repeat(65)), "{P},", "the category has 65 bytes, at most 64 are taken");
-        check("pdq,id", &format!("{{P}},{}", "x".repeat(257)), "{P},", "the id has 257 bytes, at most 256 are taken");
+        let long = "x".repeat(257);
+        check("pdq,category", &format!("{{P}},{}", &long[..65]), "{P},", "the category has 65 bytes; at most 64 are taken");
+        check("pdq,id", &format!("{{P}},{long}"), "{P},", "the id has 257 bytes; at most 256 are taken");
         check("pdq,id", "{P},a\tb", "{P},a", "the id holds a control character");
     }
 
@@ -258,7 +319,7 @@ mod tests {
     fn more_hashes_than_an_entry_holds_are_refused() {
         let columns = |text: &str| vec![text; ENTRY_HASHES_MAX + 1].join(",");
         let input = format!("{}\n{}\n", columns("md5"), columns(M));
-        assert_eq!(rows("{}", input.as_bytes()).unwrap(), ["2:65 hashes: an entry has at most 64"]);
+        assert_eq!(rows("{}", input.as_bytes()).unwrap(), ["2:65 hashes; an entry has at most 64"]);
     }
 
     #[test]
@@ -270,15 +331,16 @@ mod tests {
         check(b"", "the file is empty");
         check(b"\n\r\n", "the file is empty");
         check(b"\xff\xfei\0d\0", "UTF-16");
-        check(b"id,\xffpdq\n", "the header cannot be read: not valid UTF-8");
-        check(b"\"id\"x,pdq\n", "the header cannot be read: text follows a closing quote");
+        check(b"id,\xffpdq\n", "the header can't be read: not valid UTF-8");
+        check(b"\"id\"x,pdq\n", "the header can't be read: text follows a closing quote");
+        check(b"id,pdq\n\"1", "a quotation mark on line 2 is not closed");
         check(b"id,name\n", "columns found: \"id\", \"name\"");
         // Line 2 forgets a quote; line 4 opens one and seems to close it: rows 2 to 4 would be gone without a word.
         check(
             filled("id,note,pdq\n1,\"a,{P}\n2,b,{P}\n3,\"c\",{P}\n").as_bytes(),
-            "a quote that opens on line 2 swallows the lines up to 4",
+            "a quotation mark on line 2 is not closed on that line; the rows down to line 4 would be lost in it",
         );
-        check(filled("pdq,note\n{P},\"a\n{P},b\n{P},\"\n").as_bytes(), "swallows the lines up to 4");
-        check(filled("pdq,note\n{P},\"a\n{P},b\n{P},b\n").as_bytes(), "swallows the lines up to 4");
+        check(filled("pdq,note\n{P},\"a\n{P},b\n{P},\"\n").as_bytes(), "the rows down to line 4");
+        check(filled("pdq,note\n{P},\"a\n{P},b\n{P},b\n").as_bytes(), "the rows down to line 4");
     }
 }

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::FileError;
 use super::value::{kind_by_length, looks_like_hash, normal, signal_kind};
+use super::{ColumnUse, FileError};
 use crate::entry::HashKind;
+use crate::entry::shown::{is_name, name_or_not};
 
 /// What the columns of a delimited file hold. As TOML:
 ///
@@ -74,7 +75,8 @@ pub struct Signal {
 
 fn by_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(HashKind, Column)>, D::Error> {
     let named = BTreeMap::<String, Column>::deserialize(deserializer)?;
-    let kind = |name: String| signal_kind(&name).ok_or_else(|| de::Error::custom(format!("unknown hash kind {name:?}")));
+    let kind =
+        |name: String| signal_kind(&name).ok_or_else(|| de::Error::custom(format!("unknown hash kind {}", name_or_not(&name))));
     named.into_iter().map(|(name, column)| Ok((kind(name)?, column))).collect()
 }
 
@@ -90,7 +92,33 @@ pub(super) struct Columns {
     pub headerless: bool,
 }
 
+/// More columns than this are no hash list's.
+const COLUMNS_MAX: usize = 1024;
+
 impl Columns {
+    /// What was made of each column; `first` is the file's first row.
+    pub fn uses(&self, first: &[&str]) -> Vec<ColumnUse> {
+        let name = |at: usize| first.get(at).filter(|name| !self.headerless && is_name(name)).map_or("", |name| *name);
+        let uses = |at| ColumnUse { name: name(at).to_owned(), used_as: self.used_as(at) };
+        (0..self.width).map(uses).collect()
+    }
+
+    fn used_as(&self, at: usize) -> Option<&'static str> {
+        let hash = self.hashes.iter().find_map(|(hash, from)| match from {
+            KindFrom::Mapping(kind) if *hash == at => Some(kind.name()),
+            KindFrom::Column(_) | KindFrom::Length if *hash == at => Some("hash"),
+            KindFrom::Column(kind) if *kind == at => Some("kind of hash"),
+            _ => None,
+        });
+        let others = [(self.id, "id"), (self.category, "category"), (self.deleted, "deletion mark")];
+        hash.or_else(|| others.into_iter().find_map(|(column, what)| (column == Some(at)).then_some(what)))
+    }
+
+    /// The kind stands in the row, as ThreatExchange writes it.
+    pub fn has_signals(&self) -> bool {
+        self.hashes.iter().any(|(_, from)| matches!(from, KindFrom::Column(_)))
+    }
+
     pub fn reads(&self, at: usize) -> bool {
         [self.id, self.category, self.deleted].contains(&Some(at))
             || self.hashes.iter().any(|(hash, from)| *hash == at || *from == KindFrom::Column(at))
@@ -122,10 +150,12 @@ impl Mapping {
     /// Refuses what no file could make right.
     pub(super) fn check(&self) -> Result<(), FileError> {
         if self.delimiter.is_some_and(|c| !c.is_ascii() || "\"\r\n".contains(c)) {
-            return Err(FileError::Mapping("the delimiter is one ASCII character, no quote and no line break".to_owned()));
+            return Err(FileError::Mapping(
+                "the delimiter must be one ASCII character, and neither a quotation mark nor a line break".to_owned(),
+            ));
         }
         if self.header == Header::Absent && self.columns().any(|c| matches!(c, Column::Name(_))) {
-            return Err(FileError::Mapping("without a header, columns have numbers only".to_owned()));
+            return Err(FileError::Mapping("a file without a header has column numbers only, no names".to_owned()));
         }
         if self.columns().any(|c| *c == Column::Number(0)) {
             return Err(FileError::Mapping("columns are numbered from 1".to_owned()));
@@ -135,6 +165,9 @@ impl Mapping {
 
     /// Finds the columns by the file's first row.
     pub(super) fn resolve(&self, first: &[&str]) -> Result<Columns, FileError> {
+        if first.len() > COLUMNS_MAX {
+            return Err(FileError::Header(format!("it has {} columns; at most {COLUMNS_MAX} are read", first.len())));
+        }
         let headerless = match self.header {
             Header::Present => false,
             Header::Absent => true,
@@ -202,7 +235,7 @@ fn column_at(column: &Column, first: &[&str], names: &[&str]) -> Result<usize, F
             let mut named = (0..names.len()).filter(|at| names[*at].eq_ignore_ascii_case(wanted.trim()));
             let at = named.next();
             if named.next().is_some() {
-                return Err(FileError::Mapping(format!("two columns are named {wanted:?}: give a number")));
+                return Err(FileError::Mapping(format!("two columns are named {}; give a number", name_or_not(wanted))));
             }
             at
         }
@@ -210,7 +243,7 @@ fn column_at(column: &Column, first: &[&str], names: &[&str]) -> Result<usize, F
     at.ok_or_else(|| {
         let wanted = match column {
             Column::Number(n) => n.to_string(),
-            Column::Name(name) => format!("{name:?}"),
+            Column::Name(name) => name_or_not(name),
         };
         FileError::NoColumn { wanted, found: listed(first) }
     })
@@ -226,13 +259,21 @@ fn first_is_hash(first: &[&str]) -> Result<Vec<(usize, KindFrom)>, FileError> {
     }
 }
 
+/// Names of a column that holds hashes of a kind that something else says.
+const HASH_NAMES: [&str; 6] = ["signalstr", "indicator", "hash", "hashvalue", "signal", "value"];
+
+/// Whether a file's only column would be read as one of hashes.
+pub(super) fn names_a_hash(name: &str) -> bool {
+    signal_kind(name).is_some() || HASH_NAMES.contains(&normal(name).as_str())
+}
+
 /// By the header's names. Every column named after a kind is read; a pair of type and value is looked for where there is none.
 fn by_name(names: &[&str]) -> Result<Vec<(usize, KindFrom)>, FileError> {
     let named: Vec<_> = (0..names.len()).filter_map(|at| Some((at, KindFrom::Mapping(signal_kind(names[at])?)))).collect();
     if !named.is_empty() {
         return Ok(named);
     }
-    let value = one_of(names, "hash", &["signalstr", "indicator", "hash", "hashvalue", "signal", "value"])?.ok_or_else(|| {
+    let value = one_of(names, "hash", &HASH_NAMES)?.ok_or_else(|| {
         if names.iter().any(|name| looks_like_hash(name)) {
             return FileError::Mapping(
                 "the first row holds a hash, not column names: say which column holds which kind".to_owned(),
@@ -260,10 +301,7 @@ fn one_of(names: &[&str], what: &'static str, known: &[&str]) -> Result<Option<u
 /// The first row's fields for an error text, without what could be a hash.
 fn listed(first: &[&str]) -> String {
     const SHOWN_MAX: usize = 20;
-    let shown = first
-        .iter()
-        .take(SHOWN_MAX)
-        .map(|name| if looks_like_hash(name) { "(not a name)".to_owned() } else { format!("{name:?}") });
+    let shown = first.iter().take(SHOWN_MAX).map(|name| name_or_not(name));
     let mut text = shown.collect::<Vec<_>>().join(", ");
     if first.len() > SHOWN_MAX {
         text += &format!(" and {} more", first.len() - SHOWN_MAX);
@@ -297,6 +335,23 @@ mod tests {
         check("MediaID,Category,MD5,SHA-1,deleted", &[(2, As(Md5)), (3, As(Sha1))], Some(0), Some(1), Some(4));
         check("pdq", &[(0, As(Pdq))], None, None, None);
         check("md5,hash,type", &[(0, As(Md5))], None, None, None);
+    }
+
+    #[test]
+    fn each_column_s_use_is_told() {
+        let check = |first: &str, expected: &[(&str, &str)]| {
+            let first: Vec<&str> = first.split(',').collect();
+            let uses = Mapping::default().resolve(&first).unwrap().uses(&first);
+            let uses: Vec<_> = uses.iter().map(|column| (column.name.as_str(), column.used_as.unwrap_or("-"))).collect();
+            assert_eq!(uses, expected, "{first:?}");
+        };
+        check(
+            "id,Category,MD5,note,deleted",
+            &[("id", "id"), ("Category", "category"), ("MD5", "md5"), ("note", "-"), ("deleted", "deletion mark")],
+        );
+        check("signal_type,signal_str,tags", &[("signal_type", "kind of hash"), ("signal_str", "hash"), ("tags", "-")]);
+        check("pdq,deadbeefcafe", &[("pdq", "pdq"), ("", "-")]);
+        check("00112233445566778899aabbccddeeff,x", &[("", "md5"), ("", "-")]);
     }
 
     #[test]
@@ -337,7 +392,7 @@ mod tests {
         let check = |mapping: &str, first: &str, expected: &str| {
             let error = resolve(mapping, &first.replace("{M}", m)).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
-            assert!(!error.contains(&m[..8]), "{error}");
+            assert!(!error.contains(&m[..8]) && !error.contains("ABEiM") && !error.contains("00 11"), "{error}");
         };
         check("{}", "id,name", r#"columns found: "id", "name""#);
         check("{}", "id,{M}", "the first row holds a hash, not column names");
@@ -345,11 +400,16 @@ mod tests {
         check("{}", "id,entry_id,pdq", "two columns could be the id");
         check("{}", "hash,value", "two columns could be the hash");
         check("{}", &vec!["x"; 30].join(","), "and 10 more");
+        check("{}", &vec!["md5"; 1025].join(","), "it has 1025 columns; at most 1024 are read");
+        // What is left of a hash in the place of a name: quoted, cut, damaged, spaced out, in base64.
+        for left in ["\"{M}", "{M}xyz", " x{M}", "ABEiM0RVZneImaq7zN3u/w", "00 11 22 33 44 55 66 77"] {
+            check("{}", &format!("id,{left}"), r#"columns found: "id", (not shown)"#);
+        }
         check(r#"{"header":"absent"}"#, "pdq", "neither column names nor");
         check(r#"{"id":"nr"}"#, "id,pdq", r#"column "nr", which the file does not have; columns found: "id", "pdq""#);
-        check(r#"{"hashes":{"md5":3}}"#, "a,{M}", r#"column 3, which the file does not have; columns found: "a", (not a name)"#);
+        check(r#"{"hashes":{"md5":3}}"#, "a,{M}", r#"column 3, which the file does not have; columns found: "a", (not shown)"#);
         check(r#"{"hashes":{"md5":0}}"#, "a", "numbered from 1");
-        check(r#"{"id":"a","header":"absent"}"#, "a", "numbers only");
+        check(r#"{"id":"a","header":"absent"}"#, "a", "column numbers only");
         check(r#"{"id":"a"}"#, "a,A,pdq", "two columns are named");
         check(r#"{"delimiter":"\""}"#, "pdq", "one ASCII character");
         check(r#"{"delimiter":"é"}"#, "pdq", "one ASCII character");

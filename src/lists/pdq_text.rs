@@ -39,7 +39,7 @@ pub(super) fn read(
             }
         };
         blank = false;
-        if each(row.map_err(|reason| RowError { line: lines.number, reason })).is_break() {
+        if each(row.map_err(|reason| RowError { line: lines.number, reason, loses_hashes: false })).is_break() {
             return Ok(());
         }
     }
@@ -114,15 +114,16 @@ mod tests {
             let text = format!("{}\n{P}\n", line.replace("{P}", P));
             assert_eq!(rows(text.as_bytes()).unwrap(), bad(reason), "{line:?}");
         };
-        let length = |n: usize| format!("a pdq hash has 64 hex digits, this one has {n} characters");
+        let length = |n: usize| format!("a PDQ hash has 64 hex digits; this one has {n} characters");
         check(&P[1..], &length(63));
         check("{P}0", &length(65));
         check("md5 {P}", &length(68));
         check("pdq", &length(3));
         check("{P} {P}", &length(129));
         check(",{P}", &length(0));
-        check(&P.replace("f8f8", "f8g8"), "a pdq hash has hex digits only");
-        check(&P.replace("f8f8", "fé8"), "a pdq hash has hex digits only");
+        check(&"0".repeat(64), "this pdq is all zeros: a placeholder, not a hash");
+        check(&P.replace("f8f8", "f8g8"), "a PDQ hash has hex digits only");
+        check(&P.replace("f8f8", "fé8"), "a PDQ hash has hex digits only");
         check(&P64.replace("+", "*")[..43], "this pdq hash is neither hex nor base64");
     }
 

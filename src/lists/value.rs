@@ -17,6 +17,12 @@ pub(super) fn parse(kind: HashKind, text: &str) -> Result<HashValue, BadValue> {
     HashValue::from_bytes(kind, &buffer[..bytes])
 }
 
+/// [`parse`] for a hash of a list: what stands for a missing hash is refused.
+pub(super) fn listed(kind: HashKind, text: &str) -> Result<HashValue, BadValue> {
+    let hash = parse(kind, text)?;
+    hash.check_real().map(|()| hash)
+}
+
 /// The kind of a hash that comes without its kind: 32 hex digits are an MD5, 40 a SHA-1, 64 (or 43 or 44 of base64) a PDQ.
 ///
 /// 64 digits could be a SHA-256 as well: whoever asks must have a reason to expect PDQ. 16 digits could be any 64-bit hash: `None`.
@@ -24,7 +30,8 @@ pub(super) fn kind_by_length(text: &str) -> Option<HashKind> {
     [HashKind::Pdq, HashKind::Md5, HashKind::Sha1].into_iter().find(|kind| parse(*kind, text).is_ok())
 }
 
-/// Whether a text is a hash of some kind, or could be a damaged one: it must not reach an error text.
+/// Whether a text is a hash of some kind, or could be a damaged one: a first row that holds one is no header. What an error may show
+/// is asked more strictly ([`crate::entry::shown::is_name`]).
 pub(super) fn looks_like_hash(text: &str) -> bool {
     text.len() > 40
         || text.len() >= 8 && text.bytes().all(|b| b.is_ascii_hexdigit())
@@ -164,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_a_hash_is_never_shown() {
+    fn what_could_be_a_hash_is_no_column_s_name() {
         for text in ["0011223344556677", "00112233445566778899aabbccddee", "ABEiM0RVZneImaq7zN3u/w==", &"x".repeat(41)] {
             assert!(looks_like_hash(text), "{text}");
         }

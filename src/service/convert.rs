@@ -140,7 +140,7 @@ mod tests {
             assert!(status.get_details_error_info().is_some() || status.get_details_resource_info().is_some(), "{words}");
         };
         check(CatalogError::NoSuchList("a".into()), Code::NotFound);
-        check(CatalogError::NoSuchVersion { list: "a".into(), version: 3, why: "it is staged" }, Code::NotFound);
+        check(CatalogError::NoSuchVersion { list: "a".into(), version: 3, why: "the newest is 2".into() }, Code::NotFound);
         check(CatalogError::ListExists("a".into()), Code::AlreadyExists);
         check(CatalogError::Invalid("radius 999".into()), Code::InvalidArgument);
         check(CatalogError::BadFile("the file is empty".into()), Code::InvalidArgument);

@@ -11,7 +11,7 @@ use super::convert::{self, Fault};
 use super::edge::Deadline;
 use super::{Shared, import, told};
 use crate::access::grpc_caller;
-use crate::catalog::{Catalog, CatalogError, PolicyUpdate};
+use crate::catalog::{Catalog, CatalogError, ListInfo, PolicyUpdate};
 use crate::entry::VersionNo;
 use crate::proto::v1;
 use crate::proto::v1::hash_list_service_server::HashListService;
@@ -88,13 +88,15 @@ impl HashListService for Lists {
         let update = convert::policy_update(policy)?;
         // Places of their own: calls that wait for an import may have taken all the others.
         let info = self.call_in(&self.0.policy_calls, move |catalog| {
-            if update != PolicyUpdate::default() {
-                catalog.set(&by, &name, &update)?;
-            }
-            match disabled {
-                Some(disabled) => catalog.set_disabled(&by, &name, disabled),
-                None => catalog.list(&name),
-            }
+            let warnings = match update == PolicyUpdate::default() {
+                true => Vec::new(),
+                false => catalog.set(&by, &name, &update)?.warnings,
+            };
+            let info = match disabled {
+                Some(disabled) => catalog.set_disabled(&by, &name, disabled)?,
+                None => catalog.list(&name)?,
+            };
+            Ok(ListInfo { warnings, ..info })
         });
         Ok(Response::new(v1::UpdateHashListResponse { list: Some(convert::hash_list(info.await?)) }))
     }

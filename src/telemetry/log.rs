@@ -1,7 +1,8 @@
 //! Log lines on standard error.
 //!
-//! A caller's text in a line is recorded with `?` or as a plain field, never with `%`, so that a line break in it is escaped. A line that
-//! can't be written (a full disk, a collector that is gone) is counted, and the process goes on.
+//! A caller's text in a line is recorded with `?` or as a plain field, never with `%`, so that a line break in it is escaped. What turns a
+//! line's direction, or breaks it, is escaped in whatever is written. A line that can't be written (a full disk, a collector that is gone)
+//! is counted, and the process goes on.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -10,6 +11,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::TelemetryError;
 use crate::config::{Log, LogFormat};
+use crate::entry::shown::{escaped_json, escaped_log};
 
 /// Sends log lines to standard error from now on, for the whole process. Once per process.
 pub fn init(log: &Log) -> Result<(), TelemetryError> {
@@ -24,12 +26,49 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let filter = EnvFilter::builder().parse(&log.level)?;
+    let writer = Escaping { writer, format: log.format };
     // By default it says on standard error what it could not write there, which ends in a panic.
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
     Ok(match log.format {
         LogFormat::Text => Box::new(lines.with_ansi(colour).finish()),
         LogFormat::Json => Box::new(lines.json().flatten_event(true).finish()),
     })
+}
+
+/// Gives writers that escape what could mislead a reader.
+struct Escaping<W> {
+    writer: W,
+    format: LogFormat,
+}
+
+impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for Escaping<W> {
+    type Writer = Escaped<W::Writer>;
+
+    fn make_writer(&'w self) -> Self::Writer {
+        Escaped { writer: self.writer.make_writer(), format: self.format }
+    }
+}
+
+struct Escaped<W> {
+    writer: W,
+    format: LogFormat,
+}
+
+impl<W: Write> Write for Escaped<W> {
+    /// The subscriber writes whole lines.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let shown = match self.format {
+            LogFormat::Text => escaped_log(&text),
+            LogFormat::Json => escaped_json(&text),
+        };
+        self.writer.write_all(shown.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
 }
 
 /// Counts what can't be written, and says that it was.
@@ -106,6 +145,20 @@ mod tests {
     fn a_control_character_cannot_forge_a_log_line() {
         let text = logged(LogFormat::Text, "info", || tracing::info!(name = "x\n2026-01-01 INFO forged", "seen"));
         assert_eq!(text.lines().count(), 1, "{text}");
+    }
+
+    #[test]
+    fn what_could_mislead_a_reader_is_escaped() {
+        const TURNED: &str = "x\u{202e}gpj.\u{2028}\u{2066}y";
+        let log = || tracing::info!(name = TURNED, error = %TURNED, "{TURNED}");
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let text = logged(format, "info", log);
+            assert!(!TURNED.chars().any(|c| !c.is_ascii() && text.contains(c)) && text.matches("202e").count() == 3, "{text}");
+            if format == LogFormat::Json {
+                let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+                assert_eq!((&line["error"], &line["message"]), (&TURNED.into(), &TURNED.into()));
+            }
+        }
     }
 
     #[test]

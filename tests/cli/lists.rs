@@ -43,7 +43,13 @@ fn a_policy_is_made_with_the_list_and_changed_by_name() {
     assert_eq!(["pdq", "sha1", "md5", "phash64"].map(action), ["BLOCK", "BLOCK", "OBSERVE", "OBSERVE"]);
     assert_eq!((&changed["transforms"], &changed["quality_min"]), (&json!(["identity", "flipx"]), &json!(70)));
 
-    place.run(&["list", "set", "a", "--radius", "pdq=257"]).exits(2).says(&["a radius of pdq is a number from 0 to 256"]);
+    let radius = |radius: &str, words: &str| drop(place.run(&["list", "set", "a", "--radius", radius]).exits(2).says(&[words]));
+    for wide in ["pdq=97", "256", "pdq=99999", "A1:pdq=97"] {
+        radius(wide, "the radius for pdq must be 0 to 96 bits: hashes of unrelated pictures lie some 128 bits apart");
+    }
+    radius("md5=3", "md5 hashes match exactly, so they have no radius");
+    radius("photodna=3", "photodna hashes are not searched, so they have no radius");
+    radius("pdq=x", "a radius is a whole number of bits");
     place.run(&["list", "set", "a", "--radius", "colour=3"]).exits(2).says(&["--radius", "colour"]);
     place.run(&["list", "set", "a", "--transforms", "sideways"]).exits(2).says(&["--transforms", "sideways"]);
     place.run(&["list", "set", "a", "--scope", "b"]).exits(3).says(&["there is no list named \"b\""]);
@@ -56,8 +62,12 @@ fn a_policy_is_made_with_the_list_and_changed_by_name() {
     assert_eq!(set(&["--radius", "A1:pdq=none"])["category_radii"], json!([]), "the list's own again");
     place.run(&["list", "set", "a", "--radius", "A1:pdq=none"]).exits(2).says(&["\"A1\"", "no radius of its own for pdq"]);
     let both = ["list", "set", "a", "--radius", "A1:pdq=none", "--radius", "A1:pdq=5"];
-    place.run(&both).exits(2).says(&["\"A1\"", "taken back"]);
-    place.run(&["list", "set", "a", "--radius", "pdq=none"]).exits(2).says(&["a radius of pdq is a number from 0 to 256"]);
+    place.run(&both).exits(2).says(&["\"A1\"", "loses it in the same change"]);
+    radius("pdq=none", "a radius is a whole number of bits; a category's can also be none");
+    place.run(&["list", "set", "a", "--radius", "60"]).exits(0).says(&["warning: radius 60 for pdq is wide"]);
+    place.run(&["list", "add", "a", "--id", "x", "--category", "A1", "--pdq", &pdq(0x11)]).exits(0);
+    let strange = place.run(&["list", "set", "a", "--radius", "A2:pdq=5"]).exits(0);
+    strange.says(&["warning: no entry of list \"a\" has the category \"A2\""]);
 }
 
 #[test]
@@ -159,15 +169,20 @@ fn files_of_each_format_are_imported() {
         "added",
         "bad",
         "changed",
+        "columns",
         "compared_with",
         "entries",
         "format",
         "gone",
         "hashes",
+        "held",
         "list",
         "resident_bytes_peak",
         "rows",
         "rows_bad",
+        "rows_bad_in_part",
+        "rows_merged",
+        "rows_unsought",
         "seconds",
         "unchanged",
         "version",
@@ -211,7 +226,7 @@ fn a_bad_row_is_reported_by_line_and_the_rest_is_taken() {
     let (one, bad) = (pdq(0x11), "badc0ffee0".repeat(6));
     let csv = place.write("a.csv", format!("id,pdq\nx1,{one}\nx2,{bad}\nx3\nx4,{}\n", pdq(0x44)).as_bytes());
     let ran = place.run(&["list", "import", "a", &csv]).exits(0);
-    let ran = ran.says(&["line 3: column 2: a pdq hash has 64 hex digits, this one has 60", "line 4: 1 columns"]);
+    let ran = ran.says(&["line 3: column 2: a PDQ hash has 64 hex digits; this one has 60", "line 4: it has 1 columns"]);
     assert!(!ran.err.contains("badc0ffee0") && !ran.out.contains("badc0ffee0"), "{ran:?}");
     assert!(ran.out.contains("a: version 1 is active: 2 entries") && ran.out.contains("4 rows read, 2 bad"), "{}", ran.out);
     let report = place.run(&["list", "import", "a", &csv, "--json"]).exits(0).one();
@@ -232,10 +247,10 @@ fn a_bad_row_that_may_be_a_known_entry_leaves_the_list_as_it_is() {
     place.run(&["list", "import", "a", &first]).exits(0);
     let second = place.write("b.csv", format!("id,pdq\nx1,{one}\nx2,{}\n", &two[..40]).as_bytes());
     let dry = place.run(&["list", "import", "a", &second, "--dry-run", "--json"]).exits(0).one();
-    assert!(dry["warnings"][0].as_str().unwrap().contains("1 rows are bad"), "{dry}");
+    assert!(dry["warnings"][0].as_str().unwrap().contains("1 row is bad"), "{dry}");
     let ran = place.run(&["list", "import", "a", &second]).exits(3);
     let ran = ran.says(&["line 3", "warning: not activated", "version 2 is not active"]);
-    assert!(ran.out.contains("version 2 is ready, not active") && ran.out.contains("list activate a 2"), "{}", ran.out);
+    assert!(ran.out.contains("version 2 is staged, not active") && ran.out.contains("list activate a 2"), "{}", ran.out);
     assert_eq!((outcome(&place, &one).as_str(), outcome(&place, &two).as_str()), ("MATCH", "MATCH"));
     // Asked for, it is no failure; and a mended file goes through.
     place.run(&["list", "import", "a", &second, "--stage"]).exits(0);
@@ -260,15 +275,116 @@ fn a_file_that_fails_as_a_whole_changes_nothing() {
     };
     check(b"", "the file is empty");
     check(b"id,name\nx,y\n", "columns found");
-    check(b"id,pdq\nx,zz\ny,zz\n", "not one of the 2 rows could be read");
-    check(format!("id,note,pdq\n1,\"a,{one}\n2,b,{one}\n3,\"c\",{one}\n").as_bytes(), "swallows the lines up to 4");
-    check(b"{\"json\": true}\n", "the format can't be told");
+    check(
+        b"id,pdq\nx,zz\ny,zz\n",
+        "none of the 2 rows can be read; the first: line 2: column 2: a PDQ hash has 64 hex digits; this one has 2",
+    );
+    check(
+        format!("id,note,pdq\n1,\"a,{one}\n2,b,{one}\n3,\"c\",{one}\n").as_bytes(),
+        "the rows down to line 4 would be lost in it",
+    );
+    check(b"id,pdq\n", "the file has column names and no row below them");
+    check(b"# nothing\n", "the file holds comments only");
+    check(b"some words\n", "the first line is neither column names nor a hash");
+    check(b"id,pdq\nx,zz\n", "the only row can't be read: line 2");
+    check(format!("id,pdq\n1,{one}\n\"2,").as_bytes(), "a quotation mark on line 3 is not closed");
+    check(b"{\"json\": true}\n", "this looks like JSON, which is not read; convert it to CSV");
+    check(b"<?xml version=\"1.0\"?><queryResult/>", "this looks like XML, which is not read");
+    check(b"\x1f\x8b\x08\0\0\0", "this looks like gzip, which is not read; decompress it first");
+    check(b"PK\x03\x04\x14\0", "this looks like a ZIP archive or a spreadsheet, which is not read");
+    let gzip = place.write("list.csv", b"\x1f\x8b\x08\0\0\0");
+    place.run(&["list", "import", "a", &gzip, "--format", "csv"]).exits(3).says(&["this looks like gzip"]);
     check(
         &[&b"\xff\xfe"[..], &format!("id,pdq\nx,{one}\n").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()].concat(),
         "UTF-16",
     );
     place.run(&["list", "import", "b", &place.arg("list")]).exits(3).says(&["there is no list named \"b\""]);
     assert_eq!(outcome(&place, &one), "MATCH");
+}
+
+#[test]
+fn an_import_that_changes_much_exits_with_3_until_it_is_accepted() {
+    let place = Place::new();
+    place.run(&["list", "create", "a"]).exits(0);
+    let rows = |numbers: std::ops::Range<u32>| numbers.map(|n| format!("{n},{n:064x},x\n")).collect::<String>();
+    let file = |name: &str, numbers| place.write(name, format!("id,pdq,note\n{}", rows(numbers)).as_bytes());
+    place.run(&["list", "import", "a", &file("first.csv", 1..1_001)]).exits(0);
+    let cut = file("cut.csv", 1..501);
+    let ran = place.run(&["list", "import", "a", &cut]).exits(3).says(&[
+        "warning: not activated: of 1000 entries 500 would go and 0 change, and 0 would be new: 50 % of the list, where 20 % are activated unseen",
+        "version 2 is not active: look at what would change (hashwarden list diff a 1 2 counts what changes)",
+        "or import the file again with --accept",
+    ]);
+    assert!(ran.out.contains("a: version 2 is staged, not active") && ran.out.contains("list activate a 2"), "{}", ran.out);
+    assert!(ran.out.contains("columns: id as id, pdq as pdq; not read: note\n"), "{}", ran.out);
+    let report = place.run(&["list", "import", "a", &cut, "--json"]).exits(3).one();
+    assert_eq!((&report["held"], &report["activated"]), (&json!(["large_change"]), &json!(false)));
+    assert_eq!(report["columns"][2], json!({"number": 3, "name": "note", "used_as": null}));
+    let report = place.run(&["list", "import", "a", &cut, "--accept", "--json"]).exits(0).one();
+    assert_eq!((&report["held"], &report["activated"], &report["version"]), (&json!([]), &json!(true), &json!(2)));
+    place.run(&["list", "import", "a", &cut, "--accept", "--stage"]).exits(2);
+}
+
+/// Names that come from elsewhere, with what turns a line around, breaks it or moves the cursor.
+#[test]
+fn what_could_mislead_a_reader_is_shown_escaped() {
+    const TURNED: &str = "x\u{202e}gpj.\u{2066}\u{200b}\u{2028}y";
+    const SHOWN: &str = "x\\u{202e}gpj.\\u{2066}\\u{200b}\\u{2028}y";
+    let place = Place::new();
+    place.run(&["list", "create", "a"]).exits(0);
+    let clean = |text: &str| assert!(!TURNED.chars().any(|c| !c.is_ascii() && text.contains(c)), "{text:?}");
+    let check = |args: &[&str], out: bool| {
+        let ran = place.run(args);
+        clean(&ran.out);
+        clean(&ran.err);
+        assert!(if out { &ran.out } else { &ran.err }.contains(SHOWN), "{args:?}: {ran:?}");
+    };
+    let one = pdq(0x11);
+    check(&["list", "add", "a", "--id", TURNED, "--category", TURNED, "--pdq", &one], true);
+    check(&["match", "--pdq", &one], true);
+    check(&["list", "set", "a", "--radius", &format!("{TURNED}:pdq=9")], true);
+    check(&["list", "set", "a", "--radius", &format!("{TURNED}1:pdq=9")], false);
+    check(&["list", "overlap", "a", "a"], true);
+    check(&["list", "remove", "a", &format!("{TURNED}2")], false);
+    let list = place.write(&format!("{TURNED}.csv"), format!("id,{TURNED},pdq\n1,2,{one}\n").as_bytes());
+    check(&["list", "import", "a", &list], true);
+    check(&["list", "versions", "a"], true);
+    check(&["list", "import", "a", &place.arg(&format!("{TURNED}.absent"))], false);
+    check(&["scan", &list], true);
+    check(&["hash", &list], true);
+    check(&["match", &place.arg(TURNED)], false);
+    check(&["list", "show", TURNED, "--store", &place.arg(TURNED)], false);
+    check(&["list", "set", "a", "--action", TURNED], false);
+    check(&["list", "ls", TURNED], false);
+    check(&["--config", &place.arg(TURNED), "list", "ls"], false);
+    // In JSON the same characters as JSON escapes them: what is read back is what was there.
+    let line = place.run(&["scan", "--json", &list]);
+    clean(&line.out);
+    assert!(line.one()["file"].as_str().unwrap().ends_with(&format!("{TURNED}.csv")), "{line:?}");
+}
+
+/// A hash of a list is a secret: an argument in the wrong place, or a list where a mapping should be, is not repeated.
+#[test]
+fn no_error_of_the_command_line_repeats_a_hash() {
+    let place = Place::new();
+    place.run(&["list", "create", "a"]).exits(0);
+    let (hash, base64) = ("9e107d9d372bb6826bd81d3542a419d6", "nhB9nTcrtoJr2B01QqQZ1g==");
+    let list = place.write("list.csv", format!("id;md5\n1;{hash}\n").as_bytes());
+    let wrong = place.write("wrong.toml", format!("id = \"id\"\n[hashes]\n\"{hash}\" = 2\n").as_bytes());
+    let check = |args: &[&str], words: &str| {
+        let ran = place.run(args).says(&[words]);
+        assert!(ran.exit >= 2 && !ran.err.contains(&hash[..8]) && !ran.err.contains(&base64[..8]), "{ran:?}");
+    };
+    check(&["list", "import", "a", &list, "--mapping", &list], "TOML parse error at line 1");
+    check(&["list", "import", "a", &list, "--mapping", &wrong], "unknown hash kind");
+    check(&["--config", &list, "list", "ls"], "is not TOML");
+    check(&["list", "add", "a", "--id", "x", hash], "unexpected argument");
+    check(&["list", "add", "a", "--id", "x", base64], "unexpected argument");
+    check(&["list", "set", "a", "--radius", hash], "a radius is a whole number of bits");
+    check(&["list", "set", "a", "--action", &format!("{hash}=BLOCK")], "unknown hash kind");
+    check(&["match", &"a".repeat(32)], "a hash is given with its kind, such as --pdq HEX");
+    check(&["match", hash], "a hash is given with its kind, such as --pdq HEX");
+    check(&["list", "remove", "a", hash], "not in the list: (not shown: it looks like a hash)");
 }
 
 #[test]
@@ -297,7 +413,7 @@ fn versions_are_staged_activated_compared_and_rolled_back() {
     place.run(&["list", "rollback", "a"]).exits(3).says(&["no earlier version"]);
 
     let staged = place.run(&["list", "import", "a", &second, "--stage"]).exits(0).out;
-    assert!(staged.contains("a: version 2 is ready, not active") && staged.contains("list activate a 2"), "{staged}");
+    assert!(staged.contains("a: version 2 is staged, not active") && staged.contains("list activate a 2"), "{staged}");
     let shown = || place.run(&["list", "show", "a", "--json"]).exits(0).one();
     let versions =
         |info: &Value| ["active_version", "previous_version", "head_version", "entries"].map(|k| info[k].as_u64().unwrap());
@@ -307,7 +423,7 @@ fn versions_are_staged_activated_compared_and_rolled_back() {
     let diff = place.run(&["list", "diff", "a", "1", "2", "--json"]).exits(0).one();
     assert_eq!(diff, json!({"added": 2, "removed": 1, "changed": 1}));
     assert_eq!(place.run(&["list", "diff", "a", "2", "1"]).exits(0).out, "1 added, 2 removed, 1 changed\n");
-    place.run(&["list", "diff", "a", "1", "7"]).exits(3).says(&["no version 7"]);
+    place.run(&["list", "diff", "a", "1", "7"]).exits(3).says(&["list \"a\" has no version 7: the newest is 2"]);
 
     let info = place.run(&["list", "activate", "a", "2", "--json"]).exits(0).one();
     assert_eq!(versions(&info), [2, 1, 2, 3]);
@@ -330,8 +446,11 @@ fn a_deleted_list_is_gone_and_its_name_is_free() {
     place.known();
     place.run(&["list", "create", "other"]).exits(0);
     let known = hash_of(&place.arg("known.jpg"), "pdq");
-    assert_eq!(place.run(&["list", "delete", "known", "--json"]).exits(0).one(), json!({"deleted": "known"}));
-    place.run(&["list", "delete", "known"]).exits(3).says(&["there is no list named \"known\""]);
+    let asked = place.run(&["list", "delete", "known"]).exits(2);
+    asked.says(&["nothing was deleted: it would delete list known for good, with 1 entry and 1 version; give --yes to do it"]);
+    let deleted = place.run(&["list", "delete", "known", "--yes", "--json"]).exits(0).one();
+    assert_eq!(deleted, json!({"deleted": "known", "entries": 1, "versions": 1}));
+    place.run(&["list", "delete", "known", "--yes"]).exits(3).says(&["there is no list named \"known\""]);
     place.run(&["match", "--pdq", &known]).exits(4);
     let names: Vec<_> = place.run(&["list", "ls", "--json"]).exits(0).json().iter().map(|l| l["name"].clone()).collect();
     assert_eq!(names, ["other"]);

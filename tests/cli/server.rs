@@ -195,8 +195,8 @@ fn a_lists_life_is_the_same_through_a_server() {
         (&["activate", "a", "2"], 0),
         (&["activate", "a", "9"], 3),
         (&["rollback", "a"], 0),
-        (&["add", "a", "--id", "y1", "--category", "A1", "--pdq", &three, "--md5", "d41d8cd98f00b204e9800998ecf8427e"], 0),
-        (&["add", "a", "--id", "y1", "--category", "A1", "--pdq", &three, "--md5", "d41d8cd98f00b204e9800998ecf8427e"], 0),
+        (&["add", "a", "--id", "y1", "--category", "A1", "--pdq", &three, "--md5", "9e107d9d372bb6826bd81d3542a419d6"], 0),
+        (&["add", "a", "--id", "y1", "--category", "A1", "--pdq", &three, "--md5", "9e107d9d372bb6826bd81d3542a419d6"], 0),
         (&["add", "a", "--pdq", "zz"], 2),
         (&["add", "nowhere", "--pdq", &one], 3),
         (&["remove", "a", "y1", "nobody"], 3),
@@ -206,7 +206,7 @@ fn a_lists_life_is_the_same_through_a_server() {
         (&["enable", "a"], 0),
         (&["versions", "a"], 0),
         (&["versions", "nowhere"], 3),
-        (&["delete", "n"], 0),
+        (&["delete", "n", "--yes"], 0),
         (&["delete", "n"], 3),
         (&["ls"], 0),
     ];
@@ -221,8 +221,8 @@ fn a_lists_life_is_the_same_through_a_server() {
             assert_eq!(run(&["--store", store, "list", "ls"]).exits(0).out.lines().count(), 1);
         }
         // From the beginning for the second round.
-        here.run(&["list", "delete", "a"]).exits(0);
-        server.run(&["list", "delete", "a"]).exits(0);
+        here.run(&["list", "delete", "a", "--yes"]).exits(0);
+        server.run(&["list", "delete", "a", "--yes"]).exits(0);
     }
     // The embedded one reports a file from standard input as the server does.
     for list in [&here.store, &server.endpoint] {
@@ -290,7 +290,7 @@ fn a_second_writer_is_told_to_ask_the_first() {
     check(&["list", "add", "known", "--pdq", &hash]);
     check(&["list", "import", "known", &file]);
     check(&["list", "disable", "known"]);
-    check(&["list", "delete", "known"]);
+    check(&["list", "delete", "known", "--yes"]);
     check(&["serve"]);
     // Reading goes on beside it, and sees what the server has acknowledged.
     server.run(&["list", "add", "known", "--id", "second", "--pdq", &hash]).exits(0);
@@ -347,7 +347,7 @@ fn the_operator_port_answers_and_requests_are_counted_by_outcome() {
     assert_eq!(server.requests("GetHashList", "ok", ""), 1);
     assert_eq!(server.requests("GetHashList", "error", "not_found"), 1);
 
-    server.run(&["list", "delete", "known"]).exits(0);
+    server.run(&["list", "delete", "known", "--yes"]).exits(0);
     let page = server.get("/metrics").1;
     assert!(!page.contains("list=\"known\""), "a list that is gone has no series: {page}");
 }
@@ -431,7 +431,7 @@ fn changes_are_logged_with_who_and_what() {
         &["rollback", "a"],
         &["add", "a", "--id", "x3", "--pdq", &pdq(0x33)],
         &["remove", "a", "x3"],
-        &["delete", "a"],
+        &["delete", "a", "--yes"],
     ];
     for verb in verbs {
         server.run(&[&["list"], *verb].concat()).exits(0);
@@ -582,4 +582,30 @@ fn no_log_line_holds_a_hash_or_a_byte_of_a_picture() {
     }
     // What every JPEG and PNG begins with, as debug output would show it.
     ["jfif", "ihdr", "\\x89png"].iter().for_each(|magic| assert!(!small.contains(magic), "bytes of a picture are in the log"));
+}
+
+/// A server that goes in the middle of a call was once told as "h2 protocol error", and no more.
+#[test]
+fn a_connection_that_breaks_is_told_in_words() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).unwrap(); // HTTP/2 begins with SETTINGS, here empty
+        stream.read_exact(&mut [0; 24]).unwrap(); // the client's preface
+        loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).unwrap();
+            let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+            stream.read_exact(&mut vec![0; length]).unwrap();
+            if head[3] == 1 {
+                return; // the call's headers: the server is gone before it answers
+            }
+        }
+    });
+    let ran = run(&["--endpoint", &endpoint, "list", "ls"]).exits(3);
+    let ran = ran.says(&["the connection to the server broke before the answer came", "/readyz on its operator port"]);
+    assert!(!ran.err.contains("h2 protocol error"), "{}", ran.err);
+    server.join().unwrap();
 }

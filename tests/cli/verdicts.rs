@@ -335,7 +335,7 @@ fn a_malformed_hash_names_its_option() {
             assert!(hash.len() < 4 || !ran.err.contains(hash), "a hash is in the words: {}", ran.err);
         }
     };
-    check("--pdq", "abc", "a pdq hash has 64 hex digits, this one has 3 characters");
+    check("--pdq", "abc", "a PDQ hash has 64 hex digits; this one has 3 characters");
     check("--pdq", &"g".repeat(64), "hex");
     check("--phash64", &pdq(1), "16 hex digits");
     check("--dhash64", "", "16 hex digits");

@@ -1,12 +1,12 @@
 //! What does a reply look like? The doors' values to messages. Times are ms since the Unix epoch, ages seconds.
 
 use crate::catalog::{
-    BadRow, DiffReport, EditReport, ImportReport, ListInfo, OverlapCategory, OverlapHub, OverlapReport, Phase, Progress,
+    BadRow, DiffReport, EditReport, Hold, ImportReport, ListInfo, OverlapCategory, OverlapHub, OverlapReport, Phase, Progress,
 };
 use crate::entry::{
     Action, HashKind, HashValue, LeftOut, ListPolicy, ListVersion, Observation, Polarity, Reason, Transform, VersionState,
 };
-use crate::lists::Format;
+use crate::lists::{ColumnUse, Format};
 use crate::matcher::Hashed;
 use crate::proto::v1;
 use crate::verdict::{Match, Outcome, Verdict};
@@ -160,6 +160,7 @@ pub fn hash_list(info: ListInfo) -> v1::HashList {
         update_time: (info.updated_ms > 0).then(|| timestamp(info.updated_ms)),
         import_time: (info.imported_ms > 0).then(|| timestamp(info.imported_ms)),
         hashes: info.hashes.into_iter().map(|(of, hashes)| v1::HashCount { kind: kind(of), hashes }).collect(),
+        warnings: info.warnings,
     }
 }
 
@@ -253,6 +254,15 @@ pub fn import_report(report: ImportReport) -> v1::ImportReport {
         Some(Format::PdqText) => v1::ListFormat::PdqText,
     };
     let bad_row = |bad: BadRow| v1::BadRow { line: bad.line, reason: bad.reason };
+    let hold = |hold: Hold| match hold {
+        Hold::BadRows => v1::ImportHold::BadRows as i32,
+        Hold::LargeChange => v1::ImportHold::LargeChange as i32,
+    };
+    let column = |(column, number): (ColumnUse, u32)| v1::ImportColumn {
+        number,
+        name: column.name,
+        used_as: column.used_as.unwrap_or_default().to_owned(),
+    };
     v1::ImportReport {
         version: report.version.map(|v| v.0),
         activated: report.activated,
@@ -269,5 +279,10 @@ pub fn import_report(report: ImportReport) -> v1::ImportReport {
         unchanged: report.unchanged,
         entries: report.entries,
         bytes: report.bytes,
+        held: report.held.into_iter().map(hold).collect(),
+        columns: report.columns.into_iter().zip(1..).map(column).collect(),
+        merged_row_count: report.rows_merged,
+        bad_in_part_row_count: report.rows_bad_in_part,
+        unsought_row_count: report.rows_unsought,
     }
 }

@@ -97,9 +97,8 @@ fn percent(n: u32, path: impl Fn() -> String) -> Result<u8, Fault> {
 }
 
 fn radius(n: u32, kind: HashKind, path: impl Fn() -> String) -> Result<u16, Fault> {
-    let most = kind.radius_max();
-    let radius = u16::try_from(n).ok().filter(|r| *r <= most);
-    radius.ok_or_else(|| Fault::malformed(path(), format!("is out of range: {kind} takes 0 to {most}")))
+    let radius = u16::try_from(n).unwrap_or(u16::MAX);
+    kind.check_policy_radius(radius).map(|()| radius).map_err(|bad| Fault::malformed(path(), bad.0))
 }
 
 fn at_most(n: usize, max: usize, what: &str, path: impl Fn() -> String) -> Result<(), Fault> {
@@ -187,8 +186,12 @@ fn new_entry(entry: v1::NewEntry, path: &str) -> Result<NewEntry, Fault> {
         return Err(Fault::malformed(at("hashes"), "has no hash"));
     }
     at_most(entry.hashes.len(), ENTRY_HASHES_MAX, "hashes", || at("hashes"))?;
-    let hashes = entry.hashes.iter().enumerate().map(|(n, h)| hash(h, &at(&format!("hashes[{n}]"))));
-    Ok(NewEntry { id: entry.id, category, hashes: hashes.collect::<Result<_, _>>()? })
+    let hashes = entry.hashes.iter().enumerate().map(|(n, given)| {
+        let hash = hash(given, &at(&format!("hashes[{n}]")))?;
+        hash.check_real().map_err(|bad| Fault::malformed(at(&format!("hashes[{n}].hex")), bad.0))?;
+        Ok(hash)
+    });
+    Ok(NewEntry { id: entry.id, category, hashes: hashes.collect::<Result<_, Fault>>()? })
 }
 
 fn entry_id(id: &str, path: &str) -> Result<(), Fault> {
@@ -221,7 +224,8 @@ pub fn import_options(header: v1::ImportHeader) -> Result<(String, ImportOptions
         Err(_) => return Err(Fault::malformed("header.format", "is not a list format")),
     };
     let mapping = header.mapping.map(mapping).transpose()?.unwrap_or_default();
-    let options = ImportOptions { format, mapping, source: header.source, activate: header.activate, dry_run: header.dry_run };
+    let v1::ImportHeader { source, activate, dry_run, accept, .. } = header;
+    let options = ImportOptions { format, mapping, source, activate, dry_run, accept };
     Ok((header.list, options))
 }
 

@@ -1,0 +1,61 @@
+//! May a new version be put to use before somebody has looked at it?
+//!
+//! An import can be right in every row and wrong as a whole: a file that was cut short, or another list's. What would change much, or may
+//! have lost entries to bad rows, is staged and not activated; the report says why.
+
+use std::collections::BTreeSet;
+
+use super::{Catalog, Hold, ImportOptions, ImportReport};
+use crate::entry::HashList;
+
+/// Fewer changes than this are activated, whatever their share of the list.
+const CHANGES_SURE: u64 = 100;
+/// Categories that are looked at for those of a policy; a list has a handful.
+pub(super) const CATEGORIES_MAX: usize = 10_000;
+
+impl Catalog {
+    /// Says why the version is not to be activated before somebody has looked at it, if anything does.
+    pub(super) fn hold(&self, report: &mut ImportReport, options: &ImportOptions, rows_active: u64) {
+        let not_active = match (options.activate, options.dry_run) {
+            (true, false) => "not activated: ",
+            (true, true) => "it would not be activated: ",
+            (false, _) => "",
+        };
+        let ImportReport { added, changed, gone, rows_bad, .. } = *report;
+        // A bad row may stand for an entry that would go with it, or lose a hash.
+        if rows_bad > 0 && gone + changed > 0 {
+            let (rows, entries) = (counted(rows_bad, "row is", "rows are"), counted(gone + changed, "entry", "entries"));
+            let why = format!("{not_active}{rows} bad, and {entries} would go or change; a bad row may be one of them");
+            report.warnings.insert(0, why);
+            report.held.push(Hold::BadRows);
+        }
+        let most = u64::from(self.change_percent_max);
+        let percent = (gone.max(added) + changed).saturating_mul(100).checked_div(rows_active).unwrap_or(0);
+        let large = (gone.max(added) + changed).saturating_mul(100) > most.saturating_mul(rows_active);
+        if most > 0 && rows_active > 0 && large && added + changed + gone >= CHANGES_SURE && !options.accept {
+            let why = format!(
+                "{not_active}of {} {gone} would go and {changed} change, and {added} would be new: {percent} % of the list, where {most} % are \
+                 activated unseen ([import] change_percent_max)",
+                counted(rows_active, "entry", "entries")
+            );
+            report.warnings.insert(0, why);
+            report.held.push(Hold::LargeChange);
+        }
+    }
+}
+
+/// Categories that a policy names and no entry has, where the list's categories are few enough to tell.
+pub(super) fn strange_categories(list: &HashList, categories: &BTreeSet<String>) -> Option<String> {
+    if categories.is_empty() || categories.len() >= CATEGORIES_MAX {
+        return None;
+    }
+    let named: BTreeSet<&str> = list.policy.category_radii.keys().map(|(category, _)| category.as_str()).collect();
+    let strange: Vec<_> =
+        named.into_iter().filter(|category| !categories.contains(*category)).map(|c| format!("{c:?}")).collect();
+    (!strange.is_empty()).then(|| format!("the policy has a radius for a category that no entry has: {}", strange.join(", ")))
+}
+
+/// A number and what is counted.
+pub(super) fn counted(n: u64, one: &str, more: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { more })
+}

@@ -1,0 +1,245 @@
+//! `hashwarden list import`: a file to a list's new version, with what came of it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::backend::{Lists, lists};
+use super::output::{counted, path_text, remark, say};
+use super::{Context, Exit, Failure};
+use crate::catalog::{Hold, ImportOptions, ImportReport, Phase};
+use crate::entry::VersionNo;
+use crate::entry::shown::{escaped, message_alone};
+use crate::lists::{ColumnUse, Format, Mapping};
+use crate::store::Access;
+
+#[derive(Args)]
+pub struct ImportArgs {
+    /// The list.
+    name: String,
+    /// The file to import; - for standard input.
+    file: PathBuf,
+    /// How to read the file: auto, csv, or pdq-text (one PDQ hash a line).
+    #[arg(long, default_value = "auto", value_parser = format)]
+    format: FormatArg,
+    /// TOML file that says what the columns of a CSV hold.
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
+    /// Read, check and compare the file, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Make the new version and do not activate it.
+    #[arg(long, conflicts_with = "dry_run")]
+    stage: bool,
+    /// Activate the new version even where it removes, adds or changes a large part of the list.
+    #[arg(long, conflicts_with = "stage")]
+    accept: bool,
+}
+
+#[derive(Clone, Copy)]
+struct FormatArg(Option<Format>);
+
+fn format(text: &str) -> Result<FormatArg, String> {
+    if text == "auto" {
+        return Ok(FormatArg(None));
+    }
+    text.parse().map(|f| FormatArg(Some(f))).map_err(|bad: crate::entry::BadValue| bad.0)
+}
+
+pub fn import(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
+    let fail = |path: &Path, error: std::io::Error| Failure { exit: Exit::Failed, why: format!("{}: {error}", path_text(path)) };
+    let mapping = match &args.mapping {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|e| fail(path, e))?;
+            mapping_from(&text).map_err(|why| Failure::usage(format!("the mapping {}: {why}", path_text(path))))?
+        }
+        None => Mapping::default(),
+    };
+    let stdin = args.file == Path::new("-");
+    let (input, bytes_total): (Box<dyn BufRead + Send>, u64) = if stdin {
+        (Box::new(BufReader::new(std::io::stdin())), 0)
+    } else {
+        let file = File::open(&args.file).map_err(|e| fail(&args.file, e))?;
+        let facts = file.metadata().map_err(|e| fail(&args.file, e))?;
+        if facts.is_dir() {
+            return Err(fail(&args.file, std::io::ErrorKind::IsADirectory.into()));
+        }
+        let bytes = facts.len();
+        (Box::new(BufReader::with_capacity(256 * 1024, file)), bytes)
+    };
+    let file_name = args.file.file_name().filter(|_| !stdin);
+    let source = file_name.map_or_else(|| "standard input".to_owned(), |n| n.to_string_lossy().into_owned());
+    let options = ImportOptions {
+        format: args.format.0,
+        mapping,
+        source: escaped(&source).into_owned(),
+        activate: !args.stage,
+        dry_run: args.dry_run,
+        accept: args.accept,
+    };
+    let lists = lists(context, Access::Write)?;
+    let started = std::time::Instant::now();
+    let report = with_progress(context, bytes_total, lists.as_ref(), &args.name, &options, input)?;
+    let seconds = started.elapsed().as_secs_f64();
+    report.bad.iter().for_each(|bad| remark(format!("line {}: {}", bad.line, bad.reason)));
+    let unseen = report.rows_bad - report.bad.len() as u64;
+    if unseen > 0 {
+        remark(format!("and {}", counted(unseen, "more bad row", "more bad rows")));
+    }
+    report.warnings.iter().for_each(|warning| remark(format!("warning: {warning}")));
+    print_import(context, &args, &report, seconds)?;
+    match (report.version, options.activate && !report.activated) {
+        (Some(version), true) => Err(Failure { exit: Exit::Failed, why: held(&args.name, version, &report) }),
+        _ => Ok(Exit::Done),
+    }
+}
+
+/// What to do about a version that was made and not activated.
+fn held(name: &str, version: VersionNo, report: &ImportReport) -> String {
+    let (version, active) = (version.0, report.compared_with.0);
+    let look = match report.held.contains(&Hold::BadRows) {
+        true => "look at the bad rows",
+        false => "look at what would change",
+    };
+    let again = match report.held.as_slice() {
+        [Hold::LargeChange] => "import the file again with --accept",
+        _ => "import a corrected file",
+    };
+    format!(
+        "version {version} is not active: {look} (hashwarden list diff {name} {active} {version} counts what changes), then \
+         activate it (hashwarden list activate {name} {version}) or {again}"
+    )
+}
+
+fn mapping_from(toml: &str) -> Result<Mapping, String> {
+    let source = config::File::from_str(toml, config::FileFormat::Toml);
+    let read = config::Config::builder().add_source(source).build().and_then(config::Config::try_deserialize);
+    read.map_err(|error| message_alone(&error.to_string()))
+}
+
+/// Shows how far the import is, with rows a second and the time left, where someone looks on.
+fn with_progress(
+    context: &Context,
+    bytes_total: u64,
+    lists: &dyn Lists,
+    name: &str,
+    options: &ImportOptions,
+    input: Box<dyn BufRead + Send>,
+) -> Result<ImportReport, Failure> {
+    let target = if context.json() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let bar = ProgressBar::with_draw_target((bytes_total > 0).then_some(bytes_total), target);
+    let style = ProgressStyle::with_template("{msg:<40} {wide_bar} {percent:>3} % {elapsed} ETA {eta}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let started = std::time::Instant::now();
+    let (mut phase, mut rows_read) = (Phase::Reading, 0);
+    let report = lists.import(name, options, input, &mut |progress| {
+        if progress.phase != phase {
+            phase = progress.phase;
+            bar.reset();
+            bar.set_length(rows_read);
+        }
+        if phase == Phase::Reading {
+            rows_read = progress.rows;
+            bar.set_position(progress.bytes);
+        } else {
+            bar.set_position(progress.rows);
+        }
+        let rate = progress.rows as f64 / started.elapsed().as_secs_f64().max(1e-3);
+        bar.set_message(format!("{} {} rows, {rate:.0} rows/s", phase.name(), progress.rows));
+    });
+    bar.finish_and_clear();
+    report
+}
+
+fn print_import(context: &Context, args: &ImportArgs, report: &ImportReport, seconds: f64) -> Result<(), Failure> {
+    let name = &args.name;
+    let resident_peak = resident_peak_bytes();
+    if context.json() {
+        let mut json = report_json(report);
+        json["list"] = json!(name);
+        json["seconds"] = json!(seconds);
+        json["resident_bytes_peak"] = json!(resident_peak);
+        return say(json);
+    }
+    let what = match (report.version, report.activated) {
+        (Some(version), true) => format!("version {} is active", version.0),
+        (Some(version), false) => format!("version {} is staged, not active", version.0),
+        (None, _) if args.dry_run => "dry run, nothing changed".to_owned(),
+        (None, _) => "the list holds this already, no new version".to_owned(),
+    };
+    let ImportReport { added, changed, gone, unchanged, rows_bad, compared_with, .. } = report;
+    let (entries, rows) = (counted(report.entries, "entry", "entries"), counted(report.rows, "row", "rows"));
+    say(format!(
+        "{name}: {what}: {entries} ({added} added, {changed} changed, {gone} gone, {unchanged} unchanged since version {}); \
+         {rows} read, {rows_bad} bad",
+        compared_with.0,
+    ))?;
+    let hashes: Vec<_> = report.hashes.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+    say(format!("read as {}: {}", report.format.map_or("?", Format::name), hashes.join(", ")))?;
+    if !report.columns.is_empty() {
+        say(columns_text(&report.columns))?;
+    }
+    if report.rows_merged > 0 {
+        say(format!("rows merged into another row's entry: {}", report.rows_merged))?;
+    }
+    if let (Some(version), false) = (report.version, report.activated) {
+        say(format!("activate it with: hashwarden list activate {name} {}", version.0))?;
+    }
+    say(format!(
+        "{seconds:.1} s, {:.0} rows/s, peak resident {} MiB in this process",
+        report.rows as f64 / seconds.max(1e-3),
+        resident_peak.map_or_else(|| "?".to_owned(), |bytes| (bytes >> 20).to_string())
+    ))
+}
+
+fn report_json(report: &ImportReport) -> Value {
+    let hashes: BTreeMap<_, _> = report.hashes.iter().map(|(kind, n)| (kind.to_string(), n)).collect();
+    let bad: Vec<_> = report.bad.iter().map(|b| json!({"line": b.line, "reason": b.reason})).collect();
+    let column = |(number, column): (u32, &ColumnUse)| json!({"number": number, "name": column.name, "used_as": column.used_as});
+    json!({
+        "version": report.version.map(|v| v.0), "activated": report.activated, "rows": report.rows,
+        "held": report.held.iter().map(|hold| hold.name()).collect::<Vec<_>>(),
+        "rows_bad": report.rows_bad, "bad": bad, "rows_bad_in_part": report.rows_bad_in_part,
+        "rows_merged": report.rows_merged, "rows_unsought": report.rows_unsought,
+        "added": report.added, "changed": report.changed, "gone": report.gone,
+        "unchanged": report.unchanged, "entries": report.entries, "compared_with": report.compared_with.0,
+        "format": report.format.map(Format::name), "hashes": hashes, "warnings": report.warnings,
+        "columns": (1..).zip(&report.columns).map(column).collect::<Vec<_>>(),
+    })
+}
+
+/// Such as `columns: id as id, Hash as md5; not read: note, column 4`.
+fn columns_text(columns: &[ColumnUse]) -> String {
+    const SHOWN_MAX: usize = 20;
+    let name = |number: u32, column: &ColumnUse| match column.name.as_str() {
+        "" => format!("column {number}"),
+        name => escaped(name).into_owned(),
+    };
+    let (mut used, mut unused) = (Vec::new(), Vec::new());
+    for (number, column) in (1..).zip(columns) {
+        match column.used_as {
+            Some(what) => used.push(format!("{} as {what}", name(number, column))),
+            None => unused.push(name(number, column)),
+        }
+    }
+    let listed = |mut of: Vec<String>| {
+        let more = of.len().saturating_sub(SHOWN_MAX);
+        of.truncate(SHOWN_MAX);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        of.join(", ") + &more
+    };
+    let unused = if unused.is_empty() { String::new() } else { format!("; not read: {}", listed(unused)) };
+    format!("columns: {}{unused}", listed(used))
+}
+
+/// The most memory this process has held, as Linux counts it.
+fn resident_peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib * 1024)
+}

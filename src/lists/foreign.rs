@@ -1,0 +1,97 @@
+//! Is this a file of another kind, such as a compressed one?
+//!
+//! Told by the file's beginning, whatever format was named: to read any of these as rows gives errors that nobody understands. Absent: what
+//! only looks odd; a CSV may begin with a bracket.
+
+use super::FileError;
+
+const DECOMPRESS: &str = "decompress it first";
+const EXPORT: &str = "export the list as CSV in UTF-8";
+const CONVERT: &str = "convert it to CSV, or to text with one PDQ hash a line";
+const PICTURE: &str = "an import reads lists of hashes, and `hashwarden hash` prints those of a picture";
+
+/// What a file begins with, what it is then, and what to do.
+const BEGINNINGS: &[(&[u8], &str, &str)] = &[
+    (b"\x1f\x8b", "gzip", DECOMPRESS),
+    (b"BZh", "bzip2", DECOMPRESS),
+    (b"\xfd7zXZ\0", "xz", DECOMPRESS),
+    (b"\x28\xb5\x2f\xfd", "Zstandard", DECOMPRESS),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", DECOMPRESS),
+    (b"PK\x03\x04", "a ZIP archive or a spreadsheet", "unpack it, or export the list as CSV in UTF-8"),
+    (b"PK\x05\x06", "an empty ZIP archive", "there is no list in it"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a spreadsheet", EXPORT),
+    (b"SQLite format 3\0", "an SQLite database", EXPORT),
+    (b"PAR1", "Parquet", EXPORT),
+    (b"%PDF-", "a PDF", EXPORT),
+    (b"\xff\xd8\xff", "a JPEG picture", PICTURE),
+    (b"\x89PNG\r\n", "a PNG picture", PICTURE),
+    (b"GIF8", "a GIF picture", PICTURE),
+];
+
+/// The error for a file whose beginning says that it is none that is read here.
+pub(super) fn refuse(head: &[u8]) -> Result<(), FileError> {
+    let foreign = |what, instead| Err(FileError::Foreign { what, instead });
+    if let Some((_, what, instead)) = BEGINNINGS.iter().find(|(begins, ..)| head.starts_with(begins)) {
+        return foreign(what, instead);
+    }
+    super::record::refuse_utf16(head)?;
+    if head.contains(&0) {
+        return Err(FileError::Binary);
+    }
+    let text = head.strip_prefix(super::line::BOM).unwrap_or(head).trim_ascii_start();
+    if is_xml(text) {
+        return foreign("XML", CONVERT);
+    }
+    if is_json(text) {
+        return foreign("JSON", CONVERT);
+    }
+    Ok(())
+}
+
+/// `<?`, `<!` or an element.
+fn is_xml(text: &[u8]) -> bool {
+    let [b'<', second, ..] = text else { return false };
+    (b"?!".contains(second) || second.is_ascii_alphabetic()) && text.contains(&b'>')
+}
+
+/// An object with a name, or an array of objects, arrays, texts or numbers. `[id],[md5]` is a CSV's header.
+fn is_json(text: &[u8]) -> bool {
+    let Some((first, rest)) = text.split_first() else { return false };
+    match (first, rest.trim_ascii_start().first()) {
+        (b'{', Some(next)) => b"\"}".contains(next),
+        (b'[', Some(next)) => b"{[\"]-".contains(next) || next.is_ascii_digit(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_list_is_named() {
+        let check = |head: &[u8], words: &str| {
+            let said = refuse(head).err().map_or(String::new(), |error| error.to_string());
+            assert_eq!((said.is_empty(), said.contains(words)), (words.is_empty(), true), "{said}");
+        };
+        check(b"\x1f\x8b\x08\0\0", "this looks like gzip, which is not read; decompress it first");
+        check(b"BZh91AY", "bzip2");
+        check(b"\x28\xb5\x2f\xfd\x04", "Zstandard");
+        check(b"PK\x03\x04\x14", "a ZIP archive or a spreadsheet, which is not read; unpack it");
+        check(b"SQLite format 3\0", "SQLite");
+        check(b"\xff\xd8\xff\xe0", "a JPEG picture");
+        check(b"<?xml version=\"1.0\"?>\n<queryResult/>", "this looks like XML, which is not read; convert it to CSV");
+        check(b"\xef\xbb\xbf\r\n <html>", "XML");
+        check(b"{\"count\":1}", "this looks like JSON, which is not read; convert it to CSV");
+        check(b"\xef\xbb\xbf[\n  {\"MediaID\":1}]", "JSON");
+        check(b"[]", "JSON");
+        check(b"\xff\xfei\0d\0", "UTF-16");
+        check(b"i\0d\0,\0", "NUL bytes");
+        check(b"", "");
+        check(b"id,md5\n", "");
+        check(b"[id],[md5]\n", "");
+        check(b"<id>,pdq", "XML");
+        check(b"< id,pdq\n", "");
+        check(b"{id},pdq\n", "");
+    }
+}
