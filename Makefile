@@ -12,7 +12,7 @@ CXX = $(if $(shell command -v clang++ 2>/dev/null),clang++,g++)
 endif
 CARGO = CXX=$(CXX) cargo
 
-.PHONY: help demo test serve bench bench-peers lint build setup setup-test
+.PHONY: help demo test serve bench bench-peers fuzz lint build setup setup-test
 
 help:
 	@echo 'make demo    build, then show the main job from end to end: pictures in, verdicts out'
@@ -20,6 +20,7 @@ help:
 	@echo 'make serve   run the service; CONFIG=FILE names a configuration (deploy/hashwarden.toml shows all keys)'
 	@echo 'make bench   measure the hot paths, and print one table (some 20 minutes, 10 GB)'
 	@echo 'make bench-peers   measure PDQ look-ups beside Faiss and python-threatexchange (some 10 minutes, 10 GB)'
+	@echo 'make fuzz    try the parsers of untrusted bytes on what nobody wrote, guided by coverage; SECONDS=60 for each, PARSERS="lists messages"'
 	@echo 'make lint    formatting, clippy, and whether the sources keep to the map of rooms'
 	@echo 'make setup   only install what is missing'
 	@echo 'The first build takes 10 to 20 minutes on two cores, most of it RocksDB.'
@@ -41,9 +42,12 @@ bench-peers: setup
 	@.ci/setup peers $(TARGET)/peers
 	HASHWARDEN_BENCH_PEERS=$(TARGET)/peers/bin/python $(CARGO) bench --bench peers -- $(ROWS)
 
+fuzz: build
+	CXX=$(CXX) tests/fuzz/run $(TARGET) $(or $(SECONDS),60) $(PARSERS)
+
 lint: setup
 	@.ci/setup lint
-	cargo fmt --check
+	cargo fmt --all --check
 	$(CARGO) clippy --release --all-targets -- -D warnings
 	$(CARGO) test --release --test architecture
 	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; fi

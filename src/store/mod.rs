@@ -14,6 +14,7 @@ mod digest;
 mod head;
 mod keys;
 mod open;
+mod parse;
 mod read;
 mod records;
 mod replay;
@@ -25,6 +26,7 @@ pub use derived::{DERIVED_BYTES_MAX, DerivedClear, DerivedPut, MARK_NAME_BYTES_M
 pub use digest::{digest_add, digest_sub, row_digest};
 pub use head::Accepted;
 pub use keys::{BkRow, Delta, DeltaOp, IdRecord, Row};
+pub use parse::read_record;
 pub use read::Scan;
 pub use side::{JOURNAL_BYTES_MAX, JournalRecord, SCRATCH_VALUE_BYTES_MAX, ScratchRow};
 pub use verify::{PROBLEMS_MAX, VerifyReport};

@@ -1,0 +1,126 @@
+//! A list file to rows.
+//!
+//! Whatever the bytes are: no panic, memory in proportion to the longest row, rows in the file's order, the same rows in whatever pieces the file
+//! comes, and no text of an error that repeats what could be a hash. Rows that were taken, written as CSV, are read as the same.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::ops::ControlFlow;
+
+use hashwarden::demo::lists::write_csv;
+use hashwarden::entry::{Entry, HashKind};
+use hashwarden::lists::{Column, Format, Header, Mapping, Row, RowError, Signal, read};
+
+use super::memory;
+
+const AMPLIFIED: usize = 64;
+const BESIDE: usize = 4 * 1024 * 1024;
+/// Hex digits in a row that may well be of a hash.
+const DIGITS_SHOWN_MAX: usize = 15;
+
+/// Rows, and why the file failed, if it did.
+type Taken = (Vec<Result<Row, RowError>>, Option<String>);
+
+fn taken(format: Format, mapping: &Mapping, input: &mut dyn BufRead) -> Taken {
+    let mut rows = Vec::new();
+    let done = read(format, mapping, input, &mut |row| {
+        rows.push(row);
+        ControlFlow::Continue(())
+    });
+    (rows, done.err().map(|error| error.to_string()))
+}
+
+/// Gives a few bytes at a time.
+struct InPieces<'a>(&'a [u8], usize);
+
+impl Read for InPieces<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let n = self.1.min(out.len());
+        self.0.read(&mut out[..n])
+    }
+}
+
+fn mapping(which: u8) -> Mapping {
+    let name = |name: &str| Column::Name(name.to_owned());
+    match which % 5 {
+        0 => Mapping::default(),
+        1 => Mapping { delimiter: Some(';'), hashes: vec![(HashKind::Pdq, name("hash"))], ..Mapping::default() },
+        2 => Mapping {
+            header: Header::Absent,
+            id: Some(Column::Number(1)),
+            category: Some(Column::Number(2)),
+            hashes: vec![(HashKind::Md5, Column::Number(3)), (HashKind::Sha256, Column::Number(4))],
+            ..Mapping::default()
+        },
+        3 => Mapping { signal: Some(Signal { kind: name("type"), value: name("value") }), ..Mapping::default() },
+        _ => Mapping { deleted: Some(name("deleted")), id: Some(name("id")), ..Mapping::default() },
+    }
+}
+
+/// The first byte says the format, the mapping and the pieces.
+pub fn check(bytes: &[u8]) {
+    let Some((which, bytes)) = bytes.split_first() else { return };
+    Format::sniff(bytes);
+    let format = if which & 1 == 0 { Format::Csv } else { Format::PdqText };
+    let (mapping, pieces) = (mapping(which >> 1), 1 + (which >> 4) as usize);
+    let whole = memory::within(bytes.len() * AMPLIFIED + BESIDE, || taken(format, &mapping, &mut &bytes[..]));
+    let in_pieces = taken(format, &mapping, &mut BufReader::with_capacity(pieces, InPieces(bytes, pieces)));
+    assert_eq!(in_pieces, whole, "read in pieces of {pieces}, it is another");
+    let (rows, failed) = whole;
+    let mut last = 0;
+    for row in &rows {
+        let line = row.as_ref().map_or_else(|bad| bad.line, |row| row.line);
+        assert!(line >= last, "line {line} after line {last}");
+        last = line;
+        if let Err(bad) = row {
+            check_words(&bad.reason);
+        }
+    }
+    failed.iter().for_each(|words| check_words(words));
+    check_written(rows.into_iter().flatten().collect());
+}
+
+fn check_words(words: &str) {
+    let digits = words.split(|c: char| !c.is_ascii_hexdigit()).map(str::len).max().unwrap_or(0);
+    assert!(digits <= DIGITS_SHOWN_MAX, "what may be a hash is shown: {words}");
+}
+
+/// Rows that are entries, written and read again. One hash of a kind in a row: CSV has a column for each.
+fn check_written(rows: Vec<Row>) {
+    let mut entries = Vec::new();
+    for (n, row) in rows.into_iter().filter(|row| !row.deleted).enumerate() {
+        let mut hashes = row.hashes;
+        hashes.sort_unstable();
+        hashes.dedup_by_key(|hash| hash.kind());
+        // Ids may repeat in a file; here each row is to come back.
+        entries.extend(Entry::new(format!("{n}-{}", row.id.unwrap_or_default()), row.category, hashes));
+    }
+    if entries.is_empty() {
+        return;
+    }
+    let mut file = Vec::new();
+    write_csv(&entries, &HashKind::ALL, &mut file).expect("every kind has a column");
+    let (again, failed) = taken(Format::Csv, &Mapping::default(), &mut &file[..]);
+    assert_eq!(failed, None);
+    let entry = |row: Result<Row, RowError>| {
+        let row = row.expect("a row that was taken before");
+        Entry::new(row.id.unwrap_or_default(), row.category, row.hashes).expect("an entry that was one before")
+    };
+    let again: Vec<_> = again.into_iter().map(entry).collect();
+    assert_eq!(again, entries);
+}
+
+pub fn seeds() -> Vec<Vec<u8>> {
+    let (pdq, md5, sha) = ("3c".repeat(32), "a1".repeat(16), "5d".repeat(32));
+    let text = [
+        (0u8, format!("id,category,pdq,md5\nx1,A1,{pdq},{md5}\n\"x\"\"2\",,{pdq},\n")),
+        (1, format!("pdq {pdq}\n# said\n{pdq}\n{pdq},more\n")),
+        (2, format!("name;hash\nx1;{pdq}\n")),
+        (4, format!("x1,B,{md5},{sha}\nx2,,{md5},\n")),
+        (6, format!("type,value\npdq,{pdq}\nmd5,{md5}\n")),
+        (8, format!("id,deleted,sha256\nx1,yes,{sha}\nx2,no,{sha}\n")),
+        (16, format!("{pdq},1,2,3\n{pdq},1,2,3\n")),
+        (0, "id,pdq\nx1,\"not closed\nx2,\n".to_owned()),
+        (0, format!("\u{feff}id\tsha1\tnote\r\nx\t{}\t\u{202e}\r\n", "0b".repeat(20))),
+    ];
+    text.into_iter().map(|(which, text)| [vec![which], text.into_bytes()].concat()).collect()
+}
