@@ -196,10 +196,12 @@ fn serve(context: &Context) -> Result<Exit, Failure> {
         // A server needs nobody who reads it.
         drop(output::say(format!("gRPC on {grpc}, operator port on {operator}, store in {}", config.store.dir.display())));
     }));
-    // What has not ended in its time to drain is not waited for: a comparison of two lists can take long, and a store takes no harm.
+    // What has not ended in its time to drain is not waited for: a comparison of two lists can take long, a store that is being opened too,
+    // and a store takes no harm.
     runtime.shutdown_background();
     served?;
-    Ok(Exit::Done)
+    // Without the destructors of RocksDB's globals: threads that still read there would end the process by a fault.
+    signal_hook::low_level::exit(Exit::Done as i32)
 }
 
 fn demo(context: &Context) -> Result<Exit, Failure> {
