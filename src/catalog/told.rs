@@ -43,13 +43,14 @@ pub fn imported(by: &Caller, name: &str, source: &str, report: &ImportReport, to
     let ImportReport { rows, rows_bad, added, changed, gone, unchanged, entries, activated, .. } = report;
     let (by, version) = (&by.0, report.version.map_or(report.compared_with.0, |version| version.0));
     let (list, seconds) = (name, took.as_secs_f32());
+    let held = report.held.iter().map(|hold| hold.name()).collect::<Vec<_>>().join(",");
     let what = match (report.version, activated) {
         (None, _) => "a file was imported: it changes nothing",
         (Some(_), true) => "a file was imported and is active",
         (Some(_), false) => "a file was imported and is not active",
     };
     tracing::info!(
-        by, list, source, version, rows, rows_bad, added, changed, gone, unchanged, entries, activated, seconds, "{what}"
+        by, list, source, version, rows, rows_bad, added, changed, gone, unchanged, entries, activated, held, seconds, "{what}"
     );
 }
 

@@ -19,7 +19,12 @@ pub(super) fn read(
 ) -> Result<Layout, FileError> {
     mapping.check()?;
     let mut records = Records::new(input);
-    match records.first(|line| mapping.delimiter(line))? {
+    let mut first = records.first(|line| mapping.delimiter(line))?;
+    if let (Next::Record, Some(delimiter)) = (&first, records.text().ok().and_then(said_delimiter)) {
+        records.delimit(delimiter);
+        first = records.next()?;
+    }
+    match first {
         Next::End => return Err(FileError::Empty),
         Next::Bad(reason) => return Err(FileError::Header(reason)),
         Next::Record => {}
@@ -45,6 +50,13 @@ pub(super) fn read(
         }
         next = records.next()?;
     }
+}
+
+/// The delimiter that spreadsheets write before everything else, as `sep=;`.
+pub(super) fn said_delimiter(text: &str) -> Option<u8> {
+    let (name, [delimiter]) = text.as_bytes().split_at_checked(4)? else { return None };
+    let fits = delimiter.is_ascii() && !delimiter.is_ascii_alphanumeric() && *delimiter != b'"';
+    (name.eq_ignore_ascii_case(b"sep=") && fits).then_some(*delimiter)
 }
 
 /// Whether a record of several lines holds other rows: an unclosed quote met another row's. Then it does not fit the columns, or a hash
@@ -221,6 +233,8 @@ mod tests {
         check("\u{feff}ID,Category,PDQ,MD5\r\na,A1,{U},{M}\r\nb,,{B},\r\n", &["2 a A1 pdq=P md5=M", "3 b  pdq=P"]);
         check("id;md5;note\na;{M};x,y\n", &["2 a  md5=M"]);
         check("id\tsha1\na\t{S}\n", &["2 a  sha1=S"]);
+        check("sep=;\r\nid;md5;note\r\na;{M};x,y\r\n", &["3 a  md5=M"]);
+        check("SEP=|\nid|md5\na|{M}\n", &["3 a  md5=M"]);
         check("\"id\",\"pdq\"\n\"a,b\",\"{P}\"\n", &["2 a,b  pdq=P"]);
         check("hash,quality,filename\n{P},100,a.jpg\n", &["2 -  pdq=P"]);
         check("hash\n{M}\n{S}\n", &["2 -  md5=M", "3 -  sha1=S"]);
@@ -330,6 +344,7 @@ mod tests {
         };
         check(b"", "the file is empty");
         check(b"\n\r\n", "the file is empty");
+        check(b"sep=;\n", "the file is empty");
         check(b"\xff\xfei\0d\0", "UTF-16");
         check(b"id,\xffpdq\n", "the header can't be read: not valid UTF-8");
         check(b"\"id\"x,pdq\n", "the header can't be read: text follows a closing quote");

@@ -62,7 +62,10 @@ impl Format {
             let columns = first.split(',').count();
             return Some(if mapping::is_threatexchange_width(columns) { Format::Csv } else { Format::PdqText });
         }
-        let known = first.contains([',', ';', '\t']) || mapping::names_a_hash(first) || value::kind_by_length(first).is_some();
+        let known = first.contains([',', ';', '\t'])
+            || mapping::names_a_hash(first)
+            || value::kind_by_length(first).is_some()
+            || csv::said_delimiter(first).is_some();
         known.then_some(Format::Csv)
     }
 }
@@ -237,6 +240,7 @@ mod tests {
         check("id;md5\n", Some(Format::Csv));
         check("pdq\n", Some(Format::Csv));
         check("Hash Value\n", Some(Format::Csv));
+        check("sep=|\nid|md5\n", Some(Format::Csv));
         check("00112233445566778899aabbccddeeff\n", Some(Format::Csv));
         check("[id],[md5]\n", Some(Format::Csv));
         check("<?xml version=\"1.0\"?>\n<a,b>", None);

@@ -58,6 +58,11 @@ impl<'a> Records<'a> {
         self.record(line)
     }
 
+    /// Splits the records that follow at another character.
+    pub fn delimit(&mut self, delimiter: u8) {
+        self.delimiter = delimiter;
+    }
+
     /// Whether the record takes more than one line.
     pub fn spans_lines(&self) -> bool {
         self.lines.number > self.line

@@ -113,7 +113,7 @@ where
         request.extensions_mut().insert(deadline);
         let unary = matches!(method, "Match" | "Hash");
         let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-        let span = tracing::info_span!("grpc", method, by = grpc_caller(peer).0, reference = Empty);
+        let span = tracing::info_span!("grpc", method, by = grpc_caller(peer).0, list = Empty, reference = Empty);
         let mut ends = Ends { call: Some(meter::Call::new(method, counts)), code: None, began, span: span.clone() };
         let call = self.service.call(request);
         let longest = if unary { began.checked_add(self.unary_max) } else { None };

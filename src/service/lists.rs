@@ -12,7 +12,7 @@ use super::edge::Deadline;
 use super::{Shared, import, told};
 use crate::access::grpc_caller;
 use crate::catalog::{Catalog, CatalogError, ListInfo, PolicyUpdate};
-use crate::entry::VersionNo;
+use crate::entry::{VersionNo, check_list_name};
 use crate::proto::v1;
 use crate::proto::v1::hash_list_service_server::HashListService;
 
@@ -45,6 +45,13 @@ impl Lists {
     }
 }
 
+/// Names the list in the call's span, so that whatever is logged of the call says which list it is about. What can't be a name is left out.
+fn log_list(name: &str) {
+    if check_list_name(name).is_ok() {
+        tracing::Span::current().record("list", name);
+    }
+}
+
 /// Says that nobody waits any more.
 struct SetOnDrop(Arc<AtomicBool>);
 
@@ -63,6 +70,7 @@ impl HashListService for Lists {
         let by = grpc_caller(request.remote_addr());
         let v1::CreateHashListRequest { name, polarity, policy } = request.into_inner();
         convert::list_name(&name, "name")?;
+        log_list(&name);
         let (polarity, update) = (convert::polarity(polarity)?, convert::policy_update(policy)?);
         let info = self.call(move |catalog| catalog.create(&by, &name, polarity, &update)).await?;
         Ok(Response::new(v1::CreateHashListResponse { list: Some(convert::hash_list(info)) }))
@@ -70,6 +78,7 @@ impl HashListService for Lists {
 
     async fn get_hash_list(&self, request: Request<v1::GetHashListRequest>) -> Result<Response<v1::GetHashListResponse>, Status> {
         let name = request.into_inner().name;
+        log_list(&name);
         let info = self.call(move |catalog| catalog.list(&name)).await?;
         Ok(Response::new(v1::GetHashListResponse { list: Some(convert::hash_list(info)) }))
     }
@@ -85,6 +94,7 @@ impl HashListService for Lists {
     ) -> Result<Response<v1::UpdateHashListResponse>, Status> {
         let by = grpc_caller(request.remote_addr());
         let v1::UpdateHashListRequest { name, policy, disabled } = request.into_inner();
+        log_list(&name);
         let update = convert::policy_update(policy)?;
         // Places of their own: calls that wait for an import may have taken all the others.
         let info = self.call_in(&self.0.policy_calls, move |catalog| {
@@ -107,6 +117,7 @@ impl HashListService for Lists {
     ) -> Result<Response<v1::DeleteHashListResponse>, Status> {
         let by = grpc_caller(request.remote_addr());
         let name = request.into_inner().name;
+        log_list(&name);
         self.call(move |catalog| catalog.delete(&by, &name)).await?;
         Ok(Response::new(v1::DeleteHashListResponse {}))
     }
@@ -121,6 +132,7 @@ impl HashListService for Lists {
         let deadline = Deadline::of(&request);
         let mut input = request.into_inner();
         let (name, options) = import::header(&mut input).await?;
+        log_list(&name);
         // Before the reply begins, so that an unknown list is the call's status.
         let asked = name.clone();
         self.call(move |catalog| catalog.list(&asked)).await?;
@@ -131,6 +143,7 @@ impl HashListService for Lists {
     async fn add_entries(&self, request: Request<v1::AddEntriesRequest>) -> Result<Response<v1::AddEntriesResponse>, Status> {
         let by = grpc_caller(request.remote_addr());
         let v1::AddEntriesRequest { list, entries } = request.into_inner();
+        log_list(&list);
         let entries = convert::new_entries(entries, &self.0.options)?;
         let report = self.call(move |catalog| catalog.add(&by, &list, entries)).await?;
         Ok(Response::new(v1::AddEntriesResponse { report: Some(convert::edit_report(report)) }))
@@ -142,6 +155,7 @@ impl HashListService for Lists {
     ) -> Result<Response<v1::RemoveEntriesResponse>, Status> {
         let by = grpc_caller(request.remote_addr());
         let v1::RemoveEntriesRequest { list, ids } = request.into_inner();
+        log_list(&list);
         let ids = convert::entry_ids(ids, &self.0.options)?;
         let report = self.call(move |catalog| catalog.remove(&by, &list, ids)).await?;
         Ok(Response::new(v1::RemoveEntriesResponse { report: Some(convert::edit_report(report)) }))
@@ -152,6 +166,7 @@ impl HashListService for Lists {
         request: Request<v1::ListHashListVersionsRequest>,
     ) -> Result<Response<v1::ListHashListVersionsResponse>, Status> {
         let v1::ListHashListVersionsRequest { list, page_size, page_token } = request.into_inner();
+        log_list(&list);
         let size = match page_size as usize {
             0 => PAGE_MAX,
             size => size.min(PAGE_MAX),
@@ -174,6 +189,7 @@ impl HashListService for Lists {
         request: Request<v1::DiffVersionsRequest>,
     ) -> Result<Response<v1::DiffVersionsResponse>, Status> {
         let v1::DiffVersionsRequest { list, from_version, to_version } = request.into_inner();
+        log_list(&list);
         let report = self.call(move |catalog| catalog.diff(&list, VersionNo(from_version), VersionNo(to_version))).await?;
         Ok(Response::new(convert::diff_report(report)))
     }
@@ -183,6 +199,7 @@ impl HashListService for Lists {
         request: Request<v1::OverlapListsRequest>,
     ) -> Result<Response<v1::OverlapListsResponse>, Status> {
         let (list, other, kind, radius) = convert::overlap(request.into_inner())?;
+        log_list(&list);
         // Where the caller goes, this future is dropped, and the comparison ends soon.
         let gone = Arc::new(AtomicBool::new(false));
         let going = SetOnDrop(gone.clone());
@@ -202,6 +219,7 @@ impl HashListService for Lists {
     ) -> Result<Response<v1::ActivateVersionResponse>, Status> {
         let by = grpc_caller(request.remote_addr());
         let v1::ActivateVersionRequest { list, version } = request.into_inner();
+        log_list(&list);
         let info = self.call(move |catalog| catalog.activate(&by, &list, VersionNo(version))).await?;
         Ok(Response::new(v1::ActivateVersionResponse { list: Some(convert::hash_list(info)) }))
     }
@@ -212,6 +230,7 @@ impl HashListService for Lists {
     ) -> Result<Response<v1::RollBackVersionResponse>, Status> {
         let by = grpc_caller(request.remote_addr());
         let list = request.into_inner().list;
+        log_list(&list);
         let info = self.call(move |catalog| catalog.roll_back(&by, &list)).await?;
         Ok(Response::new(v1::RollBackVersionResponse { list: Some(convert::hash_list(info)) }))
     }

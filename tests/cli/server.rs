@@ -438,6 +438,9 @@ fn changes_are_logged_with_who_and_what() {
     }
     server.run(&["list", "create", "b"]).exits(0);
     server.run(&["list", "import", "b", &useless]).exits(3);
+    server.run(&["list", "import", "b", &second]).exits(0);
+    let bad = place.write("bad.csv", format!("id,pdq\nx1,zz\nx2,{two}\n").as_bytes());
+    server.run(&["list", "import", "b", &bad]).exits(3);
     let (exit, log) = server.terminate();
     assert_eq!(exit, 0);
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -470,6 +473,9 @@ fn changes_are_logged_with_who_and_what() {
     }
     let failed = lines.iter().find(|line| line["list"] == "b" && line["message"] == "a file was not imported").unwrap();
     assert_eq!((&failed["level"], &failed["by"]), (&json!("INFO"), &json!("grpc:127.0.0.1")));
+    let held =
+        lines.iter().find(|line| line["list"] == "b" && line["message"] == "a file was imported and is not active").unwrap();
+    assert_eq!(held["held"], "bad_rows");
     // The process's own life, and that the first indexes were built at its own priority.
     let about =
         |message: &str| lines.iter().find(|line| line["message"] == message).unwrap_or_else(|| panic!("no {message:?}: {log}"));
@@ -608,4 +614,25 @@ fn a_connection_that_breaks_is_told_in_words() {
     let ran = ran.says(&["the connection to the server broke before the answer came", "/readyz on its operator port"]);
     assert!(!ran.err.contains("h2 protocol error"), "{}", ran.err);
     server.join().unwrap();
+}
+
+/// "the store failed" is in the log under the call that met it: which list it was about is said there.
+#[test]
+fn a_call_s_log_names_its_list() {
+    let place = Place::new();
+    let mut server = Server::start(&place.store, "debug");
+    let verbs: [&[&str]; 5] = [
+        &["create", "a"],
+        &["add", "a", "--id", "x", "--pdq", &pdq(0x11)],
+        &["versions", "a"],
+        &["show", "a"],
+        &["activate", "a", "9"],
+    ];
+    verbs.iter().for_each(|verb| drop(server.run(&[&["list"], *verb].concat())));
+    let (_, log) = server.terminate();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for method in ["CreateHashList", "AddEntries", "ListHashListVersions", "GetHashList", "ActivateVersion"] {
+        let named = lines.iter().any(|line| line["span"]["method"] == method && line["span"]["list"] == "a");
+        assert!(named, "{method} in {log}");
+    }
 }
