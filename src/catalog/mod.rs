@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::entry::shown::without_hashes;
 use crate::entry::{
     BadValue, Caller, Change, ChangeOp, HashKind, HashList, ListId, ListPolicy, ListVersion, Polarity, VersionNo, VersionState,
     check_list_name,
@@ -37,9 +38,9 @@ pub use report::*;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    #[error("there is no list named {0:?}")]
+    #[error("there is no list named {:?}", without_hashes(.0))]
     NoSuchList(String),
-    #[error("there is a list named {0:?} already")]
+    #[error("there is a list named {:?} already", without_hashes(.0))]
     ListExists(String),
     #[error("list {list:?} has no version {version}: {why}")]
     NoSuchVersion { list: String, version: u32, why: String },

@@ -13,6 +13,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::catalog::CatalogError;
+use crate::entry::shown::without_hashes;
 use crate::proto::v1;
 
 pub use replies::*;
@@ -39,7 +40,7 @@ impl Fault {
     }
 
     pub fn no_such_list(field: impl Into<String>, name: &str) -> Self {
-        Fault { code: Code::NotFound, field: field.into(), message: format!("there is no list named {name:?}") }
+        Fault { code: Code::NotFound, field: field.into(), message: format!("there is no list named {:?}", without_hashes(name)) }
     }
 
     /// An item whose answer never came: a job that failed drops its reply.

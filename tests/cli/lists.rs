@@ -384,6 +384,8 @@ fn no_error_of_the_command_line_repeats_a_hash() {
     check(&["list", "set", "a", "--action", &format!("{hash}=BLOCK")], "unknown hash kind");
     check(&["match", &"a".repeat(32)], "a hash is given with its kind, such as --pdq HEX");
     check(&["match", hash], "a hash is given with its kind, such as --pdq HEX");
+    check(&["list", "show", hash], "there is no list named \"(not shown: it looks like a hash)\"");
+    check(&["match", "--list", hash, "--pdq", &pdq(0x11)], "there is no list named");
     check(&["list", "remove", "a", hash], "not in the list: (not shown: it looks like a hash)");
 }
 
