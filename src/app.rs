@@ -45,7 +45,7 @@ pub enum AppError {
 
 /// The lists of a store, without look-ups.
 pub fn lists(dir: &Path, config: &Config, access: Access) -> Result<Catalog, AppError> {
-    let store = Arc::new(Store::open(dir, access, FORMAT_DERIVED)?);
+    let store = Arc::new(Store::open_with(dir, access, FORMAT_DERIVED, config.store.free_bytes_min)?);
     Ok(Catalog::open(store, access, catalog_options(config), None)?)
 }
 
@@ -54,7 +54,8 @@ pub fn accept(dir: &Path) -> Result<crate::store::Accepted, AppError> {
     Ok(Store::accept(dir)?)
 }
 
-/// The lists of a store and a matcher over them.
+/// The lists of a store and a matcher over them. Where there is no room to write, the store is opened for reading, so that look-ups start
+/// whatever the disk; [`Catalog::resume`] opens it for writing later.
 pub fn matching(dir: &Path, config: &Config, access: Access) -> Result<(Arc<Catalog>, Matcher), AppError> {
     let Doors { catalog, matcher } = doors(dir, config, access, extractor(config))?;
     Ok((catalog, matcher))
@@ -63,7 +64,16 @@ pub fn matching(dir: &Path, config: &Config, access: Access) -> Result<(Arc<Cata
 /// The same with another extractor.
 pub fn doors(dir: &Path, config: &Config, access: Access, extractor: Arc<dyn Extractor>) -> Result<Doors, AppError> {
     let began = Instant::now();
-    let store = Arc::new(Store::open(dir, access, FORMAT_DERIVED)?);
+    let open = |access| Store::open_with(dir, access, FORMAT_DERIVED, config.store.free_bytes_min);
+    let (store, access) = match open(access) {
+        Err(full @ StoreError::Full { .. }) => {
+            tracing::error!(error = %full, "look-ups only");
+            // Where there is no store yet, that it can't be made is what to know.
+            (open(Access::StandIn).map_err(|_| full)?, Access::StandIn)
+        }
+        opened => (opened?, access),
+    };
+    let store = Arc::new(store);
     tracing::info!(store = %dir.display(), ms = began.elapsed().as_millis() as u64, "the store is open");
     let published = Arc::new(Published::default());
     let catalog = Arc::new(Catalog::open(store, access, catalog_options(config), Some(published.clone()))?);
@@ -136,7 +146,7 @@ pub struct Running {
     grpc_task: JoinHandle<Result<(), String>>,
     operator_task: JoinHandle<std::io::Result<()>>,
     life: Arc<Life>,
-    merger: std::thread::JoinHandle<()>,
+    keeper: std::thread::JoinHandle<()>,
 }
 
 /// How often threads are looked at that may be stuck, at the most.
@@ -166,13 +176,13 @@ pub async fn start_with(
     let (grpc_listener, grpc) = bind("gRPC", config.grpc.listen).await?;
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(look(doors.matcher.clone(), LOOK_EVERY.min(Duration::from_millis(config.operator.stuck_ms)), stopped.clone()));
-    let merger = merge_in_background(doors.catalog.clone(), life.clone());
+    let keeper = keep_up(doors.catalog.clone(), life.clone());
     let Doors { catalog, matcher } = life.doors.get_or_init(|| doors).clone();
     tracing::info!(%grpc, snapshot = matcher.snapshot().id, "serving");
     let deps = crate::service::Deps { matcher, catalog, options: service_options(config) };
     let grpc_task =
         tokio::spawn(async move { crate::service::serve(grpc_listener, deps, told(stopped)).await.map_err(|e| e.to_string()) });
-    Ok(Running { grpc, operator, stop, stop_operator, grpc_task, operator_task, life, merger })
+    Ok(Running { grpc, operator, stop, stop_operator, grpc_task, operator_task, life, keeper })
 }
 
 async fn bind(what: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
@@ -202,7 +212,7 @@ impl Running {
         let grpc = self.grpc_task.await.map_err(|e| AppError::Stopped("gRPC server", e.to_string()))?;
         let _ = self.stop_operator.send(true);
         let operator = self.operator_task.await.map_err(|e| AppError::Stopped("operator port", e.to_string()))?;
-        let _ = tokio::task::spawn_blocking(move || self.merger.join()).await;
+        let _ = tokio::task::spawn_blocking(move || self.keeper.join()).await;
         tracing::info!("stopped");
         grpc.map_err(|e| AppError::Stopped("gRPC server", e))?;
         operator.map_err(|e| AppError::Stopped("operator port", e.to_string()))
@@ -303,10 +313,22 @@ pub async fn serve_until(
     }
 }
 
-/// Merges crowded layers beside everything else.
-fn merge_in_background(catalog: Arc<Catalog>, life: Arc<Life>) -> std::thread::JoinHandle<()> {
+/// Time between two attempts to open a store anew that takes no changes.
+const RESUME_EVERY: Duration = Duration::from_secs(1);
+
+/// Merges crowded layers, and opens a store anew that takes no changes, beside everything else.
+fn keep_up(catalog: Arc<Catalog>, life: Arc<Life>) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
+        let (mut tried, mut told) = (Instant::now(), String::new());
         while !life.is_stopping() {
+            if tried.elapsed() >= RESUME_EVERY {
+                // Why not is told when it is another reason than before.
+                let why = catalog.resume().map_or_else(|error| error.to_string(), |_| String::new());
+                if why != told && !why.is_empty() {
+                    tracing::error!(why, "no changes are taken");
+                }
+                (tried, told) = (Instant::now(), why);
+            }
             if !catalog.merge() {
                 std::thread::sleep(Duration::from_millis(200));
             }

@@ -42,6 +42,8 @@ pub struct Config {
 pub struct Store {
     /// The embedded store's directory; made if it is not there.
     pub dir: PathBuf,
+    /// Bytes that must be free on the store's disk for changes to be taken; look-ups need none.
+    pub free_bytes_min: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -157,7 +159,7 @@ pub enum CoreDumps {
 
 impl Default for Store {
     fn default() -> Self {
-        Store { dir: "hashwarden-store".into() }
+        Store { dir: "hashwarden-store".into(), free_bytes_min: 128 * 1024 * 1024 }
     }
 }
 
@@ -330,6 +332,7 @@ impl Config {
         const MIB: u64 = 1024 * 1024;
         let (g, e) = (&self.grpc, &self.extract);
         demand(!self.store.dir.as_os_str().is_empty(), "store", "dir", "must name a directory")?;
+        within("store", "free_bytes_min", self.store.free_bytes_min, 0..=1 << 60)?;
         within("grpc", "image_bytes_max", g.image_bytes_max, 1024..=1024 * MIB)?;
         within("grpc", "items_in_flight_max", g.items_in_flight_max, 1..=65_536)?;
         within("grpc", "hashes_per_item_max", g.hashes_per_item_max, 1..=65_536)?;

@@ -79,6 +79,11 @@ pub const METRICS: &[Metric] = &[
         "Part of the planted hashes that the newest index found in its proof; below 1 it is not in use",
     ),
     Metric(MetricType::Gauge, "hashwarden_store_bytes", "Bytes of the files in the store's directory"),
+    Metric(
+        MetricType::Gauge,
+        "hashwarden_store_writable",
+        "1 while lists take changes, 0 while they do not: the disk is full, or a write failed",
+    ),
     Metric(MetricType::Counter, "hashwarden_log_lines_lost_total", "Log lines that could not be written to standard error"),
     Metric(
         MetricType::Gauge,

@@ -41,10 +41,12 @@ impl Life {
             Some(pool) => {
                 Readiness::Failing(format!("all {} {} threads are stuck: restart the service", pool.threads, pool.pool))
             }
-            None => Readiness::Ready {
-                snapshot: doors.matcher.snapshot().id,
-                notes: pools.iter().filter(|pool| pool.stuck > 0).map(some_stuck).collect(),
-            },
+            None => {
+                // Look-ups are what readiness is about: a store that takes no changes is told beside it.
+                let unwritable = doors.catalog.writable().err().map(|why| format!("lists take no changes: {why}"));
+                let stuck = pools.iter().filter(|pool| pool.stuck > 0).map(some_stuck);
+                Readiness::Ready { snapshot: doors.matcher.snapshot().id, notes: stuck.chain(unwritable).collect() }
+            }
         }
     }
 }
@@ -58,6 +60,8 @@ pub fn pages(metrics: Metrics, life: Arc<Life>) -> Pages {
     let render = move || {
         let Some(doors) = life.doors.get() else { return metrics.render(&[], None) };
         let mut readings = of_matcher(&doors.matcher);
+        let writable = if doors.catalog.writable().is_ok() { 1.0 } else { 0.0 };
+        readings.push(Reading::plain("hashwarden_store_writable", writable));
         match doors.catalog.store_bytes() {
             Ok(bytes) => readings.push(Reading::plain("hashwarden_store_bytes", bytes as f64)),
             Err(error) => tracing::error!(%error, "the store's files can't be counted for the metrics"),

@@ -26,7 +26,7 @@ impl Catalog {
 
     /// Those categories that no entry of the list has, or had as far as the store still knows.
     fn without_entries<'n>(&self, list: ListId, mut named: BTreeSet<&'n str>) -> Result<BTreeSet<&'n str>, CatalogError> {
-        for chunk in self.store.columns(FACTS)? {
+        for chunk in self.store().columns(FACTS)? {
             let (_, chunk) = chunk?;
             if !chunk.starts_with(&list.0.to_be_bytes()) {
                 continue;

@@ -26,8 +26,8 @@ impl Catalog {
         for version in [from, to].into_iter().filter(|version| *version != VersionNo(0)) {
             rows = self.sealed(&list, version)?.rows.max(rows);
         }
-        let Transition { opened, closed } = load::transition(&self.store, list.id, from, to)?;
-        let briefs = briefs(&self.store, list.id, rows, &closed, &opened);
+        let Transition { opened, closed } = load::transition(&self.store(), list.id, from, to)?;
+        let briefs = briefs(&self.store(), list.id, rows, &closed, &opened);
         if self.find(name)?.id != list.id {
             // Deleted while it was read: what is missing is no damage.
             return Err(CatalogError::NoSuchList(name.to_owned()));

@@ -34,9 +34,9 @@ impl Catalog {
     ) -> Result<ImportReport, CatalogError> {
         let Ok(_importing) = self.importing.try_lock() else { return Err(CatalogError::Busy) };
         let (list, began) = (self.find(name)?.id, Instant::now());
-        self.store.scratch_clear()?;
+        self.store().scratch_clear()?;
         let imported = self.import_rows(by, (name, list), options, input, progress);
-        let cleared = self.store.scratch_clear();
+        let cleared = self.store().scratch_clear();
         if options.dry_run {
             let report = imported?;
             return cleared.map(|()| report).map_err(CatalogError::from);
@@ -59,7 +59,7 @@ impl Catalog {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<ImportReport, CatalogError> {
         let mut report = ImportReport::default();
-        read_to_scratch(&self.store, options, input, &mut report, progress)?;
+        read_to_scratch(&self.store(), options, input, &mut report, progress)?;
         if let Some(why) = none_taken(&report) {
             return Err(CatalogError::BadFile(why));
         }
@@ -72,7 +72,9 @@ impl Catalog {
         if list.id != list_asked {
             return Err(CatalogError::NoSuchList(name.to_owned()));
         }
-        let mut writer = VersionWriter::new(self, by, &list, &options.source)?;
+        self.undo_unfinished(&list)?;
+        let store = self.store();
+        let mut writer = VersionWriter::new(self, &store, by, &list, &options.source)?;
         let dry = options.dry_run;
         let mut categories = BTreeSet::new();
         let written = self.merge_with_head(&list, &mut writer, dry, &mut report, &mut categories, &mut |report, rows| {
@@ -102,7 +104,7 @@ impl Catalog {
             report.unchanged = report.entries.saturating_sub(diff.added + diff.changed);
         }
         report.warnings.extend(strange_categories(&list, &categories));
-        let rows_active = self.store.version(list.id, list.active)?.map_or(0, |version| version.rows);
+        let rows_active = store.version(list.id, list.active)?.map_or(0, |version| version.rows);
         self.hold(&mut report, options, rows_active);
         if let Some(version) = report.version
             && options.activate
@@ -126,12 +128,13 @@ impl Catalog {
         categories: &mut BTreeSet<String>,
         progress: &mut dyn FnMut(&ImportReport, u64),
     ) -> Result<(), CatalogError> {
+        let store = self.store();
         // A dry run writes nothing, so that it can compare with what look-ups see; else see above.
         let mut head: Box<dyn Iterator<Item = _>> =
-            if dry { Box::new(writer.active_records()?) } else { Box::new(self.store.ids(list.id)?) };
+            if dry { Box::new(writer.active_records()?) } else { Box::new(store.ids(list.id)?) };
         let mut old = head.next().transpose()?;
         let mut compared = 0;
-        for row in self.store.scratch_iter()? {
+        for row in store.scratch_iter()? {
             let row = row?;
             let id = String::from_utf8(row.id).map_err(|_| CatalogError::BadFile("an entry id is not UTF-8".to_owned()))?;
             if row.left_out > 0 {

@@ -14,10 +14,12 @@ mod import;
 mod load;
 mod overlap;
 mod report;
+mod resume;
 mod threads;
 mod told;
 mod version;
 
+use arc_swap::ArcSwap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -59,8 +61,20 @@ pub enum CatalogError {
     /// Nothing was published: what answered before goes on.
     #[error(transparent)]
     Unproven(#[from] Flaw),
+    /// No change is taken for now; nothing is lost, and look-ups go on.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Unwritable(StoreError),
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<StoreError> for CatalogError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full { .. } | StoreError::Failed { .. } => CatalogError::Unwritable(error),
+            error => CatalogError::Store(error),
+        }
+    }
 }
 
 impl From<BadValue> for CatalogError {
@@ -97,7 +111,10 @@ pub const CHANGE_PERCENT_MAX: u32 = 20;
 
 /// The door.
 pub struct Catalog {
-    store: Arc<Store>,
+    /// Another one takes its place where it has to be opened anew: see [`Catalog::resume`].
+    store: ArcSwap<Store>,
+    /// What became of a store that failed, until there is one in its place.
+    retired: Mutex<Option<resume::Retired>>,
     choices: Choices,
     matches_per_list_max: usize,
     change_percent_max: u32,
@@ -129,7 +146,8 @@ impl Catalog {
     ) -> Result<Self, CatalogError> {
         let Options { choices, matches_per_list_max, change_percent_max } = options;
         let catalog = Catalog {
-            store,
+            store: ArcSwap::new(store),
+            retired: Mutex::default(),
             choices,
             matches_per_list_max,
             change_percent_max,
@@ -145,7 +163,7 @@ impl Catalog {
         if access == Access::Write {
             catalog.undo_staged()?;
             catalog.derive()?;
-        } else if !load::columns_are_whole(&catalog.store)? {
+        } else if !load::columns_are_whole(&catalog.store())? {
             return Err(CatalogError::Refused(
                 "the store's derived rows are missing or of another version of hashwarden; opening it for writing, as serve does, makes them again".to_owned(),
             ));
@@ -160,12 +178,12 @@ impl Catalog {
     fn first(&self, access: Access) -> Result<Snapshot, CatalogError> {
         let began = Instant::now();
         let threads = threads::pool("load", threads::Priority::Normal)?;
-        let whole = || threads.install(|| load::snapshot(&self.store, self.choices, None));
+        let whole = || threads.install(|| load::snapshot(&self.store(), self.choices, None));
         let mut first = match whole() {
             Err(CatalogError::Damaged(why)) if access == Access::Write => {
                 // What is derived from the lists' rows can be derived again; if the rows are damaged, that fails too.
                 tracing::error!(why, "making the derived rows again");
-                load::rebuild_columns(&self.store)?;
+                load::rebuild_columns(&self.store())?;
                 self.keep_trees()?;
                 whole()?
             }
@@ -181,11 +199,11 @@ impl Catalog {
     pub fn create(&self, by: &Caller, name: &str, polarity: Polarity, update: &PolicyUpdate) -> Result<ListInfo, CatalogError> {
         let _write = self.lock();
         check_list_name(name)?;
-        if self.store.list_by_name(name)?.is_some() {
+        if self.store().list_by_name(name)?.is_some() {
             return Err(CatalogError::ListExists(name.to_owned()));
         }
         let policy = self.policy_after(update, polarity, &ListPolicy::default_for(polarity))?;
-        let list = self.store.next_list()?;
+        let list = self.store().next_list()?;
         let op = ChangeOp::CreateList { list, name: name.to_owned(), polarity, policy };
         self.commit(&lock(&self.publishing), by, op, &[], |base| Ok(base.clone()))?;
         told::created(by, name, polarity);
@@ -222,20 +240,20 @@ impl Catalog {
         let _write = self.lock();
         let list = self.find(name)?;
         // A later list of the same name would be suppressed by what was meant for this one; an emptied scope would mean all lists.
-        if let Some(other) = self.store.lists()?.into_iter().find(|l| l.id != list.id && l.policy.scope.contains(&list.name)) {
+        if let Some(other) = self.store().lists()?.into_iter().find(|l| l.id != list.id && l.policy.scope.contains(&list.name)) {
             let why = format!(
                 "list {name:?} is in the scope of negative list {0:?}; remove it from that scope, or delete {0:?}, first (an empty scope means all lists)",
                 other.name
             );
             return Err(CatalogError::Refused(why));
         }
-        let rows = self.store.version(list.id, list.active)?.map_or(0, |version| version.rows);
+        let rows = self.store().version(list.id, list.active)?.map_or(0, |version| version.rows);
         // Off at once.
         self.commit(&lock(&self.publishing), by, ChangeOp::DeleteList { list: list.id }, &[], |base| Ok(base.clone()))?;
         told::deleted(by, &list, rows);
         for kind in bk::KINDS {
-            if bk::tree(&self.store, kind)?.is_some() {
-                bk::rebuild(&self.store, kind)?;
+            if bk::tree(&self.store(), kind)?.is_some() {
+                bk::rebuild(&self.store(), kind)?;
             }
         }
         if let Some(published) = &self.published {
@@ -253,13 +271,13 @@ impl Catalog {
 
     /// All lists, by name.
     pub fn lists(&self) -> Result<Vec<ListInfo>, CatalogError> {
-        let mut lists = self.store.lists()?;
+        let mut lists = self.store().lists()?;
         lists.sort_by(|a, b| a.name.cmp(&b.name));
         lists.into_iter().map(|list| self.info(list)).collect()
     }
 
     pub fn versions(&self, name: &str) -> Result<Vec<ListVersion>, CatalogError> {
-        Ok(self.store.versions(self.find(name)?.id)?)
+        Ok(self.store().versions(self.find(name)?.id)?)
     }
 
     /// Makes a sealed version the active one.
@@ -287,16 +305,16 @@ impl Catalog {
 
     /// Bytes of the store's files.
     pub fn store_bytes(&self) -> std::io::Result<u64> {
-        self.store.bytes()
+        self.store().bytes()
     }
 
     /// Checks the store against itself, and the derived rows against the truth.
     pub fn verify(&self, progress: &mut dyn FnMut(&'static str, u64)) -> Result<VerifyReport, CatalogError> {
         let _write = self.lock();
-        let mut report = self.store.verify(progress)?;
-        report.problems.extend(load::verify_columns(&self.store)?);
+        let mut report = self.store().verify(progress)?;
+        report.problems.extend(load::verify_columns(&self.store())?);
         for kind in bk::KINDS {
-            report.problems.extend(bk::verify(&self.store, kind)?);
+            report.problems.extend(bk::verify(&self.store(), kind)?);
         }
         Ok(report)
     }
@@ -312,7 +330,7 @@ impl Catalog {
             // Under the locks: a change that is being published just now is behind for a moment only.
             if self.behind.load(Ordering::Acquire)
                 && let Err(error) =
-                    self.store.seq().map_err(Into::into).and_then(|seq| self.follow(&publishing, seq, |_| self.whole()))
+                    self.store().seq().map_err(Into::into).and_then(|seq| self.follow(&publishing, seq, |_| self.whole()))
             {
                 tracing::error!(%error, "look-ups are behind the store");
                 return false;
@@ -346,12 +364,12 @@ impl Catalog {
 
     /// A snapshot of all that the store holds.
     fn whole(&self) -> Result<Snapshot, CatalogError> {
-        self.build.install(|| load::snapshot(&self.store, self.choices, None))
+        self.build.install(|| load::snapshot(&self.store(), self.choices, None))
     }
 
     /// The snapshot that a list's change makes of another.
     fn after(&self, base: &Snapshot, list: (ListId, VersionNo), change: &load::Transition) -> Result<Snapshot, CatalogError> {
-        let work = || load::after(&self.store, base, self.choices, list, change);
+        let work = || load::after(&self.store(), base, self.choices, list, change);
         // An edit of a few entries is done sooner than another thread is woken.
         if change.opened.len() + change.closed.len() <= load::POINT_READS_MAX { work() } else { self.build.install(work) }
     }
@@ -360,13 +378,17 @@ impl Catalog {
         lock(&self.write)
     }
 
+    fn store(&self) -> Arc<Store> {
+        self.store.load_full()
+    }
+
     fn find(&self, name: &str) -> Result<HashList, CatalogError> {
         check_list_name(name)?; // so that no error repeats what can't be a name, however long
-        self.store.list_by_name(name)?.ok_or_else(|| CatalogError::NoSuchList(name.to_owned()))
+        self.store().list_by_name(name)?.ok_or_else(|| CatalogError::NoSuchList(name.to_owned()))
     }
 
     fn info(&self, list: HashList) -> Result<ListInfo, CatalogError> {
-        let version = self.store.version(list.id, list.active)?;
+        let version = self.store().version(list.id, list.active)?;
         let (rows, updated_ms) = version.map_or((0, 0), |v| (v.rows, v.time_ms));
         let hashes = self.published.as_ref().map(|p| p.load()).map_or_else(Default::default, |snapshot| {
             let of_list = snapshot.live.iter().filter(|((l, _), n)| *l == list.id && **n > 0);
@@ -394,7 +416,7 @@ impl Catalog {
     }
 
     fn apply_with(&self, by: &Caller, op: ChangeOp, derived: &[DerivedPut]) -> Result<u64, CatalogError> {
-        Ok(self.store.apply(&Change { time_ms: now_ms(), by: by.0.clone(), op }, derived)?)
+        Ok(self.store().apply(&Change { time_ms: now_ms(), by: by.0.clone(), op }, derived)?)
     }
 
     /// Applies a change that look-ups see, and publishes the snapshot that `next` makes of the one before.
@@ -434,7 +456,7 @@ impl Catalog {
     fn publish(&self, mut next: Snapshot, seq: u64, _publishing: &MutexGuard<'_, ()>) -> Result<(), CatalogError> {
         if let Some(published) = &self.published {
             next.id = seq;
-            next.policy = load::policy(&self.store.lists()?);
+            next.policy = load::policy(&self.store().lists()?);
             next.policy.matches_per_list_max = self.matches_per_list_max;
             published.publish(next);
         }
@@ -449,7 +471,7 @@ impl Catalog {
 
     /// A version that can be used.
     fn sealed(&self, list: &HashList, version: VersionNo) -> Result<ListVersion, CatalogError> {
-        let why = match self.store.version(list.id, version)? {
+        let why = match self.store().version(list.id, version)? {
             Some(found) if found.state == VersionState::Sealed => return Ok(found),
             Some(found) if found.state == VersionState::Staged => "the import that makes it has not ended".to_owned(),
             Some(_) => "its import failed or was cut short".to_owned(),
@@ -475,14 +497,14 @@ impl Catalog {
     /// When a file was last imported into a list, whether or not it changed anything; `None` where none was, or a version was that knew no
     /// such mark.
     fn imported_ms(&self, list: ListId) -> Result<Option<u64>, CatalogError> {
-        let mark = self.store.derived_mark(&imported_mark(list))?;
+        let mark = self.store().derived_mark(&imported_mark(list))?;
         Ok(mark.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?))))
     }
 
     /// The import itself is done: that its time could not be kept only makes the list look older than it is.
     fn note_import(&self, list: ListId, time_ms: u64) {
         let mark = DerivedPut::Mark { name: imported_mark(list), bytes: time_ms.to_be_bytes().to_vec() };
-        if let Err(error) = self.store.derived_put(&[mark]) {
+        if let Err(error) = self.store().derived_put(&[mark]) {
             tracing::warn!(%error, "the time of an import could not be kept");
         }
     }
@@ -490,7 +512,7 @@ impl Catalog {
     /// The snapshot as it will be once `version` is active.
     fn snapshot_after(&self, list: &HashList, version: VersionNo) -> Result<Option<Snapshot>, CatalogError> {
         let Some(published) = &self.published else { return Ok(None) };
-        let transition = load::transition(&self.store, list.id, list.active, version)?;
+        let transition = load::transition(&self.store(), list.id, list.active, version)?;
         let next = self.after(&published.load(), (list.id, version), &transition);
         if let Err(CatalogError::Unproven(flaw)) = &next {
             self.tell_flaw(flaw);
@@ -500,20 +522,24 @@ impl Catalog {
 
     /// Gives up versions that were never sealed: their import was cut short.
     fn undo_staged(&self) -> Result<(), CatalogError> {
-        let by = Caller("recovery".to_owned());
-        for list in self.store.lists()? {
-            for version in self.store.versions(list.id)?.into_iter().filter(|v| v.state == VersionState::Staged) {
-                tracing::warn!(list = list.name, version = version.version.0, "undoing a version that was never finished");
-                self.apply(&by, ChangeOp::Undo { list: list.id, version: version.version })?;
-            }
+        self.store().lists()?.iter().try_for_each(|list| self.undo_unfinished(list))
+    }
+
+    /// Gives up a version of the list that was never sealed: nobody who has the lock for writing is at it.
+    fn undo_unfinished(&self, list: &HashList) -> Result<(), CatalogError> {
+        let last = self.store().version_last(list.id)?;
+        if let Some(version) = last.filter(|v| v.state == VersionState::Staged) {
+            tracing::warn!(list = list.name, version = version.version.0, "undoing a version that was never finished");
+            let by = Caller("recovery".to_owned());
+            self.apply(&by, ChangeOp::Undo { list: list.id, version: version.version })?;
         }
         Ok(())
     }
 
     /// Makes derived rows again where their layout is another's, and keeps BK-trees for just the kinds that use them.
     fn derive(&self) -> Result<(), CatalogError> {
-        if !load::columns_are_whole(&self.store)? {
-            load::rebuild_columns(&self.store)?;
+        if !load::columns_are_whole(&self.store())? {
+            load::rebuild_columns(&self.store())?;
         }
         self.keep_trees()
     }
@@ -521,9 +547,9 @@ impl Catalog {
     fn keep_trees(&self) -> Result<(), CatalogError> {
         for kind in bk::KINDS {
             let wanted = self.index_kind(kind)? == IndexKind::BkTree;
-            match (wanted, bk::tree(&self.store, kind)?.is_some()) {
-                (true, false) => bk::rebuild(&self.store, kind)?,
-                (false, true) => bk::forget(&self.store, kind)?,
+            match (wanted, bk::tree(&self.store(), kind)?.is_some()) {
+                (true, false) => bk::rebuild(&self.store(), kind)?,
+                (false, true) => bk::forget(&self.store(), kind)?,
                 _ => {}
             }
         }
@@ -532,9 +558,9 @@ impl Catalog {
 
     /// The index that a kind uses, by its number of rows and the widest radius of the lists.
     fn index_kind(&self, kind: HashKind) -> Result<IndexKind, CatalogError> {
-        let lists = self.store.lists()?;
+        let lists = self.store().lists()?;
         let radius = lists.iter().map(|l| l.policy.radius_widest(kind)).max().unwrap_or(0);
-        let rows = load::column_rows(&self.store, kind)?;
+        let rows = load::column_rows(&self.store(), kind)?;
         Ok(match kind {
             HashKind::Pdq => self.choices.pdq.resolve::<crate::entry::Pdq>(rows, radius),
             HashKind::Phash64 => self.choices.phash64.resolve::<crate::entry::Hash64>(rows, radius),
@@ -551,7 +577,7 @@ fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
-/// These locks guard an order, not data: what a panicking holder wrote is in the store whole or not at all.
-fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
+/// These locks guard an order, or what is whole at any moment: what a panicking holder wrote is in the store whole or not at all.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -66,9 +66,9 @@ impl super::Catalog {
         let (kind, radius, itself) = (*kind, *radius, list.id == other.id);
         let stop = || if ended() { Err(CatalogError::Refused("nobody waits for it any more".to_owned())) } else { Ok(()) };
         let read = |of: &HashList| {
-            let rows = load::hashes_of(&self.store, of, kind, make);
+            let rows = load::hashes_of(&self.store(), of, kind, make);
             // What was read of a list that is deleted meanwhile is not all of it.
-            if self.store.list(of.id)?.is_none() {
+            if self.store().list(of.id)?.is_none() {
                 return Err(CatalogError::NoSuchList(of.name.clone()));
             }
             let (rows, categories) = rows?;
@@ -144,7 +144,7 @@ impl super::Catalog {
             report.near += counts.near;
         }
         for (neighbours, entry) in hubs {
-            let row = self.store.entry(list.id, entry)?.into_iter().next();
+            let row = self.store().entry(list.id, entry)?.into_iter().next();
             report.hubs.extend(row.map(|row| OverlapHub { entry_id: row.content.id, neighbours }));
         }
         Ok(report)

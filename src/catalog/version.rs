@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CatalogError, EditReport, NewEntry, bk, columns, load, lock};
 use crate::entry::{
-    Caller, ChangeOp, Entry, EntryNo, HashList, HashValue, ListId, ROWS_BYTES_MAX, ROWS_MAX, RowChange, VersionNo, VersionState,
+    Caller, ChangeOp, Entry, EntryNo, HashList, HashValue, ListId, ROWS_BYTES_MAX, ROWS_MAX, RowChange, VersionNo,
 };
 use crate::store::{DeltaOp, DerivedPut, IdRecord, Store, StoreError, digest_add, digest_sub, row_bytes, row_digest};
 
 impl super::Catalog {
     /// Adds entries to what is active now. An id that is there already gets the new content.
     pub fn add(&self, by: &Caller, name: &str, entries: Vec<NewEntry>) -> Result<EditReport, CatalogError> {
-        let key = self.store.entry_id_key();
+        let key = self.store().entry_id_key();
         for hash in entries.iter().flat_map(|entry| &entry.hashes) {
             hash.check_real()?;
         }
@@ -69,7 +69,9 @@ impl super::Catalog {
             missing: Vec::new(),
             ids: Vec::new(),
         };
-        let mut writer = VersionWriter::new(self, by, &list, source)?;
+        self.undo_unfinished(&list)?;
+        let store = self.store();
+        let mut writer = VersionWriter::new(self, &store, by, &list, source)?;
         writer.start_from_active()?;
         let written = work(&mut writer, &mut report).and_then(|()| {
             let edits = report.added + report.changed + report.removed;
@@ -122,6 +124,7 @@ pub enum Put {
 /// Gathers row changes of one version of one list.
 pub struct VersionWriter<'c> {
     catalog: &'c super::Catalog,
+    store: &'c Store,
     by: &'c Caller,
     list: HashList,
     version: VersionNo,
@@ -141,15 +144,18 @@ pub struct VersionWriter<'c> {
 }
 
 impl<'c> VersionWriter<'c> {
-    pub fn new(catalog: &'c super::Catalog, by: &'c Caller, list: &HashList, source: &str) -> Result<Self, CatalogError> {
-        let store = &catalog.store;
+    pub fn new(
+        catalog: &'c super::Catalog,
+        store: &'c Store,
+        by: &'c Caller,
+        list: &HashList,
+        source: &str,
+    ) -> Result<Self, CatalogError> {
         let head = store.version(list.id, list.head)?;
         let last = store.version_last(list.id)?;
-        if last.as_ref().is_some_and(|v| v.state == VersionState::Staged) {
-            return Err(CatalogError::Busy);
-        }
         Ok(VersionWriter {
             catalog,
+            store,
             by,
             list: list.clone(),
             version: VersionNo(last.map_or(0, |v| v.version.0) + 1),
@@ -167,7 +173,7 @@ impl<'c> VersionWriter<'c> {
     }
 
     fn store(&self) -> &'c Store {
-        &self.catalog.store
+        self.store
     }
 
     /// Makes the version start from what is active, where that is not the head: after a roll-back an edit must not bring back
@@ -364,10 +370,10 @@ impl<'c> VersionWriter<'c> {
         if !self.staged && at_once && self.opens.len() + self.closes.len() <= load::POINT_READS_MAX {
             let (rows, mut puts) = self.take_rows();
             puts.extend(bk::puts(self.store(), &rows)?);
-            let (catalog, active, source) = (self.catalog, self.list.active, self.source.clone());
+            let (catalog, store, active, source) = (self.catalog, self.store, self.list.active, self.source.clone());
             let op = ChangeOp::Edit { list, version, source, rows, rows_total, digest };
             catalog.commit(&lock(&catalog.publishing), self.by, op, &puts, |base| {
-                let transition = load::transition(&catalog.store, list, active, version)?;
+                let transition = load::transition(store, list, active, version)?;
                 catalog.after(base, (list, version), &transition)
             })?;
         } else {
@@ -377,12 +383,12 @@ impl<'c> VersionWriter<'c> {
         Ok(Some(version))
     }
 
-    /// Undoes what was written. A failure here is left to the next start, which undoes it too.
+    /// Undoes what was written. A failure here is left to the list's next change, or to the next start.
     pub fn give_up(&mut self) {
         if self.staged {
             let op = ChangeOp::Undo { list: self.list.id, version: self.version };
             if let Err(error) = self.catalog.apply(self.by, op) {
-                tracing::error!(list = self.list.name, %error, "a failed version could not be undone; the next start does it");
+                tracing::error!(list = self.list.name, %error, "a failed version could not be undone; the list's next change does it");
             }
         }
     }

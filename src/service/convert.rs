@@ -93,6 +93,14 @@ pub fn catalog_status(error: CatalogError) -> Status {
             tracing::error!(%flaw, "an index is not put to use");
             return Status::internal(format!("{message}; what was active before still is"));
         }
+        CatalogError::Unwritable(error) => {
+            // Its words hold the store's path: they are for the operator.
+            tracing::error!(%error, "no change is taken");
+            let mut details = info("UNWRITABLE");
+            details.set_retry_info(Some(RETRY_AFTER));
+            let message = "the server's disk is full, or it failed: no change is taken until that is mended; look-ups go on";
+            return Status::with_error_details(Code::ResourceExhausted, message, details);
+        }
         CatalogError::Store(error) => {
             // Its words may hold paths: they are for the operator.
             tracing::error!(%error, "the store failed");

@@ -30,9 +30,9 @@ impl Store {
     /// is opened for another entry. `Close` names a row that is open and was not opened by the same version.
     pub fn apply(&self, change: &Change, derived: &[DerivedPut]) -> Result<u64, StoreError> {
         let mut writer = self.writer()?;
+        self.check_room_for(&change.op)?;
         if writer.headless {
-            let why = "the file HEAD could not be written after the change before; mend that and start again".into();
-            return Err(StoreError::Head { dir: self.dir.clone(), why });
+            self.catch_up(&mut writer)?;
         }
         limit("the name of who asks", change.by.len(), BY_BYTES_MAX)?;
         check_derived(derived)?;
@@ -51,16 +51,28 @@ impl Store {
         let Tx { batch, next_entry, next_list, .. } = tx;
         let mut options = WriteOptions::default();
         options.set_sync(is_synced(&change.op));
-        self.db.write_opt(batch, &options)?;
+        self.write(batch, &options)?;
         *writer = Writer { seq, chain, next_entry, next_list, headless: false };
         if is_synced(&change.op)
             && let Err(error) = head::write(&self.dir, Head { seq, chain })
         {
-            // This change is on the disk. What is wrong with the directory may be wrong with the next one: none is taken.
-            tracing::error!(%error, "the store's file HEAD could not be written; no further change is taken");
+            // This change is on the disk. What is wrong with the directory may be wrong with the next one: none is taken until it is mended.
+            tracing::error!(%error, "the store's file HEAD could not be written; no further change is taken until it can be");
             writer.headless = true;
         }
         Ok(seq)
+    }
+
+    /// Writes the `HEAD` that could not be written.
+    fn catch_up(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        head::write(&self.dir, Head { seq: writer.seq, chain: writer.chain }).map_err(|error| {
+            let why = format!(
+                "the file HEAD could not be written after the change before: {error}; once it can be, changes are taken again"
+            );
+            StoreError::Failed { dir: self.dir.clone(), why }
+        })?;
+        writer.headless = false;
+        Ok(())
     }
 }
 
@@ -342,7 +354,7 @@ impl Tx<'_> {
                 if left == 0 {
                     left = UNDO_ROWS;
                     self.put_version(&version)?;
-                    self.store.db.write(std::mem::take(&mut self.batch))?;
+                    self.store.write(std::mem::take(&mut self.batch), &WriteOptions::default())?;
                 }
             }
         }

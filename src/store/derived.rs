@@ -33,10 +33,11 @@ impl Store {
     /// Writes derived rows outside a change, in one batch.
     pub fn derived_put(&self, puts: &[DerivedPut]) -> Result<(), StoreError> {
         let _writer = self.writer()?;
+        self.writable()?;
         check_derived(puts)?;
         let mut batch = WriteBatch::default();
         put_derived(self, &mut batch, puts)?;
-        Ok(self.db.write(batch)?)
+        self.write(batch, &WriteOptions::default())
     }
 
     pub fn derived_clear(&self, clear: DerivedClear) -> Result<(), StoreError> {
@@ -51,7 +52,7 @@ impl Store {
             DerivedClear::Marks => (Family::Meta, keys::META_MARK.to_vec(), after(keys::META_MARK)),
         };
         batch.delete_range_cf(&self.family(family)?, from, to);
-        Ok(self.db.write(batch)?)
+        self.write(batch, &WriteOptions::default())
     }
 
     /// Drops all derived rows and marks, and notes the layout that the next ones have. On the disk when it returns.
@@ -66,7 +67,7 @@ impl Store {
         batch.put_cf(&meta, keys::META_FORMAT_DERIVED, format_derived.to_be_bytes());
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        Ok(self.db.write_opt(batch, &options)?)
+        self.write(batch, &options)
     }
 
     pub fn derived_mark(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -18,6 +18,7 @@ mod parse;
 mod read;
 mod records;
 mod replay;
+mod room;
 mod side;
 mod verify;
 mod wire;
@@ -28,15 +29,16 @@ pub use head::Accepted;
 pub use keys::{BkRow, Delta, DeltaOp, IdRecord, Row};
 pub use parse::read_record;
 pub use read::Scan;
+pub use room::FREE_BYTES_MIN;
 pub use side::{JOURNAL_BYTES_MAX, JournalRecord, SCRATCH_VALUE_BYTES_MAX, ScratchRow};
 pub use verify::{PROBLEMS_MAX, VerifyReport};
 pub use wire::row_bytes;
 
 use keys::Family;
-use rocksdb::{BoundColumnFamily, DBWithThreadMode, MultiThreaded};
+use rocksdb::{BoundColumnFamily, DBWithThreadMode, MultiThreaded, WriteBatch, WriteOptions};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Layout of the families that hold the truth. A store with a larger number is refused.
 pub const FORMAT_TRUTH: u32 = 1;
@@ -56,6 +58,8 @@ pub enum Access {
     Write,
     /// The state at the moment of opening; works beside a process that writes.
     Read,
+    /// The same in the place of a writer that has no room: who wants to write is told so.
+    StandIn,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +74,15 @@ pub enum StoreError {
     NotAStore { dir: PathBuf, why: &'static str },
     #[error("the store was opened for reading only")]
     ReadOnly,
+    /// Nothing was written, or nothing that counts; what is there can be read.
+    #[error(
+        "the disk of the store in {} is full: {} MiB are free, and {} MiB must be; make room, and changes are taken again",
+        .dir.display(), .free >> 20, .needed >> 20
+    )]
+    Full { dir: PathBuf, free: u64, needed: u64 },
+    /// A write failed, so the database has to be opened anew before it takes another.
+    #[error("the store in {} takes no changes until it is opened anew: {why}", .dir.display())]
+    Failed { dir: PathBuf, why: String },
     /// The change does not fit the state; nothing was written.
     #[error("{0}")]
     Refused(String),
@@ -95,6 +108,11 @@ pub struct Store {
     dir: PathBuf,
     /// `None`: opened for reading.
     writer: Option<Mutex<Writer>>,
+    stands_in: bool,
+    /// Bytes that must be free on the disk.
+    free_bytes_min: u64,
+    /// Why a write failed: RocksDB takes none after that.
+    failed: OnceLock<String>,
     entry_id_key: [u8; 32],
     format_derived_found: u32,
     /// Keeps rows of one id in `scratch` in the order they came.
@@ -130,17 +148,31 @@ impl Store {
     /// Waits until everything written so far is on the disk.
     pub fn sync(&self) -> Result<(), StoreError> {
         self.check_writable()?;
-        Ok(self.db.flush_wal(true)?)
+        self.wrote(self.db.flush_wal(true))
     }
 
     fn writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
-        let writer = self.writer.as_ref().ok_or(StoreError::ReadOnly)?;
+        let writer = self.writer.as_ref().ok_or_else(|| self.read_only())?;
         // The numbers inside are advanced only after a write succeeded, so a panic elsewhere can't have left them half done.
         Ok(writer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn check_writable(&self) -> Result<(), StoreError> {
-        self.writer.as_ref().map(drop).ok_or(StoreError::ReadOnly)
+        self.writer.as_ref().map(drop).ok_or_else(|| self.read_only())
+    }
+
+    /// Every write goes through here: after one that failed RocksDB takes no other, or would take one over a gap.
+    fn write(&self, batch: WriteBatch, options: &WriteOptions) -> Result<(), StoreError> {
+        self.wrote(self.db.write_opt(batch, options))
+    }
+
+    fn wrote<T>(&self, result: Result<T, rocksdb::Error>) -> Result<T, StoreError> {
+        result.map_err(|error| {
+            // The first reason is the one to know.
+            let _ = self.failed.set(error.to_string());
+            tracing::error!(%error, dir = %self.dir.display(), "writing to the store failed");
+            StoreError::Failed { dir: self.dir.clone(), why: error.into_string() }
+        })
     }
 
     fn family(&self, family: Family) -> Result<Arc<BoundColumnFamily<'_>>, StoreError> {

@@ -5,6 +5,7 @@
 
 use super::head::{self, Head};
 use super::keys::{self, Family};
+use super::room::{self, FREE_BYTES_MIN};
 use super::{Access, Db, FORMAT_TRUTH, Store, StoreError, Writer};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel, Options, WriteBatch,
@@ -14,8 +15,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, OnceLock};
 
 const MIB: usize = 1024 * 1024;
 const WRITE_BUFFERS: usize = 96 * MIB;
@@ -31,15 +32,25 @@ impl Store {
     /// Opens the store in `dir`; with [`Access::Write`] it is made if `dir` is absent or empty. `format_derived` is the number
     /// of the derived families' layout that the caller knows: see [`Store::format_derived_found`].
     pub fn open(dir: &Path, access: Access, format_derived: u32) -> Result<Store, StoreError> {
-        match access {
-            Access::Write => open_to_write(dir, format_derived),
-            Access::Read => open_to_read(dir),
-        }
+        Store::open_with(dir, access, format_derived, FREE_BYTES_MIN)
+    }
+
+    /// The same with another number of bytes that must be free on the disk for changes to be taken.
+    pub fn open_with(dir: &Path, access: Access, format_derived: u32, free_bytes_min: u64) -> Result<Store, StoreError> {
+        let mut store = match access {
+            Access::Write => open_to_write(dir, format_derived, free_bytes_min)?,
+            Access::Read | Access::StandIn => open_to_read(dir)?,
+        };
+        store.stands_in = access == Access::StandIn;
+        store.free_bytes_min = free_bytes_min;
+        Ok(store)
     }
 }
 
-fn open_to_write(dir: &Path, format_derived: u32) -> Result<Store, StoreError> {
+fn open_to_write(dir: &Path, format_derived: u32, free_bytes_min: u64) -> Result<Store, StoreError> {
     let found = survey(dir)?;
+    // Opening writes: what has no room for that would be left half opened.
+    room::check_to_open(dir, free_bytes_min)?;
     if found == Found::Files {
         probe(dir, head::Check::Hold)?;
     }
@@ -120,7 +131,17 @@ fn finish(db: Db, dir: &Path, writer: Option<Writer>) -> Result<Store, StoreErro
     let entry_id_key = key.ok_or_else(|| Family::Meta.corrupt("the key of entry ids is missing"))?;
     let format_derived_found = meta_u32(&db, keys::META_FORMAT_DERIVED)?;
     let writer = writer.map(Mutex::new);
-    Ok(Store { db, dir: dir.into(), writer, entry_id_key, format_derived_found, scratch_order: AtomicU64::new(0) })
+    Ok(Store {
+        db,
+        dir: dir.into(),
+        writer,
+        stands_in: false,
+        free_bytes_min: FREE_BYTES_MIN,
+        failed: OnceLock::new(),
+        entry_id_key,
+        format_derived_found,
+        scratch_order: AtomicU64::new(0),
+    })
 }
 
 #[derive(PartialEq)]
@@ -263,9 +284,13 @@ pub(super) fn meta_u32(db: &Db, name: &[u8]) -> Result<u32, StoreError> {
     keys::number_u32(Family::Meta, &bytes)
 }
 
+/// Why a store could not be opened for writing.
 fn locked(dir: &Path, error: rocksdb::Error) -> StoreError {
-    // RocksDB has no kind of its own for it; both of its messages (this process, another one) name the file LOCK.
+    // RocksDB has no kinds of its own for these. Both of its messages on a lock (this process, another one) name the file LOCK.
     let text = error.as_ref();
+    if text.contains("No space left on device") || text.contains("Disk quota exceeded") {
+        return room::full(dir);
+    }
     let held = text.contains("lock hold by current process") || text.contains("While lock file");
     if held { StoreError::Locked { dir: dir.into() } } else { error.into() }
 }

@@ -34,6 +34,7 @@ impl Store {
     /// Writes and empties `rows`: pairs of source id (no byte 0 in it) and value.
     pub fn scratch_put(&self, rows: &mut Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), StoreError> {
         let _writer = self.writer()?;
+        self.writable()?;
         let family = self.family(Family::Scratch)?;
         let mut batch = WriteBatch::default();
         for (id, value) in rows.iter() {
@@ -46,7 +47,7 @@ impl Store {
         rows.clear();
         let mut options = WriteOptions::default();
         options.disable_wal(true);
-        Ok(self.db.write_opt(batch, &options)?)
+        self.write(batch, &options)
     }
 
     /// What was put, by id in byte order: the order of [`Store::ids`].
@@ -58,17 +59,18 @@ impl Store {
 
     pub fn scratch_clear(&self) -> Result<(), StoreError> {
         let _writer = self.writer()?;
+        self.writable()?;
         // Dropping frees the files at once; deleting a range would leave them until they are compacted.
         // It may be missing, where making it anew failed for want of space.
         if self.db.cf_handle(Family::Scratch.name()).is_some() {
-            self.db.drop_cf(Family::Scratch.name())?;
+            self.wrote(self.db.drop_cf(Family::Scratch.name()))?;
         }
-        Ok(self.db.create_cf(Family::Scratch.name(), &open::scratch_options())?)
+        self.wrote(self.db.create_cf(Family::Scratch.name(), &open::scratch_options()))
     }
 
     /// Appends records in one batch. They outlive the process when this returns, a power cut after [`Store::sync`].
     pub fn journal_append(&self, records: &[JournalRecord]) -> Result<(), StoreError> {
-        self.check_writable()?;
+        self.writable()?;
         let family = self.family(Family::Journal)?;
         let mut batch = WriteBatch::default();
         for record in records {
@@ -77,7 +79,7 @@ impl Store {
             }
             batch.put_cf(&family, keys::journal_key(record.time_ms, &record.id), &record.bytes);
         }
-        Ok(self.db.write(batch)?)
+        self.write(batch, &WriteOptions::default())
     }
 
     /// The journal's records from `time_ms` on, by time.

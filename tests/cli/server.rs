@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::*;
 
 /// A server on free ports; it is killed with the test unless it was ended.
-struct Server {
+pub struct Server {
     child: Child,
     endpoint: String,
     operator: String,
@@ -74,6 +74,11 @@ impl Server {
         Server::spawned(&mut serve(store, level))
     }
 
+    /// With more in its environment.
+    pub fn start_with(store: &str, level: &str, environment: &[(&str, &str)]) -> Self {
+        Server::spawned(serve(store, level).envs(environment.iter().copied()))
+    }
+
     fn spawned(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let log = Log::of(&mut child);
@@ -96,12 +101,12 @@ impl Server {
         Server { child, endpoint: String::new(), operator, log }
     }
 
-    fn run(&self, args: &[&str]) -> Ran {
+    pub fn run(&self, args: &[&str]) -> Ran {
         run(&[&["--endpoint", &self.endpoint], args].concat())
     }
 
     /// Status and body of a page of the operator port.
-    fn get(&self, path: &str) -> (u16, String) {
+    pub fn get(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.operator).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         write!(stream, "GET {path} HTTP/1.0\r\nHost: test\r\n\r\n").unwrap();
@@ -120,7 +125,7 @@ impl Server {
     }
 
     /// SIGTERM, and then its exit code and its log.
-    fn terminate(&mut self) -> (i32, String) {
+    pub fn terminate(&mut self) -> (i32, String) {
         assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
         let exit = self.child.wait().unwrap().code().unwrap_or(-1);
         (exit, self.log.whole())

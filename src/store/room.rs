@@ -1,0 +1,96 @@
+//! Is there room for a change, and does the database still take one?
+//!
+//! RocksDB that runs out of disk in the middle of a write takes no other until it is opened anew. So it is not let come to that: a
+//! change is refused while less than `free_bytes_min` is free, in words, and taken again as soon as there is room. What frees
+//! room or takes a list out of use is a few bytes: it needs an eighth of that.
+
+use super::{Store, StoreError};
+use crate::entry::ChangeOp;
+use std::path::Path;
+
+/// Bytes that must be free: more than what RocksDB holds in memory and has yet to write to its files.
+pub const FREE_BYTES_MIN: u64 = 128 * 1024 * 1024;
+/// The part of it that small changes need.
+const SMALL: u64 = 8;
+
+impl Store {
+    /// Whether changes are taken now.
+    pub fn writable(&self) -> Result<(), StoreError> {
+        self.check_writable()?;
+        if let Some(why) = self.failed.get() {
+            return Err(StoreError::Failed { dir: self.dir.clone(), why: why.clone() });
+        }
+        check_free(&self.dir, self.free_bytes_min)
+    }
+
+    /// Whether a write has failed: opening the store anew is what helps.
+    pub fn has_failed(&self) -> bool {
+        self.failed.get().is_some()
+    }
+
+    /// Whether the store is open for reading in the place of one that could not be opened for writing.
+    pub fn stands_in(&self) -> bool {
+        self.stands_in
+    }
+
+    pub fn free_bytes_min(&self) -> u64 {
+        self.free_bytes_min
+    }
+
+    /// Whether there is room to open the store for writing.
+    pub fn check_to_open(&self) -> Result<(), StoreError> {
+        check_to_open(&self.dir, self.free_bytes_min)
+    }
+
+    /// Why a store that is open for reading takes no change.
+    pub(super) fn read_only(&self) -> StoreError {
+        if !self.stands_in {
+            return StoreError::ReadOnly;
+        }
+        let soon = || StoreError::Failed { dir: self.dir.clone(), why: "there was no room to write when it was opened".into() };
+        self.check_to_open().err().unwrap_or_else(soon)
+    }
+
+    pub(super) fn check_room_for(&self, op: &ChangeOp) -> Result<(), StoreError> {
+        let small = match op {
+            ChangeOp::SetPolicy { .. }
+            | ChangeOp::SetDisabled { .. }
+            | ChangeOp::DeleteList { .. }
+            | ChangeOp::Activate { .. }
+            | ChangeOp::Undo { .. } => SMALL,
+            ChangeOp::CreateList { .. }
+            | ChangeOp::Stage { .. }
+            | ChangeOp::Rows { .. }
+            | ChangeOp::Seal { .. }
+            | ChangeOp::Edit { .. } => 1,
+        };
+        if let Some(why) = self.failed.get() {
+            return Err(StoreError::Failed { dir: self.dir.clone(), why: why.clone() });
+        }
+        check_free(&self.dir, self.free_bytes_min / small)
+    }
+}
+
+/// Whether a store can be opened for writing, which itself writes some files.
+pub(super) fn check_to_open(dir: &Path, free_bytes_min: u64) -> Result<(), StoreError> {
+    check_free(dir, free_bytes_min / SMALL)
+}
+
+/// The system says that the disk is full, whatever it says is free.
+pub(super) fn full(dir: &Path) -> StoreError {
+    StoreError::Full { dir: dir.into(), free: free(dir).unwrap_or(0), needed: FREE_BYTES_MIN }
+}
+
+fn check_free(dir: &Path, needed: u64) -> Result<(), StoreError> {
+    match free(dir) {
+        Some(free) if free < needed => Err(StoreError::Full { dir: dir.into(), free, needed }),
+        // A directory that is gone, or a file system that does not tell, is not full.
+        _ => Ok(()),
+    }
+}
+
+/// Bytes that this user may take, without the part that is kept for the superuser.
+fn free(dir: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(dir).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
