@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::catalog::{Catalog, CatalogError, FORMAT_DERIVED};
+use crate::catalog::{Catalog, CatalogError, Compacted, FORMAT_DERIVED, Keep};
 use crate::config::{Config, CoreDumps};
 use crate::extract::{Extractor, InProcess};
 use crate::matcher::{Matcher, Options, StartError};
@@ -47,6 +47,13 @@ pub enum AppError {
 pub fn lists(dir: &Path, config: &Config, access: Access) -> Result<Catalog, AppError> {
     let store = Arc::new(Store::open_with(dir, access, FORMAT_DERIVED, config.store.free_bytes_min)?);
     Ok(Catalog::open(store, access, catalog_options(config), None)?)
+}
+
+/// Compacts a store: see [`Catalog::compact`]. It is opened once more for its MANIFEST to be made anew.
+pub fn compact(dir: &Path, config: &Config, progress: &mut dyn FnMut(&'static str)) -> Result<Compacted, AppError> {
+    let compacted = lists(dir, config, Access::Write)?.compact(progress)?;
+    let store = Store::open_with(dir, Access::Write, FORMAT_DERIVED, config.store.free_bytes_min)?;
+    Ok(Compacted { bytes_after: store.bytes().map_err(StoreError::from)?, ..compacted })
 }
 
 /// Takes a store as it is found: see [`Store::accept`].
@@ -91,10 +98,12 @@ fn extractor(config: &Config) -> Arc<dyn Extractor> {
 
 fn catalog_options(config: &Config) -> crate::catalog::Options {
     let choices = Choices { pdq: config.index.pdq, phash64: config.index.phash64, dhash64: config.index.dhash64 };
+    let keep = Keep { versions_max: config.store.versions_max, days_max: config.store.version_days_max };
     crate::catalog::Options {
         choices,
         matches_per_list_max: config.snapshot.candidates_max,
         change_percent_max: config.import.change_percent_max,
+        keep,
     }
 }
 

@@ -44,6 +44,10 @@ pub struct Store {
     pub dir: PathBuf,
     /// Bytes that must be free on the store's disk for changes to be taken; look-ups need none.
     pub free_bytes_min: u64,
+    /// Imports and activations of a list that are kept, beside what is in use.
+    pub versions_max: usize,
+    /// Days after which they are not kept; 0 for no limit.
+    pub version_days_max: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -159,7 +163,7 @@ pub enum CoreDumps {
 
 impl Default for Store {
     fn default() -> Self {
-        Store { dir: "hashwarden-store".into(), free_bytes_min: 128 * 1024 * 1024 }
+        Store { dir: "hashwarden-store".into(), free_bytes_min: 128 * 1024 * 1024, versions_max: 5, version_days_max: 90 }
     }
 }
 
@@ -333,6 +337,8 @@ impl Config {
         let (g, e) = (&self.grpc, &self.extract);
         demand(!self.store.dir.as_os_str().is_empty(), "store", "dir", "must name a directory")?;
         within("store", "free_bytes_min", self.store.free_bytes_min, 0..=1 << 60)?;
+        within("store", "versions_max", self.store.versions_max, 0..=10_000)?;
+        within("store", "version_days_max", self.store.version_days_max, 0..=36_500)?;
         within("grpc", "image_bytes_max", g.image_bytes_max, 1024..=1024 * MIB)?;
         within("grpc", "items_in_flight_max", g.items_in_flight_max, 1..=65_536)?;
         within("grpc", "hashes_per_item_max", g.hashes_per_item_max, 1..=65_536)?;

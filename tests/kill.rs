@@ -20,6 +20,8 @@ const ROWS: usize = 20_000;
 
 fn hashwarden(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hashwarden"));
+    // So that each import drops a version, and what that held.
+    command.env("HASHWARDEN__STORE__VERSIONS_MAX", "1").env("HASHWARDEN__IMPORT__CHANGE_PERCENT_MAX", "0");
     command.arg("--store").arg(dir).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
@@ -164,4 +166,44 @@ fn an_acknowledged_add_and_its_tree_node_outlive_a_kill() {
         assert_eq!(bk::verify(&store, HashKind::Pdq).unwrap(), Vec::<String>::new(), "round {round}");
     }
     assert!(acknowledged.len() > 10, "only {} adds were acknowledged", acknowledged.len());
+}
+
+/// Compaction drops versions, sweeps rows and writes every table anew: killed at any moment it loses nothing, and the next one finishes it.
+#[test]
+fn a_compaction_that_is_killed_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("store");
+    let file = folder.path().join("rows.csv");
+    {
+        let catalog = app::lists(&dir, &Config::default(), Access::Write).unwrap();
+        catalog.create(&by(), "known", Polarity::Positive, &PolicyUpdate::default()).unwrap();
+    }
+    let run = |args: &[&str]| hashwarden(&dir).args(args).spawn().unwrap();
+    let (mut random, mut killed) = (7u64, 0);
+    let mut until = Duration::from_millis(150);
+    for round in 0..8u64 {
+        write_list(&file, 10 + round);
+        // Many versions to drop at once.
+        let mut import = hashwarden(&dir);
+        import.env("HASHWARDEN__STORE__VERSIONS_MAX", "100").args(["list", "import", "known"]).arg(&file);
+        assert!(import.status().unwrap().success());
+        let expected = active_rows(&dir);
+        assert_eq!(expected.len(), ROWS);
+        let mut child = run(&["store", "compact"]);
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        std::thread::sleep(until.mul_f64((random >> 40) as f64 / f64::from(1 << 24)));
+        child.kill().unwrap();
+        let was_killed = !child.wait().unwrap().success();
+        killed += usize::from(was_killed);
+        until = until.mul_f64(if was_killed { 1.3 } else { 0.7 });
+        assert!(active_rows(&dir) == expected, "round {round}");
+        let catalog = app::lists(&dir, &Config::default(), Access::Write).unwrap();
+        assert_sound(&catalog, round as usize);
+    }
+    println!("{killed} compactions were killed");
+    assert!(killed > 0, "no compaction was killed");
+    assert!(run(&["store", "compact"]).wait().unwrap().success());
+    let catalog = app::lists(&dir, &Config::default(), Access::Write).unwrap();
+    assert_eq!(catalog.versions("known").unwrap().len(), 2);
+    assert_sound(&catalog, 99);
 }

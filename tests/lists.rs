@@ -614,8 +614,8 @@ fn derived_rows_that_are_lost_are_made_again_from_the_lists() {
         assert!(app::matching(dir.path(), &Config::default(), Access::Read).is_err(), "a reader can't make them again");
         let bench = open(dir.path());
         check(&bench);
-        // A version that is far from the active one is found in what was made again.
-        bench.catalog.activate(&bench.by, "b", VersionNo(1)).unwrap();
+        // A version that is far from the active one, the last before the import, is found in what was made again.
+        bench.catalog.activate(&bench.by, "b", VersionNo(20)).unwrap();
         assert_eq!(bench.ids(pdq(20_077)), [""; 0]);
         let back = bench.catalog.versions("b").unwrap().last().unwrap().version;
         bench.catalog.activate(&bench.by, "b", back).unwrap();

@@ -3,8 +3,8 @@
 //! A chunk holds up to 4,096 rows of one list in rising order of entry number, and spans fewer than [`SPAN`] numbers: who seeks
 //! an entry finds its chunk at most that far before it.
 //! `list u32`, then for a kind of hash `n x (entry u32, hash)`, for the facts (column 0) `n x (entry u32, kinds u8, category
-//! length u8, category, id length u16, id)`. Integers are big-endian. Chunks are never changed: an entry number names one
-//! content. They can be dropped and made again from the store's rows.
+//! length u8, category, id length u16, id)`. Integers are big-endian. An entry number names one content, so a chunk only loses
+//! rows, those of entries that no version holds any more. They can be dropped and made again from the store's rows.
 
 use crate::entry::{Entry, EntryNo, HashKind, HashValue, ListId};
 use crate::snapshot::KindSet;
@@ -105,6 +105,50 @@ pub fn decode_any(kind: HashKind, chunk: &[u8], mut each: impl FnMut(EntryNo, &[
     }
 }
 
+/// What is left of a chunk without some entries.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Left {
+    /// All of it.
+    All,
+    Some(Vec<u8>),
+    Nothing,
+}
+
+/// A list's chunk without the entries that are gone; `None` where the chunk is damaged. Those of other lists stay as they are.
+pub fn without(column: u8, chunk: &[u8], list: ListId, gone: &dyn Fn(EntryNo) -> bool) -> Option<Left> {
+    let (of, mut rest) = split_list(chunk)?;
+    if of != list {
+        return Some(Left::All);
+    }
+    let mut left = chunk[..4].to_vec();
+    let mut all = true;
+    while !rest.is_empty() {
+        let length = match HashKind::from_u8(column) {
+            Some(kind) => 4 + kind.bytes(),
+            None => facts_length(rest)?,
+        };
+        let (row, tail) = rest.split_at_checked(length)?;
+        if gone(EntryNo(u32::from_be_bytes(*row.first_chunk()?))) {
+            all = false;
+        } else {
+            left.extend_from_slice(row);
+        }
+        rest = tail;
+    }
+    Some(match left.len() {
+        _ if all => Left::All,
+        4 => Left::Nothing,
+        _ => Left::Some(left),
+    })
+}
+
+/// Bytes of the first row of facts.
+fn facts_length(rows: &[u8]) -> Option<usize> {
+    let category = usize::from(*rows.get(5)?);
+    let id = rows.get(6 + category..8 + category)?.first_chunk().map(|length| u16::from_be_bytes(*length))?;
+    Some(8 + category + usize::from(id))
+}
+
 fn split_list(chunk: &[u8]) -> Option<(ListId, &[u8])> {
     let (list, rest) = chunk.split_first_chunk::<4>()?;
     Some((ListId(u32::from_be_bytes(*list)), rest))
@@ -144,6 +188,26 @@ mod tests {
         assert_eq!((facts.len(), md5.len(), pdq.len()), (9_990, 9_990, 4_995));
         for (fact, (number, entry)) in facts.iter().zip(&entries) {
             assert_eq!(*fact, (*number, entry.id.clone(), entry.category.clone(), entry.hashes.len()));
+        }
+    }
+
+    #[test]
+    fn a_chunk_loses_just_the_entries_that_are_gone() {
+        let entries: Vec<_> = (10..200u32).map(|n| (EntryNo(n), entry(n))).collect();
+        let gone = |n: EntryNo| n.0 < 100 && n.0.is_multiple_of(3);
+        let left: Vec<_> = entries.iter().filter(|(n, _)| !gone(*n)).cloned().collect();
+        let puts = encode(ListId(3), entries.iter().map(|(n, e)| (*n, e)));
+        let expected = encode(ListId(3), left.iter().map(|(n, e)| (*n, e)));
+        assert_eq!(puts.len(), expected.len());
+        for (put, expected) in puts.iter().zip(&expected) {
+            let (DerivedPut::Column { kind, bytes, .. }, DerivedPut::Column { bytes: expected, .. }) = (put, expected) else {
+                panic!("only columns")
+            };
+            assert_eq!(without(*kind, bytes, ListId(3), &gone), Some(Left::Some(expected.clone())), "column {kind}");
+            assert_eq!(without(*kind, bytes, ListId(4), &gone), Some(Left::All));
+            assert_eq!(without(*kind, bytes, ListId(3), &|n| n.0 == 9), Some(Left::All));
+            assert_eq!(without(*kind, bytes, ListId(3), &|_| true), Some(Left::Nothing));
+            assert_eq!(without(*kind, &bytes[..bytes.len() - 1], ListId(3), &gone), None);
         }
     }
 

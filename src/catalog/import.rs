@@ -13,7 +13,7 @@ use std::time::Instant;
 use super::hold::{CATEGORIES_MAX, counted, strange_categories};
 use super::version::{Put, VersionWriter, derived_id};
 use super::{BAD_ROWS_MAX, BadRow, Catalog, CatalogError, ImportOptions, ImportReport, Phase, Progress, now_ms, told};
-use crate::entry::{Caller, Entry, HashKind, HashList, HashValue, ListId};
+use crate::entry::{Caller, Entry, HashKind, HashList, HashValue, ListId, MadeBy};
 use crate::lists::{self, Format, Row};
 use crate::store::{IdRecord, Store};
 
@@ -74,7 +74,7 @@ impl Catalog {
         }
         self.undo_unfinished(&list)?;
         let store = self.store();
-        let mut writer = VersionWriter::new(self, &store, by, &list, &options.source)?;
+        let mut writer = VersionWriter::new(self, &store, by, &list, (&options.source, MadeBy::Import))?;
         let dry = options.dry_run;
         let mut categories = BTreeSet::new();
         let written = self.merge_with_head(&list, &mut writer, dry, &mut report, &mut categories, &mut |report, rows| {
@@ -116,6 +116,9 @@ impl Catalog {
             self.keep_trees()?;
             report.activated = true;
         }
+        if report.version.is_some() {
+            self.retire(list.id, 0);
+        }
         Ok(report)
     }
 
@@ -141,11 +144,11 @@ impl Catalog {
                 let line = decode(&row.values).map_or(0, |(row, _)| row.line);
                 return Err(CatalogError::BadFile(format!("too many rows have the id of the one on line {line}")));
             }
-            while let Some((_, record)) = old.take_if(|(old, _)| *old < id) {
+            while let Some((_, record)) = old.take_if(|(old, _)| *old < row.form) {
                 close(writer, dry, record, report)?;
                 old = head.next().transpose()?;
             }
-            let known = match old.take_if(|(old, _)| *old == id) {
+            let known = match old.take_if(|(old, _)| *old == row.form) {
                 Some((_, record)) => {
                     old = head.next().transpose()?;
                     Some(record)

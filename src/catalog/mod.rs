@@ -15,6 +15,7 @@ mod load;
 mod overlap;
 mod report;
 mod resume;
+mod retention;
 mod threads;
 mod told;
 mod version;
@@ -37,6 +38,7 @@ use crate::store::{Access, DerivedPut, Store, StoreError, VerifyReport};
 
 pub use columns::FORMAT as FORMAT_DERIVED;
 pub use report::*;
+pub use retention::{Compacted, Keep};
 
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
@@ -97,12 +99,15 @@ pub struct Options {
     pub matches_per_list_max: usize,
     /// An import that would remove or add more of a list's entries than this, in per cent, is not activated unseen; 0 for any.
     pub change_percent_max: u32,
+    /// Versions that are kept.
+    pub keep: Keep,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let matches_per_list_max = crate::verdict::MATCHES_PER_LIST_MAX;
-        Options { choices: Choices::default(), matches_per_list_max, change_percent_max: CHANGE_PERCENT_MAX }
+        let keep = Keep::default();
+        Options { choices: Choices::default(), matches_per_list_max, change_percent_max: CHANGE_PERCENT_MAX, keep }
     }
 }
 
@@ -118,6 +123,7 @@ pub struct Catalog {
     choices: Choices,
     matches_per_list_max: usize,
     change_percent_max: u32,
+    keep: Keep,
     /// `None`: lists are worked on, nothing is looked up, so no index is built.
     published: Option<Arc<Published>>,
     /// Held by whatever alters entries, versions or which lists there are.
@@ -144,13 +150,14 @@ impl Catalog {
         options: Options,
         published: Option<Arc<Published>>,
     ) -> Result<Self, CatalogError> {
-        let Options { choices, matches_per_list_max, change_percent_max } = options;
+        let Options { choices, matches_per_list_max, change_percent_max, keep } = options;
         let catalog = Catalog {
             store: ArcSwap::new(store),
             retired: Mutex::default(),
             choices,
             matches_per_list_max,
             change_percent_max,
+            keep,
             published,
             write: Mutex::default(),
             publishing: Mutex::default(),
@@ -163,6 +170,7 @@ impl Catalog {
         if access == Access::Write {
             catalog.undo_staged()?;
             catalog.derive()?;
+            catalog.finish_sweeps()?;
         } else if !load::columns_are_whole(&catalog.store())? {
             return Err(CatalogError::Refused(
                 "the store's derived rows are missing or of another version of hashwarden; opening it for writing, as serve does, makes them again".to_owned(),
@@ -235,7 +243,8 @@ impl Catalog {
         self.list(name)
     }
 
-    /// The list and every hash of it go from the store's lists and from memory.
+    /// The list and every hash of it go from the store's lists and from memory. What is left on the disk until tables are written anew
+    /// goes with [`Catalog::compact`].
     pub fn delete(&self, by: &Caller, name: &str) -> Result<(), CatalogError> {
         let _write = self.lock();
         let list = self.find(name)?;
@@ -289,6 +298,7 @@ impl Catalog {
         if self.imported_ms(list.id)?.is_some_and(|known| known < made_ms) {
             self.note_import(list.id, made_ms);
         }
+        self.retire(list.id, 0);
         self.list(name)
     }
 
@@ -300,6 +310,7 @@ impl Catalog {
             return Err(CatalogError::Refused(format!("list {name:?} has no earlier version to roll back to")));
         }
         self.activate_locked(by, &list, list.previous)?;
+        self.retire(list.id, 0);
         self.list(name)
     }
 
@@ -476,6 +487,7 @@ impl Catalog {
             Some(found) if found.state == VersionState::Staged => "the import that makes it has not ended".to_owned(),
             Some(_) => "its import failed or was cut short".to_owned(),
             None if list.head == VersionNo(0) => "it has none yet".to_owned(),
+            None if version != VersionNo(0) && version < list.head => "it is no longer kept".to_owned(),
             None => format!("the newest is {}", list.head.0),
         };
         Err(CatalogError::NoSuchVersion { list: list.name.clone(), version: version.0, why })

@@ -26,6 +26,7 @@ impl Catalog {
     /// Opens the store anew where that lets it take changes again; says whether it did. To be called now and then.
     pub fn resume(&self) -> Result<bool, CatalogError> {
         let store = self.store();
+        store.mend()?;
         if !store.has_failed() && !store.stands_in() {
             return Ok(false);
         }
@@ -61,6 +62,7 @@ impl Catalog {
         drop(publishing);
         self.undo_staged()?;
         self.derive()?;
+        self.finish_sweeps()?;
         Ok(true)
     }
 }

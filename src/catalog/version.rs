@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{CatalogError, EditReport, NewEntry, bk, columns, load, lock};
+use super::{CatalogError, EditReport, NewEntry, bk, columns, load, lock, retention};
 use crate::entry::{
-    Caller, ChangeOp, Entry, EntryNo, HashList, HashValue, ListId, ROWS_BYTES_MAX, ROWS_MAX, RowChange, VersionNo,
+    Caller, ChangeOp, Entry, EntryNo, HashList, HashValue, ListId, MadeBy, ROWS_BYTES_MAX, ROWS_MAX, RowChange, VersionNo,
 };
 use crate::store::{DeltaOp, DerivedPut, IdRecord, Store, StoreError, digest_add, digest_sub, row_bytes, row_digest};
 
@@ -71,7 +71,7 @@ impl super::Catalog {
         };
         self.undo_unfinished(&list)?;
         let store = self.store();
-        let mut writer = VersionWriter::new(self, &store, by, &list, source)?;
+        let mut writer = VersionWriter::new(self, &store, by, &list, (source, MadeBy::Edit))?;
         writer.start_from_active()?;
         let written = work(&mut writer, &mut report).and_then(|()| {
             let edits = report.added + report.changed + report.removed;
@@ -86,6 +86,7 @@ impl super::Catalog {
                 if now.active != version {
                     self.activate_locked(by, &now, version)?;
                 }
+                self.retire(list.id, retention::EDITS_SPARE);
             }
             Err(error) => {
                 writer.give_up();
@@ -129,15 +130,16 @@ pub struct VersionWriter<'c> {
     list: HashList,
     version: VersionNo,
     source: String,
+    made_by: MadeBy,
     staged: bool,
     closes: Vec<RowChange>,
     opens: Vec<RowChange>,
     bytes: usize,
-    /// After a roll-back, rows at the head that are not active: they end with this version. By source id.
-    stray: BTreeMap<String, IdRecord>,
-    /// After a roll-back, active rows that ended before the head: they start again with this version. By source id, with the
-    /// version that they began in.
-    lost: BTreeMap<String, (EntryNo, VersionNo)>,
+    /// After a roll-back, rows at the head that are not active: they end with this version. By the form of their id.
+    stray: BTreeMap<Vec<u8>, IdRecord>,
+    /// After a roll-back, active rows that ended before the head: they start again with this version. By the form of their id, with
+    /// the version that they began in.
+    lost: BTreeMap<Vec<u8>, (EntryNo, VersionNo)>,
     next_entry: EntryNo,
     rows: u64,
     digest: [u8; 32],
@@ -149,7 +151,7 @@ impl<'c> VersionWriter<'c> {
         store: &'c Store,
         by: &'c Caller,
         list: &HashList,
-        source: &str,
+        (source, made_by): (&str, MadeBy),
     ) -> Result<Self, CatalogError> {
         let head = store.version(list.id, list.head)?;
         let last = store.version_last(list.id)?;
@@ -160,6 +162,7 @@ impl<'c> VersionWriter<'c> {
             list: list.clone(),
             version: VersionNo(last.map_or(0, |v| v.version.0) + 1),
             source: source.to_owned(),
+            made_by,
             staged: false,
             closes: Vec::new(),
             opens: Vec::new(),
@@ -196,18 +199,18 @@ impl<'c> VersionWriter<'c> {
         for (entry, from) in opened {
             let content = self.content(entry, from)?;
             let fingerprint = fingerprint(&content);
-            self.stray.insert(content.id, IdRecord { entry, from, fingerprint });
+            self.stray.insert(self.form(&content.id), IdRecord { entry, from, fingerprint });
         }
         for (entry, from) in closed {
-            self.lost.insert(self.content(entry, from)?.id, (entry, from));
+            self.lost.insert(self.form(&self.content(entry, from)?.id), (entry, from));
         }
         Ok(())
     }
 
-    /// The records of all that is active, by source id in byte order.
+    /// The records of all that is active, by the form of their id in byte order.
     pub fn active_records(
         &mut self,
-    ) -> Result<impl Iterator<Item = Result<(String, IdRecord), StoreError>> + use<'c>, CatalogError> {
+    ) -> Result<impl Iterator<Item = Result<(Vec<u8>, IdRecord), StoreError>> + use<'c>, CatalogError> {
         self.start_from_active()?;
         let (stray, mut lost) = (std::mem::take(&mut self.stray), BTreeMap::new());
         for (id, (entry, from)) in std::mem::take(&mut self.lost) {
@@ -239,6 +242,10 @@ impl<'c> VersionWriter<'c> {
         Ok(())
     }
 
+    fn form(&self, id: &str) -> Vec<u8> {
+        self.store.id_form(id).into_owned()
+    }
+
     fn content(&self, entry: EntryNo, from: VersionNo) -> Result<Entry, CatalogError> {
         let row = self.store().row(self.list.id, entry, from)?;
         row.map(|row| row.content).ok_or_else(|| no_row(self.list.id, entry))
@@ -246,14 +253,15 @@ impl<'c> VersionWriter<'c> {
 
     /// Sets an id's content. An id is set or removed at most once in a version.
     fn put(&mut self, entry: Entry) -> Result<Put, CatalogError> {
-        let lost = self.lost.remove(&entry.id);
+        let form = self.form(&entry.id);
+        let lost = self.lost.remove(&form);
         if let Some((number, from)) = lost
             && self.content(number, from)? == entry
         {
-            self.lost.insert(entry.id, (number, from));
+            self.lost.insert(form, (number, from));
             return Ok(Put::Unchanged);
         }
-        match self.stray.remove(&entry.id) {
+        match self.stray.remove(&form) {
             // The head has just this content: its row goes on.
             Some(record) if row_digest(&entry).starts_with(&record.fingerprint) => {
                 Ok(if lost.is_some() { Put::Changed } else { Put::Added })
@@ -287,10 +295,11 @@ impl<'c> VersionWriter<'c> {
 
     /// Says whether the id was there.
     fn remove(&mut self, id: &str) -> Result<bool, CatalogError> {
-        if self.stray.contains_key(id) {
-            return Ok(self.lost.remove(id).is_some());
+        let form = self.form(id);
+        if self.stray.contains_key(&form) {
+            return Ok(self.lost.remove(&form).is_some());
         }
-        if self.lost.remove(id).is_some() {
+        if self.lost.remove(&form).is_some() {
             return Ok(true);
         }
         let Some(record) = self.store().id_record(self.list.id, id)? else { return Ok(false) };
@@ -346,8 +355,8 @@ impl<'c> VersionWriter<'c> {
 
     fn flush(&mut self) -> Result<(), CatalogError> {
         if !self.staged {
-            let (list, version, source) = (self.list.id, self.version, self.source.clone());
-            self.catalog.apply(self.by, ChangeOp::Stage { list, version, source })?;
+            let (list, version, source, made_by) = (self.list.id, self.version, self.source.clone(), self.made_by);
+            self.catalog.apply(self.by, ChangeOp::Stage { list, version, source, made_by })?;
             self.staged = true;
         }
         let (rows, mut puts) = self.take_rows();

@@ -346,7 +346,15 @@ fn delete(context: &Context, lists: &dyn Lists, name: &str, yes: bool) -> Result
     }
     lists.delete(name)?;
     let json = json!({"deleted": name, "entries": entries, "versions": versions});
-    tell(context, || json, || format!("deleted list {name} with {of_entries} and {of_versions}"))?;
+    tell(
+        context,
+        || json,
+        || {
+            format!(
+                "deleted list {name} with {of_entries} and {of_versions}; `hashwarden store compact` takes its bytes off the disk"
+            )
+        },
+    )?;
     Ok(Exit::Done)
 }
 

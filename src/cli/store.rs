@@ -11,6 +11,8 @@ use crate::store::Access;
 pub enum StoreVerb {
     /// Check the store against itself: the chain of changes, every version, every derived row.
     Verify,
+    /// Write the store's files anew without what was deleted: versions that are not kept, lists that are gone.
+    Compact,
     /// Take a damaged store as it is: go on without the acknowledged changes that are missing from it.
     Accept {
         /// Do it. Without this the verb only says what it would do.
@@ -28,12 +30,25 @@ pub fn run(context: &Context, verb: StoreVerb) -> Result<Exit, Failure> {
     }
     match verb {
         StoreVerb::Verify => verify(context),
+        StoreVerb::Compact => compact(context),
         StoreVerb::Accept { yes: false } => Err(Failure::usage(
             "accept gives up acknowledged changes that are missing from the store, for good; restoring a backup is better. \
              To do it, say --yes",
         )),
         StoreVerb::Accept { yes: true } => accept(context),
     }
+}
+
+fn compact(context: &Context) -> Result<Exit, Failure> {
+    let compacted = crate::app::compact(&context.dir(), &context.config, &mut |_| ())?;
+    let (before, after) = (compacted.bytes_before, compacted.bytes_after);
+    if context.json() {
+        say(json!({ "bytes_before": before, "bytes_after": after }))?;
+    } else {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        say(format!("compacted: {:.1} MiB before, {:.1} MiB now", mib(before), mib(after)))?;
+    }
+    Ok(Exit::Done)
 }
 
 fn accept(context: &Context) -> Result<Exit, Failure> {

@@ -7,8 +7,8 @@ use crate::catalog::{
     BadRow, EditReport, Hold, ImportReport, ListInfo, OverlapCategory, OverlapHub, OverlapReport, Phase, Progress,
 };
 use crate::entry::{
-    Action, HashKind, HashList, HashValue, KindPolicy, LeftOut, ListId, ListPolicy, ListVersion, Observation, Polarity, Reason,
-    Transform, VersionNo, VersionState,
+    Action, HashKind, HashList, HashValue, KindPolicy, LeftOut, ListId, ListPolicy, ListVersion, MadeBy, Observation, Polarity,
+    Reason, Transform, VersionNo, VersionState,
 };
 use crate::extract::{Features, Unscanned};
 use crate::hash::digest::Digests;
@@ -206,6 +206,8 @@ pub fn version(version: v1::HashListVersion) -> Read<ListVersion> {
         digest: version.digest.try_into().or_else(|_| bad("a digest that is not 32 bytes"))?,
         source: version.source,
         time_ms: version.create_time.map_or(0, ms),
+        made_by: if version.edit { MadeBy::Edit } else { MadeBy::Import },
+        activated: version.activated,
     })
 }
 

@@ -1,6 +1,6 @@
 //! The changes that lists are made of, and who asks for them.
 
-use super::{Entry, EntryNo, ListId, ListPolicy, Polarity, VersionNo};
+use super::{Entry, EntryNo, ListId, ListPolicy, MadeBy, Polarity, VersionNo};
 
 /// One row of a version being written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,7 @@ pub enum ChangeOp {
         list: ListId,
         version: VersionNo,
         source: String,
+        made_by: MadeBy,
     },
     /// At most [`ROWS_MAX`] rows and [`ROWS_BYTES_MAX`] bytes of a staged version.
     Rows {
@@ -76,6 +77,12 @@ pub enum ChangeOp {
         rows: Vec<RowChange>,
         rows_total: u64,
         digest: [u8; 32],
+    },
+    /// Versions that are not kept any longer go: neither the active one, nor the one before, nor the newest. So does what the changes
+    /// that made them held.
+    Drop {
+        list: ListId,
+        versions: Vec<VersionNo>,
     },
 }
 

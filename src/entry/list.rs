@@ -198,6 +198,15 @@ pub enum VersionState {
     Undone,
 }
 
+/// What a version was made by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MadeBy {
+    /// A file that says what the list holds.
+    Import,
+    /// Entries added or removed one by one. Such versions are many, so they are not kept for long.
+    Edit,
+}
+
 /// One version of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListVersion {
@@ -211,4 +220,7 @@ pub struct ListVersion {
     /// Where it came from, in words: a file's name, "add", "remove".
     pub source: String,
     pub time_ms: u64,
+    pub made_by: MadeBy,
+    /// Look-ups have seen it.
+    pub activated: bool,
 }

@@ -14,6 +14,6 @@ pub use change::{Caller, Change, ChangeOp, ROWS_BYTES_MAX, ROWS_MAX, RowChange};
 pub use hash::{BadValue, Bits, Hash64, HashKind, HashValue, Pdq};
 pub use list::{
     Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, Entry, EntryNo, HashList, KindPolicy, LIST_NAME_BYTES_MAX,
-    ListId, ListPolicy, ListVersion, Polarity, VersionNo, VersionState, check_list_name,
+    ListId, ListPolicy, ListVersion, MadeBy, Polarity, VersionNo, VersionState, check_list_name,
 };
 pub use seen::{LeftOut, Observation, Reason, Transform, Transforms};

@@ -1,6 +1,6 @@
 //! Does a change fit the state, and what does it write?
 //!
-//! One change is one batch: the families it touches, the numbers in `meta`, and the change itself, chained to the one before.
+//! One change is one batch: the families it touches, the numbers in `meta`, and the change itself, its header chained to the one before.
 //! Invariant: a change that is refused writes nothing. A staged version's record carries its running row count and digest, so
 //! that `Seal` is checked against what was really written. `Undo` alone writes more than one batch: each takes back some rows
 //! of a version that no look-up sees, each leaves a consistent store, and the last one is the numbered change.
@@ -8,12 +8,13 @@
 use super::derived::{DerivedPut, check_derived, put_derived};
 use super::digest::{digest_add, digest_sub, fingerprint, sha256};
 use super::head::{self, Head};
+use super::history;
 use super::keys::{self, DeltaOp, Family, IdRecord};
 use super::wire::{self, row_bytes};
 use super::{BY_BYTES_MAX, LISTS_MAX, POLICY_BYTES_MAX, SOURCE_BYTES_MAX, Store, StoreError, Writer};
 use crate::entry::{
-    Change, ChangeOp, Entry, EntryNo, HashList, ListId, ListPolicy, ListVersion, ROWS_BYTES_MAX, ROWS_MAX, RowChange, VersionNo,
-    VersionState, check_list_name,
+    Change, ChangeOp, Entry, EntryNo, HashList, ListId, ListPolicy, ListVersion, MadeBy, ROWS_BYTES_MAX, ROWS_MAX, RowChange,
+    VersionNo, VersionState, check_list_name,
 };
 use rocksdb::{WriteBatch, WriteOptions};
 use std::collections::{HashMap, HashSet};
@@ -23,7 +24,7 @@ const UNDO_ROWS: usize = 10_000;
 
 impl Store {
     /// Applies a change, with the derived rows that belong to it, in one atomic batch, and returns its number. When it returns,
-    /// every change but `Stage`, `Rows` and `Undo` is on the disk; those follow with the next that is, in order.
+    /// every change but `Stage`, `Rows`, `Undo` and `Drop` is on the disk; those follow with the next that is, in order.
     ///
     /// `Rows` and `Edit`: rows are applied in the order given. New entries take [`Store::next_entry`] and the numbers after it,
     /// one by one. An entry that was in the list before may be opened again with the content it had. An id is closed before it
@@ -41,9 +42,13 @@ impl Store {
         put_derived(self, &mut tx.batch, derived)?;
 
         let seq = writer.seq + 1;
-        let value = [&writer.chain[..], &wire::write_change(change)].concat();
+        let (header, contents) = history::record(change, EntryNo(tx.next_entry))?;
+        let value = [&writer.chain[..], &header.encode()].concat();
         let chain = sha256(&value);
-        tx.put(Family::Changes, &seq.to_be_bytes(), &value)?;
+        tx.put(Family::History, &seq.to_be_bytes(), &value)?;
+        if let Some(contents) = contents {
+            tx.put(Family::Contents, &header.contents_key(seq), &contents)?;
+        }
         tx.put(Family::Meta, keys::META_SEQ, &seq.to_be_bytes())?;
         tx.put(Family::Meta, keys::META_CHAIN, &chain)?;
         tx.put(Family::Meta, keys::META_NEXT_ENTRY, &tx.next_entry.to_be_bytes())?;
@@ -64,7 +69,7 @@ impl Store {
     }
 
     /// Writes the `HEAD` that could not be written.
-    fn catch_up(&self, writer: &mut Writer) -> Result<(), StoreError> {
+    pub(super) fn catch_up(&self, writer: &mut Writer) -> Result<(), StoreError> {
         head::write(&self.dir, Head { seq: writer.seq, chain: writer.chain }).map_err(|error| {
             let why = format!(
                 "the file HEAD could not be written after the change before: {error}; once it can be, changes are taken again"
@@ -77,7 +82,7 @@ impl Store {
 }
 
 fn is_synced(op: &ChangeOp) -> bool {
-    !matches!(op, ChangeOp::Stage { .. } | ChangeOp::Rows { .. } | ChangeOp::Undo { .. })
+    !matches!(op, ChangeOp::Stage { .. } | ChangeOp::Rows { .. } | ChangeOp::Undo { .. } | ChangeOp::Drop { .. })
 }
 
 fn refused(why: impl Into<String>) -> StoreError {
@@ -122,9 +127,9 @@ impl Tx<'_> {
                 self.put_list(&HashList { disabled: *disabled, ..list })
             }
             ChangeOp::DeleteList { list } => self.delete_list(*list),
-            ChangeOp::Stage { list, version, source } => {
+            ChangeOp::Stage { list, version, source, made_by } => {
                 let list = self.list(*list)?;
-                let version = self.stage(&list, *version, source, change.time_ms)?;
+                let version = self.stage(&list, *version, source, change.time_ms, *made_by)?;
                 self.put_version(&version)
             }
             ChangeOp::Rows { list, version, rows } => {
@@ -141,10 +146,11 @@ impl Tx<'_> {
             }
             ChangeOp::Activate { list, version } => {
                 let mut list = self.list(*list)?;
-                if self.store.version(list.id, *version)?.is_none_or(|v| v.state != VersionState::Sealed) {
-                    return Err(refused(format!("version {} of list {} is not sealed", version.0, list.name)));
-                }
+                let sealed = self.store.version(list.id, *version)?.filter(|v| v.state == VersionState::Sealed);
+                let not_sealed = || refused(format!("version {} of list {} is not sealed", version.0, list.name));
+                let sealed = sealed.ok_or_else(not_sealed)?;
                 activate(&mut list, *version)?;
+                self.put_version(&ListVersion { activated: true, ..sealed })?;
                 self.put_list(&list)
             }
             ChangeOp::Undo { list, version } => {
@@ -154,14 +160,46 @@ impl Tx<'_> {
             }
             ChangeOp::Edit { list, version, source, rows, rows_total, digest } => {
                 let mut list = self.list(*list)?;
-                let mut version = self.stage(&list, *version, source, change.time_ms)?;
+                let mut version = self.stage(&list, *version, source, change.time_ms, MadeBy::Edit)?;
                 self.rows(&mut version, rows)?;
+                version.activated = true;
                 let number = version.version;
                 self.seal(&mut list, version, *rows_total, digest)?;
                 activate(&mut list, number)?;
                 self.put_list(&list)
             }
+            ChangeOp::Drop { list, versions } => {
+                let list = self.list(*list)?;
+                self.drop_versions(&list, versions)
+            }
         }
+    }
+
+    /// Their records and the contents of the changes that made them go here; their rows go later, which no look-up notices: see
+    /// [`Store::sweep`].
+    fn drop_versions(&mut self, list: &HashList, versions: &[VersionNo]) -> Result<(), StoreError> {
+        let newest = self.store.version_last(list.id)?.map(|v| v.version);
+        let (Some(lowest), Some(highest)) = (versions.iter().min(), versions.iter().max()) else {
+            return Err(refused("there is no version to drop"));
+        };
+        for version in versions {
+            let which = format!("version {} of list {}", version.0, list.name);
+            // The newest record tells the next version's number.
+            if [Some(list.active), Some(list.previous), Some(list.head), newest].contains(&Some(*version)) {
+                return Err(refused(format!("{which} is in use")));
+            }
+            match self.store.version(list.id, *version)?.map(|v| v.state) {
+                Some(VersionState::Sealed | VersionState::Undone) => {}
+                Some(VersionState::Staged) => return Err(refused(format!("{which} is being written"))),
+                None => return Err(refused(format!("{which} does not exist"))),
+            }
+            self.delete(Family::Versions, &keys::version_key(list.id, *version))?;
+            let (from, to) = (keys::version_key(list.id, *version), keys::version_key(list.id, VersionNo(version.0 + 1)));
+            self.batch.delete_range_cf(&self.store.family(Family::Contents)?, from, to);
+        }
+        let before = self.store.sweep_due(list.id)?;
+        let span = before.map_or((*lowest, *highest), |(low, high)| (low.min(*lowest), high.max(*highest)));
+        self.put(Family::Meta, &keys::sweep_key(list.id), &[span.0.0.to_be_bytes(), span.1.0.to_be_bytes()].concat())
     }
 
     fn create_list(&mut self, list: HashList) -> Result<(), StoreError> {
@@ -184,7 +222,8 @@ impl Tx<'_> {
     fn delete_list(&mut self, list: ListId) -> Result<(), StoreError> {
         self.list(list)?;
         self.delete(Family::Lists, &keys::list_key(list))?;
-        for family in [Family::Versions, Family::EntryIds, Family::Entries, Family::Deltas] {
+        self.delete(Family::Meta, &keys::sweep_key(list))?;
+        for family in [Family::Versions, Family::EntryIds, Family::Entries, Family::Deltas, Family::Contents] {
             let handle = self.store.family(family)?;
             self.batch.delete_range_cf(&handle, keys::list_key(list), keys::list_end(list));
         }
@@ -200,7 +239,14 @@ impl Tx<'_> {
     }
 
     /// A version's record as it stands before its first row: what the head holds.
-    fn stage(&self, list: &HashList, version: VersionNo, source: &str, time_ms: u64) -> Result<ListVersion, StoreError> {
+    fn stage(
+        &self,
+        list: &HashList,
+        version: VersionNo,
+        source: &str,
+        time_ms: u64,
+        made_by: MadeBy,
+    ) -> Result<ListVersion, StoreError> {
         limit("a version's source", source.len(), SOURCE_BYTES_MAX)?;
         let last = self.store.version_last(list.id)?;
         if let Some(open) = last.as_ref().filter(|v| v.state == VersionState::Staged) {
@@ -219,7 +265,8 @@ impl Tx<'_> {
                 (head.rows, head.digest)
             }
         };
-        Ok(ListVersion { list: list.id, version, state: VersionState::Staged, rows, digest, source: source.to_owned(), time_ms })
+        let (list, state, source) = (list.id, VersionState::Staged, source.to_owned());
+        Ok(ListVersion { list, version, state, rows, digest, source, time_ms, made_by, activated: false })
     }
 
     fn rows(&mut self, version: &mut ListVersion, rows: &[RowChange]) -> Result<(), StoreError> {
@@ -253,7 +300,7 @@ impl Tx<'_> {
         } else {
             self.check_reopened(version, seen, entry, &value[4..])?;
         }
-        let id_key = keys::id_key(version.list, &content.id);
+        let id_key = self.id_key(version.list, &content.id);
         let is_open = match seen.ids.get(&content.id) {
             Some(is_open) => *is_open,
             None => self.store.db.get_pinned_cf(&self.store.family(Family::EntryIds)?, &id_key)?.is_some(),
@@ -316,7 +363,7 @@ impl Tx<'_> {
         let (_, row) = keys::row(&key, &value)?;
         let ended = [&version.version.0.to_be_bytes(), content].concat();
         self.put(Family::Entries, &key, &ended)?;
-        self.delete(Family::EntryIds, &keys::id_key(version.list, &row.content.id))?;
+        self.delete(Family::EntryIds, &self.id_key(version.list, &row.content.id))?;
         self.put(Family::Deltas, &keys::delta_key(version.list, version.version, keys::CLOSED, entry), &from.0.to_be_bytes())?;
         version.rows = version.rows.checked_sub(1).ok_or_else(|| Family::Versions.corrupt("a row count is too small"))?;
         digest_sub(&mut version.digest, &sha256(content));
@@ -366,7 +413,7 @@ impl Tx<'_> {
         let value = self.stored_row(&key)?;
         let (_, row) = keys::row(&key, &value)?;
         self.delete(Family::Entries, &key)?;
-        self.delete(Family::EntryIds, &keys::id_key(version.list, &row.content.id))?;
+        self.delete(Family::EntryIds, &self.id_key(version.list, &row.content.id))?;
         version.rows = version.rows.checked_sub(1).ok_or_else(|| Family::Versions.corrupt("a row count is too small"))?;
         digest_sub(&mut version.digest, &sha256(&value[4..]));
         Ok(())
@@ -383,10 +430,14 @@ impl Tx<'_> {
         let digest = sha256(&value[4..]);
         self.put(Family::Entries, &key, &value)?;
         let record = IdRecord { entry, from, fingerprint: fingerprint(&digest) };
-        self.put(Family::EntryIds, &keys::id_key(version.list, &row.content.id), &keys::id_value(&record))?;
+        self.put(Family::EntryIds, &self.id_key(version.list, &row.content.id), &keys::id_value(&record))?;
         version.rows += 1;
         digest_add(&mut version.digest, &digest);
         Ok(())
+    }
+
+    fn id_key(&self, list: ListId, id: &str) -> Vec<u8> {
+        keys::id_key(list, &self.store.id_form(id))
     }
 
     fn stored_row(&self, key: &[u8]) -> Result<Vec<u8>, StoreError> {

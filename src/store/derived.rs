@@ -16,6 +16,8 @@ pub const MARK_NAME_BYTES_MAX: usize = 64;
 pub enum DerivedPut {
     /// `bytes` begin with the list's number (u32, big-endian), by which they go when the list is deleted.
     Column { kind: u8, first: EntryNo, bytes: Vec<u8> },
+    /// The chunk goes.
+    NoColumn { kind: u8, first: EntryNo },
     /// An edge of a tree: replaces the one under the same parent and edge.
     Bk { kind: u8, tree: u32, parent: u32, edge: u16, node: u32, hash: Vec<u8> },
     /// A small value under an ascii name.
@@ -108,6 +110,7 @@ pub(super) fn check_derived(puts: &[DerivedPut]) -> Result<(), StoreError> {
             }
             DerivedPut::Column { bytes, .. } | DerivedPut::Mark { bytes, .. } => bytes.len(),
             DerivedPut::Bk { hash, .. } => hash.len(),
+            DerivedPut::NoColumn { .. } => 0,
         };
     }
     if bytes_all > DERIVED_BYTES_MAX {
@@ -121,6 +124,7 @@ pub(super) fn put_derived(store: &Store, batch: &mut WriteBatch, puts: &[Derived
     for put in puts {
         match put {
             DerivedPut::Column { kind, first, bytes } => batch.put_cf(&columns, keys::column_key(*kind, *first), bytes),
+            DerivedPut::NoColumn { kind, first } => batch.delete_cf(&columns, keys::column_key(*kind, *first)),
             DerivedPut::Bk { kind, tree, parent, edge, node, hash } => {
                 let value = [&node.to_be_bytes(), &hash[..]].concat();
                 batch.put_cf(&bk, keys::bk_key(*kind, *tree, *parent, *edge), value);

@@ -7,8 +7,9 @@
 //! away, so that a missing file is noticed too. [`Store::accept`] makes a new one where somebody decides to go on without
 //! what is missing.
 
+use super::digest::sha256;
 use super::{Db, Store, StoreError, keys, keys::Family, open};
-use rocksdb::{WriteBatch, WriteOptions};
+use rocksdb::{AsColumnFamilyRef, WriteBatch, WriteOptions};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -117,11 +118,17 @@ pub(super) fn check_reached(db: &Db, dir: &Path, head: Option<Head>) -> Result<(
 pub(super) fn check_chain(db: &Db, dir: &Path, head: Option<Head>) -> Result<(), StoreError> {
     check_reached(db, dir, head)?;
     let Some(head) = head.filter(|head| head.seq > 0) else { return Ok(()) };
-    let changes = db.cf_handle(Family::Changes.name()).ok_or_else(|| Family::Changes.corrupt("the family is not there"))?;
-    let found = db.get_cf(&changes, head.seq.to_be_bytes())?;
-    if found.is_none_or(|value| super::digest::sha256(&value) != head.chain) {
-        let why = format!("change {} is another one than was acknowledged under that number", head.seq);
-        return Err(StoreError::Head { dir: dir.into(), why });
+    let history = db.cf_handle(Family::History.name()).ok_or_else(|| Family::History.corrupt("the family is not there"))?;
+    let found = db.get_cf(&history, head.seq.to_be_bytes())?;
+    if found.is_some_and(|value| sha256(&value) == head.chain) || migrated(db, &history, head)? {
+        return Ok(());
     }
-    Ok(())
+    let why = format!("change {} is another one than was acknowledged under that number", head.seq);
+    Err(StoreError::Head { dir: dir.into(), why })
+}
+
+/// Whether `HEAD` is of the moment before the store was migrated: a kill came between the two.
+fn migrated(db: &Db, history: &impl AsColumnFamilyRef, head: Head) -> Result<bool, StoreError> {
+    let Some(value) = db.get_cf(history, (head.seq + 1).to_be_bytes())? else { return Ok(false) };
+    Ok(super::history::read(&value)?.1.before == Some((head.seq, head.chain)))
 }

@@ -9,14 +9,18 @@
 //! | meta | ascii name | see the `META_` names |
 //! | lists | list u32 | [`wire`](super::wire)::ListRecord (protobuf) |
 //! | versions | list u32, version u32 | [`wire`](super::wire)::VersionRecord (protobuf) |
-//! | entry_ids | list u32, source id | entry u32, from u32, fingerprint \[16\]: exactly the rows open at the head |
+//! | entry_ids | list u32, id's form | entry u32, from u32, fingerprint \[16\]: exactly the rows open at the head |
 //! | entries | list u32, entry u32, from u32 | to u32 (`OPEN` = open), content |
 //! | deltas | list u32, version u32, op u8 (0 closed, 1 opened), entry u32 | closed: from u32; opened: empty |
-//! | changes | seq u64 | digest of the value before \[32\], change (protobuf) |
+//! | history | seq u64 | digest of the value before \[32\], [`records`](super::records)::HeaderRecord (protobuf) |
+//! | contents | list u32, version u32 (0 for the list's own), seq u64 | nonce \[32\], change (protobuf) |
 //! | journal | time_ms u64, id \[16\] | record |
 //! | columns (derived) | kind u8, first entry u32 | list u32, then what the writer likes |
 //! | bk (derived) | kind u8, tree u32, parent u32, edge u16 | node u32, hash |
-//! | scratch (no WAL, emptied at open) | source id, 0 u8, order u64 | value |
+//! | scratch (no WAL, emptied at open) | id's form, 0 u8, order u64 | value |
+//!
+//! RocksDB keeps keys outside its tables too, as bounds of files, where no compaction takes them away: a key holds no hash. So an id
+//! that may hold one stands in keys as its HMAC ([`IdForms`]).
 //!
 //! content = category length u8, category, flags u8 (0), n u8, n x (kind u8, length u16, hash), id (the rest). It is canonical:
 //! equal entries have equal bytes, and a row's digest is the SHA-256 of them.
@@ -25,6 +29,9 @@ use super::StoreError;
 use crate::entry::{
     CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, Entry, EntryNo, HashKind, HashValue, ListId, VersionNo,
 };
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use std::borrow::Cow;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
@@ -34,7 +41,8 @@ pub(super) enum Family {
     EntryIds,
     Entries,
     Deltas,
-    Changes,
+    History,
+    Contents,
     Journal,
     Columns,
     Bk,
@@ -42,14 +50,15 @@ pub(super) enum Family {
 }
 
 impl Family {
-    pub const ALL: [Family; 11] = [
+    pub const ALL: [Family; 12] = [
         Family::Meta,
         Family::Lists,
         Family::Versions,
         Family::EntryIds,
         Family::Entries,
         Family::Deltas,
-        Family::Changes,
+        Family::History,
+        Family::Contents,
         Family::Journal,
         Family::Columns,
         Family::Bk,
@@ -64,7 +73,8 @@ impl Family {
             Family::EntryIds => "entry_ids",
             Family::Entries => "entries",
             Family::Deltas => "deltas",
-            Family::Changes => "changes",
+            Family::History => "history",
+            Family::Contents => "contents",
             Family::Journal => "journal",
             Family::Columns => "columns",
             Family::Bk => "bk",
@@ -93,6 +103,8 @@ pub(super) const META_HEAD_KEPT: &[u8] = b"head_kept";
 pub(super) const META_NEXT_ENTRY: &[u8] = b"next_entry";
 /// u32
 pub(super) const META_NEXT_LIST: &[u8] = b"next_list";
+/// Before a list's number: lowest and highest version (u32 each) of those that were dropped and whose rows may still be there.
+pub(super) const META_SWEEP: &[u8] = b"sweep/";
 /// Prefix of the derived marks' names.
 pub(super) const META_MARK: &[u8] = b"mark/";
 
@@ -163,8 +175,67 @@ pub(super) fn version_key(list: ListId, version: VersionNo) -> [u8; 8] {
     join(&[&list.0.to_be_bytes(), &version.0.to_be_bytes()])
 }
 
-pub(super) fn id_key(list: ListId, id: &str) -> Vec<u8> {
-    [&list.0.to_be_bytes(), id.as_bytes()].concat()
+pub(super) fn id_key(list: ListId, form: &[u8]) -> Vec<u8> {
+    [&list.0.to_be_bytes(), form].concat()
+}
+
+/// How ids stand in keys.
+#[derive(Clone)]
+pub(super) struct IdForms(Hmac<Sha256>);
+
+/// Before the HMAC's hex digits: an id has no control characters, so that no id looks like another one's form.
+const MASKED: u8 = 1;
+/// 64 bits, the shortest hash, in hex and in base64.
+const HEX_DIGITS: usize = 16;
+const BASE64_DIGITS: usize = 11;
+
+impl IdForms {
+    pub fn new(key: &[u8; 32]) -> Self {
+        // HMAC fills a key up to the digest's block with zeros itself; done here, no length is left that could be wrong.
+        let mut block = [0; 64];
+        block[..32].copy_from_slice(key);
+        let mut mac = Hmac::new(&block.into());
+        // The key has other uses.
+        mac.update(b"id in a key\0");
+        IdForms(mac)
+    }
+
+    /// The id itself, or what stands for one that may hold a hash.
+    pub fn form<'a>(&self, id: &'a str) -> Cow<'a, [u8]> {
+        if !may_hold_hash(id) {
+            return Cow::Borrowed(id.as_bytes());
+        }
+        let mut mac = self.0.clone();
+        mac.update(id.as_bytes());
+        let mut form = vec![MASKED];
+        form.extend_from_slice(hex::encode(&mac.finalize().into_bytes()[..16]).as_bytes());
+        Cow::Owned(form)
+    }
+}
+
+pub(super) fn is_masked(form: &[u8]) -> bool {
+    form.first() == Some(&MASKED)
+}
+
+/// The id and the value of a row of scratch whose key has not the id itself.
+pub(super) fn split_masked(value: &[u8]) -> Result<(&[u8], &[u8]), StoreError> {
+    let mut cut = Cut::new(Family::Scratch, value);
+    let length = cut.u16()? as usize;
+    Ok((cut.take(length)?, cut.bytes))
+}
+
+/// Whether there are as many digits in a row as the shortest hash takes, in hex whatever separates them. Better too often than not.
+fn may_hold_hash(id: &str) -> bool {
+    let (mut hex, mut base64) = (0, 0);
+    id.bytes().any(|byte| {
+        hex = match byte {
+            b'-' | b':' | b'.' | b'_' | b' ' => hex,
+            digit if digit.is_ascii_hexdigit() => hex + 1,
+            _ => 0,
+        };
+        base64 = if byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte) { base64 + 1 } else { 0 };
+        hex >= HEX_DIGITS || base64 >= BASE64_DIGITS
+    })
 }
 
 pub(super) fn row_key(list: ListId, entry: EntryNo, from: VersionNo) -> [u8; 12] {
@@ -302,10 +373,11 @@ pub(super) fn id_record(value: &[u8]) -> Result<IdRecord, StoreError> {
     Ok(record)
 }
 
-pub(super) fn id(key: &[u8]) -> Result<String, StoreError> {
+/// The form of the id in a key of `entry_ids`.
+pub(super) fn id_form(key: &[u8]) -> Result<&[u8], StoreError> {
     let mut cut = Cut::new(Family::EntryIds, key);
     cut.u32()?;
-    cut.text(cut.bytes.len())
+    Ok(cut.bytes)
 }
 
 pub(super) fn delta(key: &[u8], value: &[u8]) -> Result<Delta, StoreError> {
@@ -323,10 +395,32 @@ pub(super) fn delta(key: &[u8], value: &[u8]) -> Result<Delta, StoreError> {
     Ok(Delta { version, entry, op })
 }
 
-/// The digest of the change before, and the change's bytes.
-pub(super) fn split_change(value: &[u8]) -> Result<([u8; 32], &[u8]), StoreError> {
-    let mut cut = Cut::new(Family::Changes, value);
+/// The digest of the change before, and the header's bytes.
+pub(super) fn split_history(value: &[u8]) -> Result<([u8; 32], &[u8]), StoreError> {
+    let mut cut = Cut::new(Family::History, value);
     Ok((cut.array()?, cut.bytes))
+}
+
+pub(super) fn contents_key(list: ListId, version: VersionNo, seq: u64) -> [u8; 16] {
+    join(&[&list.0.to_be_bytes(), &version.0.to_be_bytes(), &seq.to_be_bytes()])
+}
+
+/// The nonce, and the change's bytes.
+pub(super) fn split_contents(value: &[u8]) -> Result<([u8; 32], &[u8]), StoreError> {
+    let mut cut = Cut::new(Family::Contents, value);
+    Ok((cut.array()?, cut.bytes))
+}
+
+pub(super) fn sweep_key(list: ListId) -> Vec<u8> {
+    [META_SWEEP, &list.0.to_be_bytes()].concat()
+}
+
+/// Lowest and highest version.
+pub(super) fn sweep(value: &[u8]) -> Result<(VersionNo, VersionNo), StoreError> {
+    let mut cut = Cut::new(Family::Meta, value);
+    let span = (VersionNo(cut.u32()?), VersionNo(cut.u32()?));
+    cut.end()?;
+    Ok(span)
 }
 
 pub(super) fn column_first(key: &[u8]) -> Result<EntryNo, StoreError> {
@@ -446,19 +540,44 @@ mod tests {
             (row_key(LIST, ENTRY, VersionNo(9)).to_vec(), "010203040506070800000009".to_owned()),
             (delta_key(LIST, VersionNo(9), CLOSED, ENTRY).to_vec(), "01020304000000090005060708".into()),
             (delta_start(LIST, VersionNo(9), OPENED).to_vec(), "010203040000000901".into()),
-            (id_key(LIST, "id"), "010203046964".into()),
+            (id_key(LIST, b"id"), "010203046964".into()),
             (id_value(&record).to_vec(), format!("0506070800000009{}", "bb".repeat(16))),
             (version_key(LIST, VersionNo(9)).to_vec(), "0102030400000009".into()),
             (list_key(LIST).to_vec(), "01020304".into()),
             (list_end(LIST).to_vec(), "01020305".into()),
             (column_key(7, ENTRY).to_vec(), "0705060708".into()),
             (bk_key(7, 1, 2, 3).to_vec(), "0700000001000000020003".into()),
+            (contents_key(LIST, VersionNo(9), 1).to_vec(), "01020304000000090000000000000001".into()),
+            (sweep_key(LIST), "73776565702f01020304".into()),
             (journal_key(1, &[0xcc; 16]).to_vec(), format!("0000000000000001{}", "cc".repeat(16))),
             (scratch_key(b"id", 1), "6964000000000000000001".into()),
             (content, format!("0263610001040010{}6964", "aa".repeat(16))),
         ] {
             assert_eq!(hex::encode(bytes), hex);
         }
+    }
+
+    #[test]
+    fn an_id_that_may_hold_a_hash_does_not_stand_in_a_key() {
+        let forms = IdForms::new(&[7; 32]);
+        for (id, plain) in [
+            ("e123", true),
+            ("case 12/34, 7", true),
+            ("ncmec-1", true),
+            ("0123456789abcde", false), // as long as 64 bits in base64
+            ("00:11:22:33:44:55:66:77", false),
+            ("id 0123456789ABCDEF", false),
+            ("x 0123 4567 89ab cdef", false),
+            ("q80DBCzc/zM=", false),
+            ("550e8400-e29b-41d4-a716-446655440000", false),
+        ] {
+            let form = forms.form(id);
+            assert_eq!(form.as_ref() == id.as_bytes(), plain, "{id}");
+            assert_eq!(form, forms.form(id));
+            assert!(plain || form[0] == MASKED && form.len() == 33, "{id}");
+            assert!(plain || IdForms::new(&[8; 32]).form(id) != form, "{id}: the key is the store's own");
+        }
+        assert_ne!(forms.form("0123456789abcdef"), forms.form("0123456789abcdee"));
     }
 
     #[test]
@@ -499,7 +618,9 @@ mod tests {
         assert!(id_record(&pairs(24)).is_ok() && id_record(&pairs(23)).is_err() && id_record(&pairs(25)).is_err());
         let delta = |op, n| delta(&delta_key(LIST, VersionNo(1), op, ENTRY), &pairs(n)).is_ok();
         assert_eq!([delta(0, 4), delta(1, 0), delta(0, 0), delta(1, 4), delta(2, 0)], [true, true, false, false, false]);
-        assert!(split_change(&pairs(32)).is_ok() && split_change(&pairs(31)).is_err());
+        assert!(split_history(&pairs(32)).is_ok() && split_history(&pairs(31)).is_err());
+        assert!(split_contents(&pairs(32)).is_ok() && split_contents(&pairs(31)).is_err());
+        assert!(sweep(&pairs(8)).is_ok() && sweep(&pairs(7)).is_err() && sweep(&pairs(9)).is_err());
         assert!(bk_row(&pairs(11), &pairs(4)).is_ok() && bk_row(&pairs(12), &pairs(4)).is_err() && bk_value(&pairs(3)).is_err());
         assert!(journal_parts(&pairs(24)).is_ok() && journal_parts(&pairs(23)).is_err());
         assert!(column_first(&pairs(5)).is_ok() && column_first(&pairs(4)).is_err());

@@ -3,16 +3,19 @@
 //! The store knows bytes and keys. It holds the truth and, beside it, derived rows that others compute and could compute again.
 //! Invariants: [`Store::apply`] is the only write that can alter a verdict, and it is one atomic batch, checked against the state,
 //! numbered and chained; `entry_ids` holds exactly the rows that are open at a list's head; an entry's number names one content
-//! for ever. Absent: indexes, matching, the meaning of columns and BK-tree rows, clocks.
+//! for ever. Absent: indexes, matching, the meaning of columns and BK-tree rows, clocks, and which versions are kept.
 //!
 //! A row is in version v if and only if from <= v < to. Inside one version each entry and each id is opened and closed at most
-//! once, and an id is closed before it is opened again.
+//! once, and an id is closed before it is opened again. A row that is in no version that is kept is swept away, and no other.
 
 mod apply;
+mod compact;
 mod derived;
 mod digest;
 mod head;
+mod history;
 mod keys;
+mod migrate;
 mod open;
 mod parse;
 mod read;
@@ -20,12 +23,14 @@ mod records;
 mod replay;
 mod room;
 mod side;
+mod sweep;
 mod verify;
 mod wire;
 
 pub use derived::{DERIVED_BYTES_MAX, DerivedClear, DerivedPut, MARK_NAME_BYTES_MAX};
 pub use digest::{digest_add, digest_sub, row_digest};
 pub use head::Accepted;
+pub use history::Recorded;
 pub use keys::{BkRow, Delta, DeltaOp, IdRecord, Row};
 pub use parse::read_record;
 pub use read::Scan;
@@ -41,7 +46,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Layout of the families that hold the truth. A store with a larger number is refused.
-pub const FORMAT_TRUTH: u32 = 1;
+pub const FORMAT_TRUTH: u32 = 2;
 /// More lists than this at once are refused.
 pub const LISTS_MAX: usize = 4_096;
 /// Longest `by` of a change, in bytes.
@@ -70,6 +75,11 @@ pub enum StoreError {
         "this store was written by a newer hashwarden (format {found}; this one knows formats up to {known}): use that version"
     )]
     FormatNewer { found: u32, known: u32 },
+    #[error(
+        "the store in {} was written by an earlier hashwarden: open it once for writing, as `serve` and `store compact` do, and it is brought up to date",
+        .dir.display()
+    )]
+    FormatOlder { dir: PathBuf },
     #[error("{} holds no hashwarden store: {why}", .dir.display())]
     NotAStore { dir: PathBuf, why: &'static str },
     #[error("the store was opened for reading only")]
@@ -94,7 +104,7 @@ pub enum StoreError {
         .dir.display()
     )]
     Head { dir: PathBuf, why: String },
-    #[error("the system gave no random bytes for a new store: {0}")]
+    #[error("the system gave no random bytes: {0}")]
     Random(getrandom::Error),
     #[error("the store's directory: {0}")]
     Io(#[from] std::io::Error),
@@ -114,6 +124,7 @@ pub struct Store {
     /// Why a write failed: RocksDB takes none after that.
     failed: OnceLock<String>,
     entry_id_key: [u8; 32],
+    forms: keys::IdForms,
     format_derived_found: u32,
     /// Keeps rows of one id in `scratch` in the order they came.
     scratch_order: AtomicU64,
@@ -137,6 +148,11 @@ impl Store {
     /// The key under which entries that came without an id are named. Made once, when the store was.
     pub fn entry_id_key(&self) -> [u8; 32] {
         self.entry_id_key
+    }
+
+    /// How an id stands in keys: itself, unless it may hold a hash. What comes by id comes in the order of this.
+    pub fn id_form<'a>(&self, id: &'a str) -> std::borrow::Cow<'a, [u8]> {
+        self.forms.form(id)
     }
 
     /// The number of the derived families' layout found at opening: where it is not the one asked for, the caller drops them

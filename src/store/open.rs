@@ -6,7 +6,7 @@
 use super::head::{self, Head};
 use super::keys::{self, Family};
 use super::room::{self, FREE_BYTES_MIN};
-use super::{Access, Db, FORMAT_TRUTH, Store, StoreError, Writer};
+use super::{Access, Db, FORMAT_TRUTH, Store, StoreError, Writer, migrate};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel, Options, WriteBatch,
     WriteOptions,
@@ -27,6 +27,10 @@ const WAL: u64 = 96 * MIB as u64;
 const OPEN_FILES: i32 = 256;
 /// A reader that opens beside a busy writer may find files gone; it looks again.
 const READ_ATTEMPTS: usize = 5;
+/// Stores of this format and later ones are brought to the one of today.
+const FORMAT_OLDEST: u32 = 1;
+/// So many deletions among so many rows in a row have the table written anew, so that versions that go do not stay on the disk.
+const DELETIONS: (usize, usize) = (4_096, 1_024);
 
 impl Store {
     /// Opens the store in `dir`; with [`Access::Write`] it is made if `dir` is absent or empty. `format_derived` is the number
@@ -61,9 +65,11 @@ fn open_to_write(dir: &Path, format_derived: u32, free_bytes_min: u64) -> Result
     let db = open_all(dir)?;
     tighten(dir);
     let head = match meta(&db, keys::META_FORMAT_TRUTH)? {
-        Some(_) => head,
         None => Some(birth(&db, dir, format_derived)?),
+        Some(bytes) if keys::number_u32(Family::Meta, &bytes)? < FORMAT_TRUTH => Some(migrated(&db, dir, head)?),
+        Some(_) => head,
     };
+    migrate::forget_old(&db)?;
     // What an import that was cut short left there.
     db.drop_cf(Family::Scratch.name())?;
     db.create_cf(Family::Scratch.name(), &scratch_options())?;
@@ -77,7 +83,19 @@ fn open_all(dir: &Path) -> Result<Db, StoreError> {
     let mut options = options(Access::Write);
     options.create_if_missing(true);
     options.create_missing_column_families(true);
-    Db::open_cf_descriptors(&options, dir, descriptors(&Family::ALL)).map_err(|error| locked(dir, error))
+    let mut families = descriptors(&Family::ALL);
+    // RocksDB opens all families that there are, or none.
+    if dir.join("CURRENT").exists() && Db::list_cf(&options, dir)?.iter().any(|name| name == migrate::CHANGES) {
+        families.push(ColumnFamilyDescriptor::new(migrate::CHANGES, Options::default()));
+    }
+    Db::open_cf_descriptors(&options, dir, families).map_err(|error| locked(dir, error))
+}
+
+/// Brings a store of an earlier format to this one.
+fn migrated(db: &Db, dir: &Path, head: Option<Head>) -> Result<Head, StoreError> {
+    migrate::check_chain(db, dir, head)?;
+    let writer = read_writer(db)?;
+    migrate::run(db, dir, Head { seq: writer.seq, chain: writer.chain })
 }
 
 /// A store that is there, to write to, whatever `HEAD` says; and the last change in it.
@@ -87,7 +105,7 @@ pub(super) fn open_as_found(dir: &Path) -> Result<(Db, Head), StoreError> {
         return Err(not_a_store("RocksDB's file CURRENT is not there"));
     }
     match probe(dir, head::Check::Skip)? {
-        Born::Whole => {}
+        Born::Whole | Born::Older => {}
         Born::Unfinished => return Err(not_a_store("its making was not finished")),
     }
     let db = open_all(dir)?;
@@ -105,6 +123,7 @@ fn open_to_read(dir: &Path) -> Result<Store, StoreError> {
         let logs = wal_files(dir)?;
         let head = head::read(dir)?;
         let opened = probe(dir, head::Check::Hold).and_then(|born| match born {
+            Born::Older => Err(StoreError::FormatOlder { dir: dir.into() }),
             Born::Whole => Ok(Db::open_cf_descriptors_read_only(&options(Access::Read), dir, descriptors(&families), false)?),
             Born::Unfinished => Err(StoreError::NotAStore { dir: dir.into(), why: "its making was not finished" }),
         });
@@ -119,7 +138,9 @@ fn open_to_read(dir: &Path) -> Result<Store, StoreError> {
             Ok(_) if attempt == READ_ATTEMPTS => {
                 return Err(Family::Meta.corrupt("the process that writes keeps changing its files; try again"));
             }
-            Err(error @ (StoreError::FormatNewer { .. } | StoreError::NotAStore { .. })) => return Err(error),
+            Err(error @ (StoreError::FormatNewer { .. } | StoreError::FormatOlder { .. } | StoreError::NotAStore { .. })) => {
+                return Err(error);
+            }
             Err(error) if attempt == READ_ATTEMPTS => return Err(error),
             _ => attempt += 1,
         }
@@ -139,6 +160,7 @@ fn finish(db: Db, dir: &Path, writer: Option<Writer>) -> Result<Store, StoreErro
         free_bytes_min: FREE_BYTES_MIN,
         failed: OnceLock::new(),
         entry_id_key,
+        forms: keys::IdForms::new(&entry_id_key),
         format_derived_found,
         scratch_order: AtomicU64::new(0),
     })
@@ -189,6 +211,8 @@ fn survey(dir: &Path) -> Result<Found, StoreError> {
 #[derive(PartialEq)]
 enum Born {
     Whole,
+    /// Whole, and of a format from which it can be brought to this one.
+    Older,
     /// All families may not be there yet, and nothing is in them.
     Unfinished,
 }
@@ -223,15 +247,19 @@ fn probe_once(dir: &Path, check: head::Check) -> Result<Born, StoreError> {
     }
     first.status()?;
     let format = if has_meta { meta(&db, keys::META_FORMAT_TRUTH)? } else { None };
+    // Asked here, before anything is written: RocksDB ends a recovery by removing the log it could not read on.
+    let check_if = |db: &Db, born| match check {
+        head::Check::Skip => Ok(born),
+        head::Check::Hold => head::check_reached(db, dir, head).map(|()| born),
+    };
     match format {
         None if head.is_some_and(|head| head.seq > 0) => {
             Err(StoreError::Head { dir: dir.into(), why: "the database has no format number".into() })
         }
         None => Ok(Born::Unfinished),
         Some(bytes) => match keys::number_u32(Family::Meta, &bytes)? {
-            // Asked here, before anything is written: RocksDB ends a recovery by removing the log it could not read on.
-            FORMAT_TRUTH if check == head::Check::Skip => Ok(Born::Whole),
-            FORMAT_TRUTH => head::check_reached(&db, dir, head).map(|()| Born::Whole),
+            FORMAT_TRUTH => check_if(&db, Born::Whole),
+            FORMAT_OLDEST..FORMAT_TRUTH => check_if(&db, Born::Older),
             found if found > FORMAT_TRUTH => Err(StoreError::FormatNewer { found, known: FORMAT_TRUTH }),
             _ => Err(Family::Meta.corrupt("an impossible format number")),
         },
@@ -250,6 +278,7 @@ fn birth(db: &Db, dir: &Path, format_derived: u32) -> Result<Head, StoreError> {
     batch.put_cf(&family, keys::META_FORMAT_TRUTH, FORMAT_TRUTH.to_be_bytes());
     batch.put_cf(&family, keys::META_FORMAT_DERIVED, format_derived.to_be_bytes());
     batch.put_cf(&family, keys::META_ENTRY_ID_KEY, entry_id_key);
+    batch.put_cf(&family, keys::META_HEAD_KEPT, [1]);
     batch.put_cf(&family, keys::META_SEQ, 0u64.to_be_bytes());
     batch.put_cf(&family, keys::META_CHAIN, [0; 32]);
     batch.put_cf(&family, keys::META_NEXT_ENTRY, 0u32.to_be_bytes());
@@ -384,7 +413,8 @@ fn family_options(family: Family, cache: &Cache) -> Options {
         Family::Entries
         | Family::EntryIds
         | Family::Deltas
-        | Family::Changes
+        | Family::History
+        | Family::Contents
         | Family::Columns
         | Family::Bk
         | Family::Scratch => 32,
@@ -397,6 +427,9 @@ fn family_options(family: Family, cache: &Cache) -> Options {
         table.set_bloom_filter(10.0, false);
         options.set_memtable_whole_key_filtering(true);
         options.set_memtable_prefix_bloom_ratio(0.05);
+    }
+    if matches!(family, Family::Entries | Family::EntryIds | Family::Deltas) {
+        options.add_compact_on_deletion_collector_factory(DELETIONS.0, DELETIONS.1, 0.5);
     }
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::Lz4);

@@ -2,6 +2,7 @@
 //!
 //! The families of raw values (meta, columns, journal, scratch) have no reader here but their keys'.
 
+use super::history::{self, Header};
 use super::keys::{self, Family};
 use super::{StoreError, wire};
 use crate::entry::{ListId, VersionNo};
@@ -20,8 +21,8 @@ pub fn read_record(family: &str, key: &[u8], value: &[u8]) -> Result<bool, Store
             wire::read_version(ListId(1), VersionNo(1), &wire::write_version(&version))? == version
         }
         Family::EntryIds => {
-            let (id, record) = (keys::id(key)?, keys::id_record(value)?);
-            key.get(4..) == Some(id.as_bytes()) && keys::id_value(&record) == value
+            let (form, record) = (keys::id_form(key)?, keys::id_record(value)?);
+            key.get(4..) == Some(form) && keys::id_value(&record) == value
         }
         Family::Entries => {
             let (list, row) = keys::row(key, value)?;
@@ -30,8 +31,12 @@ pub fn read_record(family: &str, key: &[u8], value: &[u8]) -> Result<bool, Store
             keys::row_key(list, row.entry, row.from) == key && again == value
         }
         Family::Deltas => keys::delta(key, value).map(|_| true)?,
-        Family::Changes => {
-            let (_, change) = keys::split_change(value)?;
+        Family::History => {
+            let (_, header) = history::read(value)?;
+            Header::decode(&header.encode())? == header
+        }
+        Family::Contents => {
+            let (_, change) = keys::split_contents(value)?;
             let change = wire::read_change(change)?;
             wire::read_change(&wire::write_change(&change))? == change
         }

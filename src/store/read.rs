@@ -5,7 +5,7 @@
 
 use super::keys::{self, BkRow, Delta, DeltaOp, Family, IdRecord, Row};
 use super::{Store, StoreError, open, wire};
-use crate::entry::{Change, EntryNo, HashList, ListId, ListVersion, VersionNo};
+use crate::entry::{EntryNo, HashList, ListId, ListVersion, VersionNo};
 use rocksdb::{DBRawIteratorWithThreadMode, ReadOptions};
 use std::ops::RangeInclusive;
 
@@ -18,7 +18,7 @@ impl Store {
         }
     }
 
-    /// SHA-256 of the last change's value: who keeps it elsewhere can tell later that no history was altered.
+    /// SHA-256 of the last change's header: who keeps it elsewhere can tell later that no history was altered.
     pub fn chain_digest(&self) -> Result<[u8; 32], StoreError> {
         let bytes = open::meta(&self.db, keys::META_CHAIN)?;
         bytes.and_then(|b| b.try_into().ok()).ok_or_else(|| Family::Meta.corrupt("the last change's digest is missing"))
@@ -50,7 +50,7 @@ impl Store {
         Ok(self.lists()?.into_iter().find(|list| list.name == name))
     }
 
-    /// Every version ever staged, undone ones too, in order.
+    /// Every version that is kept, undone ones too, in order.
     pub fn versions(&self, list: ListId) -> Result<Vec<ListVersion>, StoreError> {
         self.scan(Family::Versions, keys::list_key(list).to_vec(), keys::list_end(list).to_vec(), |key, value| {
             let n = keys::number_u64(Family::Versions, key)?;
@@ -78,14 +78,14 @@ impl Store {
 
     /// The row that is open at the list's head under this source id.
     pub fn id_record(&self, list: ListId, id: &str) -> Result<Option<IdRecord>, StoreError> {
-        let value = self.db.get_pinned_cf(&self.family(Family::EntryIds)?, keys::id_key(list, id))?;
+        let value = self.db.get_pinned_cf(&self.family(Family::EntryIds)?, keys::id_key(list, &self.id_form(id)))?;
         value.map(|bytes| keys::id_record(&bytes)).transpose()
     }
 
-    /// All rows open at the list's head, by source id in byte order.
-    pub fn ids(&self, list: ListId) -> Result<Scan<'_, (String, IdRecord)>, StoreError> {
+    /// All rows open at the list's head, by the form of their id ([`Store::id_form`]) in byte order.
+    pub fn ids(&self, list: ListId) -> Result<Scan<'_, (Vec<u8>, IdRecord)>, StoreError> {
         self.scan(Family::EntryIds, keys::list_key(list).to_vec(), keys::list_end(list).to_vec(), |key, value| {
-            Ok((keys::id(key)?, keys::id_record(value)?))
+            Ok((keys::id_form(key)?.to_vec(), keys::id_record(value)?))
         })
     }
 
@@ -129,14 +129,6 @@ impl Store {
         entries: RangeInclusive<EntryNo>,
     ) -> Result<DeltasOf<'_>, StoreError> {
         Ok(DeltasOf { scan: self.deltas(list, versions)?, list, entries, passed: 0 })
-    }
-
-    /// The numbered changes from `seq` on.
-    pub fn changes(&self, seq: u64) -> Result<Scan<'_, (u64, Change)>, StoreError> {
-        self.scan(Family::Changes, seq.to_be_bytes().to_vec(), Vec::new(), |key, value| {
-            let (_, bytes) = keys::split_change(value)?;
-            Ok((keys::number_u64(Family::Changes, key)?, wire::read_change(bytes)?))
-        })
     }
 
     /// The column chunks of a kind, by first entry.

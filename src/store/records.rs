@@ -35,6 +35,38 @@ pub(super) struct VersionRecord {
     pub source: String,
     #[prost(uint64, tag = "5")]
     pub time_ms: u64,
+    #[prost(bool, tag = "6")]
+    pub edit: bool,
+    #[prost(bool, tag = "7")]
+    pub activated: bool,
+}
+
+/// What is known of a change for ever. It holds nothing that a list holds.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct HeaderRecord {
+    #[prost(uint64, tag = "1")]
+    pub time_ms: u64,
+    #[prost(string, tag = "2")]
+    pub by: String,
+    /// The tag of the change's kind in [`OpRecord`].
+    #[prost(uint32, tag = "3")]
+    pub kind: u32,
+    #[prost(uint32, tag = "4")]
+    pub list: u32,
+    #[prost(uint32, tag = "5")]
+    pub version: u32,
+    #[prost(uint32, repeated, tag = "6")]
+    pub versions: Vec<u32>,
+    /// SHA-256 of the nonce and the contents; empty where the header says all.
+    #[prost(bytes = "vec", tag = "7")]
+    pub contents: Vec<u8>,
+    #[prost(uint32, tag = "8")]
+    pub next_entry: u32,
+    /// Of a store of an earlier format: the last change of its chain.
+    #[prost(uint64, tag = "9")]
+    pub seq_before: u64,
+    #[prost(bytes = "vec", tag = "10")]
+    pub chain_before: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -77,7 +109,7 @@ pub(super) struct ChangeRecord {
     pub time_ms: u64,
     #[prost(string, tag = "2")]
     pub by: String,
-    #[prost(oneof = "OpRecord", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19")]
+    #[prost(oneof = "OpRecord", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20")]
     pub op: Option<OpRecord>,
 }
 
@@ -103,6 +135,8 @@ pub(super) enum OpRecord {
     Undo(Pointer),
     #[prost(message, tag = "19")]
     Edit(Edit),
+    #[prost(message, tag = "20")]
+    Drop(DropVersions),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -148,6 +182,14 @@ pub(super) struct Pointer {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub(super) struct DropVersions {
+    #[prost(uint32, tag = "1")]
+    pub list: u32,
+    #[prost(uint32, repeated, tag = "2")]
+    pub versions: Vec<u32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct Stage {
     #[prost(uint32, tag = "1")]
     pub list: u32,
@@ -155,6 +197,8 @@ pub(super) struct Stage {
     pub version: u32,
     #[prost(string, tag = "3")]
     pub source: String,
+    #[prost(bool, tag = "4")]
+    pub edit: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]

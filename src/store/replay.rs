@@ -1,22 +1,44 @@
 //! What do the numbered changes alone say there should be?
 //!
 //! The second account that [`verify`](super::verify) holds the stored rows against: lists and versions are followed one by one,
-//! rows only as a count and a sum of hashes per version.
+//! rows only as a count and a sum of hashes per version. Of what was dropped or deleted the contents are gone, and the headers alone
+//! are followed: all that they leave open goes with the list or the version.
 
 use super::digest::{fingerprint, sha256};
+use super::history::{Header, Kind};
 use super::keys;
-use crate::entry::{Change, ChangeOp, HashList, ListId, ListVersion, RowChange, VersionNo, VersionState};
-use std::collections::BTreeMap;
+use crate::entry::{ChangeOp, HashList, ListId, ListPolicy, ListVersion, MadeBy, Polarity, RowChange, VersionNo, VersionState};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the changes say there should be.
 #[derive(Default)]
 pub(super) struct Told {
     pub lists: BTreeMap<ListId, HashList>,
     pub versions: BTreeMap<(ListId, VersionNo), ListVersion>,
+    /// Of lists that are there.
+    pub dropped: BTreeSet<(ListId, VersionNo)>,
+    pub deleted: BTreeSet<ListId>,
     pub deltas: BTreeMap<(ListId, VersionNo), Bag>,
     pub next_entry: u32,
     pub next_list: u32,
     pub last: Option<(u64, [u8; 32])>,
+}
+
+impl Told {
+    pub fn new() -> Self {
+        Told { next_list: 1, ..Told::default() }
+    }
+
+    /// Whether a change's contents went with its list or version.
+    pub fn is_gone(&self, header: &Header) -> bool {
+        self.deleted.contains(&header.list) || self.dropped.contains(&(header.list, header.version))
+    }
+
+    /// The versions of a list that can be active.
+    pub fn kept(&self, list: ListId) -> BTreeSet<VersionNo> {
+        let all = self.versions.range((list, VersionNo(0))..=(list, VersionNo(u32::MAX)));
+        all.filter(|(_, v)| v.state == VersionState::Sealed).map(|((_, number), _)| *number).collect()
+    }
 }
 
 /// A set of byte strings, up to accident: how many, and the sum of their hashes.
@@ -34,63 +56,112 @@ impl Bag {
     }
 }
 
-/// Follows one change; false if it names what is not there.
-pub(super) fn replay(told: &mut Told, change: &Change) -> bool {
-    let stage = |told: &mut Told, list, version, source: &String| {
-        let state = VersionState::Staged;
-        let (source, time_ms) = (source.clone(), change.time_ms);
-        let staged = ListVersion { list, version, state, rows: 0, digest: [0; 32], source, time_ms };
-        told.versions.insert((list, version), staged).is_none() && told.lists.contains_key(&list)
-    };
-    match &change.op {
-        ChangeOp::CreateList { list, name, polarity, policy } => {
-            let (active, previous, head) = (VersionNo(0), VersionNo(0), VersionNo(0));
-            let (name, policy) = (name.clone(), policy.clone());
-            let new = HashList { id: *list, name, polarity: *polarity, policy, active, previous, head, disabled: false };
-            let fits = list.0 == told.next_list;
-            told.next_list = list.0.saturating_add(1);
-            told.lists.insert(*list, new).is_none() && fits
-        }
-        ChangeOp::SetPolicy { list, policy } => told.lists.get_mut(list).map(|l| l.policy = policy.clone()).is_some(),
-        ChangeOp::SetDisabled { list, disabled } => told.lists.get_mut(list).map(|l| l.disabled = *disabled).is_some(),
-        ChangeOp::DeleteList { list } => {
-            told.versions.retain(|(other, _), _| other != list);
-            told.deltas.retain(|(other, _), _| other != list);
-            told.lists.remove(list).is_some()
-        }
-        ChangeOp::Stage { list, version, source } => stage(told, *list, *version, source),
-        ChangeOp::Rows { list, version, rows } => replay_rows(told, *list, *version, rows),
-        ChangeOp::Seal { list, version, rows, digest } => replay_seal(told, *list, *version, *rows, digest),
-        ChangeOp::Activate { list, version } => replay_activate(told, *list, *version),
-        ChangeOp::Undo { list, version } => {
-            told.deltas.remove(&(*list, *version));
-            told.versions.get_mut(&(*list, *version)).map(|v| v.state = VersionState::Undone).is_some()
-        }
-        ChangeOp::Edit { list, version, source, rows, rows_total, digest } => {
-            stage(told, *list, *version, source)
-                && replay_rows(told, *list, *version, rows)
-                && replay_seal(told, *list, *version, *rows_total, digest)
-                && replay_activate(told, *list, *version)
-        }
+/// Follows one change, with what is left of it; false if it names what is not there. `kept` says which versions of the change's list
+/// are kept in the end: of rows that none of them holds nothing is left.
+pub(super) fn replay(told: &mut Told, header: &Header, op: Option<&ChangeOp>, kept: &BTreeSet<VersionNo>) -> bool {
+    let fits = header.next_entry.0 >= told.next_entry;
+    told.next_entry = header.next_entry.0;
+    fits && match op {
+        Some(op) => replay_contents(told, header, op, kept),
+        None => replay_header(told, header),
     }
 }
 
-fn replay_rows(told: &mut Told, list: ListId, version: VersionNo, rows: &[RowChange]) -> bool {
+fn replay_contents(told: &mut Told, header: &Header, op: &ChangeOp, kept: &BTreeSet<VersionNo>) -> bool {
+    match op {
+        ChangeOp::CreateList { list, name, polarity, policy } => create(told, *list, name.clone(), *polarity, policy.clone()),
+        ChangeOp::SetPolicy { list, policy } => told.lists.get_mut(list).map(|l| l.policy = policy.clone()).is_some(),
+        ChangeOp::SetDisabled { list, disabled } => told.lists.get_mut(list).map(|l| l.disabled = *disabled).is_some(),
+        ChangeOp::Stage { list, version, source, made_by } => stage(told, header, (*list, *version), source, *made_by),
+        ChangeOp::Rows { list, version, rows } => replay_rows(told, *list, *version, rows, kept),
+        ChangeOp::Seal { list, version, rows, digest } => replay_seal(told, *list, *version, *rows, digest),
+        ChangeOp::Edit { list, version, source, rows, rows_total, digest } => {
+            stage(told, header, (*list, *version), source, MadeBy::Edit)
+                && replay_rows(told, *list, *version, rows, kept)
+                && replay_seal(told, *list, *version, *rows_total, digest)
+                && replay_activate(told, *list, *version)
+        }
+        // Their headers say all of them.
+        ChangeOp::DeleteList { .. } | ChangeOp::Activate { .. } | ChangeOp::Undo { .. } | ChangeOp::Drop { .. } => false,
+    }
+}
+
+fn replay_header(told: &mut Told, header: &Header) -> bool {
+    let (list, version) = (header.list, header.version);
+    match header.kind {
+        Kind::CreateList => {
+            let policy = ListPolicy::default_for(Polarity::Positive);
+            create(told, list, String::new(), Polarity::Positive, policy)
+        }
+        Kind::SetPolicy | Kind::SetDisabled => told.lists.contains_key(&list),
+        Kind::DeleteList => {
+            told.versions.retain(|(other, _), _| *other != list);
+            told.deltas.retain(|(other, _), _| *other != list);
+            told.dropped.retain(|(other, _)| *other != list);
+            told.deleted.insert(list) && told.lists.remove(&list).is_some()
+        }
+        Kind::Stage => stage(told, header, (list, version), "", MadeBy::Import),
+        Kind::Rows => told.versions.contains_key(&(list, version)),
+        Kind::Seal => replay_seal(told, list, version, 0, &[0; 32]),
+        Kind::Activate => replay_activate(told, list, version),
+        Kind::Undo => {
+            told.deltas.remove(&(list, version));
+            told.versions.get_mut(&(list, version)).map(|v| v.state = VersionState::Undone).is_some()
+        }
+        Kind::Edit => {
+            stage(told, header, (list, version), "", MadeBy::Edit)
+                && replay_seal(told, list, version, 0, &[0; 32])
+                && replay_activate(told, list, version)
+        }
+        Kind::Drop => header.versions.iter().all(|version| {
+            told.deltas.remove(&(list, *version));
+            told.dropped.insert((list, *version)) && told.versions.remove(&(list, *version)).is_some()
+        }),
+        Kind::Migrated => true,
+    }
+}
+
+fn create(told: &mut Told, list: ListId, name: String, polarity: Polarity, policy: ListPolicy) -> bool {
+    let (active, previous, head) = (VersionNo(0), VersionNo(0), VersionNo(0));
+    let new = HashList { id: list, name, polarity, policy, active, previous, head, disabled: false };
+    let fits = list.0 == told.next_list;
+    told.next_list = list.0.saturating_add(1);
+    told.lists.insert(list, new).is_none() && fits
+}
+
+fn stage(told: &mut Told, header: &Header, (list, version): (ListId, VersionNo), source: &str, made_by: MadeBy) -> bool {
+    let staged = ListVersion {
+        list,
+        version,
+        state: VersionState::Staged,
+        rows: 0,
+        digest: [0; 32],
+        source: source.to_owned(),
+        time_ms: header.time_ms,
+        made_by,
+        activated: false,
+    };
+    told.versions.insert((list, version), staged).is_none() && told.lists.contains_key(&list)
+}
+
+fn replay_rows(told: &mut Told, list: ListId, version: VersionNo, rows: &[RowChange], kept: &BTreeSet<VersionNo>) -> bool {
+    let held_before = kept.range(..version).next_back().copied();
     let bag = told.deltas.entry((list, version)).or_default();
+    let mut fits = true;
     for row in rows {
-        let entry = match row {
+        match row {
             RowChange::Open { entry, .. } => {
                 bag.add(&keys::delta_key(list, version, keys::OPENED, *entry), &[]);
-                entry
+                fits &= entry.0 < told.next_entry;
             }
-            RowChange::Close { entry, from } => {
+            RowChange::Close { entry, from } if held_before.is_some_and(|held| *from <= held) => {
                 bag.add(&keys::delta_key(list, version, keys::CLOSED, *entry), &from.0.to_be_bytes());
-                entry
             }
-        };
-        told.next_entry = told.next_entry.max(entry.0.saturating_add(1));
+            // No version that is kept holds the row: it was swept away, with both of its deltas.
+            RowChange::Close { .. } => {}
+        }
     }
-    told.versions.get(&(list, version)).is_some_and(|v| v.state == VersionState::Staged)
+    fits && told.versions.get(&(list, version)).is_some_and(|v| v.state == VersionState::Staged)
 }
 
 fn replay_seal(told: &mut Told, list: ListId, version: VersionNo, rows: u64, digest: &[u8; 32]) -> bool {
@@ -100,6 +171,7 @@ fn replay_seal(told: &mut Told, list: ListId, version: VersionNo, rows: u64, dig
 }
 
 fn replay_activate(told: &mut Told, list: ListId, version: VersionNo) -> bool {
-    let fits = told.versions.get(&(list, version)).is_some_and(|v| v.state == VersionState::Sealed);
+    let sealed = told.versions.get_mut(&(list, version)).filter(|v| v.state == VersionState::Sealed);
+    let fits = sealed.map(|v| v.activated = true).is_some();
     fits && told.lists.get_mut(&list).map(|l| (l.previous, l.active) = (l.active, version)).is_some()
 }

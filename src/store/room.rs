@@ -20,7 +20,17 @@ impl Store {
         if let Some(why) = self.failed.get() {
             return Err(StoreError::Failed { dir: self.dir.clone(), why: why.clone() });
         }
+        if self.writer.as_ref().and_then(|writer| writer.try_lock().ok()).is_some_and(|writer| writer.headless) {
+            let why = "the file HEAD could not be written after the last change".into();
+            return Err(StoreError::Failed { dir: self.dir.clone(), why });
+        }
         check_free(&self.dir, self.free_bytes_min)
+    }
+
+    /// Writes the file `HEAD` where it could not be written after the last change. Waits for nobody.
+    pub fn mend(&self) -> Result<(), StoreError> {
+        let writer = self.writer.as_ref().and_then(|writer| writer.try_lock().ok()).filter(|writer| writer.headless);
+        writer.map_or(Ok(()), |mut writer| self.catch_up(&mut writer))
     }
 
     /// Whether a write has failed: opening the store anew is what helps.
@@ -57,7 +67,8 @@ impl Store {
             | ChangeOp::SetDisabled { .. }
             | ChangeOp::DeleteList { .. }
             | ChangeOp::Activate { .. }
-            | ChangeOp::Undo { .. } => SMALL,
+            | ChangeOp::Undo { .. }
+            | ChangeOp::Drop { .. } => SMALL,
             ChangeOp::CreateList { .. }
             | ChangeOp::Stage { .. }
             | ChangeOp::Rows { .. }

@@ -16,6 +16,8 @@ pub const JOURNAL_BYTES_MAX: usize = 64 * 1024;
 /// All that scratch holds under one source id.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ScratchRow {
+    /// How the id stands in keys: see [`Store::id_form`].
+    pub form: Vec<u8>,
     pub id: Vec<u8>,
     /// The values put under the id, one after the other, in the order they were put.
     pub values: Vec<u8>,
@@ -31,18 +33,22 @@ pub struct JournalRecord {
 }
 
 impl Store {
-    /// Writes and empties `rows`: pairs of source id (no byte 0 in it) and value.
+    /// Writes and empties `rows`: pairs of source id (UTF-8 of less than 64 KiB, no byte 0 in it) and value.
     pub fn scratch_put(&self, rows: &mut Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), StoreError> {
         let _writer = self.writer()?;
         self.writable()?;
         let family = self.family(Family::Scratch)?;
         let mut batch = WriteBatch::default();
         for (id, value) in rows.iter() {
-            if id.contains(&0) {
-                return Err(StoreError::Refused("a source id has a byte 0".into()));
+            let id = std::str::from_utf8(id).ok().filter(|id| !id.contains('\0'));
+            let id = id.ok_or_else(|| StoreError::Refused("a source id has a byte 0, or is not UTF-8".into()))?;
+            let form = self.id_form(id);
+            let key = keys::scratch_key(&form, self.scratch_order.fetch_add(1, Ordering::Relaxed));
+            if keys::is_masked(&form) {
+                batch.put_cf(&family, key, [&(id.len() as u16).to_be_bytes(), id.as_bytes(), value].concat());
+            } else {
+                batch.put_cf(&family, key, value);
             }
-            let order = self.scratch_order.fetch_add(1, Ordering::Relaxed);
-            batch.put_cf(&family, keys::scratch_key(id, order), value);
         }
         rows.clear();
         let mut options = WriteOptions::default();
@@ -50,10 +56,13 @@ impl Store {
         self.write(batch, &options)
     }
 
-    /// What was put, by id in byte order: the order of [`Store::ids`].
+    /// What was put, by the form of the id in byte order: the order of [`Store::ids`].
     pub fn scratch_iter(&self) -> Result<impl Iterator<Item = Result<ScratchRow, StoreError>>, StoreError> {
-        let rows = self
-            .scan(Family::Scratch, Vec::new(), Vec::new(), |key, value| Ok((keys::scratch_id(key)?.to_vec(), value.to_vec())))?;
+        let rows = self.scan(Family::Scratch, Vec::new(), Vec::new(), |key, value| {
+            let form = keys::scratch_id(key)?.to_vec();
+            let (id, value) = if keys::is_masked(&form) { keys::split_masked(value)? } else { (&form[..], value) };
+            Ok(Put { id: id.to_vec(), value: value.to_vec(), form })
+        })?;
         Ok(Grouped { rows, next: None })
     }
 
@@ -91,10 +100,17 @@ impl Store {
     }
 }
 
+/// One value that was put.
+struct Put {
+    form: Vec<u8>,
+    id: Vec<u8>,
+    value: Vec<u8>,
+}
+
 /// Joins the values of each id.
 struct Grouped<'a> {
-    rows: Scan<'a, (Vec<u8>, Vec<u8>)>,
-    next: Option<(Vec<u8>, Vec<u8>)>,
+    rows: Scan<'a, Put>,
+    next: Option<Put>,
 }
 
 impl Iterator for Grouped<'_> {
@@ -108,15 +124,15 @@ impl Iterator for Grouped<'_> {
                 Err(error) => return Some(Err(error)),
             },
         };
-        let mut row = ScratchRow { id: first.0, values: first.1, left_out: 0 };
+        let mut row = ScratchRow { form: first.form, id: first.id, values: first.value, left_out: 0 };
         for next in self.rows.by_ref() {
             match next {
                 Err(error) => return Some(Err(error)),
-                Ok((id, value)) if id == row.id => {
-                    if row.left_out > 0 || row.values.len() + value.len() > SCRATCH_VALUE_BYTES_MAX {
+                Ok(put) if put.form == row.form => {
+                    if row.left_out > 0 || row.values.len() + put.value.len() > SCRATCH_VALUE_BYTES_MAX {
                         row.left_out += 1;
                     } else {
-                        row.values.extend_from_slice(&value);
+                        row.values.extend_from_slice(&put.value);
                     }
                 }
                 Ok(other) => {

@@ -2,15 +2,15 @@
 //!
 //! Three accounts of the same rows are compared: the numbered changes (replayed without their rows' contents), the rows
 //! themselves, and what is kept beside them for speed (`entry_ids`, `deltas`, running counts and digests). Sets are compared by
-//! count and by a sum of hashes, so memory stays flat: a bit per entry, a few hundred bytes per version. Absent: columns and
-//! BK-trees, whose meaning the catalog knows.
+//! count and by a sum of hashes, so memory stays flat: a bit per entry, a few hundred bytes per version. Of what was dropped or
+//! deleted the headers alone are left, and the chain over them. Absent: columns and BK-trees, whose meaning the catalog knows.
 
 use super::digest::{digest_add, digest_sub, fingerprint, sha256};
 use super::keys::{self, Family, IdRecord};
 use super::replay::{Bag, Told, replay};
-use super::{Store, StoreError, wire};
+use super::{Store, StoreError, history, open, wire};
 use crate::entry::{EntryNo, HashList, ListId, ListVersion, VersionNo, VersionState};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// More problems than this are counted, not described.
 pub const PROBLEMS_MAX: usize = 100;
@@ -45,13 +45,14 @@ impl Store {
             None => None,
         };
         let mut verify = Verify { store: self, progress, report: VerifyReport::default(), entries_seen: Vec::new() };
-        let told = verify.changes()?;
+        let ended = verify.headers()?;
+        let told = verify.changes(&ended)?;
         verify.meta(&told)?;
         let lists = verify.lists(&told)?;
         for list in &lists {
             verify.list(&told, list)?;
         }
-        for family in [Family::Versions, Family::EntryIds, Family::Entries, Family::Deltas] {
+        for family in [Family::Versions, Family::EntryIds, Family::Entries, Family::Deltas, Family::Contents] {
             verify.orphans(family, &lists)?;
         }
         Ok(verify.report)
@@ -77,13 +78,14 @@ struct Verify<'a> {
 }
 
 impl Verify<'_> {
-    fn changes(&mut self) -> Result<Told, StoreError> {
-        let mut told = Told { next_list: 1, ..Told::default() };
+    /// The chain of headers; what became of lists and versions in the end.
+    fn headers(&mut self) -> Result<Told, StoreError> {
+        let mut told = Told::new();
         let mut seq_next = 1;
         let mut chain = [0; 32];
-        self.walk(Family::Changes, Vec::new(), Vec::new(), "changes", |verify, key, value| {
-            let seq = keys::number_u64(Family::Changes, key)?;
-            let (before, bytes) = keys::split_change(value)?;
+        self.walk(Family::History, Vec::new(), Vec::new(), "changes", |verify, key, value| {
+            let seq = keys::number_u64(Family::History, key)?;
+            let (before, header) = history::read(value).map_err(|error| at(error, &format!("change {seq}")))?;
             if seq != seq_next {
                 verify.report.problem(format!("change {seq_next} is missing"));
             } else if before != chain {
@@ -92,12 +94,54 @@ impl Verify<'_> {
             (seq_next, chain) = (seq + 1, sha256(value));
             told.last = Some((seq, chain));
             verify.report.changes += 1;
-            let change = wire::read_change(bytes).map_err(|error| at(error, &format!("change {seq}")))?;
-            if !replay(&mut told, &change) {
+            if !replay(&mut told, &header, None, &BTreeSet::new()) {
                 verify.report.problem(format!("change {seq} does not fit the changes before it"));
             }
             Ok(())
         })?;
+        Ok(told)
+    }
+
+    /// The changes with their contents, as far as those are not gone with `ended`.
+    fn changes(&mut self, ended: &Told) -> Result<Told, StoreError> {
+        let mut told = Told::new();
+        told.last = ended.last;
+        let kept: BTreeMap<ListId, BTreeSet<VersionNo>> = ended.lists.keys().map(|list| (*list, ended.kept(*list))).collect();
+        let none = BTreeSet::new();
+        let mut found = 0u64;
+        self.walk(Family::History, Vec::new(), Vec::new(), "contents", |verify, key, value| {
+            let seq = keys::number_u64(Family::History, key)?;
+            let Ok((_, header)) = history::read(value) else { return Ok(()) }; // told above
+            let contents = verify.store.contents(seq, &header).map_err(|error| at(error, &format!("change {seq}")))?;
+            found += u64::from(contents.is_some());
+            let gone = ended.is_gone(&header);
+            match &contents {
+                Some(_) if gone => verify.report.problem(format!("the contents of change {seq} are there and should be gone")),
+                Some((digest, change)) => {
+                    let same = change.time_ms == header.time_ms && change.by == header.by;
+                    if header.contents != Some(*digest) || !same {
+                        verify.report.problem(format!("the contents of change {seq} were altered"));
+                    }
+                }
+                None if header.kind.has_contents() && !gone => {
+                    verify.report.problem(format!("the contents of change {seq} are missing"));
+                }
+                None => {}
+            }
+            let op = contents.filter(|_| !gone).map(|(_, change)| change.op);
+            if !replay(&mut told, &header, op.as_ref(), kept.get(&header.list).unwrap_or(&none)) {
+                verify.report.problem(format!("change {seq} does not fit the changes before it"));
+            }
+            Ok(())
+        })?;
+        let mut stored = 0u64;
+        self.walk(Family::Contents, Vec::new(), Vec::new(), "contents", |_, _, _| {
+            stored += 1;
+            Ok(())
+        })?;
+        if stored != found {
+            self.report.problem(format!("{stored} changes have contents, {found} of them a header"));
+        }
         Ok(told)
     }
 
@@ -107,7 +151,12 @@ impl Verify<'_> {
         self.equal("the last change's number", store.seq(), &seq)?;
         self.equal("the last change's digest", store.chain_digest(), &chain)?;
         self.equal("the next entry's number", store.next_entry(), &EntryNo(told.next_entry))?;
-        self.equal("the next list's number", store.next_list(), &ListId(told.next_list))
+        self.equal("the next list's number", store.next_list(), &ListId(told.next_list))?;
+        let kept = open::meta(&store.db, keys::META_HEAD_KEPT)?;
+        if kept.as_deref() != Some(&[1]) {
+            self.report.problem("it is not noted that there is a file HEAD");
+        }
+        Ok(())
     }
 
     fn equal<T: PartialEq>(&mut self, what: &str, stored: Result<T, StoreError>, told: &T) -> Result<(), StoreError> {
@@ -169,9 +218,13 @@ impl Verify<'_> {
             Ok(())
         })?;
 
-        for number in tallies.keys().chain(deltas.keys()).filter(|v| !versions.contains_key(v)) {
+        let numbers: BTreeSet<VersionNo> = versions.keys().chain(tallies.keys()).chain(deltas.keys()).copied().collect();
+        let dropped = |number: &VersionNo| told.dropped.contains(&(list.id, *number));
+        for number in numbers.iter().filter(|v| !versions.contains_key(v) && !dropped(v)) {
             self.report.problem(format!("list {name}: rows name version {}, which is not there", number.0));
         }
+        // Until a sweep is done, rows are left that no version holds.
+        let swept = self.store.sweep_due(list.id)?.is_none();
         let first = (list.id, VersionNo(0));
         for ((_, number), told) in told.versions.range(first..=(list.id, VersionNo(u32::MAX))) {
             if versions.get(number).is_none_or(|stored| !same_version(stored, told)) {
@@ -179,23 +232,26 @@ impl Verify<'_> {
             }
         }
         let (mut rows, mut digest) = (0u64, [0; 32]);
-        for (number, version) in &versions {
+        for number in &numbers {
             let tally = tallies.remove(number).unwrap_or_default();
             let bag = deltas.remove(number).unwrap_or_default();
             rows = (rows + tally.opened).wrapping_sub(tally.closed);
             digest_add(&mut digest, &tally.opened_sum);
             digest_sub(&mut digest, &tally.closed_sum);
+            let which = format!("list {name}, version {}", number.0);
+            if bag != tally.deltas {
+                self.report.problem(format!("{which}: its deltas are not what the rows say"));
+            }
+            // Of one that was dropped, rows may be left that others hold.
+            let Some(version) = versions.get(number) else { continue };
             let undone = version.state == VersionState::Undone;
             let (rows_due, digest_due) = if undone { (0, [0; 32]) } else { (rows, digest) };
-            let which = format!("list {name}, version {}", number.0);
             if version.rows != rows_due || version.digest != digest_due {
                 self.report
                     .problem(format!("{which}: the rows are {rows_due}, the record says {}, or another digest", version.rows));
             }
-            if bag != tally.deltas {
-                self.report.problem(format!("{which}: its deltas are not what the rows say"));
-            }
-            if version.state == VersionState::Sealed && bag != told.deltas.get(&(list.id, *number)).copied().unwrap_or_default() {
+            let told_deltas = told.deltas.get(&(list.id, *number)).copied().unwrap_or_default();
+            if version.state == VersionState::Sealed && swept && bag != told_deltas {
                 self.report.problem(format!("{which}: its deltas are not what the changes say"));
             }
             if undone && bag.n + tally.opened + tally.closed > 0 {
@@ -224,7 +280,8 @@ impl Verify<'_> {
             if row.entry.0 >= told.next_entry {
                 verify.report.problem(format!("{which}: no change gave out that number"));
             }
-            if row.to.is_some_and(|to| to <= row.from) || !versions.contains_key(&row.from) {
+            let known = versions.contains_key(&row.from) || told.dropped.contains(&(list.id, row.from));
+            if row.to.is_some_and(|to| to <= row.from) || !known {
                 verify.report.problem(format!("{which}: a row with impossible versions"));
             }
             if let Some((other, content)) = before.as_ref().filter(|(other, _)| other.entry == row.entry) {
@@ -247,7 +304,8 @@ impl Verify<'_> {
                 }
                 None => {
                     let record = IdRecord { entry: row.entry, from: row.from, fingerprint: fingerprint(&digest) };
-                    ids.add(&keys::id_key(list.id, &row.content.id), &keys::id_value(&record));
+                    let form = verify.store.id_form(&row.content.id);
+                    ids.add(&keys::id_key(list.id, &form), &keys::id_value(&record));
                 }
             }
             before = Some((row, digest));
@@ -343,5 +401,6 @@ fn at(error: StoreError, place: &str) -> StoreError {
 /// Of a version that is being written only the beginning is told; its counts run.
 fn same_version(stored: &ListVersion, told: &ListVersion) -> bool {
     let counts = told.state == VersionState::Staged || (stored.rows == told.rows && stored.digest == told.digest);
-    counts && stored.state == told.state && stored.source == told.source && stored.time_ms == told.time_ms
+    let made = (stored.made_by, stored.activated) == (told.made_by, told.activated);
+    counts && made && stored.state == told.state && stored.source == told.source && stored.time_ms == told.time_ms
 }

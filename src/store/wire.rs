@@ -7,7 +7,7 @@ use super::StoreError;
 use super::keys::{Family, check_entry};
 use super::records::*;
 use crate::entry::{
-    Action, Change, ChangeOp, Entry, EntryNo, HashKind, HashList, HashValue, KindPolicy, ListId, ListPolicy, ListVersion,
+    Action, Change, ChangeOp, Entry, EntryNo, HashKind, HashList, HashValue, KindPolicy, ListId, ListPolicy, ListVersion, MadeBy,
     Polarity, RowChange, Transforms, VersionNo, VersionState,
 };
 use prost::Message;
@@ -17,7 +17,7 @@ pub(super) fn write_change(change: &Change) -> Vec<u8> {
 }
 
 pub(super) fn read_change(bytes: &[u8]) -> Result<Change, StoreError> {
-    let family = Family::Changes;
+    let family = Family::Contents;
     let record = ChangeRecord::decode(bytes).map_err(|_| family.corrupt("a change is not well-formed protobuf"))?;
     let op = record.op.ok_or_else(|| family.corrupt("a change of an unknown kind"))?;
     Ok(Change { time_ms: record.time_ms, by: record.by, op: read_op(op)? })
@@ -62,6 +62,8 @@ pub(super) fn write_version(version: &ListVersion) -> Vec<u8> {
         digest: version.digest.to_vec(),
         source: version.source.clone(),
         time_ms: version.time_ms,
+        edit: version.made_by == MadeBy::Edit,
+        activated: version.activated,
     }
     .encode_to_vec()
 }
@@ -76,7 +78,9 @@ pub(super) fn read_version(list: ListId, version: VersionNo, bytes: &[u8]) -> Re
         _ => return Err(family.corrupt("a version has an unknown state")),
     };
     let digest = read_digest(family, &record.digest)?;
-    Ok(ListVersion { list, version, state, rows: record.rows, digest, source: record.source, time_ms: record.time_ms })
+    let (rows, source, time_ms) = (record.rows, record.source, record.time_ms);
+    let (made_by, activated) = (made_by(record.edit), record.activated);
+    Ok(ListVersion { list, version, state, rows, digest, source, time_ms, made_by, activated })
 }
 
 /// An upper bound of what a row adds to an encoded change, in bytes.
@@ -107,8 +111,9 @@ impl From<&Change> for ChangeRecord {
             ChangeOp::SetPolicy { list, policy } => OpRecord::SetPolicy(SetPolicy { list: list.0, policy: Some(policy.into()) }),
             ChangeOp::SetDisabled { list, disabled } => OpRecord::SetDisabled(SetDisabled { list: list.0, disabled: *disabled }),
             ChangeOp::DeleteList { list } => OpRecord::DeleteList(DeleteList { list: list.0 }),
-            ChangeOp::Stage { list, version, source } => {
-                OpRecord::Stage(Stage { list: list.0, version: version.0, source: source.clone() })
+            ChangeOp::Stage { list, version, source, made_by } => {
+                let edit = *made_by == MadeBy::Edit;
+                OpRecord::Stage(Stage { list: list.0, version: version.0, source: source.clone(), edit })
             }
             ChangeOp::Rows { list, version, rows } => {
                 OpRecord::Rows(Rows { list: list.0, version: version.0, rows: rows.iter().map(write_row).collect() })
@@ -126,6 +131,9 @@ impl From<&Change> for ChangeRecord {
                 rows_total: *rows_total,
                 digest: digest.to_vec(),
             }),
+            ChangeOp::Drop { list, versions } => {
+                OpRecord::Drop(DropVersions { list: list.0, versions: versions.iter().map(|v| v.0).collect() })
+            }
         };
         ChangeRecord { time_ms: change.time_ms, by: change.by.clone(), op: Some(op) }
     }
@@ -176,7 +184,7 @@ fn write_row(row: &RowChange) -> RowRecord {
 }
 
 fn read_op(op: OpRecord) -> Result<ChangeOp, StoreError> {
-    let family = Family::Changes;
+    let family = Family::Contents;
     Ok(match op {
         OpRecord::CreateList(op) => ChangeOp::CreateList {
             list: ListId(op.list),
@@ -187,7 +195,12 @@ fn read_op(op: OpRecord) -> Result<ChangeOp, StoreError> {
         OpRecord::SetPolicy(op) => ChangeOp::SetPolicy { list: ListId(op.list), policy: read_policy(family, op.policy)? },
         OpRecord::SetDisabled(op) => ChangeOp::SetDisabled { list: ListId(op.list), disabled: op.disabled },
         OpRecord::DeleteList(op) => ChangeOp::DeleteList { list: ListId(op.list) },
-        OpRecord::Stage(op) => ChangeOp::Stage { list: ListId(op.list), version: VersionNo(op.version), source: op.source },
+        OpRecord::Stage(op) => ChangeOp::Stage {
+            list: ListId(op.list),
+            version: VersionNo(op.version),
+            source: op.source,
+            made_by: made_by(op.edit),
+        },
         OpRecord::Rows(op) => ChangeOp::Rows { list: ListId(op.list), version: VersionNo(op.version), rows: read_rows(op.rows)? },
         OpRecord::Seal(op) => ChangeOp::Seal {
             list: ListId(op.list),
@@ -205,7 +218,14 @@ fn read_op(op: OpRecord) -> Result<ChangeOp, StoreError> {
             rows_total: op.rows_total,
             digest: read_digest(family, &op.digest)?,
         },
+        OpRecord::Drop(op) => {
+            ChangeOp::Drop { list: ListId(op.list), versions: op.versions.into_iter().map(VersionNo).collect() }
+        }
     })
+}
+
+fn made_by(edit: bool) -> MadeBy {
+    if edit { MadeBy::Edit } else { MadeBy::Import }
 }
 
 fn read_rows(rows: Vec<RowRecord>) -> Result<Vec<RowChange>, StoreError> {
@@ -213,7 +233,7 @@ fn read_rows(rows: Vec<RowRecord>) -> Result<Vec<RowChange>, StoreError> {
 }
 
 fn read_row(row: RowRecord) -> Result<RowChange, StoreError> {
-    let family = Family::Changes;
+    let family = Family::Contents;
     Ok(match row.op {
         Some(RowOp::Open(open)) => {
             let mut hashes = Vec::with_capacity(open.hashes.len());
@@ -325,13 +345,15 @@ mod tests {
             ChangeOp::SetDisabled { list, disabled: true },
             ChangeOp::SetDisabled { list, disabled: false },
             ChangeOp::DeleteList { list },
-            ChangeOp::Stage { list, version, source: "file.csv".into() },
+            ChangeOp::Stage { list, version, source: "file.csv".into(), made_by: MadeBy::Import },
+            ChangeOp::Stage { list, version, source: "add".into(), made_by: MadeBy::Edit },
             ChangeOp::Rows { list, version, rows: rows.clone() },
             ChangeOp::Rows { list, version, rows: vec![] },
             ChangeOp::Seal { list, version, rows: u64::MAX, digest: [9; 32] },
             ChangeOp::Activate { list, version },
             ChangeOp::Undo { list, version },
             ChangeOp::Edit { list, version, source: "add".into(), rows, rows_total: 3, digest: [0; 32] },
+            ChangeOp::Drop { list, versions: vec![version, VersionNo(0), VersionNo(u32::MAX)] },
         ]
         .map(change)
         .to_vec()
@@ -352,7 +374,8 @@ mod tests {
         assert_eq!(read_list(id, &write_list(&list)).unwrap(), list);
         for state in [VersionState::Staged, VersionState::Sealed, VersionState::Undone] {
             let (rows, digest, source, time_ms) = (5, [8; 32], "s".to_owned(), 6);
-            let version = ListVersion { list: id, version: active, state, rows, digest, source, time_ms };
+            let (made_by, activated) = (MadeBy::Edit, state == VersionState::Sealed);
+            let version = ListVersion { list: id, version: active, state, rows, digest, source, time_ms, made_by, activated };
             assert_eq!(read_version(id, active, &write_version(&version)).unwrap(), version);
         }
     }
@@ -411,7 +434,7 @@ mod tests {
             let bytes = ChangeRecord { time_ms: 0, by: String::new(), op }.encode_to_vec();
             match read_change(&bytes) {
                 Ok(_) => assert!(ok),
-                Err(StoreError::Corrupt { family: "changes", .. }) => assert!(!ok),
+                Err(StoreError::Corrupt { family: "contents", .. }) => assert!(!ok),
                 Err(other) => panic!("{other}"),
             }
         }
@@ -433,7 +456,7 @@ mod tests {
         }
 
         #[test]
-        fn no_altered_byte_makes_reading_panic(which in 0usize..13, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        fn no_altered_byte_makes_reading_panic(which in 0usize..15, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
             let mut bytes = write_change(&changes()[which]);
             let at = at.index(bytes.len());
             bytes[at] = byte;

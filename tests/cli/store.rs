@@ -69,3 +69,30 @@ fn a_crash_leaves_no_core_unless_it_is_asked_for() {
         println!("skipped in part: this system writes no core dumps");
     }
 }
+
+/// What a list's owner who asks for deletion is told, and what is left then.
+#[test]
+fn a_deletion_says_what_goes_and_a_compaction_takes_it_off_the_disk() {
+    let place = Place::new();
+    place.run(&["list", "create", "known"]).exits(0);
+    // As an id too, which keys are made of.
+    let hash = "3f5a9c0e7b1d2846f0e1d2c3b4a59687".to_owned();
+    let file = place.write("rows.csv", format!("id,md5\n{hash},{hash}\nb,{}\n", "cd".repeat(16)).as_bytes());
+    place.run(&["list", "import", "known", &file]).exits(0);
+    place.run(&["list", "delete", "known"]).exits(2).says(&["2 entries and 1 version", "--yes"]);
+    assert_eq!(place.run(&["list", "ls", "--json"]).exits(0).json().len(), 1, "nothing was deleted");
+    let found = || {
+        let texts = std::fs::read_dir(place.path("store")).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+        let bytes: Vec<u8> = (0..16).map(|at| u8::from_str_radix(&hash[2 * at..2 * at + 2], 16).unwrap()).collect();
+        let holds = |text: &[u8], form: &[u8]| text.windows(form.len()).any(|window| window == form);
+        texts.filter(|text| holds(text, &bytes) || holds(text, hash.as_bytes())).count()
+    };
+    assert!(found() > 0);
+    let said = place.run(&["list", "delete", "known", "--yes"]).exits(0).out;
+    assert!(said.contains("deleted list known with 2 entries") && said.contains("store compact"), "{said}");
+    let compacted = place.run(&["store", "compact", "--json"]).exits(0).one();
+    assert!(compacted["bytes_after"].as_u64() < compacted["bytes_before"].as_u64(), "{compacted}");
+    assert_eq!(found(), 0);
+    place.run(&["store", "verify"]).exits(0);
+    place.run(&["--endpoint", "http://127.0.0.1:1", "store", "compact"]).exits(2);
+}

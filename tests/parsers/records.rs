@@ -6,8 +6,8 @@ use hashwarden::store::read_record;
 
 use super::memory;
 
-const FAMILIES: [&str; 11] =
-    ["meta", "lists", "versions", "entry_ids", "entries", "deltas", "changes", "journal", "columns", "bk", "scratch"];
+const FAMILIES: [&str; 12] =
+    ["meta", "lists", "versions", "entry_ids", "entries", "deltas", "contents", "journal", "columns", "bk", "scratch", "history"];
 const AMPLIFIED: usize = 400;
 const BESIDE: usize = 1024 * 1024;
 
@@ -36,10 +36,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
         record(4, &[list, entry, version].concat(), &row),
         record(5, &[&list[..], &version, &[0], &entry].concat(), &version),
         record(5, &[&list[..], &version, &[1], &entry].concat(), &[]),
-        record(6, &[0; 8], &[&[3; 32][..], b"\x08\x01\x12\x03cli\x22\x04\x08\x01\x10\x02"].concat()),
+        record(6, &[0; 16], &[&[3; 32][..], b"\x08\x01\x12\x03cli\x22\x04\x08\x01\x10\x02"].concat()),
         record(7, &[1; 24], b"record"),
         record(8, &[0, 0, 0, 0, 1], &list),
         record(9, &[0; 11], &[0, 0, 0, 1, 8, 8, 8, 8, 8, 8, 8, 8]),
+        record(11, &[0; 8], &[&[3; 32][..], b"\x08\x01\x12\x03cli\x18\x0a\x20\x01\x3a\x20", &[7; 32]].concat()),
         record(10, b"e1\x00\x00\x00\x00\x00\x00\x00\x00\x01", b"value"),
     ]
 }

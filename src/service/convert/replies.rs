@@ -4,7 +4,7 @@ use crate::catalog::{
     BadRow, DiffReport, EditReport, Hold, ImportReport, ListInfo, OverlapCategory, OverlapHub, OverlapReport, Phase, Progress,
 };
 use crate::entry::{
-    Action, HashKind, HashValue, LeftOut, ListPolicy, ListVersion, Observation, Polarity, Reason, Transform, VersionState,
+    Action, HashKind, HashValue, LeftOut, ListPolicy, ListVersion, MadeBy, Observation, Polarity, Reason, Transform, VersionState,
 };
 use crate::lists::{ColumnUse, Format};
 use crate::matcher::Hashed;
@@ -202,6 +202,8 @@ pub fn version(version: ListVersion) -> v1::HashListVersion {
         source: version.source,
         create_time: Some(timestamp(version.time_ms)),
         list_number: version.list.0,
+        edit: version.made_by == MadeBy::Edit,
+        activated: version.activated,
     }
 }
 

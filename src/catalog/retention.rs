@@ -1,0 +1,240 @@
+//! Which versions are kept, and how does what they held leave the store?
+//!
+//! A list keeps its active version, the one before, its newest, a staged one that waits to be activated, and of the imports and
+//! activations the newest [`Keep::versions_max`], as long as they are not older than [`Keep::days_max`]. Versions made by adding or
+//! removing entries are many and do not count: they go, some at a time. What a version held goes with it, where no other holds it:
+//! rows, derived rows, the contents of its changes. What is left to do after a kill is done at the next start.
+
+use super::columns::{self, FACTS, Left, SPAN};
+use super::{Catalog, CatalogError, bk, now_ms};
+use crate::entry::{Caller, ChangeOp, EntryNo, HashList, ListId, ListVersion, MadeBy, VersionNo, VersionState};
+use crate::snapshot::Alive;
+use crate::store::{DerivedPut, Store, StoreError};
+use std::collections::BTreeSet;
+
+/// So many versions that could go are left, so that not every edit drops one.
+pub const EDITS_SPARE: usize = 16;
+/// Versions that one change drops.
+const DROPPED_MAX: usize = 1_000;
+/// Bytes of rewritten chunks in one batch.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// What is kept beside what is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Imports and activations of a list.
+    pub versions_max: usize,
+    /// Older ones are not kept; 0 for no limit.
+    pub days_max: u64,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Keep { versions_max: 5, days_max: 90 }
+    }
+}
+
+/// What a compaction came to, in bytes of the store's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compacted {
+    pub bytes_before: u64,
+    pub bytes_after: u64,
+}
+
+/// The versions that go.
+fn not_kept(list: &HashList, versions: &[ListVersion], keep: Keep, now_ms: u64) -> Vec<VersionNo> {
+    let old =
+        |v: &ListVersion| keep.days_max > 0 && v.time_ms.saturating_add(keep.days_max.saturating_mul(24 * 3_600_000)) < now_ms;
+    let counts = |v: &&ListVersion| v.state == VersionState::Sealed && v.made_by == MadeBy::Import && !old(v);
+    let counted = versions.iter().rev().filter(counts).take(keep.versions_max).map(|v| v.version);
+    let activated = versions.iter().filter(|v| v.made_by == MadeBy::Import && v.activated).map(|v| v.version).max();
+    let waits = |v: &&ListVersion| {
+        v.state == VersionState::Sealed && v.made_by == MadeBy::Import && !v.activated && Some(v.version) > activated
+    };
+    let staged = versions.iter().rev().find(waits).map(|v| v.version);
+    let newest = versions.last().map(|v| v.version);
+    let mut kept: BTreeSet<VersionNo> = [list.active, list.previous, list.head].into_iter().collect();
+    kept.extend(counted.chain(staged).chain(newest));
+    let goes = |v: &&ListVersion| v.state != VersionState::Staged && !kept.contains(&v.version);
+    versions.iter().filter(goes).map(|v| v.version).collect()
+}
+
+impl Catalog {
+    /// Drops a list's versions that are not kept, if there are more than `spare` of them, and what they held. Called under `write`,
+    /// after what was asked for is done: a failure is logged, and the next time finishes it.
+    pub(super) fn retire(&self, list: ListId, spare: usize) {
+        if let Err(error) = self.try_to_retire(list, spare) {
+            tracing::error!(%error, "versions that are not kept could not all be removed; a later change does it");
+        }
+    }
+
+    fn try_to_retire(&self, list: ListId, spare: usize) -> Result<(), CatalogError> {
+        let Some(list) = self.store().list(list)? else { return Ok(()) };
+        let going = not_kept(&list, &self.store().versions(list.id)?, self.keep, now_ms());
+        if going.len() <= spare {
+            return Ok(());
+        }
+        let by = Caller("retention".to_owned());
+        for versions in going.chunks(DROPPED_MAX) {
+            self.apply(&by, ChangeOp::Drop { list: list.id, versions: versions.to_vec() })?;
+        }
+        self.sweep(list.id)
+    }
+
+    /// Removes what is in no version any more.
+    fn sweep(&self, list: ListId) -> Result<(), CatalogError> {
+        let store = self.store();
+        let (mut gone, mut first) = (Alive::default(), EntryNo(u32::MAX));
+        let rows = store.sweep(list, &mut |entry| {
+            gone.set(entry, true);
+            first = first.min(entry);
+        })?;
+        if first.0 < u32::MAX {
+            clear_columns(&store, list, first, &|entry| gone.contains(entry))?;
+        }
+        store.swept(list)?;
+        if rows > 0 { self.shrink_trees() } else { Ok(()) }
+    }
+
+    /// Finishes sweeps that were cut short. Which entries went before that is not known, so what is derived is held against the rows.
+    pub(super) fn finish_sweeps(&self) -> Result<(), CatalogError> {
+        let store = self.store();
+        for list in store.sweeps_due()? {
+            store.sweep(list, &mut |_| ())?;
+            clear_orphans(&store, list)?;
+            store.swept(list)?;
+        }
+        Ok(())
+    }
+
+    /// A tree only grows: one that is mostly of hashes that are gone is made anew.
+    fn shrink_trees(&self) -> Result<(), CatalogError> {
+        let store = self.store();
+        for kind in bk::KINDS {
+            let Some(tree) = bk::tree(&store, kind)? else { continue };
+            if tree.nodes as usize > 2 * super::load::column_rows(&store, kind)? {
+                bk::rebuild(&store, kind)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops what is not kept, and writes the store's tables anew without what was deleted; the MANIFEST is made anew at the next
+    /// opening. Other changes wait.
+    pub fn compact(&self, progress: &mut dyn FnMut(&'static str)) -> Result<Compacted, CatalogError> {
+        let _write = self.lock();
+        let store = self.store();
+        let bytes_before = store.bytes().map_err(StoreError::from)?;
+        for list in store.lists()? {
+            self.try_to_retire(list.id, 0)?;
+            clear_orphans(&store, list.id)?;
+        }
+        for kind in bk::KINDS {
+            if bk::tree(&store, kind)?.is_some() {
+                bk::rebuild(&store, kind)?;
+            }
+        }
+        store.compact(progress)?;
+        Ok(Compacted { bytes_before, bytes_after: store.bytes().map_err(StoreError::from)? })
+    }
+}
+
+/// Takes a list's entries that have no row out of the columns: of versions that were swept, and of imports that were undone.
+fn clear_orphans(store: &Store, list: ListId) -> Result<(), CatalogError> {
+    let mut there = Alive::default();
+    for row in store.rows(list)? {
+        there.set(row?.entry, true);
+    }
+    clear_columns(store, list, EntryNo(0), &|entry| !there.contains(entry))
+}
+
+/// Takes a list's entries that are gone, none of them before `first`, out of the columns.
+fn clear_columns(store: &Store, list: ListId, first: EntryNo, gone: &dyn Fn(EntryNo) -> bool) -> Result<(), CatalogError> {
+    let first = EntryNo(first.0.saturating_sub(SPAN));
+    for column in std::iter::once(FACTS).chain(columns::KINDS.map(|kind| kind as u8)) {
+        let (mut puts, mut bytes) = (Vec::new(), 0);
+        for chunk in store.columns_from(column, first)? {
+            let (at, chunk) = chunk?;
+            let left = columns::without(column, &chunk, list, gone);
+            match left.ok_or_else(|| CatalogError::Damaged(format!("a chunk of column {column}")))? {
+                Left::All => continue,
+                Left::Nothing => puts.push(DerivedPut::NoColumn { kind: column, first: at }),
+                Left::Some(left) => {
+                    bytes += left.len();
+                    puts.push(DerivedPut::Column { kind: column, first: at, bytes: left });
+                }
+            }
+            if bytes > BATCH_BYTES {
+                store.derived_put(&std::mem::take(&mut puts))?;
+                bytes = 0;
+            }
+        }
+        store.derived_put(&puts)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{ListPolicy, Polarity};
+
+    const DAY_MS: u64 = 24 * 3_600_000;
+
+    fn version(text: &str, number: u32) -> ListVersion {
+        let (made_by, state, activated, age) = match text {
+            "import" => (MadeBy::Import, VersionState::Sealed, true, 0),
+            "old" => (MadeBy::Import, VersionState::Sealed, true, 100),
+            "staged" => (MadeBy::Import, VersionState::Sealed, false, 0),
+            "edit" => (MadeBy::Edit, VersionState::Sealed, true, 0),
+            "undone" => (MadeBy::Import, VersionState::Undone, false, 0),
+            "writing" => (MadeBy::Import, VersionState::Staged, false, 0),
+            other => panic!("{other}"),
+        };
+        ListVersion {
+            list: ListId(1),
+            version: VersionNo(number),
+            state,
+            rows: 1,
+            digest: [0; 32],
+            source: text.to_owned(),
+            time_ms: (1_000 - age) * DAY_MS,
+            made_by,
+            activated,
+        }
+    }
+
+    /// `versions` are numbered from 1; `going` are those that go, of a list with these active, previous and head versions.
+    fn check(versions: &str, (active, previous, head): (u32, u32, u32), versions_max: usize, going: &[u32]) {
+        let all: Vec<_> = versions.split(' ').zip(1..).map(|(text, number)| version(text, number)).collect();
+        let list = HashList {
+            id: ListId(1),
+            name: "known".to_owned(),
+            polarity: Polarity::Positive,
+            policy: ListPolicy::default_for(Polarity::Positive),
+            active: VersionNo(active),
+            previous: VersionNo(previous),
+            head: VersionNo(head),
+            disabled: false,
+        };
+        let goes = not_kept(&list, &all, Keep { versions_max, days_max: 90 }, 1_000 * DAY_MS);
+        assert_eq!(goes.iter().map(|v| v.0).collect::<Vec<_>>(), going, "{versions}");
+    }
+
+    #[test]
+    fn imports_count_and_what_is_in_use_stays() {
+        check("import import import import", (4, 3, 4), 3, &[1]);
+        check("import import import import", (4, 3, 4), 0, &[1, 2]);
+        check("import edit edit edit edit", (5, 4, 5), 2, &[2, 3]);
+        check("old old import import", (4, 3, 4), 5, &[1, 2]);
+        check("old old old", (3, 2, 3), 5, &[1]);
+        // After a roll-back.
+        check("import import import edit", (1, 3, 4), 1, &[2]);
+        // Staged, and then edited: what waits stays.
+        check("import import staged edit edit", (5, 4, 5), 0, &[1, 2]);
+        check("import staged import edit", (4, 3, 4), 0, &[1, 2]);
+        check("import import edit staged", (3, 2, 4), 0, &[1]);
+        check("import undone import writing", (3, 1, 3), 0, &[2]);
+        check("import undone", (1, 0, 1), 0, &[]);
+    }
+}
