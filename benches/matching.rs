@@ -21,6 +21,8 @@ use hashwarden::hash::{hash64, pdq};
 use hashwarden::matcher::{Content, GivenHash, Job, Matcher};
 use hashwarden::store::Access;
 use hashwarden::verdict::{Outcome, Verdict};
+use image::ImageDecoder;
+use image::codecs::jpeg::JpegDecoder;
 
 const SIZES: [(u32, u32, &str); 2] = [(640, 480, "640x480"), (1920, 1080, "1080p")];
 
@@ -35,7 +37,7 @@ fn hashing(c: &mut Criterion) {
     for (width, height, name) in SIZES {
         let bytes = jpeg(1, width, height);
         let mut decoded = Vec::new();
-        let left_out = decode::frames(&bytes, &Limits::default(), &mut |_, picture| {
+        let left_out = decode::frames(&bytes, &Limits::default(), &|| false, &mut |_, picture| {
             decoded.push(
                 decode::Picture::new(picture.width(), picture.height(), picture.channels(), picture.samples().to_vec()).unwrap(),
             );
@@ -52,6 +54,24 @@ fn hashing(c: &mut Criterion) {
 
         group.bench_function(BenchmarkId::new("pdq, 8 transforms, from pixels", name), |b| {
             b.iter(|| pdq::hashes(&pdq::plane64(&black_box(&decoded[0]).luma(look))))
+        });
+        group.bench_function(BenchmarkId::new("decode a JPEG", name), |b| {
+            b.iter(|| {
+                let mut each = |_: u32, picture: &decode::Picture| {
+                    black_box(picture.samples());
+                    std::ops::ControlFlow::Continue(())
+                };
+                decode::frames(black_box(&bytes), &Limits::default(), &|| false, &mut each).unwrap()
+            })
+        });
+        // What decoded JPEGs before libjpeg-turbo did, and hid damage.
+        group.bench_function(BenchmarkId::new("decode a JPEG by the image crate", name), |b| {
+            b.iter(|| {
+                let decoder = JpegDecoder::new(std::io::Cursor::new(black_box(&bytes))).unwrap();
+                let mut samples = vec![0; decoder.total_bytes() as usize];
+                decoder.read_image(&mut samples).unwrap();
+                samples
+            })
         });
         group.bench_function(BenchmarkId::new("phash64 and dhash64, from the 64x64 plane", name), |b| {
             b.iter(|| (hash64::phash64(black_box(&plane)), hash64::dhash64(black_box(&plane))))

@@ -52,7 +52,7 @@ pub trait Extractor: Send + Sync {
 
 /// The extractor that works where it is called.
 ///
-/// The deadline is looked at before decoding, before every frame is hashed and between its looks; a decoder at work is not interrupted.
+/// The deadline is looked at before decoding, as decoders read their bytes, before every frame is hashed and between its looks.
 pub struct InProcess {
     limits: Limits,
     now: fn() -> Instant,
@@ -85,7 +85,7 @@ impl Extractor for InProcess {
             seen.frames += 1;
             ControlFlow::Continue(())
         };
-        let left_out = decode::frames(bytes, &self.limits, &mut each)
+        let left_out = decode::frames(bytes, &self.limits, &late, &mut each)
             .map_err(|refused| Unscanned { reason: refused.reason, detail: refused.detail })?;
         if seen.frames == 0 && seen.observations.is_empty() {
             return Err(timeout());
@@ -212,6 +212,7 @@ mod tests {
         };
         assert_eq!(within(0), Err(Reason::Timeout));
         assert_eq!(within(1), Err(Reason::Timeout));
-        assert_eq!(within(2), Ok(10));
+        assert_eq!(within(2), Err(Reason::Timeout)); // while it is decoded
+        assert_eq!(within(60), Ok(10));
     }
 }

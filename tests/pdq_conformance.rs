@@ -78,7 +78,7 @@ fn the_core_equals_the_reference_bit_for_bit() {
             frames += 1;
             ControlFlow::Continue(())
         };
-        assert_eq!(decode::frames(&bytes, &Limits::default(), &mut each), Ok(vec![]), "{file}");
+        assert_eq!(decode::frames(&bytes, &Limits::default(), &|| false, &mut each), Ok(vec![]), "{file}");
         assert_eq!(frames, 1, "{file}");
     }
 }

@@ -1,83 +1,107 @@
-//! How do pixels come out of the `image` crate? The only file of this room that names it.
+//! How do pixels come out of the `image` crate? All formats but JPEG, and the JPEGs that libjpeg-turbo can't read.
 //!
 //! Decoders are called directly: the crate's own reader would guess the format again, and drops the rows it had when a file
 //! breaks off. Errors are put into our own words, since a decoder's text can quote the file.
 
-use std::io::{Cursor, ErrorKind};
+use std::io::ErrorKind;
 
-use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, jpeg::JpegDecoder, png::PngDecoder, tiff::TiffDecoder, webp::WebPDecoder};
+use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{AnimationDecoder, ColorType, DynamicImage, Frames, ImageBuffer, ImageDecoder, ImageError};
 
 use super::outline::{Motion, Outline};
 use super::picture::{Channels, Picture};
 use super::sniff::Format;
-use super::{ENDS_EARLY, Limits, Refused, Tally};
+use super::source::Source;
+use super::tally::Tally;
+use super::{Limits, Refused, jpeg, tiff_pages, webp};
 use crate::entry::Reason;
 
 /// Hands every frame to the tally.
 pub(super) fn decode(
     format: Format,
     bytes: &[u8],
-    outline: &Outline,
     limits: &Limits,
+    late: &dyn Fn() -> bool,
     tally: &mut Tally<'_>,
 ) -> Result<(), Refused> {
-    let words = Words { format, limits };
-    let source = || Cursor::new(bytes);
+    let outline = tally.outline();
+    let words = Words { format, limits, outline };
+    let source = || Source::new(bytes, late);
+    if format == Format::Tiff {
+        return tiff_pages::decode(bytes, words, late, tally);
+    }
+    if !tally.begin(outline.pixels_max) {
+        return Ok(());
+    }
     match format {
-        Format::Jpeg => words.still(JpegDecoder::new(source()), tally),
+        Format::Jpeg => match jpeg::decode(bytes, outline, limits) {
+            Some((picture, damaged)) => {
+                tally.take(&picture);
+                if damaged {
+                    tally.leave_out_of_this(DAMAGED);
+                }
+                Ok(())
+            }
+            // This decoder hides what is damaged, so that what it reads is never whole.
+            None => words.still(JpegDecoder::new(source()), tally).map(|()| tally.leave_out_of_this(DAMAGED)),
+        },
         Format::Bmp => words.still(BmpDecoder::new(source()), tally),
-        Format::Tiff => words.pages(bytes, outline, tally),
-        Format::Png => words.png(bytes, outline, tally),
+        Format::Tiff => Ok(()),
+        Format::Png => words.png(source, tally),
         Format::Gif if outline.motion == Motion::Still => words.still(GifDecoder::new(source()), tally),
         Format::Gif => {
-            let mut decoder = words.say(GifDecoder::new(source()))?;
-            words.say(decoder.set_limits(words.limits()))?;
-            let run = words.animation(decoder.into_frames(), Orientation::NoTransforms, tally);
+            let run = words.say(GifDecoder::new(source()), tally).and_then(|mut decoder| {
+                words.say(decoder.set_limits(words.limits(0)), tally)?;
+                words.animation(decoder.into_frames(), Orientation::NoTransforms, tally)
+            });
             // Only the reader of stills hands over what there is of a first frame that breaks off.
-            if tally.taken == 0 && run.is_err() && outline.ends_early {
-                words.still(GifDecoder::new(source()), tally)
-            } else {
-                run
+            match run {
+                Err(_) if tally.taken() == 0 && outline.ends_early && !tally.is_late() => {
+                    words.still(GifDecoder::new(source()), tally)
+                }
+                run => run,
             }
         }
-        Format::WebP if outline.motion == Motion::Still => words.still(WebPDecoder::new(source()), tally),
         Format::WebP => {
-            let mut decoder = words.say(WebPDecoder::new(source()))?;
-            words.say(decoder.set_limits(words.limits()))?;
-            let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-            words.animation(decoder.into_frames(), orientation, tally)
+            let run = words.webp(source, tally);
+            // What was decoded is held against its data.
+            for (frame, (name, place)) in outline.chunks.iter().enumerate().take(tally.taken() as usize) {
+                if tally.is_late() || !webp::is_whole(name, &bytes[place.clone()]) {
+                    tally.leave_out_of(frame as u32, DAMAGED);
+                }
+            }
+            run
         }
     }
 }
+
+const DAMAGED: &str = "parts whose data are damaged";
 
 /// Decodes one format and puts its errors into words.
 #[derive(Clone, Copy)]
-struct Words<'a> {
+pub(super) struct Words<'a> {
     format: Format,
-    limits: &'a Limits,
+    pub(super) limits: &'a Limits,
+    outline: &'a Outline,
 }
 
-impl Words<'_> {
-    fn limits(&self) -> image::Limits {
+impl<'a> Words<'a> {
+    /// What a decoder may still allocate beside the bytes that are spoken for.
+    fn limits(&self, taken: u64) -> image::Limits {
         let mut limits = image::Limits::default();
         limits.max_image_width = Some(self.limits.side_max);
         limits.max_image_height = Some(self.limits.side_max);
-        limits.max_alloc = Some(self.limits.alloc_bytes_max);
+        limits.max_alloc = Some(self.limits.alloc_bytes_max.saturating_sub(taken));
         limits
     }
 
-    fn say<T>(&self, result: Result<T, ImageError>) -> Result<T, Refused> {
+    fn say<T>(&self, result: Result<T, ImageError>, tally: &Tally<'_>) -> Result<T, Refused> {
         let name = self.format.name();
         result.map_err(|error| match error {
-            ImageError::Limits(_) => Refused::new(
-                Reason::TooManyPixels,
-                format!("decoding the {name} would take more than {} bytes", self.limits.alloc_bytes_max),
-            ),
-            ImageError::Unsupported(_) => {
-                Refused::new(Reason::Undecodable, format!("the {name} file uses a variant that is not read"))
-            }
+            _ if tally.is_late() => Refused::new(Reason::Timeout, "the deadline passed"),
+            ImageError::Limits(_) => self.too_large(),
+            ImageError::Unsupported(_) => self.unread(),
             ImageError::IoError(e) if e.kind() == ErrorKind::UnexpectedEof => {
                 Refused::new(Reason::Undecodable, format!("the {name} file ends before its first rows"))
             }
@@ -85,104 +109,105 @@ impl Words<'_> {
         })
     }
 
-    fn still<D: ImageDecoder>(&self, decoder: Result<D, ImageError>, tally: &mut Tally<'_>) -> Result<(), Refused> {
-        let mut decoder = self.say(decoder)?;
-        self.say(decoder.set_limits(self.limits()))?;
+    fn too_large(&self) -> Refused {
+        let detail = format!("decoding the {} would take more than {} bytes", self.format.name(), self.limits.alloc_bytes_max);
+        Refused::new(Reason::TooManyPixels, detail)
+    }
+
+    fn unread(&self) -> Refused {
+        Refused::new(Reason::Undecodable, format!("the {} file uses a variant that is not read", self.format.name()))
+    }
+
+    pub(super) fn still<D: ImageDecoder>(&self, decoder: Result<D, ImageError>, tally: &mut Tally<'_>) -> Result<(), Refused> {
+        let mut decoder = self.say(decoder, tally)?;
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let (width, height) = decoder.dimensions();
         let color = decoder.color_type();
         let size = decoder.total_bytes();
-        if size == 0 || size > self.limits.alloc_bytes_max {
-            return Err(Refused::new(Reason::TooManyPixels, format!("the {} decodes to {size} bytes", self.format.name())));
+        let upright_size = match orientation {
+            Orientation::NoTransforms => 0,
+            _ => (u64::from(width) * u64::from(height)).saturating_mul(color.channel_count().into()),
+        };
+        let spoken_for = size.saturating_add(upright_size);
+        if size == 0 || spoken_for > self.limits.alloc_bytes_max {
+            return Err(self.too_large());
         }
+        self.say(decoder.set_limits(self.limits(spoken_for)), tally)?;
         let mut samples = vec![0; size as usize];
         if let Err(error) = decoder.read_image(&mut samples) {
             // Rows come from one end of the picture: what was not reached is still zero.
             let short =
-                tally.outline.ends_early || matches!(&error, ImageError::IoError(e) if e.kind() == ErrorKind::UnexpectedEof);
-            if !short || samples.iter().all(|sample| *sample == 0) {
-                return self.say(Err(error));
+                tally.outline().ends_early || matches!(&error, ImageError::IoError(e) if e.kind() == ErrorKind::UnexpectedEof);
+            if !short || tally.is_late() || samples.iter().all(|sample| *sample == 0) {
+                return self.say(Err(error), tally);
             }
-            tally.leave_out(ENDS_EARLY);
+            tally.leave_out_of_this("the file ends early");
         }
         let picture =
             to_eight_bits(color, samples).and_then(|(channels, samples)| upright(width, height, channels, samples, orientation));
-        match picture {
-            Some(picture) => tally.take(&picture),
-            None => {
-                return Err(Refused::new(
-                    Reason::Undecodable,
-                    format!("the {} file uses a variant that is not read", self.format.name()),
-                ));
-            }
-        }
+        tally.take(&picture.ok_or_else(|| self.unread())?);
         Ok(())
     }
 
-    fn png(&self, bytes: &[u8], outline: &Outline, tally: &mut Tally<'_>) -> Result<(), Refused> {
-        let open = || PngDecoder::with_limits(Cursor::new(bytes), self.limits());
-        if outline.motion == Motion::Still {
+    fn webp<'s>(&self, source: impl Fn() -> Source<'s>, tally: &mut Tally<'_>) -> Result<(), Refused> {
+        if self.outline.motion == Motion::Still {
+            return self.still(WebPDecoder::new(source()), tally);
+        }
+        let mut decoder = self.say(WebPDecoder::new(source()), tally)?;
+        self.say(decoder.set_limits(self.limits(0)), tally)?;
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        self.animation(decoder.into_frames(), orientation, tally)
+    }
+
+    fn png<'s>(&self, source: impl Fn() -> Source<'s>, tally: &mut Tally<'_>) -> Result<(), Refused> {
+        // Of what the pixels leave, a third: the crate's buffers for colour profiles double as they grow.
+        let pixels = self.outline.pixels_max.saturating_mul(self.outline.bytes_per_pixel);
+        let left = self.limits.alloc_bytes_max.saturating_sub(pixels) / 3;
+        let open = || PngDecoder::with_limits(source(), self.limits(self.limits.alloc_bytes_max - left));
+        if self.outline.motion == Motion::Still {
             return self.still(open(), tally);
         }
         // Viewers without animations show the still; where it is no frame, nobody else would look at it.
-        if outline.motion == Motion::AnimatedBesideStill {
-            self.still(open(), tally)?;
+        if self.outline.motion == Motion::AnimatedBesideStill {
+            if let Err(refused) = self.still(open(), tally) {
+                tally.fail(refused);
+            }
+            if !tally.begin(self.outline.pixels_max) {
+                return Ok(());
+            }
         }
         let run = self.apng(open(), tally);
         // Animations of 16 bits are not read, and broken ones break off: the still is there all the same.
-        if run.is_err() && tally.taken == 0 && tally.stopped.is_none() {
+        if run.is_err() && tally.taken() == 0 && !tally.stopped() && !tally.is_late() {
             self.still(open(), tally)?;
         }
         run
     }
 
-    fn apng(&self, decoder: Result<PngDecoder<Cursor<&[u8]>>, ImageError>, tally: &mut Tally<'_>) -> Result<(), Refused> {
-        let mut decoder = self.say(decoder)?;
-        self.say(decoder.set_limits(self.limits()))?;
+    fn apng(&self, decoder: Result<PngDecoder<Source<'_>>, ImageError>, tally: &mut Tally<'_>) -> Result<(), Refused> {
+        let mut decoder = self.say(decoder, tally)?;
+        self.say(decoder.set_limits(self.limits(0)), tally)?;
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        self.animation(self.say(decoder.apng())?.into_frames(), orientation, tally)
+        self.animation(self.say(decoder.apng(), tally)?.into_frames(), orientation, tally)
     }
 
+    /// The first frame has begun.
     fn animation(&self, frames: Frames<'_>, orientation: Orientation, tally: &mut Tally<'_>) -> Result<(), Refused> {
         let mut frames = frames.into_iter();
-        while tally.wants_more() {
-            let Some(frame) = frames.next() else { break };
-            let canvas = self.say(frame)?.into_buffer();
+        loop {
+            let Some(frame) = frames.next() else {
+                tally.withdraw();
+                return Ok(());
+            };
+            let canvas = self.say(frame, tally)?.into_buffer();
             let (width, height) = canvas.dimensions();
             if let Some(picture) = upright(width, height, Channels::Rgba, canvas.into_raw(), orientation) {
                 tally.take(&picture);
             }
-        }
-        Ok(())
-    }
-
-    /// The crate reads a TIFF's first page only, so the header of a copy is pointed at each page in turn.
-    fn pages(&self, bytes: &[u8], outline: &Outline, tally: &mut Tally<'_>) -> Result<(), Refused> {
-        let (little, big) = (bytes.starts_with(b"I"), matches!(bytes, [_, _, b'+', ..] | [_, _, _, b'+', ..]));
-        let mut copy = bytes.to_vec();
-        let mut failure = Ok(());
-        for page in &outline.pages {
-            if !tally.wants_more() {
-                break;
-            }
-            match (big, little) {
-                (true, true) => put(&mut copy, 8, &page.to_le_bytes()),
-                (true, false) => put(&mut copy, 8, &page.to_be_bytes()),
-                (false, true) => put(&mut copy, 4, &(*page as u32).to_le_bytes()),
-                (false, false) => put(&mut copy, 4, &(*page as u32).to_be_bytes()),
-            }
-            // A page that cannot be read does not hide the next one.
-            if let Err(refused) = self.still(TiffDecoder::new(Cursor::new(copy.as_slice())), tally) {
-                failure = failure.and(Err(refused));
+            if !tally.begin(self.outline.pixels_max) {
+                return Ok(());
             }
         }
-        failure
-    }
-}
-
-fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
-    if let Some(place) = bytes.get_mut(at..at + value.len()) {
-        place.copy_from_slice(value);
     }
 }
 
@@ -217,7 +242,13 @@ fn to_eight_bits(color: ColorType, mut samples: Vec<u8>) -> Option<(Channels, Ve
     Some((channels, samples))
 }
 
-fn upright(width: u32, height: u32, channels: Channels, samples: Vec<u8>, orientation: Orientation) -> Option<Picture> {
+pub(super) fn upright(
+    width: u32,
+    height: u32,
+    channels: Channels,
+    samples: Vec<u8>,
+    orientation: Orientation,
+) -> Option<Picture> {
     if orientation == Orientation::NoTransforms {
         return Picture::new(width, height, channels, samples);
     }

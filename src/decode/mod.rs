@@ -1,20 +1,25 @@
 //! Which frames are in this file, as upright pixels, and what of it could not be seen?
 //!
 //! The door is [`frames`]: it admits a file by what it declares, before a decoder allocates for it, and then hands over one
-//! frame at a time, so that memory holds one. Formats are told by content ([`sniff`]), structure is read by [`outline`], pixels
-//! come from the `image` crate. EXIF and TIFF orientation is applied; CMYK, palettes and 16 bits end as 8-bit grey or RGB;
-//! alpha stays and [`Picture`] says how it is looked at.
+//! frame at a time, so that memory holds one. Formats are told by content ([`sniff`]), structure is read by [`outline`]. JPEGs are
+//! decoded by libjpeg-turbo ([`jpeg`]), everything else, and what that can't read, by the `image` crate. EXIF and TIFF orientation is
+//! applied; CMYK, palettes and 16 bits end as 8-bit grey or RGB; alpha stays and [`Picture`] says how it is looked at.
 //!
 //! Invariants: a picture of which only a part could be had is never passed off as whole; no panic of a decoder gets out;
-//! no text here contains a byte of the picture or a word of a decoder about it. Absent: a hard bound on a single decoder call's
-//! time, which only a process of its own can hold.
+//! no text here contains a byte of the picture or a word of a decoder about it. Deadlines reach decoders by the bytes they read
+//! ([`source`]). Absent: a hard bound on a decoder that has read all its bytes, which only a process of its own can hold.
 
 #[cfg(test)]
 pub(crate) mod drawn;
 mod image_crate;
+mod jpeg;
 pub mod outline;
 mod picture;
 pub mod sniff;
+mod source;
+mod tally;
+mod tiff_pages;
+mod webp;
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,8 +27,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub use picture::{Channels, Look, LumaPlane, Picture};
 
 use crate::entry::{LeftOut, Reason};
-use outline::{Motion, Outline, PAGES_MAX, outline};
+use outline::{Motion, Outline, outline};
 use sniff::{Format, Kind, sniff};
+use tally::Tally;
 
 /// What is admitted. Each limit is checked before the thing it limits is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,14 +86,19 @@ impl Refused {
 /// What the caller of [`frames`] does with a frame: `Continue` for taken, `Break(why)` for not taken, and no more either.
 pub type Taken = ControlFlow<&'static str>;
 
-/// Hands each frame to `each`, from 0 up, and says what no frame covers.
+/// Hands each frame to `each`, from 0 up, and says what no frame covers. `late` says whether the deadline has passed.
 ///
 /// A still is frame 0, pages of a TIFF are frames. Errors: nothing was handed over, and why.
 /// A failure after the first frame is in what is left out instead.
-pub fn frames(bytes: &[u8], limits: &Limits, each: &mut dyn FnMut(u32, &Picture) -> Taken) -> Result<Vec<LeftOut>, Refused> {
+pub fn frames(
+    bytes: &[u8],
+    limits: &Limits,
+    late: &dyn Fn() -> bool,
+    each: &mut dyn FnMut(u32, &Picture) -> Taken,
+) -> Result<Vec<LeftOut>, Refused> {
     let (format, outline) = admit(bytes, limits)?;
-    let mut tally = Tally::new(limits, &outline, each);
-    let run = catch_unwind(AssertUnwindSafe(|| image_crate::decode(format, bytes, &outline, limits, &mut tally)));
+    let mut tally = Tally::new(limits, &outline, late, each);
+    let run = catch_unwind(AssertUnwindSafe(|| image_crate::decode(format, bytes, limits, late, &mut tally)));
     let failure = match run {
         Ok(Ok(())) => None,
         Ok(Err(refused)) => Some(refused),
@@ -128,7 +139,15 @@ pub fn admit(bytes: &[u8], limits: &Limits) -> Result<(Format, Outline), Refused
     if outline.pixels_max > limits.pixels_max {
         return too_many(format!("a frame of {} pixels, at most {} are read", outline.pixels_max, limits.pixels_max));
     }
-    let needed = outline.pixels_max.saturating_mul(peak_bytes_per_pixel(format, &outline));
+    // A header with next to nothing behind it is no picture that was cut short: decoding would fill millions of pixels.
+    if let Some(data) =
+        outline.data_pixels.filter(|data| data.saturating_mul(16) < outline.pixels_max.saturating_sub(UNEARNED_PIXELS))
+    {
+        let detail = format!("the {name} header declares {} pixels, and the data come to {data} at the most", outline.pixels_max);
+        return Err(Refused::new(Reason::Undecodable, detail));
+    }
+    let needed =
+        outline.pixels_max.saturating_mul(peak_bytes_per_pixel(format, &outline)).saturating_add(kept_bytes(bytes, &outline));
     if needed > limits.alloc_bytes_max {
         return too_many(format!(
             "{width}x{height} pixels, which would take {needed} bytes to decode, at most {} are used",
@@ -139,6 +158,14 @@ pub fn admit(bytes: &[u8], limits: &Limits) -> Result<(Format, Outline), Refused
         admit_jpeg(&outline, limits)?;
     }
     Ok((format, outline))
+}
+
+/// Pixels that cost next to nothing, whatever their data come to.
+const UNEARNED_PIXELS: u64 = 1_000_000;
+
+/// Bytes of the file that a decoder copies.
+fn kept_bytes(bytes: &[u8], outline: &Outline) -> u64 {
+    if outline.jpeg.scans > 0 { bytes.len() as u64 } else { 0 }
 }
 
 /// A progressive JPEG of 200 bytes can declare 16 million pixels, and a scan of 20 bytes costs a walk over them all.
@@ -165,103 +192,14 @@ fn peak_bytes_per_pixel(format: Format, outline: &Outline) -> u64 {
         // The coefficients, 16 bits each, are kept until the last scan.
         (Format::Jpeg, _) if outline.jpeg.progressive || outline.jpeg.scans > 1 => 4 + 2 * outline.jpeg.samples_per_pixel,
         (Format::Jpeg, _) => 5,
-        (Format::Png, Motion::Still) => 5,
+        (Format::Png, Motion::Still) => outline.bytes_per_pixel + 1,
         (Format::Png, _) => 32,
-        (Format::Gif, Motion::Still) => 5,
-        (Format::WebP, Motion::Still) => 8,
+        // The canvas, and a frame that does not fit it.
+        (Format::Gif, Motion::Still) => 9,
+        (Format::WebP, Motion::Still) => outline.bytes_per_pixel,
         (Format::Gif | Format::WebP, _) => 16,
         (Format::Bmp, _) => 5,
         (Format::Tiff, _) => 10,
-    }
-}
-
-/// Counts frames on their way to the caller, holds them against the limits, and puts what was missed into words.
-struct Tally<'a> {
-    limits: &'a Limits,
-    outline: &'a Outline,
-    each: &'a mut dyn FnMut(u32, &Picture) -> Taken,
-    taken: u32,
-    pixels: u64,
-    stopped: Option<String>,
-    left_out: Vec<LeftOut>,
-}
-
-impl<'a> Tally<'a> {
-    fn new(limits: &'a Limits, outline: &'a Outline, each: &'a mut dyn FnMut(u32, &Picture) -> Taken) -> Self {
-        Tally { limits, outline, each, taken: 0, pixels: 0, stopped: None, left_out: Vec::new() }
-    }
-
-    /// Whether another frame may be decoded. Asked before the work is done.
-    fn wants_more(&mut self) -> bool {
-        if self.stopped.is_none() && self.taken > 0 {
-            let pixels = u64::from(self.outline.width) * u64::from(self.outline.height);
-            if self.taken >= self.limits.frames_max {
-                self.stopped = Some(format!("at most {} are read", self.limits.frames_max));
-            } else if self.pixels + pixels > self.limits.frame_pixels_max {
-                self.stopped = Some(format!("at most {} pixels in all are read", self.limits.frame_pixels_max));
-            }
-        }
-        self.stopped.is_none()
-    }
-
-    fn take(&mut self, picture: &Picture) {
-        if !self.wants_more() {
-            return;
-        }
-        match (self.each)(self.taken, picture) {
-            ControlFlow::Continue(()) => {
-                self.taken += 1;
-                self.pixels += u64::from(picture.width()) * u64::from(picture.height());
-            }
-            ControlFlow::Break(why) => self.stopped = Some(why.to_owned()),
-        }
-    }
-
-    fn leave_out(&mut self, what: &str) {
-        if self.left_out.iter().all(|l| l.0 != what) {
-            self.left_out.push(LeftOut(what.to_owned()));
-        }
-    }
-
-    /// What is left out, or why nothing was taken.
-    fn settle(mut self, failure: Option<Refused>) -> Result<Vec<LeftOut>, Refused> {
-        let expected = self.outline.frames;
-        if self.outline.ends_early && (self.taken > 0 || self.stopped.is_some()) {
-            self.leave_out(ENDS_EARLY);
-        }
-        if self.outline.beyond_screen && self.taken > 0 {
-            self.leave_out("pixels beyond the GIF's screen");
-        }
-        match (self.stopped.take(), failure) {
-            (Some(why), _) if self.taken < expected || self.outline.pages.len() == PAGES_MAX => {
-                let what = format!("{}: {why}", range(self.taken, expected));
-                self.leave_out(&what);
-            }
-            (_, Some(refused)) if self.taken == 0 => return Err(refused),
-            (_, Some(refused)) => {
-                let what = format!("{}: {}", range(self.taken, expected), refused.detail);
-                self.leave_out(&what);
-            }
-            (Some(_), None) => {}
-            (None, None) if self.taken == 0 => return Err(Refused::new(Reason::Undecodable, "the file holds no picture")),
-            (None, None) if self.taken < expected && !self.outline.ends_early => {
-                let what = format!("{}: the decoder found no more", range(self.taken, expected));
-                self.leave_out(&what);
-            }
-            (None, None) => {}
-        }
-        Ok(self.left_out)
-    }
-}
-
-const ENDS_EARLY: &str = "the file ends early";
-
-/// "frame 3", "frames 3 to 9", or "frames from 3 on" where the file does not say how many there are.
-fn range(from: u32, frames: u32) -> String {
-    match frames.saturating_sub(from) {
-        0 => format!("frames from {from} on"),
-        1 => format!("frame {from}"),
-        _ => format!("frames {from} to {}", frames - 1),
     }
 }
 

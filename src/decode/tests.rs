@@ -11,6 +11,8 @@ use super::*;
 use crate::entry::Bits;
 use crate::hash::pdq;
 
+mod damaged;
+
 /// Every frame's picture, as (width, height, channels, samples), and what was left out.
 type Seen = Result<(Vec<(u32, u32, Channels, Vec<u8>)>, Vec<String>), Reason>;
 
@@ -21,7 +23,7 @@ fn seen_within(bytes: &[u8], limits: &Limits) -> Seen {
         pictures.push((p.width(), p.height(), p.channels(), p.samples().to_vec()));
         ControlFlow::Continue(())
     };
-    match frames(bytes, limits, &mut each) {
+    match frames(bytes, limits, &|| false, &mut each) {
         Ok(left_out) => Ok((pictures, left_out.into_iter().map(|l| l.0).collect())),
         Err(refused) => {
             assert!(pictures.is_empty() && !refused.detail.is_empty(), "{refused}");
@@ -292,17 +294,17 @@ fn pixels_of_a_gif_beyond_its_screen_are_left_out_in_words() {
 fn frames_that_the_caller_does_not_take_are_left_out() {
     let bytes = animation(4, 20);
     let mut each = |number: u32, _: &Picture| if number < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break("enough") };
-    assert_eq!(frames(&bytes, &Limits::default(), &mut each), Ok(vec![LeftOut("frames 2 to 3: enough".to_owned())]));
+    assert_eq!(frames(&bytes, &Limits::default(), &|| false, &mut each), Ok(vec![LeftOut("frames 2 to 3: enough".to_owned())]));
 }
 
 #[test]
 fn a_panic_on_the_way_is_a_crash_and_nothing_more() {
     let bytes = animation(4, 20);
     let mut none = |_: u32, _: &Picture| -> Taken { panic!("drill") };
-    assert_eq!(frames(&bytes, &Limits::default(), &mut none).map_err(|r| r.reason), Err(Reason::Crashed));
+    assert_eq!(frames(&bytes, &Limits::default(), &|| false, &mut none).map_err(|r| r.reason), Err(Reason::Crashed));
     let mut some = |number: u32, _: &Picture| if number < 1 { ControlFlow::Continue(()) } else { panic!("drill") };
     assert_eq!(
-        frames(&bytes, &Limits::default(), &mut some),
+        frames(&bytes, &Limits::default(), &|| false, &mut some),
         Ok(vec![LeftOut("frames 1 to 3: the GIF decoder failed".to_owned())])
     );
 }

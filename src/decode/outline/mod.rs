@@ -1,0 +1,276 @@
+//! What does a file declare, and is it all there? Read from its structure alone, without decoding a pixel.
+//!
+//! Sizes are in pixels. Every walk is one pass over the bytes with checked offsets: it ends where the bytes end and allocates
+//! nothing that grows with them but lists of at most [`PAGES_MAX`] pages and [`CHUNKS_MAX`] chunks. What an outline says is a claim of the file's;
+//! admission rests on it because decoders allocate by the same claims. Coded data are looked at only where no decoder tells damage:
+//! whether all scans of a JPEG are there, and whether the data of a GIF or a run-length coded BMP come to its pixels.
+
+mod gif;
+mod jpeg;
+mod tiff;
+
+use std::ops::Range;
+
+use super::sniff::Format;
+use gif::gif;
+pub use jpeg::Jpeg;
+use jpeg::jpeg;
+pub(super) use jpeg::{exif, segments};
+use tiff::tiff;
+pub use tiff::{PAGES_MAX, Page};
+
+/// Chunks of a WebP that are looked for.
+pub const CHUNKS_MAX: usize = 10_000;
+
+/// What a file says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outline {
+    pub width: u32,
+    pub height: u32,
+    /// Pixels of the largest frame, which need not lie inside the canvas, or of the largest page.
+    pub pixels_max: u64,
+    /// Frames of an animation, with the still beside it where there is one, or pages of a TIFF; 1 for stills.
+    pub frames: u32,
+    pub motion: Motion,
+    /// The structure breaks off before its end.
+    pub ends_early: bool,
+    /// What else is wrong, in words for `left_out`.
+    pub flaws: Vec<&'static str>,
+    /// Pixels that the data can come to at the most, in all frames, where that can be told.
+    pub data_pixels: Option<u64>,
+    /// Bytes that decoding takes for a pixel, where files of one format differ: of a PNG what comes out, of a WebP all. Else 0.
+    pub bytes_per_pixel: u64,
+    /// JPEG only.
+    pub jpeg: Jpeg,
+    /// TIFF only.
+    pub pages: Vec<Page>,
+    /// WebP only: the chunks of coded pixels and where their data lie, at most [`CHUNKS_MAX`].
+    pub chunks: Vec<([u8; 4], Range<usize>)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Motion {
+    #[default]
+    Still,
+    Animated,
+    /// An animation beside a still that is no frame of it (PNG).
+    AnimatedBesideStill,
+}
+
+impl Outline {
+    /// Whether the structure alone shows that something is missing.
+    pub fn flawed(&self) -> bool {
+        self.ends_early || !self.flaws.is_empty()
+    }
+
+    fn flaw(&mut self, is_there: bool, words: &'static str) {
+        if is_there {
+            self.flaws.push(words);
+        }
+    }
+}
+
+/// `None` where the file breaks off or makes no sense before it has said how large the picture is.
+pub fn outline(format: Format, bytes: &[u8]) -> Option<Outline> {
+    let mut outline = match format {
+        Format::Jpeg => jpeg(bytes),
+        Format::Png => png(bytes),
+        Format::Gif => gif(bytes),
+        Format::WebP => webp(bytes),
+        Format::Bmp => bmp(bytes),
+        Format::Tiff => tiff(bytes),
+    }?;
+    outline.pixels_max = outline.pixels_max.max(u64::from(outline.width) * u64::from(outline.height));
+    outline.frames = outline.frames.max(1);
+    Some(outline)
+}
+
+/// Deflate makes at most 1,032 bytes of one.
+const DEFLATE_MAX: u64 = 1032;
+
+/// W3C PNG, third edition.
+fn png(bytes: &[u8]) -> Option<Outline> {
+    let mut out = Outline { ends_early: true, ..Outline::default() };
+    let mut at = 8;
+    let (mut data_bytes, mut controls, mut control_first, mut animated, mut transparency) = (0u64, 0u32, false, false, 0);
+    if bytes.get(12..16)? != b"IHDR" {
+        return None;
+    }
+    (out.width, out.height) = (be32(bytes, 16)?, be32(bytes, 20)?);
+    let (depth, color) = (u64::from(*bytes.get(24)?), *bytes.get(25)?);
+    while let (Some(length), Some(name)) = (be32(bytes, at), bytes.get(at + 4..at + 8)) {
+        let end = at + 12 + length as usize;
+        match name {
+            b"acTL" => animated = true,
+            b"fcTL" => {
+                controls += 1;
+                control_first |= data_bytes == 0;
+                if let (Some(width), Some(height)) = (be32(bytes, at + 12), be32(bytes, at + 16)) {
+                    out.pixels_max = out.pixels_max.max(u64::from(width) * u64::from(height));
+                }
+            }
+            b"IDAT" => data_bytes += u64::from(length),
+            b"tRNS" => transparency = 1,
+            b"IEND" => out.ends_early = end > bytes.len(),
+            _ => {}
+        }
+        if name == b"IEND" || end > bytes.len() {
+            break;
+        }
+        at = end;
+    }
+    // Samples that the file holds for a pixel, and that the decoder makes of it.
+    let (stored, channels) = match color {
+        2 => (3, 3 + transparency),
+        3 => (1, 3 + transparency),
+        4 => (2, 2),
+        6 => (4, 4),
+        _ => (1, 1 + transparency),
+    };
+    out.bytes_per_pixel = channels * if depth == 16 { 2 } else { 1 };
+    if animated && controls > 0 {
+        (out.motion, out.frames) = match control_first {
+            true => (Motion::Animated, controls),
+            false => (Motion::AnimatedBesideStill, controls.saturating_add(1)),
+        };
+    } else {
+        out.data_pixels = Some(data_bytes.saturating_mul(DEFLATE_MAX * 8) / (stored * depth).max(1));
+    }
+    Some(out)
+}
+
+/// RFC 9649.
+fn webp(bytes: &[u8]) -> Option<Outline> {
+    let mut out = Outline { bytes_per_pixel: 8, ..Outline::default() };
+    let declared = le32(bytes, 4)? as usize + 8;
+    out.ends_early = declared > bytes.len();
+    let (mut at, mut sized) = (12, false);
+    while let (Some(name), Some(length)) = (bytes.get(at..at + 4), le32(bytes, at + 4)) {
+        let body = at + 8;
+        let size = match name {
+            b"VP8X" => le24(bytes, body + 4).zip(le24(bytes, body + 7)).map(|(width, height)| (width + 1, height + 1)),
+            b"VP8L" => le32(bytes, body + 1).map(|bits| ((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1)),
+            b"VP8 " => le16(bytes, body + 6).zip(le16(bytes, body + 8)).map(|(width, height)| (width & 0x3fff, height & 0x3fff)),
+            b"ANMF" => le24(bytes, body + 6).zip(le24(bytes, body + 9)).map(|(width, height)| (width + 1, height + 1)),
+            _ => None,
+        };
+        if let Some((width, height)) = size {
+            // The first one says how large the picture is. A decoder may allocate by any.
+            out.pixels_max = out.pixels_max.max(u64::from(width) * u64::from(height));
+            if !sized && name != b"ANMF" {
+                (out.width, out.height, sized) = (width, height, true);
+            }
+        }
+        if name == b"VP8X" && bytes.get(body).is_some_and(|flags| flags & 2 != 0) {
+            out.motion = Motion::Animated;
+        }
+        if name == b"ALPH" {
+            out.bytes_per_pixel = 11;
+        }
+        out.frames += u32::from(name == b"ANMF");
+        let end = body + length as usize;
+        if matches!(name, b"VP8 " | b"VP8L") && end <= bytes.len() && out.chunks.len() < CHUNKS_MAX {
+            out.chunks.extend(name.first_chunk().map(|name| (*name, body..end)));
+        }
+        // A frame's own chunks follow its header.
+        at = if name == b"ANMF" { body + 16 } else { end + (length as usize & 1) };
+        if end > bytes.len() {
+            out.ends_early = true;
+            break;
+        }
+    }
+    sized.then_some(out)
+}
+
+/// Microsoft's BITMAPCOREHEADER and BITMAPINFOHEADER.
+fn bmp(bytes: &[u8]) -> Option<Outline> {
+    let mut out = Outline::default();
+    let (bits, compression) = match le32(bytes, 14)? {
+        12 => {
+            (out.width, out.height) = (le16(bytes, 18)?, le16(bytes, 20)?);
+            (le16(bytes, 24)?, 0)
+        }
+        _ => {
+            // A negative height means that the rows run from the top.
+            (out.width, out.height) = (le32(bytes, 18)?, (le32(bytes, 22)? as i32).unsigned_abs());
+            (le16(bytes, 28)?, le32(bytes, 30)?)
+        }
+    };
+    let data = le32(bytes, 10)?;
+    match compression {
+        0 | 3 | 6 => {
+            let stride = (u64::from(out.width) * u64::from(bits)).div_ceil(32) * 4;
+            let needed = stride.saturating_mul(u64::from(out.height)).saturating_add(u64::from(data));
+            out.ends_early = needed > bytes.len() as u64;
+            out.data_pixels = Some((bytes.len() as u64).saturating_sub(u64::from(data)) * 8 / u64::from(bits).max(1));
+        }
+        1 | 2 => {
+            let (covered, ended) = run_lengths(bytes, data as usize, out.width, out.height);
+            out.ends_early = !ended;
+            out.data_pixels = Some(covered);
+            let unset = covered < u64::from(out.width) * u64::from(out.height);
+            out.flaw(unset && ended, "pixels that the BMP's data do not set");
+        }
+        _ => {}
+    }
+    Some(out)
+}
+
+/// How many pixels run-length codes set, and whether they end as they should. What they leave out decoders fill with black.
+fn run_lengths(bytes: &[u8], mut at: usize, width: u32, height: u32) -> (u64, bool) {
+    let (mut x, mut y, mut covered) = (0u32, 0u32, 0u64);
+    while y < height {
+        let Some([first, second]) = array(bytes, at) else { return (covered, false) };
+        at += 2;
+        let run = match (first, second) {
+            (0, 0) => {
+                (x, y) = (0, y + 1);
+                continue;
+            }
+            (0, 1) => return (covered, true),
+            (0, 2) => {
+                let Some([right, down]) = array(bytes, at) else { return (covered, false) };
+                at += 2;
+                (x, y) = (x.saturating_add(right.into()), y + u32::from(down));
+                continue;
+            }
+            (0, count) => {
+                // A byte for each pixel, or for two; such rows of bytes are padded to even lengths.
+                let packed = if le16(bytes, 28) == Some(4) { count.div_ceil(2) } else { count };
+                at += usize::from(packed).next_multiple_of(2);
+                if at > bytes.len() {
+                    return (covered, false);
+                }
+                count
+            }
+            (count, _) => count,
+        };
+        covered += u64::from(width.saturating_sub(x).min(run.into()));
+        x = x.saturating_add(run.into());
+    }
+    (covered, true)
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk::<N>().copied()
+}
+
+fn be16(bytes: &[u8], at: usize) -> Option<u32> {
+    array(bytes, at).map(|b| u16::from_be_bytes(b).into())
+}
+
+fn be32(bytes: &[u8], at: usize) -> Option<u32> {
+    array(bytes, at).map(u32::from_be_bytes)
+}
+
+fn le16(bytes: &[u8], at: usize) -> Option<u32> {
+    array(bytes, at).map(|b| u16::from_le_bytes(b).into())
+}
+
+fn le24(bytes: &[u8], at: usize) -> Option<u32> {
+    array(bytes, at).map(|[a, b, c]| u32::from_le_bytes([a, b, c, 0]))
+}
+
+fn le32(bytes: &[u8], at: usize) -> Option<u32> {
+    array(bytes, at).map(u32::from_le_bytes)
+}

@@ -1,0 +1,188 @@
+//! How far has the work on a file come, and what of the file does no frame cover?
+//!
+//! Counts the frames that are begun, whatever comes of them, against the limits and the deadline: work that yields nothing is work too.
+//! Puts what was missed into words for `left_out`.
+
+use std::ops::ControlFlow;
+
+use super::outline::{Outline, PAGES_MAX};
+use super::{Limits, Picture, Refused, Taken};
+use crate::entry::{LeftOut, Reason};
+
+const ENDS_EARLY: &str = "the file ends early";
+const DEADLINE: &str = "the deadline passed";
+/// Stretches of frames that are named one by one.
+const FAILURES_MAX: usize = 16;
+
+/// What the frames of a file go through on their way to the caller.
+pub(super) struct Tally<'a> {
+    limits: &'a Limits,
+    outline: &'a Outline,
+    late: &'a dyn Fn() -> bool,
+    each: &'a mut dyn FnMut(u32, &Picture) -> Taken,
+    /// Frames begun: the one at work has the number before this.
+    begun: u32,
+    /// That frame has not been taken.
+    at_work: bool,
+    pixels: u64,
+    taken: u32,
+    stopped: Option<String>,
+    /// Stopped by the deadline before a frame was begun.
+    timed_out: bool,
+    /// From which frame, to which, and why.
+    failures: Vec<(u32, u32, Refused)>,
+    left_out: Vec<LeftOut>,
+}
+
+impl<'a> Tally<'a> {
+    pub(super) fn new(
+        limits: &'a Limits,
+        outline: &'a Outline,
+        late: &'a dyn Fn() -> bool,
+        each: &'a mut dyn FnMut(u32, &Picture) -> Taken,
+    ) -> Self {
+        let (failures, left_out) = (Vec::new(), Vec::new());
+        Tally {
+            limits,
+            outline,
+            late,
+            each,
+            begun: 0,
+            at_work: false,
+            pixels: 0,
+            taken: 0,
+            stopped: None,
+            timed_out: false,
+            failures,
+            left_out,
+        }
+    }
+
+    pub(super) fn outline(&self) -> &'a Outline {
+        self.outline
+    }
+
+    pub(super) fn taken(&self) -> u32 {
+        self.taken
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        (self.late)()
+    }
+
+    pub(super) fn stopped(&self) -> bool {
+        self.stopped.is_some()
+    }
+
+    /// Whether work on another frame may begin, one of so many pixels. It counts from here on.
+    pub(super) fn begin(&mut self, pixels: u64) -> bool {
+        if self.stopped.is_none() {
+            let limits = self.limits;
+            if self.begun > 0 && self.begun >= limits.frames_max {
+                self.stopped = Some(format!("at most {} are read", limits.frames_max));
+            } else if self.begun > 0 && self.pixels.saturating_add(pixels) > limits.frame_pixels_max {
+                self.stopped = Some(format!("at most {} pixels in all are read", limits.frame_pixels_max));
+            } else if self.is_late() {
+                (self.stopped, self.timed_out) = (Some(DEADLINE.to_owned()), true);
+            }
+        }
+        if self.stopped.is_none() {
+            (self.begun, self.at_work) = (self.begun + 1, true);
+            self.pixels = self.pixels.saturating_add(pixels);
+        }
+        self.stopped.is_none()
+    }
+
+    /// There was no further frame.
+    pub(super) fn withdraw(&mut self) {
+        (self.begun, self.at_work) = (self.begun.saturating_sub(1), false);
+    }
+
+    /// Hands the frame that was begun to the caller.
+    pub(super) fn take(&mut self, picture: &Picture) {
+        match (self.each)(self.begun.saturating_sub(1), picture) {
+            ControlFlow::Continue(()) => (self.taken, self.at_work) = (self.taken + 1, false),
+            ControlFlow::Break(why) => {
+                self.withdraw();
+                self.stopped = Some(why.to_owned());
+            }
+        }
+    }
+
+    /// The frame that was begun came to nothing.
+    pub(super) fn fail(&mut self, why: Refused) {
+        let frame = self.begun.saturating_sub(1);
+        let many = self.failures.len() == FAILURES_MAX;
+        match self.failures.last_mut() {
+            Some((_, last, known)) if *known == why && *last + 1 == frame => *last = frame,
+            Some((_, last, _)) if many => *last = frame,
+            _ => self.failures.push((frame, frame, why)),
+        }
+    }
+
+    pub(super) fn leave_out(&mut self, what: &str) {
+        if self.left_out.iter().all(|l| l.0 != what) {
+            self.left_out.push(LeftOut(what.to_owned()));
+        }
+    }
+
+    /// A part of the frame that was begun is not what it was, or is missing.
+    pub(super) fn leave_out_of_this(&mut self, what: &str) {
+        self.leave_out_of(self.begun.saturating_sub(1), what);
+    }
+
+    /// Where the file ends early that is said of the whole.
+    pub(super) fn leave_out_of(&mut self, frame: u32, what: &str) {
+        if self.outline.ends_early {
+            self.leave_out(ENDS_EARLY);
+        } else if self.outline.frames <= 1 {
+            self.leave_out(what);
+        } else if self.left_out.len() < FAILURES_MAX {
+            self.leave_out(&format!("frame {frame}: {what}"));
+        } else {
+            self.leave_out("parts of further frames");
+        }
+    }
+
+    /// What is left out, or why nothing was taken. `failure` ended the work on the frame that was begun and on all after it.
+    pub(super) fn settle(mut self, failure: Option<Refused>) -> Result<Vec<LeftOut>, Refused> {
+        let outline = self.outline;
+        let (expected, ends_early) = (outline.frames, outline.ends_early);
+        if self.taken == 0 {
+            return match (failure, self.failures.into_iter().next(), self.stopped) {
+                (Some(refused), ..) | (None, Some((.., refused)), _) => Err(refused),
+                (None, None, Some(why)) if self.timed_out => Err(Refused::new(Reason::Timeout, why)),
+                // The caller took none: it knows why.
+                (None, None, Some(why)) => Ok(vec![LeftOut(format!("{}: {why}", range(0, expected)))]),
+                (None, None, None) => Err(Refused::new(Reason::Undecodable, "the file holds no picture")),
+            };
+        }
+        if ends_early {
+            self.leave_out(ENDS_EARLY);
+        }
+        outline.flaws.iter().for_each(|flaw| self.leave_out(flaw));
+        for (from, to, refused) in std::mem::take(&mut self.failures) {
+            self.leave_out(&format!("{}: {}", range(from, to + 1), refused.detail));
+        }
+        let missed = match (self.stopped.take(), failure) {
+            (Some(why), _) if self.begun < expected || outline.pages.len() == PAGES_MAX => Some((self.begun, why)),
+            (Some(_), _) => None,
+            (None, Some(refused)) => Some((self.begun - u32::from(self.at_work), refused.detail)),
+            (None, None) if self.begun < expected && !ends_early => Some((self.begun, "the decoder found no more".to_owned())),
+            (None, None) => None,
+        };
+        if let Some((from, why)) = missed {
+            self.leave_out(&format!("{}: {why}", range(from, expected)));
+        }
+        Ok(self.left_out)
+    }
+}
+
+/// "frame 3", "frames 3 to 9", or "frames from 3 on" where the file does not say how many there are.
+fn range(from: u32, frames: u32) -> String {
+    match frames.saturating_sub(from) {
+        0 => format!("frames from {from} on"),
+        1 => format!("frame {from}"),
+        _ => format!("frames {from} to {}", frames - 1),
+    }
+}
