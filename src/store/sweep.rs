@@ -6,13 +6,14 @@
 //! short is finished later.
 
 use super::keys::{self, DeltaOp, Family};
+use super::read::RawScan;
 use super::{Store, StoreError};
 use crate::entry::{EntryNo, ListId, VersionNo, VersionState};
 use rocksdb::{WriteBatch, WriteOptions};
 use std::collections::BTreeSet;
 
 /// Rows in one batch.
-const SWEEP_ROWS: usize = 10_000;
+const SWEEP_ROWS: u64 = 10_000;
 
 impl Store {
     /// The lists that have versions dropped and not yet swept.
@@ -34,40 +35,29 @@ impl Store {
         let kept = self.versions_kept(list)?;
         // A row that was closed later was held by a version in between that is kept.
         let end = kept.range(high..).next().copied().unwrap_or(VersionNo(u32::MAX));
-        let (mut batch, mut rows, mut in_batch) = (WriteBatch::default(), 0, Vec::new());
+        // The rows as they stand now: later, a seek would wade through those that were deleted.
+        let mut rows_now = self.raw(Family::Entries, keys::list_key(list).to_vec(), keys::list_end(list).to_vec())?;
+        let (entries, deltas) = (self.family(Family::Entries)?, self.family(Family::Deltas)?);
+        let (mut batch, mut rows) = (WriteBatch::default(), 0);
         for delta in self.deltas(list, low..=end)? {
             let delta = delta?;
             let DeltaOp::Closed { from } = delta.op else { continue };
-            if kept.range(from..delta.version).next().is_some() {
+            if holds(&kept, from, Some(delta.version)) {
                 continue;
             }
-            let (entries, deltas) = (self.family(Family::Entries)?, self.family(Family::Deltas)?);
             batch.delete_cf(&entries, keys::row_key(list, delta.entry, from));
             batch.delete_cf(&deltas, keys::delta_key(list, from, keys::OPENED, delta.entry));
             batch.delete_cf(&deltas, keys::delta_key(list, delta.version, keys::CLOSED, delta.entry));
-            in_batch.push(delta.entry);
+            if !is_held(&mut rows_now, list, delta.entry, &kept)? {
+                removed(delta.entry);
+            }
             rows += 1;
-            if in_batch.len() == SWEEP_ROWS {
+            if rows % SWEEP_ROWS == 0 {
                 self.write(std::mem::take(&mut batch), &WriteOptions::default())?;
-                self.tell_removed(list, &mut in_batch, removed)?;
             }
         }
         self.write(batch, &WriteOptions::default())?;
-        self.tell_removed(list, &mut in_batch, removed)?;
         Ok(rows)
-    }
-
-    /// Those of the entries that have no other row.
-    fn tell_removed(&self, list: ListId, entries: &mut Vec<EntryNo>, removed: &mut dyn FnMut(EntryNo)) -> Result<(), StoreError> {
-        let mut raw = self.raw(Family::Entries, keys::list_key(list).to_vec(), keys::list_end(list).to_vec())?;
-        for entry in entries.drain(..) {
-            let first = keys::row_key(list, entry, VersionNo(0));
-            raw.seek(first);
-            if !raw.key().is_some_and(|key| key.starts_with(&first[..8])) {
-                removed(entry);
-            }
-        }
-        Ok(raw.status()?)
     }
 
     /// All that is derived of the rows that were swept is gone too.
@@ -89,4 +79,24 @@ impl Store {
         let versions = self.versions(list)?.into_iter();
         Ok(versions.filter(|v| v.state == VersionState::Sealed).map(|v| v.version).collect())
     }
+}
+
+/// Whether one of the versions holds a row of this span.
+fn holds(kept: &BTreeSet<VersionNo>, from: VersionNo, to: Option<VersionNo>) -> bool {
+    to.is_none_or(|to| kept.range(from..to).next().is_some())
+}
+
+/// Whether one of the versions holds the entry, by any of its rows: it may have been closed and opened again.
+fn is_held(rows: &mut RawScan<'_>, list: ListId, entry: EntryNo, kept: &BTreeSet<VersionNo>) -> Result<bool, StoreError> {
+    let first = keys::row_key(list, entry, VersionNo(0));
+    rows.seek(first);
+    while let Some((key, value)) = rows.item().filter(|(key, _)| key.starts_with(&first[..8])) {
+        let (_, row) = keys::row(key, value)?;
+        if holds(kept, row.from, row.to) {
+            return Ok(true);
+        }
+        rows.next();
+    }
+    rows.status()?;
+    Ok(false)
 }
