@@ -91,7 +91,10 @@ fn messages_hold() {
 
 #[test]
 fn list_files_hold() {
-    try_all(lists::check, lists::seeds(), &[], 20_000);
+    // What is left of a hash in the name of a column was shown by "columns found".
+    let header = format!("id,deleted,sc{}hvalue\nx1,yes,{}\n", "3c".repeat(8), "5d".repeat(16));
+    let found = [[&[8], header.as_bytes()].concat()];
+    try_all(lists::check, lists::seeds(), &found, 20_000);
 }
 
 #[test]
