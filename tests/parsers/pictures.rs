@@ -5,11 +5,14 @@
 
 use std::time::{Duration, Instant};
 
+use hashwarden::decode::sniff::{Format, Kind, sniff};
 use hashwarden::decode::{self, Limits};
 use hashwarden::demo::edits::{Edit, broken};
 use hashwarden::demo::pictures::draw;
 use hashwarden::entry::Reason;
 use hashwarden::extract::{Extractor, InProcess, Wants};
+
+use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat};
 
 use super::memory;
 
@@ -34,7 +37,6 @@ const BESIDE: u64 = 24 * MIB;
 
 pub fn check(bytes: &[u8]) {
     let limits = limits();
-    decode::sniff::sniff(bytes);
     let admitted = decode::admit(bytes, &limits);
     let extract = || {
         let until = Instant::now() + Duration::from_secs(3600);
@@ -46,10 +48,29 @@ pub fn check(bytes: &[u8]) {
             assert!(admitted.is_ok(), "decoded what its header does not admit: {admitted:?}");
             assert!(features.seen.iter().all(|o| o.frame < limits.frames_max), "a frame beyond the limit");
             assert!(!features.seen.is_empty() || !features.left_out.is_empty(), "nothing was seen and nothing left out");
+            if features.left_out.is_empty() && sniff(bytes) == Kind::Image(Format::Jpeg) {
+                assert_eq!(complaint(bytes), None, "damage passes as a whole picture");
+            }
         }
         Err(unscanned) => assert_ne!(unscanned.reason, Reason::Timeout, "{}", unscanned.detail),
     }
     assert_eq!(extract(), seen, "another answer for the same bytes");
+}
+
+/// What libjpeg-turbo says of a JPEG's bytes as they are; `None` where it has no complaint, or only one of a header that is odd and no damage.
+fn complaint(bytes: &[u8]) -> Option<String> {
+    let mut decompressor = Decompressor::new().ok()?;
+    let header = decompressor.read_header(bytes).ok()?;
+    let format = match header.colorspace {
+        Colorspace::CMYK | Colorspace::YCCK => PixelFormat::CMYK,
+        _ => PixelFormat::GRAY,
+    };
+    let pitch = header.width * format.size();
+    let pixels = &mut vec![0; pitch * header.height][..];
+    let image = Image { pixels, width: header.width, pitch, height: header.height, format };
+    let words = decompressor.decompress(bytes, image).err()?.to_string();
+    let odd = ["JFIF revision", "Adobe color transform", "ICC profile"].iter().any(|of_header| words.contains(of_header));
+    (!odd).then_some(words)
 }
 
 /// Drawn pictures in every format, and files that are none.

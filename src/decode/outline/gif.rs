@@ -95,6 +95,9 @@ impl Lengths {
 
     /// Goes on until more than `enough` pixels have come.
     fn add(&mut self, block: &[u8], enough: u64) {
+        if self.ended || self.pixels > enough {
+            return;
+        }
         for byte in block {
             self.bits |= u64::from(*byte) << self.held;
             self.held += 8;
