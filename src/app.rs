@@ -104,6 +104,7 @@ fn catalog_options(config: &Config) -> crate::catalog::Options {
         matches_per_list_max: config.snapshot.candidates_max,
         change_percent_max: config.import.change_percent_max,
         keep,
+        ..crate::catalog::Options::default()
     }
 }
 
@@ -113,6 +114,10 @@ fn service_options(config: &Config) -> crate::service::Options {
         image_bytes_max: g.image_bytes_max,
         items_in_flight_max: g.items_in_flight_max as usize,
         hashes_per_item_max: g.hashes_per_item_max as usize,
+        stream_bytes_max: g.stream_bytes_max,
+        streams_bytes_max: g.streams_bytes_max,
+        streams_bytes_per_caller_max: g.streams_bytes_per_caller_max,
+        unread_ms_max: g.unread_ms_max,
         request_ms_max: g.request_ms_max,
         connection_streams_max: g.connection_streams_max,
         drain_s: g.drain_s,

@@ -60,6 +60,13 @@ pub struct Grpc {
     pub items_in_flight_max: u32,
     /// Hashes that a caller may bring for one item.
     pub hashes_per_item_max: u32,
+    /// Bytes that one stream may hold: its hash-only items in work, and results that its client has not taken.
+    pub stream_bytes_max: u64,
+    /// The same of all streams together, each counted with a MiB at the least, and of one caller's.
+    pub streams_bytes_max: u64,
+    pub streams_bytes_per_caller_max: u64,
+    /// A client that takes no result for so long has its call ended.
+    pub unread_ms_max: u64,
     /// Deadline of a request whose caller set none, and the longest that a caller gets.
     pub request_ms_max: u64,
     /// Concurrent requests on one connection (HTTP/2 streams).
@@ -174,6 +181,10 @@ impl Default for Grpc {
             image_bytes_max: Limits::default().image_bytes_max,
             items_in_flight_max: 16_384,
             hashes_per_item_max: 256,
+            stream_bytes_max: 16 * 1024 * 1024,
+            streams_bytes_max: 256 * 1024 * 1024,
+            streams_bytes_per_caller_max: 128 * 1024 * 1024,
+            unread_ms_max: 300_000,
             request_ms_max: 10_000,
             connection_streams_max: 256,
             drain_s: 20,
@@ -342,6 +353,10 @@ impl Config {
         within("grpc", "image_bytes_max", g.image_bytes_max, 1024..=1024 * MIB)?;
         within("grpc", "items_in_flight_max", g.items_in_flight_max, 1..=65_536)?;
         within("grpc", "hashes_per_item_max", g.hashes_per_item_max, 1..=65_536)?;
+        within("grpc", "stream_bytes_max", g.stream_bytes_max, MIB..=64 * 1024 * MIB)?;
+        within("grpc", "streams_bytes_max", g.streams_bytes_max, g.stream_bytes_max..=1024 * 1024 * MIB)?;
+        within("grpc", "streams_bytes_per_caller_max", g.streams_bytes_per_caller_max, MIB..=g.streams_bytes_max)?;
+        within("grpc", "unread_ms_max", g.unread_ms_max, 10..=3_600_000)?;
         within("grpc", "request_ms_max", g.request_ms_max, 10..=3_600_000)?;
         within("grpc", "connection_streams_max", g.connection_streams_max, 1..=65_536)?;
         within("grpc", "drain_s", g.drain_s, 0..=3600)?;

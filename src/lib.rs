@@ -1,6 +1,7 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod access;
+pub mod admission;
 pub mod app;
 pub mod catalog;
 pub mod cli;

@@ -150,6 +150,11 @@ impl Matcher {
         self.0.published.load()
     }
 
+    /// Lists that an item which names none is looked up in.
+    pub fn lists(&self) -> usize {
+        self.0.published.load().policy.lists.len()
+    }
+
     /// Images and hash-only items in the matcher now.
     pub fn in_flight(&self) -> (usize, usize) {
         (self.0.images.taken(), self.0.hash_items.taken())

@@ -90,6 +90,16 @@ pub const METRICS: &[Metric] = &[
         "hashwarden_process_resident_bytes",
         "Resident memory of the process; the same as process_resident_memory_bytes",
     ),
+    Metric(
+        MetricType::Gauge,
+        "hashwarden_limit_in_use",
+        "What callers hold of a limited thing (connections, calls, bytes), by the limit's key in the configuration",
+    ),
+    Metric(
+        MetricType::Counter,
+        "hashwarden_limit_refusals_total",
+        "What was refused or ended for a limit, by the limit's key in the configuration",
+    ),
     Metric(MetricType::Gauge, "hashwarden_build_info", "Always 1; the label says the version"),
 ];
 

@@ -21,6 +21,7 @@ const ORDER: &[&[&str]] = &[
     &["app"],
     &["config"],
     &["service", "operator", "console", "replication", "client"],
+    &["admission"],
     &["access"],
     &["matcher", "catalog", "journal"],
     &["sandbox", "store", "snapshot", "lists"],

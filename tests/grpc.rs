@@ -51,10 +51,14 @@ async fn serve() -> Served {
 }
 
 async fn serve_with(options: service::Options, of_matcher: matcher::Options) -> Served {
+    let of_catalog = catalog::Options { matches_per_list_max: MATCHES_PER_LIST_MAX, ..catalog::Options::default() };
+    serve_over(of_catalog, options, of_matcher).await
+}
+
+async fn serve_over(of_catalog: catalog::Options, options: service::Options, of_matcher: matcher::Options) -> Served {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(Store::open(dir.path(), Access::Write, FORMAT_DERIVED).unwrap());
     let published = Arc::new(Published::default());
-    let of_catalog = catalog::Options { matches_per_list_max: MATCHES_PER_LIST_MAX, ..catalog::Options::default() };
     let catalog = Arc::new(Catalog::open(store, Access::Write, of_catalog, Some(published.clone())).unwrap());
     let limits = Limits { image_bytes_max: options.image_bytes_max, ..Limits::default() };
     let matcher = Matcher::new(published, Arc::new(InProcess::new(limits, Instant::now)), of_matcher).unwrap();

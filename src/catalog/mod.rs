@@ -34,7 +34,7 @@ use crate::index::IndexKind;
 use crate::index::proof::Flaw;
 use crate::lists::FileError;
 use crate::snapshot::{Choices, Published, Snapshot};
-use crate::store::{Access, DerivedPut, Store, StoreError, VerifyReport};
+use crate::store::{Access, DerivedPut, LISTS_MAX, Store, StoreError, VerifyReport};
 
 pub use columns::FORMAT as FORMAT_DERIVED;
 pub use report::*;
@@ -101,13 +101,20 @@ pub struct Options {
     pub change_percent_max: u32,
     /// Versions that are kept.
     pub keep: Keep,
+    /// Lists there can be: at most [`LISTS_MAX`], which is what the store takes.
+    pub lists_max: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let matches_per_list_max = crate::verdict::MATCHES_PER_LIST_MAX;
-        let keep = Keep::default();
-        Options { choices: Choices::default(), matches_per_list_max, change_percent_max: CHANGE_PERCENT_MAX, keep }
+        Options {
+            choices: Choices::default(),
+            matches_per_list_max,
+            change_percent_max: CHANGE_PERCENT_MAX,
+            keep: Keep::default(),
+            lists_max: LISTS_MAX,
+        }
     }
 }
 
@@ -124,6 +131,7 @@ pub struct Catalog {
     matches_per_list_max: usize,
     change_percent_max: u32,
     keep: Keep,
+    lists_max: usize,
     /// `None`: lists are worked on, nothing is looked up, so no index is built.
     published: Option<Arc<Published>>,
     /// Held by whatever alters entries, versions or which lists there are.
@@ -150,12 +158,13 @@ impl Catalog {
         options: Options,
         published: Option<Arc<Published>>,
     ) -> Result<Self, CatalogError> {
-        let Options { choices, matches_per_list_max, change_percent_max, keep } = options;
+        let Options { choices, matches_per_list_max, change_percent_max, keep, lists_max } = options;
         let catalog = Catalog {
             store: ArcSwap::new(store),
             retired: Mutex::default(),
             choices,
             matches_per_list_max,
+            lists_max: lists_max.min(LISTS_MAX),
             change_percent_max,
             keep,
             published,
@@ -209,6 +218,10 @@ impl Catalog {
         check_list_name(name)?;
         if self.store().list_by_name(name)?.is_some() {
             return Err(CatalogError::ListExists(name.to_owned()));
+        }
+        if self.store().lists()?.len() >= self.lists_max {
+            let why = format!("there are {} lists already, which is the limit: delete one first", self.lists_max);
+            return Err(CatalogError::Refused(why));
         }
         let policy = self.policy_after(update, polarity, &ListPolicy::default_for(polarity))?;
         let list = self.store().next_list()?;

@@ -90,5 +90,5 @@ pub const ROWS_MAX: usize = 10_000;
 pub const ROWS_BYTES_MAX: usize = 512 * 1024;
 
 /// Who calls, as far as it is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Caller(pub String);

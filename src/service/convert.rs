@@ -9,9 +9,11 @@ mod requests;
 
 use std::time::Duration;
 
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::admission::Over;
 use crate::catalog::CatalogError;
 use crate::entry::shown::without_hashes;
 use crate::proto::v1;
@@ -46,6 +48,12 @@ impl Fault {
     /// An item whose answer never came: a job that failed drops its reply.
     pub fn lost() -> Self {
         Fault { code: Code::Internal, field: String::new(), message: "the request was lost in the service".to_owned() }
+    }
+
+    /// An item whose result could not be kept for a client that does not take results.
+    pub fn unread() -> Self {
+        let message = "the result was dropped, as too many wait for you to read them: read results while you send, and send this item again";
+        Fault { code: Code::ResourceExhausted, field: String::new(), message: message.to_owned() }
     }
 
     /// The same words as an item's error on a stream.
@@ -119,6 +127,29 @@ pub fn shed_status() -> Status {
     let mut details = info("SHED");
     details.set_retry_info(Some(RETRY_AFTER));
     Status::with_error_details(Code::ResourceExhausted, "the service is busy", details)
+}
+
+/// Compressed messages: a picture is compressed already, and a hash can't be. What they are compressed with is said where it is known.
+pub fn encoding_status(encoding: &[u8]) -> Status {
+    const KNOWN: [&str; 5] = ["gzip", "deflate", "zstd", "snappy", "br"];
+    let known = KNOWN.into_iter().find(|name| name.as_bytes() == encoding).unwrap_or("another encoding");
+    let message = format!("messages compressed with {known} are not read: send them without compression");
+    let mut status = Status::with_error_details(Code::Unimplemented, message, info("COMPRESSED"));
+    status.metadata_mut().insert("grpc-accept-encoding", MetadataValue::from_static("identity"));
+    status
+}
+
+/// A limit on what the caller, or all callers, may have at once.
+pub fn over_status(over: Over) -> Status {
+    let mut details = info("LIMIT");
+    details.set_retry_info(Some(RETRY_AFTER));
+    Status::with_error_details(Code::ResourceExhausted, over.to_string(), details)
+}
+
+/// A client that took no results: some of them are lost to it.
+pub fn unread_status() -> Status {
+    let message = "no result was taken for too long: the call was given up, and items without a result are to be sent again";
+    Status::with_error_details(Code::ResourceExhausted, message, info("UNREAD"))
 }
 
 pub fn deadline_status() -> Status {

@@ -115,6 +115,12 @@ where
         let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
         let span = tracing::info_span!("grpc", method, by = grpc_caller(peer).0, list = Empty, reference = Empty);
         let mut ends = Ends { call: Some(meter::Call::new(method, counts)), code: None, began, span: span.clone() };
+        let encoding = request.headers().get("grpc-encoding").filter(|encoding| *encoding != "identity");
+        if let Some(encoding) = encoding {
+            let status = convert::encoding_status(encoding.as_bytes());
+            ends.code = Some(status.code());
+            return Box::pin(std::future::ready(Ok(status.into_http())));
+        }
         let call = self.service.call(request);
         let longest = if unary { began.checked_add(self.unary_max) } else { None };
         let given_up = Deadline(deadline.0.into_iter().chain(longest).min());

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::Shared;
 use super::convert::{self, Fault};
 use super::edge::Deadline;
+use super::replies;
 use crate::catalog::{ImportOptions, Progress};
 use crate::entry::Caller;
 use crate::proto::v1;
@@ -27,11 +27,10 @@ const CHUNKS_WAITING_MAX: usize = 4;
 const REPLIES_WAITING_MAX: usize = 8;
 /// A client hears of progress no more often than this.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
-/// How long the last reply waits for a client that does not read.
-const UNREAD_MAX: Duration = Duration::from_secs(60);
 
 type Input = Streaming<v1::ImportEntriesRequest>;
-type Output = Result<v1::ImportEntriesResponse, Status>;
+pub type Replies = replies::Output<v1::ImportEntriesResponse, ()>;
+type Writer = replies::Writer<v1::ImportEntriesResponse, ()>;
 
 /// The first message.
 pub async fn header(input: &mut Input) -> Result<(String, ImportOptions), Status> {
@@ -50,8 +49,10 @@ pub fn run(
     input: Input,
     deadline: Deadline,
     place: OwnedSemaphorePermit,
-) -> ReceiverStream<Output> {
-    let (replies, output) = mpsc::channel(REPLIES_WAITING_MAX);
+) -> Replies {
+    let unread_max = Duration::from_millis(shared.options.unread_ms_max);
+    let (replies, output) = replies::channel(REPLIES_WAITING_MAX, unread_max);
+    let replies = Arc::new(replies);
     let (chunks, pieces) = mpsc::channel(CHUNKS_WAITING_MAX);
     let idle_max = Duration::from_millis(shared.options.import_idle_ms_max);
     tokio::spawn(feed(input, deadline, idle_max, shared.draining.clone(), chunks));
@@ -69,11 +70,17 @@ pub fn run(
         }
     });
     tokio::spawn(async move {
-        let last = work.await.unwrap_or_else(|_| Err(Fault::lost().into()));
-        // The client may be gone, or not read.
-        let _ = tokio::time::timeout(UNREAD_MAX, replies.send(last)).await;
+        match work.await.unwrap_or_else(|_| Err(Fault::lost().into())) {
+            Ok(report) => {
+                // The client may be gone, or not read: then the call does not end in OK.
+                if replies.send(report, ()).await.is_ok() {
+                    replies.end(Ok(()));
+                }
+            }
+            Err(status) => replies.end(Err(status)),
+        }
     });
-    ReceiverStream::new(output)
+    output
 }
 
 fn reply(part: Reply) -> v1::ImportEntriesResponse {
@@ -186,7 +193,7 @@ impl Read for Pieces {
 /// Who hears of progress, and when last.
 struct Told {
     last: Option<(Instant, crate::catalog::Phase)>,
-    replies: mpsc::Sender<Output>,
+    replies: Arc<Writer>,
 }
 
 impl Told {
@@ -198,7 +205,7 @@ impl Told {
         }
         self.last = Some((now, progress.phase));
         // A client that reads slowly misses some.
-        let _ = self.replies.try_send(Ok(reply(Reply::Progress(convert::progress(progress)))));
+        self.replies.try_send(reply(Reply::Progress(convert::progress(progress))), ());
     }
 }
 

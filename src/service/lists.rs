@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Semaphore;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::{self, Fault};
@@ -122,7 +121,7 @@ impl HashListService for Lists {
         Ok(Response::new(v1::DeleteHashListResponse {}))
     }
 
-    type ImportEntriesStream = ReceiverStream<Result<v1::ImportEntriesResponse, Status>>;
+    type ImportEntriesStream = import::Replies;
 
     async fn import_entries(
         &self,

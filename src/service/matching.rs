@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Span;
 
@@ -32,7 +31,7 @@ impl MatchService for Matching {
         }
         let in_flight = meter::InFlight::new();
         let (send, answer) = oneshot::channel();
-        let job = Job { content: item.content, lists: item.lists, until, caller };
+        let job = Job { content: item.content, lists: convert::distinct(item.lists), until, caller };
         Span::current().record("reference", &name.reference);
         name.span(&job.content).in_scope(|| {
             // Nobody waits any more if the deadline passed or the caller went.
@@ -51,14 +50,14 @@ impl MatchService for Matching {
         Ok(Response::new(v1::MatchResponse { result: Some(name.result(result)) }))
     }
 
-    type MatchStreamStream = ReceiverStream<Result<v1::MatchStreamResponse, Status>>;
+    type MatchStreamStream = stream::Replies;
 
     async fn match_stream(
         &self,
         request: Request<Streaming<v1::MatchStreamRequest>>,
     ) -> Result<Response<Self::MatchStreamStream>, Status> {
         let (caller, deadline) = (grpc_caller(request.remote_addr()), Deadline::of(&request));
-        Ok(Response::new(stream::answer(self.0.clone(), caller, deadline, request.into_inner())))
+        Ok(Response::new(stream::answer(self.0.clone(), caller, deadline, request.into_inner())?))
     }
 
     async fn hash(&self, request: Request<v1::HashRequest>) -> Result<Response<v1::HashResponse>, Status> {

@@ -12,6 +12,7 @@ mod lists;
 mod matching;
 mod meter;
 mod named;
+mod replies;
 mod roster;
 mod stream;
 
@@ -24,6 +25,7 @@ use tokio::sync::{Semaphore, watch};
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
 
+use crate::admission::Budget;
 use crate::catalog::Catalog;
 use crate::matcher::Matcher;
 use crate::proto::v1::hash_list_service_server::HashListServiceServer;
@@ -61,6 +63,14 @@ pub struct Options {
     pub hashes_per_item_max: usize,
     /// Entries or ids in one call that adds or removes.
     pub entries_per_call_max: usize,
+    /// Bytes that one stream may hold: its hash-only items in work, and results that its client has not taken.
+    pub stream_bytes_max: u64,
+    /// The same of all streams together, each counted with a MiB at the least.
+    pub streams_bytes_max: u64,
+    /// The same of one caller's streams.
+    pub streams_bytes_per_caller_max: u64,
+    /// A client that takes no result for so many ms has its call ended.
+    pub unread_ms_max: u64,
     /// Deadline in ms of an item whose caller set none, and the longest that a caller gets.
     pub request_ms_max: u64,
     /// An import whose client sends nothing for so many ms is given up: it holds the list meanwhile.
@@ -85,6 +95,10 @@ impl Default for Options {
             stream_hash_items_max: 49_152,
             hashes_per_item_max: 64,
             entries_per_call_max: 10_000,
+            stream_bytes_max: 16 * 1024 * 1024,
+            streams_bytes_max: 256 * 1024 * 1024,
+            streams_bytes_per_caller_max: 128 * 1024 * 1024,
+            unread_ms_max: 300_000,
             request_ms_max: 10_000,
             import_idle_ms_max: 60_000,
             list_calls_max: 32,
@@ -117,6 +131,7 @@ struct Shared {
     options: Options,
     roster: roster::Roster,
     stream_limits: stream::Limits,
+    stream_bytes: Arc<Budget>,
     list_calls: Arc<Semaphore>,
     /// One at a time: each is work for all cores.
     overlap_calls: Arc<Semaphore>,
@@ -132,6 +147,7 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
     let shared = Arc::new(Shared {
         roster: roster::Roster::new(catalog.clone()),
         stream_limits: stream::Limits::new(&options),
+        stream_bytes: Budget::new("grpc.streams_bytes_max", options.streams_bytes_max, options.streams_bytes_per_caller_max),
         list_calls: Arc::new(Semaphore::new(options.list_calls_max.max(1))),
         overlap_calls: Arc::new(Semaphore::new(1)),
         policy_calls: Arc::new(Semaphore::new(options.list_calls_max.max(1))),

@@ -18,6 +18,11 @@ pub struct Name {
 }
 
 impl Name {
+    /// What it takes in memory.
+    pub fn bytes(&self) -> usize {
+        self.item_id.len() + self.reference.len()
+    }
+
     /// As a result repeats it: what is too long is cut, as its item is refused.
     pub fn of(item: &v1::MatchItem) -> Self {
         Name { item_id: convert::item_id(item), reference: convert::reference(item) }

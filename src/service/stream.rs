@@ -1,23 +1,25 @@
 //! MatchStream: how many items at once, in which order, and what when one of them is malformed?
 //!
 //! A reader takes items in and hands them to the matcher; a writer sends results as they come, several in a message. Every item holds a
-//! permit of its stream from reading until its result was handed to the transport, so a client that does not read its results is not read from.
-//! Streams wait for the service's permits rather than be shed. Invariant: every item that was read gets exactly one result, unless
-//! the call ends with a status.
+//! permit of its stream, and its bytes a place in the stream's ledger, from reading until its result has left, so a client that does not read
+//! its results is not read from. Streams wait for the service's permits rather than be shed. Invariant: every item that was read gets
+//! exactly one result, unless the call ends with a status.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 use tracing::Instrument;
 
 use super::convert::{self, Fault};
 use super::edge::Deadline;
 use super::named::Name;
+use super::replies::{self, Output};
 use super::{Options, Shared, meter, told};
+use crate::admission::{Entry, Ledger};
 use crate::entry::Caller;
 use crate::matcher::{Answer, Content, Job};
 use crate::proto::v1;
@@ -30,11 +32,18 @@ const BATCH_ITEMS_MAX: usize = 4096;
 const BATCHES_IN_FLIGHT: usize = 4;
 /// Results in one message, and about how many bytes: clients take 4 MiB by default.
 const RESULTS_MAX: usize = 512;
-const RESULTS_BYTES: usize = 1024 * 1024;
+const RESULTS_BYTES: usize = 256 * 1024;
 /// Messages that wait for the transport.
 const REPLIES_WAITING_MAX: usize = 2;
-/// A client that takes no result for so long has its call ended.
-const UNREAD_MAX: Duration = Duration::from_secs(300);
+/// What a stream costs however little it holds: messages in the transport's buffers.
+const STREAM_BYTES: u64 = 1024 * 1024;
+/// What a result is taken to need before the stream has had any: little, so that the first batch is small.
+const RESULT_BYTES_AT_FIRST: u64 = 64 * 1024;
+/// What a result needs at least.
+const RESULT_BYTES_LEAST: u64 = 512;
+
+pub type Replies = Output<v1::MatchStreamResponse, Vec<Held>>;
+type Writer = replies::Writer<v1::MatchStreamResponse, Vec<Held>>;
 
 /// What all streams share.
 pub struct Limits {
@@ -66,15 +75,25 @@ pub fn answer(
     caller: Caller,
     deadline: Deadline,
     input: Streaming<v1::MatchStreamRequest>,
-) -> ReceiverStream<Result<v1::MatchStreamResponse, Status>> {
+) -> Result<Replies, Status> {
     // Bounded by the permits that results hold.
     let (results, finished) = mpsc::unbounded_channel();
-    let (replies, output) = mpsc::channel(REPLIES_WAITING_MAX);
+    let (replies, output) = replies::channel(REPLIES_WAITING_MAX, Duration::from_millis(shared.options.unread_ms_max));
     let permits = Arc::new(Semaphore::new(shared.options.items_in_flight_max.clamp(1, Semaphore::MAX_PERMITS)));
-    let reader = Reader { shared: shared.clone(), caller, deadline, permits, results };
+    let share = shared.stream_bytes.demand(&Arc::new(caller.clone()), STREAM_BYTES).map_err(convert::over_status)?;
+    let ledger = Ledger::new(share, shared.options.stream_bytes_max);
+    let result_bytes = Arc::new(AtomicU64::new(RESULT_BYTES_AT_FIRST));
+    let reader = Reader { shared: shared.clone(), caller, deadline, permits, ledger, result_bytes, results };
     tokio::spawn(reader.run(input).in_current_span());
     tokio::spawn(write(shared, deadline, finished, replies).in_current_span());
-    ReceiverStream::new(output)
+    Ok(output)
+}
+
+/// What an item holds from reading until its result has left.
+pub struct Held {
+    _permit: OwnedSemaphorePermit,
+    _in_flight: meter::InFlight,
+    bytes: Entry,
 }
 
 enum Finished {
@@ -87,9 +106,6 @@ enum Finished {
     End(Status),
 }
 
-/// What an item holds until its result was handed to the transport.
-type Held = (OwnedSemaphorePermit, meter::InFlight);
-
 /// An item's claim to a result: dropped unanswered, it says that the item was lost.
 struct Claim {
     name: Name,
@@ -99,8 +115,17 @@ struct Claim {
 }
 
 impl Claim {
-    fn answer(mut self, result: Result<Verdict, Fault>) {
+    /// Gives the bytes that the result takes.
+    fn answer(mut self, mut result: Result<Verdict, Fault>) -> u64 {
+        let bytes = result.as_ref().map_or(RESULT_BYTES_LEAST, convert::verdict_bytes) + self.name.bytes() as u64;
+        if let Some(held) = &mut self.held
+            && !held.bytes.resize(bytes)
+        {
+            result = Err(Fault::unread());
+            held.bytes.resize(RESULT_BYTES_LEAST);
+        }
         self.send(result);
+        bytes
     }
 
     fn send(&mut self, result: Result<Verdict, Fault>) {
@@ -135,6 +160,9 @@ struct Reader {
     caller: Caller,
     deadline: Deadline,
     permits: Arc<Semaphore>,
+    ledger: Arc<Ledger>,
+    /// What a result of this stream takes, by those that came last.
+    result_bytes: Arc<AtomicU64>,
     results: mpsc::UnboundedSender<Finished>,
 }
 
@@ -181,20 +209,31 @@ impl Reader {
 
     /// Hash-only items join the batch, which goes to work when it is full.
     async fn take_in(&self, items: Vec<v1::MatchItem>, batch: &mut Batch) {
+        let lists = self.shared.matcher.lists();
         for (n, item) in items.into_iter().enumerate() {
             // What is ready goes to work before this one waits.
             if self.permits.available_permits() == 0 || batch.jobs.len() >= self.shared.stream_limits.batch_items_max {
                 self.look_up(std::mem::take(batch)).await;
             }
             let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
+            let needed = self.bytes_needed(&item, lists);
+            let bytes = match self.ledger.try_enter(needed) {
+                Some(bytes) => bytes,
+                None => {
+                    self.look_up(std::mem::take(batch)).await;
+                    self.ledger.enter(needed).await
+                }
+            };
             let claim = Claim {
                 name: Name::of(&item),
-                held: Some((permit, meter::InFlight::new())),
+                held: Some(Held { _permit: permit, _in_flight: meter::InFlight::new(), bytes }),
                 deadline: self.deadline,
                 results: self.results.clone(),
             };
             match self.job(item, n).await {
-                Err(fault) => claim.answer(Err(fault)),
+                Err(fault) => {
+                    claim.answer(Err(fault));
+                }
                 Ok(job) if matches!(job.content, Content::Image(_)) => {
                     self.look_up(std::mem::take(batch)).await;
                     self.look_at(job, claim).await;
@@ -204,6 +243,13 @@ impl Reader {
         }
     }
 
+    /// What an item and then its result may take, where there are so many lists. An image is counted elsewhere.
+    fn bytes_needed(&self, item: &v1::MatchItem, lists: usize) -> u64 {
+        let asked = if item.lists.is_empty() { lists } else { item.lists.len().min(lists) } as u64;
+        let result = self.result_bytes.load(Ordering::Relaxed).max(RESULT_BYTES_LEAST + asked * convert::ASKED_LIST_BYTES);
+        result + convert::item_bytes(item)
+    }
+
     async fn job(&self, item: v1::MatchItem, n: usize) -> Result<Job, Fault> {
         let path = format!("items[{n}]");
         let item = convert::item(item, &path, &self.shared.options)?;
@@ -211,7 +257,7 @@ impl Reader {
             return Err(Fault::no_such_list(format!("{path}.lists[{n}]"), &item.lists[n]));
         }
         let until = self.deadline.until(&self.shared.options);
-        Ok(Job { content: item.content, lists: item.lists, until, caller: self.caller.clone() })
+        Ok(Job { content: item.content, lists: convert::distinct(item.lists), until, caller: self.caller.clone() })
     }
 
     async fn look_at(&self, mut job: Job, claim: Claim) {
@@ -225,11 +271,12 @@ impl Reader {
         };
         // Its time begins when it is its turn: waiting here is the service's doing.
         job.until = self.deadline.until(&self.shared.options);
+        let result_bytes = self.result_bytes.clone();
         claim.name.span(&job.content).in_scope(|| {
             self.shared.matcher.submit(job, move |answer: Answer| {
                 drop((place, room));
                 meter::worked(&answer.stages, &answer.effort);
-                claim.answer(Ok(answer.verdict));
+                result_bytes.store(claim.answer(Ok(answer.verdict)), Ordering::Relaxed);
             });
         });
     }
@@ -242,15 +289,14 @@ impl Reader {
         let Ok(places) = self.shared.stream_limits.hash_items.clone().acquire_many_owned(n).await else { return };
         let until = self.deadline.until(&self.shared.options);
         batch.jobs.iter_mut().for_each(|job| job.until = until);
-        let claims = batch.claims;
+        let (claims, result_bytes) = (batch.claims, self.result_bytes.clone());
         self.shared.matcher.submit_hashes(batch.jobs, move |answers| {
             drop(places);
             if let Some(first) = answers.first() {
                 meter::worked(&first.stages, &first.effort);
             }
-            for (claim, answer) in claims.into_iter().zip(answers) {
-                claim.answer(Ok(answer.verdict));
-            }
+            let answered = claims.into_iter().zip(answers).map(|(claim, answer)| claim.answer(Ok(answer.verdict)));
+            result_bytes.store(answered.sum::<u64>() / u64::from(n), Ordering::Relaxed);
         });
     }
 }
@@ -269,32 +315,24 @@ impl Batch {
 }
 
 /// Sends results until all senders are gone, that is until the reader has ended and every item is answered.
-async fn write(
-    shared: Arc<Shared>,
-    deadline: Deadline,
-    mut finished: mpsc::UnboundedReceiver<Finished>,
-    replies: mpsc::Sender<Result<v1::MatchStreamResponse, Status>>,
-) {
-    let mut end = None;
+async fn write(shared: Arc<Shared>, deadline: Deadline, mut finished: mpsc::UnboundedReceiver<Finished>, replies: Writer) {
+    let mut end = Ok(());
     let mut ready = Vec::new();
     loop {
         let n = tokio::select! {
             n = finished.recv_many(&mut ready, RESULTS_MAX) => n,
-            () = deadline.passed() => {
-                end = Some(convert::deadline_status());
-                break;
-            }
+            () = deadline.passed() => return replies.end(Err(convert::deadline_status())),
             () = replies.closed() => return,
         };
         if n == 0 {
-            break;
+            return replies.end(end);
         }
-        let (mut results, mut bytes, mut holding) = (Vec::new(), 0, Vec::new());
+        let (mut results, mut bytes, mut holds) = (Vec::new(), 0, Vec::new());
         for item in ready.drain(..) {
             let (name, result, held) = match item {
                 Finished::Item { name, result, held } => (name, result, held),
                 Finished::End(status) => {
-                    end = Some(status);
+                    end = Err(status);
                     continue;
                 }
             };
@@ -308,26 +346,17 @@ async fn write(
             let result = name.result(result);
             bytes += result.encoded_len();
             results.push(result);
-            holding.push(held);
+            holds.push(held);
             if bytes >= RESULTS_BYTES {
-                if !send(&replies, std::mem::take(&mut results)).await {
+                let results = std::mem::take(&mut results);
+                if replies.send(v1::MatchStreamResponse { results }, std::mem::take(&mut holds)).await.is_err() {
                     return;
                 }
                 bytes = 0;
-                holding.clear();
             }
         }
-        if !results.is_empty() && !send(&replies, results).await {
+        if !results.is_empty() && replies.send(v1::MatchStreamResponse { results }, holds).await.is_err() {
             return;
         }
     }
-    if let Some(status) = end {
-        let _ = replies.send(Err(status)).await;
-    }
-}
-
-/// False: the client is gone, or does not read.
-async fn send(replies: &mpsc::Sender<Result<v1::MatchStreamResponse, Status>>, results: Vec<v1::MatchResult>) -> bool {
-    let reply = Ok(v1::MatchStreamResponse { results });
-    matches!(tokio::time::timeout(UNREAD_MAX, replies.send(reply)).await, Ok(Ok(())))
 }

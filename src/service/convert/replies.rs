@@ -35,6 +35,18 @@ pub fn verdict(verdict: Verdict, ages: &[Option<u64>]) -> v1::Verdict {
     }
 }
 
+/// What one list that was asked takes in a verdict, about.
+pub const ASKED_LIST_BYTES: u64 = 96;
+
+/// What a verdict takes in memory until it is sent, about.
+pub fn verdict_bytes(verdict: &Verdict) -> u64 {
+    let of_match = |m: &Match| 200 + m.list.len() + m.entry_id.len() + m.category.len();
+    let matches = verdict.matches.iter().chain(&verdict.suppressed).map(of_match).sum::<usize>();
+    let left_out = verdict.left_out.iter().map(|part| 48 + part.0.len()).sum::<usize>();
+    let lists = verdict.lists.len() as u64 * ASKED_LIST_BYTES;
+    (512 + verdict.detail.len() + matches + left_out) as u64 + lists
+}
+
 fn a_match(found: Match) -> v1::Match {
     v1::Match {
         list: found.list,

@@ -2,6 +2,8 @@
 //!
 //! Paths are those of the message as it was sent, with zero-based indexes. Invariant: what comes out is within the limits.
 
+use std::collections::HashSet;
+
 use super::Fault;
 use crate::catalog::{ActionRule, ImportOptions, NewEntry, PolicyUpdate, RadiusRule};
 use crate::entry::LIST_NAME_BYTES_MAX;
@@ -37,6 +39,20 @@ pub fn item_id(item: &v1::MatchItem) -> String {
 /// Its reference likewise.
 pub fn reference(item: &v1::MatchItem) -> String {
     item.reference.chars().take(REFERENCE_BYTES_MAX).collect()
+}
+
+/// What an item takes in memory while it is worked on, about; an image is counted elsewhere.
+pub fn item_bytes(item: &v1::MatchItem) -> u64 {
+    let hashes = if let Some(v1::match_item::Content::Hashes(given)) = &item.content { given.hashes.len() } else { 0 };
+    let lists = item.lists.iter().map(|name| 32 + name.len()).sum::<usize>();
+    (256 + hashes * 96 + lists) as u64
+}
+
+/// The same names, each once: a list that is named a thousand times is asked once, and mentioned once in the reply.
+pub fn distinct(names: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::with_capacity(names.len());
+    let first: Vec<bool> = names.iter().map(|name| seen.insert(name.as_str())).collect();
+    names.into_iter().zip(first).filter_map(|(name, first)| first.then_some(name)).collect()
 }
 
 /// Reads an item. `path` is where it stands: `item` or `items[4]`.
@@ -331,6 +347,13 @@ mod tests {
         check(v1::MatchItem { item_id: "i".repeat(257), ..hashes(vec![good()]) }, "items[4].item_id", "at most 256");
         check(v1::MatchItem { reference: "r".repeat(1025), ..hashes(vec![good()]) }, "items[4].reference", "at most 1024");
         check(v1::MatchItem { lists: vec![String::new(); 1001], ..hashes(vec![good()]) }, "items[4].lists", "at most 1000");
+    }
+
+    #[test]
+    fn a_name_that_is_repeated_counts_once() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(distinct(names(&["b", "a", "b", "b", "c", "a"])), names(&["b", "a", "c"]));
+        assert!(distinct(Vec::new()).is_empty());
     }
 
     #[test]

@@ -1,0 +1,217 @@
+//! So much for all callers together, and so much of it for one.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use crate::entry::Caller;
+
+/// Refusals are counted all, and logged no more often than this.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+
+/// Something that callers may hold a limited number of.
+pub struct Budget {
+    /// The key of the configuration that sets `max`; the metrics' label.
+    limit: &'static str,
+    max: u64,
+    caller_max: u64,
+    state: Mutex<State>,
+    freed: Notify,
+    in_use: metrics::Gauge,
+    /// When a refusal was logged last, ms after `made`, and one more.
+    told: AtomicU64,
+    made: Instant,
+}
+
+#[derive(Default)]
+struct State {
+    taken: u64,
+    by: HashMap<Arc<Caller>, u64>,
+}
+
+/// Which limit is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// The caller's own.
+    Caller { limit: &'static str, max: u64 },
+    /// All callers' together.
+    All { limit: &'static str, max: u64 },
+}
+
+impl fmt::Display for Over {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Over::Caller { limit, max } => write!(f, "the caller has all it may have at once ({max}, of {limit})"),
+            Over::All { limit, max } => write!(f, "callers have all there is at once ({max}, {limit})"),
+        }
+    }
+}
+
+impl Budget {
+    /// `limit` is the key of the configuration. Of `max`, one caller may have `caller_max`.
+    pub fn new(limit: &'static str, max: u64, caller_max: u64) -> Arc<Self> {
+        Arc::new(Budget {
+            limit,
+            max: max.max(1),
+            caller_max: caller_max.clamp(1, max.max(1)),
+            state: Mutex::default(),
+            freed: Notify::new(),
+            in_use: metrics::gauge!("hashwarden_limit_in_use", "limit" => limit),
+            told: AtomicU64::new(0),
+            made: Instant::now(),
+        })
+    }
+
+    pub fn in_use(&self) -> u64 {
+        self.lock().taken
+    }
+
+    /// Takes `n` at once, or says which limit is reached: the refusal is counted.
+    pub fn demand(self: &Arc<Self>, caller: &Arc<Caller>, n: u64) -> Result<Share, Over> {
+        self.try_take(caller, n).inspect_err(|over| self.refused(caller, *over))
+    }
+
+    /// The same, where a no is not the end.
+    pub fn try_take(self: &Arc<Self>, caller: &Arc<Caller>, n: u64) -> Result<Share, Over> {
+        self.add(caller, n)?;
+        Ok(Share { of: self.clone(), caller: caller.clone(), n })
+    }
+
+    /// Waits for `n`; one that is larger than all there is waits for all there is.
+    pub async fn take(self: &Arc<Self>, caller: &Arc<Caller>, n: u64) -> Share {
+        let n = n.min(self.caller_max);
+        loop {
+            let mut freed = std::pin::pin!(self.freed.notified());
+            freed.as_mut().enable();
+            match self.try_take(caller, n) {
+                Ok(share) => return share,
+                Err(_) => freed.await,
+            }
+        }
+    }
+
+    fn add(&self, caller: &Arc<Caller>, n: u64) -> Result<(), Over> {
+        let mut state = self.lock();
+        let own = state.by.get(caller).copied().unwrap_or(0);
+        if own.saturating_add(n) > self.caller_max {
+            return Err(Over::Caller { limit: self.limit, max: self.caller_max });
+        }
+        if state.taken.saturating_add(n) > self.max {
+            return Err(Over::All { limit: self.limit, max: self.max });
+        }
+        state.taken += n;
+        *state.by.entry(caller.clone()).or_default() += n;
+        self.in_use.set(state.taken as f64);
+        Ok(())
+    }
+
+    fn give_back(&self, caller: &Arc<Caller>, n: u64) {
+        let mut state = self.lock();
+        state.taken -= n;
+        if let Some(own) = state.by.get_mut(caller) {
+            *own -= n;
+            if *own == 0 {
+                state.by.remove(caller);
+            }
+        }
+        self.in_use.set(state.taken as f64);
+        drop(state);
+        self.freed.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refused(&self, caller: &Caller, over: Over) {
+        metrics::counter!("hashwarden_limit_refusals_total", "limit" => self.limit).increment(1);
+        let now = self.made.elapsed().as_millis() as u64 + 1;
+        let told = self.told.load(Ordering::Relaxed);
+        let due = told == 0 || now - told >= TOLD_EVERY.as_millis() as u64;
+        if due && self.told.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            tracing::warn!(
+                limit = self.limit,
+                caller = caller.0,
+                "{over}: refused; further refusals within 10 s are only counted"
+            );
+        }
+    }
+}
+
+/// What a caller holds of a budget, until it is dropped.
+pub struct Share {
+    of: Arc<Budget>,
+    caller: Arc<Caller>,
+    n: u64,
+}
+
+impl Share {
+    pub fn size(&self) -> u64 {
+        self.n
+    }
+
+    /// Takes so much more, if there is.
+    pub fn grow(&mut self, more: u64) -> Result<(), Over> {
+        self.of.add(&self.caller, more)?;
+        self.n += more;
+        Ok(())
+    }
+
+    /// Gives so much back.
+    pub fn shrink(&mut self, less: u64) {
+        let less = less.min(self.n);
+        self.n -= less;
+        self.of.give_back(&self.caller, less);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.of.give_back(&self.caller, self.n);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(name: &str) -> Arc<Caller> {
+        Arc::new(Caller(name.to_owned()))
+    }
+
+    #[test]
+    fn one_caller_cannot_use_up_what_another_needs() {
+        let budget = Budget::new("calls_max", 10, 6);
+        let (a, b) = (caller("a"), caller("b"));
+        let held = budget.demand(&a, 6).unwrap();
+        assert_eq!(budget.demand(&a, 1).err(), Some(Over::Caller { limit: "calls_max", max: 6 }));
+        let other = budget.demand(&b, 4).unwrap();
+        assert_eq!(budget.demand(&b, 1).err(), Some(Over::All { limit: "calls_max", max: 10 }));
+        drop(held);
+        assert_eq!((budget.in_use(), other.size()), (4, 4));
+        assert!(budget.demand(&b, 2).is_ok());
+        drop(other);
+        assert_eq!(budget.in_use(), 0);
+        assert!(budget.lock().by.is_empty(), "callers that hold nothing are forgotten");
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_served_when_something_is_given_back() {
+        let budget = Budget::new("bytes", 10, 10);
+        let a = caller("a");
+        let held = budget.take(&a, 25).await;
+        assert_eq!(held.size(), 10, "more than there is waits for all there is");
+        let waiting = tokio::spawn({
+            let (budget, a) = (budget.clone(), a.clone());
+            async move { budget.take(&a, 3).await.size() }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(held);
+        assert_eq!(waiting.await.unwrap(), 3);
+    }
+}

@@ -1,0 +1,12 @@
+//! May this caller have more? What every edge needs and none may borrow from another: limits on what callers hold, for each and for all.
+//!
+//! What can run out is counted in a [`Budget`] (connections, calls, bytes); who takes from it gets a [`Share`] that gives back when it is
+//! dropped. A [`Ledger`] is one stream's part of a budget. Callers are told apart by their [`Caller`](crate::entry::Caller) name, so one of
+//! them can't use up what another needs. Every limit has a key in the configuration, and shows in the metrics by the same name: how much of it is
+//! in use, and how often something was refused for it. Absent: what a request means, and what is done when the answer is no.
+
+mod budget;
+mod ledger;
+
+pub use budget::{Budget, Over, Share};
+pub use ledger::{Entry, Ledger};
