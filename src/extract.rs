@@ -4,6 +4,8 @@
 //! Invariant: whatever no hash covers is named, in `left_out` or as the reason why nothing was scanned. Absent: digests, which
 //! the caller takes of the raw bytes first, so that a file that kills its extractor can still match exactly.
 
+mod work;
+
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -48,6 +50,11 @@ pub struct Unscanned {
 /// Bytes to features, here or in a process of its own.
 pub trait Extractor: Send + Sync {
     fn extract(&self, bytes: &[u8], wants: &Wants, until: Instant) -> Result<Features, Unscanned>;
+
+    /// How much work the file declares, in pixels: see `work`. Nothing is decoded for it.
+    fn work(&self, bytes: &[u8]) -> u64 {
+        bytes.len() as u64
+    }
 }
 
 /// The extractor that works where it is called.
@@ -67,6 +74,10 @@ impl InProcess {
 const DEADLINE: &str = "the deadline passed";
 
 impl Extractor for InProcess {
+    fn work(&self, bytes: &[u8]) -> u64 {
+        work::work(bytes, &self.limits)
+    }
+
     fn extract(&self, bytes: &[u8], wants: &Wants, until: Instant) -> Result<Features, Unscanned> {
         let late = || (self.now)() > until;
         let timeout = || Unscanned { reason: Reason::Timeout, detail: DEADLINE.to_owned() };

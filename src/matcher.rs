@@ -5,6 +5,7 @@
 //! Invariant: every job is answered exactly once, whatever its bytes are; image bytes are dropped with the job. A job that does not end
 //! is seen: [`watch`].
 
+mod queue;
 mod watch;
 
 use std::cell::{Cell, RefCell};
@@ -12,13 +13,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use tracing::Span;
+
 use crate::entry::{Caller, HashKind, HashValue, Observation, Reason};
 use crate::extract::{Extractor, Features, Unscanned, Wants};
 use crate::hash::digest::Digests;
 use crate::index::Effort;
 use crate::snapshot::{KindSet, Published, QUERIES_SURE, Question, Snapshot, Workspace};
 use crate::verdict::Verdict;
-
+use queue::{Begun, Queue};
 use watch::Pool;
 pub use watch::PoolState;
 
@@ -110,6 +113,9 @@ const QUICK_MAX: usize = 64;
 /// How long they may take: they do not where lists hold very many entries near them. Then they are no better than a batch.
 const QUICK_TIME: Duration = Duration::from_millis(10);
 
+/// What is done with an image when it is its turn.
+type ImageWork = (Span, Box<dyn FnOnce(Turn) + Send>);
+
 /// The door. Cheap to clone.
 #[derive(Clone)]
 pub struct Matcher(Arc<Inner>);
@@ -122,7 +128,8 @@ struct Inner {
     /// For a few hashes that somebody waits for: a batch may hold a thread of `search` for a tenth of a second.
     quick: Pool,
     stuck_after: Duration,
-    /// Images that wait for a thread of `extract`.
+    /// Images that wait for a thread of `extract`, in the order that is fair to their callers.
+    queue: Queue<ImageWork>,
     waiting: AtomicUsize,
     images: Arc<Permits>,
     image_bytes: Arc<Permits>,
@@ -131,10 +138,12 @@ struct Inner {
 
 impl Matcher {
     pub fn new(published: Arc<Published>, extractor: Arc<dyn Extractor>, options: Options) -> Result<Self, StartError> {
+        let extract = Pool::new("extract", options.extract_threads)?;
         Ok(Matcher(Arc::new(Inner {
             published,
             extractor,
-            extract: Pool::new("extract", options.extract_threads)?,
+            queue: Queue::new(extract.threads()),
+            extract,
             search: Pool::new("search", options.search_threads)?,
             quick: Pool::new("quick", options.search_threads)?,
             stuck_after: options.stuck_after,
@@ -174,7 +183,7 @@ impl Matcher {
     /// in the span that this is called in.
     pub fn submit(&self, job: Job, done: impl FnOnce(Answer) + Send + 'static) {
         match job.content {
-            Content::Image(bytes) => self.submit_image(bytes, job.lists, job.until, done),
+            Content::Image(bytes) => self.submit_image(bytes, job.lists, job.until, &job.caller, done),
             Content::Hashes(_) => self.submit_hashes(vec![job], |answers| one(answers, done)),
         }
     }
@@ -216,34 +225,44 @@ impl Matcher {
     }
 
     /// Takes a file's hashes without matching them; `done` gets `None` where the job was shed.
-    pub fn submit_hash(&self, bytes: Vec<u8>, until: Instant, done: impl FnOnce(Option<Hashed>) + Send + 'static) {
+    pub fn submit_hash(
+        &self,
+        bytes: Vec<u8>,
+        until: Instant,
+        caller: &Caller,
+        done: impl FnOnce(Option<Hashed>) + Send + 'static,
+    ) {
         let inner = self.0.clone();
         let Some(permit) = self.0.image_permit(&bytes) else { return done(None) };
-        self.0.waiting.fetch_add(1, Ordering::Relaxed);
-        self.0.extract.spawn(move || {
-            inner.waiting.fetch_sub(1, Ordering::Relaxed);
-            let hashed = inner.hash(&bytes, &Wants::ALL, until);
-            drop(permit);
-            done(Some(hashed));
+        let work = self.0.extractor.work(&bytes);
+        self.line_up(caller, work, until, move |turn| {
+            let hashed = (turn == Turn::Work).then(|| inner.hash(&bytes, &Wants::ALL, until));
+            drop((permit, bytes));
+            done(hashed);
         });
     }
 
-    fn submit_image(&self, bytes: Vec<u8>, lists: Vec<String>, until: Instant, done: impl FnOnce(Answer) + Send + 'static) {
+    fn submit_image(
+        &self,
+        bytes: Vec<u8>,
+        lists: Vec<String>,
+        until: Instant,
+        caller: &Caller,
+        done: impl FnOnce(Answer) + Send + 'static,
+    ) {
         let (inner, started) = (self.0.clone(), Instant::now());
         let Some(permit) = self.0.image_permit(&bytes) else {
-            let question = refused(lists, Reason::Shed, "the service is busy");
-            return one(inner.answer(&[question], Stages::default(), None), done);
+            return one(inner.answer(&[shed(lists)], Stages::default(), None), done);
         };
-        self.0.waiting.fetch_add(1, Ordering::Relaxed);
-        self.0.extract.spawn(move || {
-            inner.waiting.fetch_sub(1, Ordering::Relaxed);
+        let work = self.0.extractor.work(&bytes);
+        self.line_up(caller, work, until, move |turn| {
             let queued = started.elapsed();
             let extracting = Instant::now();
-            let question = if extracting >= until {
-                too_late(lists)
-            } else {
+            let question = match turn {
+                Turn::Shed => shed(lists),
+                Turn::Work if extracting >= until => too_late(lists),
                 // All that a list may ask for: which ones do is the answering snapshot's to say, and it is loaded after decoding.
-                image_question(inner.hash(&bytes, &Wants::ALL, until), lists)
+                Turn::Work => image_question(inner.hash(&bytes, &Wants::ALL, until), lists),
             };
             drop(bytes);
             let stages = Stages { queued, extract: extracting.elapsed(), search: Duration::ZERO };
@@ -251,6 +270,46 @@ impl Matcher {
             drop(permit);
             one(answers.unwrap_or_else(|| inner.answer(&[crashed()], stages, None)), done);
         });
+    }
+
+    /// `job` is done when it is its turn, or shed at once where it can't be done in time.
+    fn line_up(&self, caller: &Caller, work: u64, until: Instant, job: impl FnOnce(Turn) + Send + 'static) {
+        let job: ImageWork = (Span::current(), Box::new(job));
+        if let Err((_, job)) = self.0.queue.push(caller, work, until, job) {
+            return job(Turn::Shed);
+        }
+        let inner = self.0.clone();
+        self.0.waiting.fetch_add(1, Ordering::Relaxed);
+        // Each takes the next in line, which need not be the one that it was spawned for.
+        self.0.extract.spawn_next(move || {
+            inner.waiting.fetch_sub(1, Ordering::Relaxed);
+            let Begun { job: (span, job), work } = inner.queue.pop()?;
+            let done = move || {
+                let _in_work = InWork { of: inner, work, began: Instant::now() };
+                job(Turn::Work);
+            };
+            Some((span, done))
+        });
+    }
+}
+
+/// What an image's job is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Work,
+    Shed,
+}
+
+/// An image that is worked on, until it is dropped.
+struct InWork {
+    of: Arc<Inner>,
+    work: u64,
+    began: Instant,
+}
+
+impl Drop for InWork {
+    fn drop(&mut self) {
+        self.of.queue.done(self.work, self.began.elapsed());
     }
 }
 
@@ -315,6 +374,10 @@ impl Inner {
         let stages = Stages { search: searching.elapsed(), ..stages };
         verdicts.into_iter().map(|verdict| Answer { verdict, effort, stages }).collect()
     }
+}
+
+fn shed(lists: Vec<String>) -> Question {
+    refused(lists, Reason::Shed, "the service is busy: it would not be done in time")
 }
 
 fn refused(lists: Vec<String>, reason: Reason, detail: &str) -> Question {

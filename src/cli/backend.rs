@@ -247,7 +247,7 @@ pub fn hasher(context: &Context) -> Result<Hasher, Failure> {
     let matcher = crate::app::hashing(&context.config)?;
     Ok(Box::new(move |bytes| {
         let (send, hashed) = mpsc::channel();
-        matcher.submit_hash(bytes, Instant::now() + ITEM_MAX, move |hashed| drop(send.send(hashed)));
+        matcher.submit_hash(bytes, Instant::now() + ITEM_MAX, &Caller("cli".to_owned()), move |hashed| drop(send.send(hashed)));
         hashed
             .recv()?
             .ok_or_else(|| Failure { exit: Exit::Failed, why: "too many files are being hashed at once; try again".to_owned() })

@@ -19,7 +19,7 @@ use crate::app;
 use crate::catalog::{ImportOptions, PolicyUpdate};
 use crate::client::{Client, ClientError, Item};
 use crate::config::Config;
-use crate::entry::{BadValue, Entry, HashKind, HashValue, Polarity};
+use crate::entry::{BadValue, Caller, Entry, HashKind, HashValue, Polarity};
 use crate::lists::{Format, Mapping};
 use crate::matcher::Content;
 use crate::verdict::{Outcome, Verdict};
@@ -153,7 +153,9 @@ fn write_list(config: &Config, path: &Path) -> Result<(), DemoError> {
     for (seed, bytes) in drawn.collect::<Result<Vec<_>, _>>()?.into_iter().enumerate() {
         let seed = seed as u64;
         let send = send.clone();
-        matcher.submit_hash(bytes, Instant::now() + Duration::from_secs(60), move |hashed| drop(send.send(hashed)));
+        matcher.submit_hash(bytes, Instant::now() + Duration::from_secs(60), &Caller("demo".to_owned()), move |hashed| {
+            drop(send.send(hashed))
+        });
         let hashed = hashed.recv().ok().flatten().ok_or_else(|| DemoError::Failed("a picture was not hashed".to_owned()))?;
         let features = hashed.features.map_err(|e| DemoError::Failed(e.detail))?;
         let pdq = features.seen.into_iter().map(|o| o.hash).find(|h| h.kind() == HashKind::Pdq);

@@ -60,6 +60,20 @@ impl Pool {
         });
     }
 
+    /// The same with work that is chosen, with its span, once a thread is free.
+    pub fn spawn_next<W: FnOnce()>(&self, next: impl FnOnce() -> Option<(Span, W)> + Send + 'static) {
+        let (name, places) = (self.name, self.places.clone());
+        self.threads.spawn(move || {
+            let Some((span, work)) = next() else { return };
+            let _place = Place::take(name, &places, span.clone());
+            span.in_scope(work);
+        });
+    }
+
+    pub fn threads(&self) -> usize {
+        self.places.len()
+    }
+
     /// Looks at every thread. A job that is found stuck for the first time is logged.
     pub fn look(&self, longest: Duration) -> PoolState {
         let mut state = PoolState { pool: self.name, threads: self.places.len(), busy: 0, stuck: 0 };

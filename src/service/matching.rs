@@ -61,10 +61,11 @@ impl MatchService for Matching {
     }
 
     async fn hash(&self, request: Request<v1::HashRequest>) -> Result<Response<v1::HashResponse>, Status> {
-        let until = Deadline::of(&request).until(&self.0.options);
+        let (caller, until) = (grpc_caller(request.remote_addr()), Deadline::of(&request).until(&self.0.options));
         let in_flight = meter::InFlight::new();
         let (send, hashed) = oneshot::channel();
-        self.0.matcher.submit_hash(request.into_inner().image, until, move |hashed| drop(send.send((hashed, in_flight))));
+        let image = request.into_inner().image;
+        self.0.matcher.submit_hash(image, until, &caller, move |hashed| drop(send.send((hashed, in_flight))));
         let (hashed, in_flight) = hashed.await.map_err(|_| Fault::lost())?;
         let hashed = hashed.ok_or_else(convert::shed_status)?;
         meter::hashed("Hash", hashed.features.as_ref().err().map(|unscanned| unscanned.reason));

@@ -1,0 +1,171 @@
+//! Whose image is worked on next, and is there time for it?
+//!
+//! Each caller has a line of its own. The next image is that of the caller who was served the least, by the work that files declare, so that
+//! another's image waits for those that are in work already and not for a long line of somebody else's. A file that can't be done before
+//! its deadline, by what stands before it and how quickly such work went lately, is refused at once: its caller can go elsewhere, and no time
+//! goes into an answer that nobody waits for. Work is in pixels, as `extract` tells it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::entry::Caller;
+
+/// Nanoseconds of a thread for one pixel, before any was done.
+const PIXEL_NS_AT_FIRST: f64 = 8.0;
+/// How much of the measure the newest job is.
+const NEWEST: f64 = 0.1;
+
+pub struct Queue<J> {
+    threads: u64,
+    state: Mutex<State<J>>,
+}
+
+struct State<J> {
+    lines: HashMap<Caller, Line<J>>,
+    /// What the caller who was served last had been served before: where one begins who comes anew.
+    served: u64,
+    waiting: u64,
+    in_work: u64,
+    pixel_ns: f64,
+}
+
+struct Line<J> {
+    served: u64,
+    waiting: u64,
+    jobs: VecDeque<(u64, J)>,
+}
+
+/// A job that is worked on.
+pub struct Begun<J> {
+    pub job: J,
+    pub work: u64,
+}
+
+impl<J> Queue<J> {
+    pub fn new(threads: usize) -> Self {
+        let state = State { lines: HashMap::new(), served: 0, waiting: 0, in_work: 0, pixel_ns: PIXEL_NS_AT_FIRST };
+        Queue { threads: threads.max(1) as u64, state: Mutex::new(state) }
+    }
+
+    /// Puts a job in its caller's line, or gives it back where it can't be done in time.
+    pub fn push(&self, caller: &Caller, work: u64, until: Instant, job: J) -> Result<(), J> {
+        let mut state = self.lock();
+        let own = state.lines.get(caller).map_or(0, |line| line.waiting);
+        let others = state.lines.iter().filter(|(of, line)| *of != caller && line.waiting > 0).count() as u64;
+        // Others get no more than as much before it, each.
+        let before = state.waiting.min((own + work).saturating_mul(others + 1)).max(own);
+        let pixels = (before + state.in_work) / self.threads + work;
+        let takes = Duration::from_nanos((pixels as f64 * state.pixel_ns) as u64);
+        if until.saturating_duration_since(Instant::now()) < takes {
+            return Err(job);
+        }
+        let served = state.served;
+        let line = state.lines.entry(caller.clone()).or_insert_with(|| Line { served, waiting: 0, jobs: VecDeque::new() });
+        line.served = line.served.max(served);
+        line.waiting += work;
+        line.jobs.push_back((work, job));
+        state.waiting += work;
+        Ok(())
+    }
+
+    /// The next job; there are as many as were put in.
+    pub fn pop(&self) -> Option<Begun<J>> {
+        let mut state = self.lock();
+        let in_line = state.lines.values_mut().filter(|line| !line.jobs.is_empty());
+        let line = in_line.min_by_key(|line| line.served)?;
+        let (work, job) = line.jobs.pop_front()?;
+        let served = line.served;
+        line.served += work;
+        line.waiting -= work;
+        // Who comes anew has no credit from before; who was served more than others is remembered until they have caught up.
+        state.served = state.served.max(served);
+        let all = state.served;
+        state.lines.retain(|_, line| !line.jobs.is_empty() || line.served > all);
+        state.waiting -= work;
+        if state.waiting == 0 {
+            state.lines.clear();
+        }
+        state.in_work += work;
+        Some(Begun { job, work })
+    }
+
+    /// A job of so much work took so long.
+    pub fn done(&self, work: u64, took: Duration) {
+        let mut state = self.lock();
+        state.in_work -= work;
+        let pixel_ns = took.as_nanos() as f64 / work.max(1) as f64;
+        state.pixel_ns += (pixel_ns - state.pixel_ns) * NEWEST;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<J>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(name: &str) -> Caller {
+        Caller(name.to_owned())
+    }
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(3600)
+    }
+
+    fn order(queue: &Queue<&'static str>) -> Vec<&'static str> {
+        std::iter::from_fn(|| queue.pop()).map(|begun| begun.job).collect()
+    }
+
+    #[test]
+    fn another_callers_image_waits_for_what_is_in_work_and_no_more() {
+        let queue = Queue::new(1);
+        for _ in 0..100 {
+            queue.push(&caller("a"), 1_000_000, later(), "a").unwrap();
+        }
+        assert_eq!(queue.pop().unwrap().job, "a");
+        queue.push(&caller("b"), 5_000_000, later(), "b").unwrap();
+        assert_eq!(queue.pop().unwrap().job, "b");
+        // Who was served much waits until the other was, too.
+        queue.push(&caller("b"), 1, later(), "b").unwrap();
+        let rest = order(&queue);
+        let at = rest.iter().position(|job| *job == "b").unwrap();
+        assert!((1..=6).contains(&at), "{at}");
+    }
+
+    #[test]
+    fn small_files_of_one_and_large_of_another_get_as_much_time() {
+        let queue = Queue::new(1);
+        for _ in 0..20 {
+            queue.push(&caller("small"), 10, later(), "s").unwrap();
+        }
+        for _ in 0..4 {
+            queue.push(&caller("large"), 50, later(), "L").unwrap();
+        }
+        let text: String = order(&queue).concat();
+        assert_eq!(text.matches('s').count(), 20);
+        let first_half = &text[..12];
+        assert!(first_half.matches('L').count() >= 2 && first_half.matches('s').count() >= 9, "{text}");
+    }
+
+    /// Of 400 calls with 12 megapixels 254 missed their deadlines after ten seconds: they are told at once.
+    #[test]
+    fn what_can_not_be_done_in_time_is_refused_at_once() {
+        let queue = Queue::new(2);
+        let until = Instant::now() + Duration::from_secs(10);
+        let taken = (0..400).filter(|_| queue.push(&caller("a"), 12_000_000, until, "a").is_ok()).count();
+        // 12 megapixels at 8 ns are 96 ms: some 200 in ten seconds on two threads.
+        assert!((190..=210).contains(&taken), "{taken}");
+        // Another caller's is not behind them all.
+        assert!(queue.push(&caller("b"), 12_000_000, until, "b").is_ok());
+        let soon = Instant::now() + Duration::from_millis(50);
+        assert!(queue.push(&caller("c"), 12_000_000, soon, "c").is_err(), "it takes 96 ms by itself");
+        // What is measured counts: work that goes more slowly fits less.
+        let begun = queue.pop().unwrap();
+        (0..100).for_each(|_| queue.lock().in_work += begun.work);
+        (0..100).for_each(|_| queue.done(begun.work, Duration::from_secs(5)));
+        assert!(queue.push(&caller("b"), 12_000_000, until, "b").is_err());
+    }
+}
