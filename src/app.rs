@@ -120,6 +120,22 @@ fn service_options(config: &Config) -> crate::service::Options {
         unread_ms_max: g.unread_ms_max,
         request_ms_max: g.request_ms_max,
         connection_streams_max: g.connection_streams_max,
+        connections_max: g.connections_max,
+        connections_per_caller_max: g.connections_per_caller_max,
+        connection_idle_s: g.connection_idle_s,
+        calls_max: g.calls_max,
+        calls_per_caller_max: g.calls_per_caller_max,
+        health_calls_max: g.health_calls_max,
+        receive_bytes_max: g.receive_bytes_max,
+        receive_bytes_per_caller_max: g.receive_bytes_per_caller_max,
+        message_ms_max: g.message_ms_max,
+        list_calls_max: g.list_calls_max,
+        list_calls_per_caller_max: g.list_calls_per_caller_max,
+        imports_max: g.imports_max,
+        imports_per_caller_max: g.imports_per_caller_max,
+        import_bytes_max: g.import_bytes_max,
+        import_bytes_per_s_min: g.import_bytes_per_s_min,
+        import_idle_ms_max: g.import_idle_ms_max,
         drain_s: g.drain_s,
         // Streams wait for their share; a quarter is left for single requests.
         // An item's time runs while it waits for a thread: so many that none of those is idle, and no more.
@@ -127,6 +143,11 @@ fn service_options(config: &Config) -> crate::service::Options {
         stream_image_bytes_max: config.extract.queue_bytes_max / 4 * 3,
         ..crate::service::Options::default()
     }
+}
+
+fn operator_limits(config: &Config) -> crate::operator::Limits {
+    let o = &config.operator;
+    crate::operator::Limits { connections_max: o.connections_max, request_ms_max: o.request_ms_max, idle_s: o.idle_s }
 }
 
 /// Images of streams that wait or are worked on, for each thread that works on them.
@@ -182,7 +203,8 @@ pub async fn start_with(
     let (stop_operator, operator_stopped) = watch::channel(false);
     let routes = crate::operator::routes(pages::pages(metrics, life.clone()));
     // It outlives gRPC, so that draining can be watched.
-    let operator_task = tokio::spawn(crate::operator::serve(operator_listener, routes, told(operator_stopped)));
+    let operator_task =
+        tokio::spawn(crate::operator::serve(operator_listener, routes, operator_limits(config), told(operator_stopped)));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %operator, "starting: the operator port is open");
 
     let opened = tokio::task::spawn_blocking(open).await;
@@ -193,7 +215,7 @@ pub async fn start_with(
     let keeper = keep_up(doors.catalog.clone(), life.clone());
     let Doors { catalog, matcher } = life.doors.get_or_init(|| doors).clone();
     tracing::info!(%grpc, snapshot = matcher.snapshot().id, "serving");
-    let deps = crate::service::Deps { matcher, catalog, options: service_options(config) };
+    let deps = crate::service::Deps { matcher, catalog, options: service_options(config), spool: config.store.dir.clone() };
     let grpc_task =
         tokio::spawn(async move { crate::service::serve(grpc_listener, deps, told(stopped)).await.map_err(|e| e.to_string()) });
     Ok(Running { grpc, operator, stop, stop_operator, grpc_task, operator_task, life, keeper })

@@ -34,6 +34,8 @@ const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Chunks that wait for the transport.
 const CHUNKS_WAITING_MAX: usize = 4;
+/// How long an import that was refused waits to hear whether reading the file failed before.
+const READ_ERROR_WAIT: Duration = Duration::from_millis(200);
 /// Items in one message of a stream, and about how many bytes; an image goes alone where it is larger.
 const ITEMS_MAX: usize = 256;
 const ITEMS_BYTES: usize = 1024 * 1024;
@@ -314,7 +316,14 @@ impl Client {
         let mut replies = std::pin::pin!(replies);
         let _wanted = wanted;
         tokio::select! {
-            report = &mut replies => report,
+            report = &mut replies => match report {
+                Ok(report) => Ok(report),
+                // A file that could not be read ends the stream, for which the server has words of its own: the reason is here.
+                Err(refused) => match tokio::time::timeout(READ_ERROR_WAIT, reading).await {
+                    Ok(Ok(Err(error))) => Err(ClientError::Read(error.to_string())),
+                    _ => Err(refused),
+                },
+            },
             read = &mut reading => match read {
                 // The stream ends without its `end` message, which changes nothing; the server's words for that don't matter.
                 Ok(Err(error)) => Err(ClientError::Read(error.to_string())),

@@ -71,6 +71,23 @@ pub struct Grpc {
     pub request_ms_max: u64,
     /// Concurrent requests on one connection (HTTP/2 streams).
     pub connection_streams_max: u32,
+    /// This and the rest, but for the last: the limits of the service's `Options`, where their meaning stands.
+    pub connections_max: usize,
+    pub connections_per_caller_max: usize,
+    pub connection_idle_s: u64,
+    pub calls_max: u64,
+    pub calls_per_caller_max: u64,
+    pub health_calls_max: u64,
+    pub receive_bytes_max: u64,
+    pub receive_bytes_per_caller_max: u64,
+    pub message_ms_max: u64,
+    pub list_calls_max: u64,
+    pub list_calls_per_caller_max: u64,
+    pub imports_max: u64,
+    pub imports_per_caller_max: u64,
+    pub import_bytes_max: u64,
+    pub import_bytes_per_s_min: u64,
+    pub import_idle_ms_max: u64,
     /// After SIGTERM: how long running requests may still take.
     pub drain_s: u64,
 }
@@ -81,6 +98,10 @@ pub struct Operator {
     pub listen: SocketAddr,
     /// A thread that is busy with one picture or look-up for longer counts as stuck.
     pub stuck_ms: u64,
+    /// Limits of the port's connections, as its `Limits` have them.
+    pub connections_max: usize,
+    pub request_ms_max: u64,
+    pub idle_s: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -187,6 +208,22 @@ impl Default for Grpc {
             unread_ms_max: 300_000,
             request_ms_max: 10_000,
             connection_streams_max: 256,
+            connections_max: 1024,
+            connections_per_caller_max: 256,
+            connection_idle_s: 300,
+            calls_max: 4096,
+            calls_per_caller_max: 1024,
+            health_calls_max: 256,
+            receive_bytes_max: 512 * 1024 * 1024,
+            receive_bytes_per_caller_max: 256 * 1024 * 1024,
+            message_ms_max: 30_000,
+            list_calls_max: 32,
+            list_calls_per_caller_max: 16,
+            imports_max: 16,
+            imports_per_caller_max: 4,
+            import_bytes_max: 8 * 1024 * 1024 * 1024,
+            import_bytes_per_s_min: 16 * 1024,
+            import_idle_ms_max: 60_000,
             drain_s: 20,
         }
     }
@@ -194,7 +231,13 @@ impl Default for Grpc {
 
 impl Default for Operator {
     fn default() -> Self {
-        Operator { listen: SocketAddr::from(([127, 0, 0, 1], 9464)), stuck_ms: 30_000 }
+        Operator {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
+            stuck_ms: 30_000,
+            connections_max: 64,
+            request_ms_max: 5_000,
+            idle_s: 120,
+        }
     }
 }
 
@@ -354,15 +397,35 @@ impl Config {
         within("grpc", "items_in_flight_max", g.items_in_flight_max, 1..=65_536)?;
         within("grpc", "hashes_per_item_max", g.hashes_per_item_max, 1..=65_536)?;
         within("grpc", "stream_bytes_max", g.stream_bytes_max, MIB..=64 * 1024 * MIB)?;
-        within("grpc", "streams_bytes_max", g.streams_bytes_max, g.stream_bytes_max..=1024 * 1024 * MIB)?;
-        within("grpc", "streams_bytes_per_caller_max", g.streams_bytes_per_caller_max, MIB..=g.streams_bytes_max)?;
+        within("grpc", "streams_bytes_max", g.streams_bytes_max, MIB..=1024 * 1024 * MIB)?;
+        within("grpc", "streams_bytes_per_caller_max", g.streams_bytes_per_caller_max, MIB..=1024 * 1024 * MIB)?;
         within("grpc", "unread_ms_max", g.unread_ms_max, 10..=3_600_000)?;
         within("grpc", "request_ms_max", g.request_ms_max, 10..=3_600_000)?;
         within("grpc", "connection_streams_max", g.connection_streams_max, 1..=65_536)?;
+        within("grpc", "connections_max", g.connections_max, 1..=65_536)?;
+        within("grpc", "connections_per_caller_max", g.connections_per_caller_max, 1..=65_536)?;
+        within("grpc", "connection_idle_s", g.connection_idle_s, 1..=86_400)?;
+        within("grpc", "calls_max", g.calls_max, 1..=1_000_000)?;
+        within("grpc", "calls_per_caller_max", g.calls_per_caller_max, 1..=1_000_000)?;
+        within("grpc", "health_calls_max", g.health_calls_max, 2..=65_536)?;
+        within("grpc", "receive_bytes_max", g.receive_bytes_max, MIB..=1024 * 1024 * MIB)?;
+        within("grpc", "receive_bytes_per_caller_max", g.receive_bytes_per_caller_max, MIB..=1024 * 1024 * MIB)?;
+        within("grpc", "message_ms_max", g.message_ms_max, 10..=3_600_000)?;
+        within("grpc", "list_calls_max", g.list_calls_max, 1..=1024)?;
+        within("grpc", "list_calls_per_caller_max", g.list_calls_per_caller_max, 1..=1024)?;
+        within("grpc", "imports_max", g.imports_max, 1..=1024)?;
+        within("grpc", "imports_per_caller_max", g.imports_per_caller_max, 1..=1024)?;
+        within("grpc", "import_bytes_max", g.import_bytes_max, MIB..=1024 * 1024 * MIB)?;
+        within("grpc", "import_bytes_per_s_min", g.import_bytes_per_s_min, 0..=1024 * MIB)?;
+        within("grpc", "import_idle_ms_max", g.import_idle_ms_max, 10..=3_600_000)?;
         within("grpc", "drain_s", g.drain_s, 0..=3600)?;
         let apart = g.listen.port() == 0 || g.listen != self.operator.listen;
         demand(apart, "operator", "listen", "must differ from [grpc] listen")?;
         within("operator", "stuck_ms", self.operator.stuck_ms, 100..=86_400_000)?;
+        let o = &self.operator;
+        within("operator", "connections_max", o.connections_max, 1..=65_536)?;
+        within("operator", "request_ms_max", o.request_ms_max, 10..=3_600_000)?;
+        within("operator", "idle_s", o.idle_s, 1..=86_400)?;
         within("extract", "threads", e.threads, 0..=1024)?;
         within("extract", "queue_max", e.queue_max, 1..=1_000_000)?;
         within("extract", "queue_bytes_max", e.queue_bytes_max, g.image_bytes_max..=1024 * 1024 * MIB)?;

@@ -65,7 +65,7 @@ async fn serve_over(of_catalog: catalog::Options, options: service::Options, of_
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
-    let deps = Deps { matcher, catalog: catalog.clone(), options };
+    let deps = Deps { matcher, catalog: catalog.clone(), options, spool: dir.path().to_owned() };
     let ended = tokio::spawn(service::serve(listener, deps, async { drop(stopped.await) }));
     let client = Client::connect(&endpoint, Duration::from_secs(30)).await.unwrap();
     Served { endpoint, client, catalog, stop, ended, _dir: dir }

@@ -22,9 +22,7 @@ pub struct Budget {
     state: Mutex<State>,
     freed: Notify,
     in_use: metrics::Gauge,
-    /// When a refusal was logged last, ms after `made`, and one more.
-    told: AtomicU64,
-    made: Instant,
+    refusals: Refusals,
 }
 
 #[derive(Default)]
@@ -61,8 +59,7 @@ impl Budget {
             state: Mutex::default(),
             freed: Notify::new(),
             in_use: metrics::gauge!("hashwarden_limit_in_use", "limit" => limit),
-            told: AtomicU64::new(0),
-            made: Instant::now(),
+            refusals: Refusals::new(limit),
         })
     }
 
@@ -72,7 +69,7 @@ impl Budget {
 
     /// Takes `n` at once, or says which limit is reached: the refusal is counted.
     pub fn demand(self: &Arc<Self>, caller: &Arc<Caller>, n: u64) -> Result<Share, Over> {
-        self.try_take(caller, n).inspect_err(|over| self.refused(caller, *over))
+        self.try_take(caller, n).inspect_err(|over| self.refusals.tell(caller, &over.to_string()))
     }
 
     /// The same, where a no is not the end.
@@ -126,18 +123,29 @@ impl Budget {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn refused(&self, caller: &Caller, over: Over) {
+/// Refusals for one limit: all are counted, some are logged.
+pub struct Refusals {
+    limit: &'static str,
+    made: Instant,
+    /// When one was logged last, ms after `made`, and one more; 0 before the first.
+    told_ms: AtomicU64,
+}
+
+impl Refusals {
+    /// `limit` is the key of the configuration.
+    pub fn new(limit: &'static str) -> Self {
+        Refusals { limit, made: Instant::now(), told_ms: AtomicU64::new(0) }
+    }
+
+    pub fn tell(&self, caller: &Caller, why: &str) {
         metrics::counter!("hashwarden_limit_refusals_total", "limit" => self.limit).increment(1);
         let now = self.made.elapsed().as_millis() as u64 + 1;
-        let told = self.told.load(Ordering::Relaxed);
-        let due = told == 0 || now - told >= TOLD_EVERY.as_millis() as u64;
-        if due && self.told.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            tracing::warn!(
-                limit = self.limit,
-                caller = caller.0,
-                "{over}: refused; further refusals within 10 s are only counted"
-            );
+        let told = self.told_ms.load(Ordering::Relaxed);
+        let due = told == 0 || now.saturating_sub(told) >= TOLD_EVERY.as_millis() as u64;
+        if due && self.told_ms.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            tracing::warn!(limit = self.limit, caller = caller.0, why, "refused; others within 10 s are only counted");
         }
     }
 }

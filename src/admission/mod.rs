@@ -6,7 +6,9 @@
 //! in use, and how often something was refused for it. Absent: what a request means, and what is done when the answer is no.
 
 mod budget;
+mod connections;
 mod ledger;
 
-pub use budget::{Budget, Over, Share};
+pub use budget::{Budget, Over, Refusals, Share};
+pub use connections::{Connection, Connections, InCall, Patience, Peer};
 pub use ledger::{Entry, Ledger};

@@ -16,6 +16,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use crate::admission::Over;
 use crate::catalog::CatalogError;
 use crate::entry::shown::without_hashes;
+use crate::proto::scan::Flaw;
 use crate::proto::v1;
 
 pub use replies::*;
@@ -139,6 +140,17 @@ pub fn encoding_status(encoding: &[u8]) -> Status {
     status
 }
 
+/// A message that can't be read, or has too many parts.
+pub fn flaw_status(flaw: Flaw) -> Status {
+    Fault::malformed("", flaw.to_string()).into()
+}
+
+/// A message that began and did not end in time.
+pub fn slow_status(max: Duration) -> Status {
+    let message = format!("the message did not come whole within {} ms", max.as_millis());
+    Status::with_error_details(Code::DeadlineExceeded, message, info("SLOW"))
+}
+
 /// A limit on what the caller, or all callers, may have at once.
 pub fn over_status(over: Over) -> Status {
     let mut details = info("LIMIT");
@@ -158,7 +170,23 @@ pub fn deadline_status() -> Status {
 
 /// A client that fell silent in the middle of a file.
 pub fn idle_status() -> Status {
-    Status::with_error_details(Code::Aborted, "the client sent nothing for too long: the import was given up", info("IDLE"))
+    Status::with_error_details(
+        Code::Aborted,
+        "the client sent nothing for too long, or too little: the import was given up",
+        info("IDLE"),
+    )
+}
+
+/// A file that can't be received, as the disk is full, say. Its words may hold paths: they are for the operator.
+pub fn spool_status(error: std::io::Error) -> Status {
+    tracing::error!(%error, "the file of an import can't be kept");
+    let message = "the server has no room for the file, or can't write; its log says why";
+    Status::with_error_details(Code::ResourceExhausted, message, info("SPOOL"))
+}
+
+pub fn too_long_status(max: u64) -> Status {
+    let message = format!("the file has more than {max} bytes, which is the most that is taken ([grpc] import_bytes_max)");
+    Status::with_error_details(Code::ResourceExhausted, message, info("TOO_LONG"))
 }
 
 pub fn stopping_status() -> Status {

@@ -8,6 +8,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -15,36 +16,41 @@ use http_body::{Frame, SizeHint};
 use tonic::body::Body;
 use tonic::codegen::{Bytes, Service, http};
 use tonic::server::NamedService;
-use tonic::transport::server::TcpConnectInfo;
 use tonic::{Code, Request, Status};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use super::{Options, convert, meter};
+use super::inbound::{self, Inbound};
+use super::{Options, connections, convert, meter};
 use crate::access::grpc_caller;
+use crate::admission::{Budget, InCall, Share};
+use crate::entry::Caller;
 
 /// How much earlier than tonic's timer this one goes off.
 const MARGIN: Duration = Duration::from_millis(5);
 
-/// The methods of the services here, by their last path segment: the names that a span or a metric may show.
-const METHODS: [&str; 16] = [
-    "Match",
-    "MatchStream",
-    "Hash",
-    "CreateHashList",
-    "GetHashList",
-    "ListHashLists",
-    "UpdateHashList",
-    "DeleteHashList",
-    "ImportEntries",
-    "AddEntries",
-    "RemoveEntries",
-    "ListHashListVersions",
-    "DiffVersions",
-    "OverlapLists",
-    "ActivateVersion",
-    "RollBackVersion",
+/// The methods of the services here, by their last path segment: the names that a span or a metric may show. With each the full name of its
+/// requests, and whether they come as a stream.
+const METHODS: [(&str, &str, bool); 16] = [
+    ("Match", "hashwarden.v1.MatchRequest", false),
+    ("MatchStream", "hashwarden.v1.MatchStreamRequest", true),
+    ("Hash", "hashwarden.v1.HashRequest", false),
+    ("CreateHashList", "hashwarden.v1.CreateHashListRequest", false),
+    ("GetHashList", "hashwarden.v1.GetHashListRequest", false),
+    ("ListHashLists", "hashwarden.v1.ListHashListsRequest", false),
+    ("UpdateHashList", "hashwarden.v1.UpdateHashListRequest", false),
+    ("DeleteHashList", "hashwarden.v1.DeleteHashListRequest", false),
+    ("ImportEntries", "hashwarden.v1.ImportEntriesRequest", true),
+    ("AddEntries", "hashwarden.v1.AddEntriesRequest", false),
+    ("RemoveEntries", "hashwarden.v1.RemoveEntriesRequest", false),
+    ("ListHashListVersions", "hashwarden.v1.ListHashListVersionsRequest", false),
+    ("DiffVersions", "hashwarden.v1.DiffVersionsRequest", false),
+    ("OverlapLists", "hashwarden.v1.OverlapListsRequest", false),
+    ("ActivateVersion", "hashwarden.v1.ActivateVersionRequest", false),
+    ("RollBackVersion", "hashwarden.v1.RollBackVersionRequest", false),
 ];
+/// A call of another service, such as reflection's: many of those are streams.
+const OTHER: (&str, &str, bool) = ("unknown", "", true);
 /// Those whose items are counted one by one.
 const MATCHING: &str = "/hashwarden.v1.MatchService/";
 
@@ -77,12 +83,24 @@ impl Deadline {
 }
 
 /// A service with what surrounds it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Edge<S> {
     pub service: S,
+    /// Calls of these services at once.
+    pub calls: Arc<Budget>,
+    pub inbound: inbound::Rules,
+    pub message_bytes_max: u64,
     /// What a call with one request and one answer may take at the most, reading its request included: one that is sent half and left
     /// must not hold its memory for ever.
     pub unary_max: Duration,
+}
+
+impl Edge<()> {
+    /// The same around a service.
+    pub fn around<S>(self, service: S) -> Edge<S> {
+        let Edge { service: (), calls, inbound, message_bytes_max, unary_max } = self;
+        Edge { service, calls, inbound, message_bytes_max, unary_max }
+    }
 }
 
 impl<S: NamedService> NamedService for Edge<S> {
@@ -107,20 +125,31 @@ where
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         let began = Instant::now();
         let path = request.uri().path();
-        let method = path.rsplit('/').next().and_then(|last| METHODS.into_iter().find(|m| *m == last)).unwrap_or("unknown");
+        let named = path.rsplit('/').next().and_then(|last| METHODS.into_iter().find(|(name, ..)| *name == last));
+        let (method, message, streamed) = named.unwrap_or(OTHER);
         let counts = if path.starts_with(MATCHING) { meter::Counts::Items } else { meter::Counts::Calls };
         let deadline = Deadline(timeout(request.headers()).and_then(|given| began.checked_add(given.saturating_sub(MARGIN))));
         request.extensions_mut().insert(deadline);
-        let unary = matches!(method, "Match" | "Hash");
-        let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-        let span = tracing::info_span!("grpc", method, by = grpc_caller(peer).0, list = Empty, reference = Empty);
-        let mut ends = Ends { call: Some(meter::Call::new(method, counts)), code: None, began, span: span.clone() };
+        let (caller, in_call) = caller(&mut request);
+        let span = tracing::info_span!("grpc", method, by = caller.0, list = Empty, reference = Empty);
+        let call = Some(meter::Call::new(method, counts));
+        let mut ends = Ends { call, code: None, began, span: span.clone(), _held: (None, None, in_call) };
         let encoding = request.headers().get("grpc-encoding").filter(|encoding| *encoding != "identity");
-        if let Some(encoding) = encoding {
-            let status = convert::encoding_status(encoding.as_bytes());
-            ends.code = Some(status.code());
-            return Box::pin(std::future::ready(Ok(status.into_http())));
-        }
+        let refused = encoding.map(|encoding| convert::encoding_status(encoding.as_bytes()));
+        let admitted = refused.map_or_else(|| self.calls.demand(&caller, 1).map_err(convert::over_status), Err);
+        let place = match admitted {
+            Ok(place) => place,
+            Err(status) => {
+                ends.code = Some(status.code());
+                return Box::pin(std::future::ready(Ok(status.into_http())));
+            }
+        };
+        let kept = (!streamed).then(inbound::Kept::default);
+        (ends._held.0, ends._held.1) = (Some(place), kept.clone());
+        let (rules, message_bytes_max) = (self.inbound.clone(), self.message_bytes_max);
+        let request =
+            request.map(|body| Body::new(Inbound::new(body, rules, inbound::Call { caller, message, message_bytes_max, kept })));
+        let unary = matches!(method, "Match" | "Hash");
         let call = self.service.call(request);
         let longest = if unary { began.checked_add(self.unary_max) } else { None };
         let given_up = Deadline(deadline.0.into_iter().chain(longest).min());
@@ -146,6 +175,8 @@ fn code_in(headers: &http::HeaderMap) -> Option<Code> {
 
 /// A call until it ends: counts it when it is dropped.
 struct Ends {
+    /// Its place among the calls, what its message takes, and its place on its connection.
+    _held: (Option<Share>, Option<inbound::Kept>, Option<InCall>),
     call: Option<meter::Call>,
     /// As the reply says; `None` until it does. A call that ends without is one that its caller gave up.
     code: Option<Code>,
@@ -199,6 +230,15 @@ impl http_body::Body for Reply {
     }
 }
 
+/// Who calls, and the call as its connection counts it. Where there is no connection, as in tests, nobody is known.
+fn caller(request: &mut http::Request<Body>) -> (Arc<Caller>, Option<InCall>) {
+    let Some(connected) = request.extensions().get::<connections::Connected>().cloned() else {
+        return (Arc::new(grpc_caller(None)), None);
+    };
+    request.extensions_mut().insert(connected.tcp);
+    (connected.peer.caller.clone(), Some(connected.peer.call()))
+}
+
 /// `grpc-timeout` of the gRPC over HTTP/2 specification: at most eight digits and a unit. What is malformed counts as none, as in tonic.
 fn timeout(headers: &http::HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
@@ -221,7 +261,6 @@ fn timeout(headers: &http::HeaderMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     #[test]
@@ -278,8 +317,15 @@ mod tests {
             if let Some(given) = given {
                 request.headers_mut().insert("grpc-timeout", given.parse().unwrap());
             }
-            let response =
-                Edge { service: Inner(takes, count.clone()), unary_max: Duration::from_secs(60) }.call(request).await.unwrap();
+            let budget = || Budget::new("test", 1 << 20, 1 << 20);
+            let mut edge = Edge {
+                service: Inner(takes, count.clone()),
+                calls: budget(),
+                inbound: inbound::Rules { budget: budget(), message_max: Duration::from_secs(60) },
+                message_bytes_max: 1 << 20,
+                unary_max: Duration::from_secs(60),
+            };
+            let response = edge.call(request).await.unwrap();
             let status = response.headers().get("grpc-status").map(|s| s.to_str().unwrap().to_owned());
             assert_eq!((status.as_deref(), count.load(Ordering::Relaxed)), (code, begun), "{given:?}");
         };
@@ -295,8 +341,12 @@ mod tests {
     fn the_methods_are_those_of_the_services() {
         let files = <prost_types::FileDescriptorSet as prost::Message>::decode(crate::proto::DESCRIPTORS).unwrap();
         let own = files.file.iter().filter(|f| f.package() == "hashwarden.v1");
-        let mut found: Vec<_> = own.flat_map(|f| &f.service).flat_map(|s| &s.method).map(|m| m.name().to_owned()).collect();
-        let mut named = METHODS.map(str::to_owned).to_vec();
+        let mut found: Vec<_> = own
+            .flat_map(|f| &f.service)
+            .flat_map(|s| &s.method)
+            .map(|m| (m.name(), m.input_type().trim_start_matches('.'), m.client_streaming()))
+            .collect();
+        let mut named = METHODS.to_vec();
         found.sort();
         named.sort();
         assert_eq!(found, named);

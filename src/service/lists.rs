@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::{self, Fault};
 use super::edge::Deadline;
-use super::{Shared, import, told};
+use super::import::{self, Import};
+use super::{Shared, told};
 use crate::access::grpc_caller;
+use crate::admission::Budget;
 use crate::catalog::{Catalog, CatalogError, ListInfo, PolicyUpdate};
-use crate::entry::{VersionNo, check_list_name};
+use crate::entry::{Caller, VersionNo, check_list_name};
 use crate::proto::v1;
 use crate::proto::v1::hash_list_service_server::HashListService;
 
@@ -24,17 +25,19 @@ impl Lists {
     /// Runs a call of the catalog when one of `list_calls_max` places is free.
     async fn call<T: Send + 'static>(
         &self,
+        caller: &Arc<Caller>,
         call: impl FnOnce(&Catalog) -> Result<T, CatalogError> + Send + 'static,
     ) -> Result<T, Status> {
-        self.call_in(&self.0.list_calls, call).await
+        self.call_in(&self.0.list_calls, caller, call).await
     }
 
     async fn call_in<T: Send + 'static>(
         &self,
-        places: &Arc<Semaphore>,
+        places: &Arc<Budget>,
+        caller: &Arc<Caller>,
         call: impl FnOnce(&Catalog) -> Result<T, CatalogError> + Send + 'static,
     ) -> Result<T, Status> {
-        let place = places.clone().acquire_owned().await.map_err(|_| Fault::lost())?;
+        let place = places.take(caller, 1).await;
         let catalog = self.0.catalog.clone();
         let done = tokio::task::spawn_blocking(move || {
             let _place = place;
@@ -49,6 +52,12 @@ fn log_list(name: &str) {
     if check_list_name(name).is_ok() {
         tracing::Span::current().record("list", name);
     }
+}
+
+/// Who asks: for the limits, and for the record.
+fn asking<T>(request: &Request<T>) -> (Arc<Caller>, Caller) {
+    let by = grpc_caller(request.remote_addr());
+    (Arc::new(by.clone()), by)
 }
 
 /// Says that nobody waits any more.
@@ -66,24 +75,29 @@ impl HashListService for Lists {
         &self,
         request: Request<v1::CreateHashListRequest>,
     ) -> Result<Response<v1::CreateHashListResponse>, Status> {
-        let by = grpc_caller(request.remote_addr());
+        let (caller, by) = asking(&request);
         let v1::CreateHashListRequest { name, polarity, policy } = request.into_inner();
         convert::list_name(&name, "name")?;
         log_list(&name);
         let (polarity, update) = (convert::polarity(polarity)?, convert::policy_update(policy)?);
-        let info = self.call(move |catalog| catalog.create(&by, &name, polarity, &update)).await?;
+        let info = self.call(&caller, move |catalog| catalog.create(&by, &name, polarity, &update)).await?;
         Ok(Response::new(v1::CreateHashListResponse { list: Some(convert::hash_list(info)) }))
     }
 
     async fn get_hash_list(&self, request: Request<v1::GetHashListRequest>) -> Result<Response<v1::GetHashListResponse>, Status> {
+        let (caller, _) = asking(&request);
         let name = request.into_inner().name;
         log_list(&name);
-        let info = self.call(move |catalog| catalog.list(&name)).await?;
+        let info = self.call(&caller, move |catalog| catalog.list(&name)).await?;
         Ok(Response::new(v1::GetHashListResponse { list: Some(convert::hash_list(info)) }))
     }
 
-    async fn list_hash_lists(&self, _: Request<v1::ListHashListsRequest>) -> Result<Response<v1::ListHashListsResponse>, Status> {
-        let lists = self.call(Catalog::lists).await?;
+    async fn list_hash_lists(
+        &self,
+        request: Request<v1::ListHashListsRequest>,
+    ) -> Result<Response<v1::ListHashListsResponse>, Status> {
+        let (caller, _) = asking(&request);
+        let lists = self.call(&caller, Catalog::lists).await?;
         Ok(Response::new(v1::ListHashListsResponse { lists: lists.into_iter().map(convert::hash_list).collect() }))
     }
 
@@ -91,12 +105,12 @@ impl HashListService for Lists {
         &self,
         request: Request<v1::UpdateHashListRequest>,
     ) -> Result<Response<v1::UpdateHashListResponse>, Status> {
-        let by = grpc_caller(request.remote_addr());
+        let (caller, by) = asking(&request);
         let v1::UpdateHashListRequest { name, policy, disabled } = request.into_inner();
         log_list(&name);
         let update = convert::policy_update(policy)?;
         // Places of their own: calls that wait for an import may have taken all the others.
-        let info = self.call_in(&self.0.policy_calls, move |catalog| {
+        let info = self.call_in(&self.0.policy_calls, &caller, move |catalog| {
             let warnings = match update == PolicyUpdate::default() {
                 true => Vec::new(),
                 false => catalog.set(&by, &name, &update)?.warnings,
@@ -114,10 +128,10 @@ impl HashListService for Lists {
         &self,
         request: Request<v1::DeleteHashListRequest>,
     ) -> Result<Response<v1::DeleteHashListResponse>, Status> {
-        let by = grpc_caller(request.remote_addr());
+        let (caller, by) = asking(&request);
         let name = request.into_inner().name;
         log_list(&name);
-        self.call(move |catalog| catalog.delete(&by, &name)).await?;
+        self.call(&caller, move |catalog| catalog.delete(&by, &name)).await?;
         Ok(Response::new(v1::DeleteHashListResponse {}))
     }
 
@@ -127,24 +141,25 @@ impl HashListService for Lists {
         &self,
         request: Request<Streaming<v1::ImportEntriesRequest>>,
     ) -> Result<Response<Self::ImportEntriesStream>, Status> {
-        let by = grpc_caller(request.remote_addr());
+        let (caller, _) = asking(&request);
         let deadline = Deadline::of(&request);
         let mut input = request.into_inner();
-        let (name, options) = import::header(&mut input).await?;
+        let (name, options) = import::header(&mut input, &self.0.options).await?;
         log_list(&name);
         // Before the reply begins, so that an unknown list is the call's status.
         let asked = name.clone();
-        self.call(move |catalog| catalog.list(&asked)).await?;
-        let place = self.0.list_calls.clone().acquire_owned().await.map_err(|_| Fault::lost())?;
-        Ok(Response::new(import::run(&self.0, by, name, options, input, deadline, place)))
+        self.call(&caller, move |catalog| catalog.list(&asked)).await?;
+        let receiving = self.0.imports.demand(&caller, 1).map_err(convert::over_status)?;
+        let import = Import { shared: self.0.clone(), by: caller, list: name, options, deadline };
+        Ok(Response::new(import.run(input, receiving)))
     }
 
     async fn add_entries(&self, request: Request<v1::AddEntriesRequest>) -> Result<Response<v1::AddEntriesResponse>, Status> {
-        let by = grpc_caller(request.remote_addr());
+        let (caller, by) = asking(&request);
         let v1::AddEntriesRequest { list, entries } = request.into_inner();
         log_list(&list);
         let entries = convert::new_entries(entries, &self.0.options)?;
-        let report = self.call(move |catalog| catalog.add(&by, &list, entries)).await?;
+        let report = self.call(&caller, move |catalog| catalog.add(&by, &list, entries)).await?;
         Ok(Response::new(v1::AddEntriesResponse { report: Some(convert::edit_report(report)) }))
     }
 
@@ -152,11 +167,11 @@ impl HashListService for Lists {
         &self,
         request: Request<v1::RemoveEntriesRequest>,
     ) -> Result<Response<v1::RemoveEntriesResponse>, Status> {
-        let by = grpc_caller(request.remote_addr());
+        let (caller, by) = asking(&request);
         let v1::RemoveEntriesRequest { list, ids } = request.into_inner();
         log_list(&list);
         let ids = convert::entry_ids(ids, &self.0.options)?;
-        let report = self.call(move |catalog| catalog.remove(&by, &list, ids)).await?;
+        let report = self.call(&caller, move |catalog| catalog.remove(&by, &list, ids)).await?;
         Ok(Response::new(v1::RemoveEntriesResponse { report: Some(convert::edit_report(report)) }))
     }
 
@@ -164,6 +179,7 @@ impl HashListService for Lists {
         &self,
         request: Request<v1::ListHashListVersionsRequest>,
     ) -> Result<Response<v1::ListHashListVersionsResponse>, Status> {
+        let (caller, _) = asking(&request);
         let v1::ListHashListVersionsRequest { list, page_size, page_token } = request.into_inner();
         log_list(&list);
         let size = match page_size as usize {
@@ -175,7 +191,7 @@ impl HashListService for Lists {
             "" => 0,
             token => token.parse::<u32>().map_err(|_| Fault::malformed("page_token", "is not a token of an earlier page"))?,
         };
-        let mut versions = self.call(move |catalog| catalog.versions(&list)).await?;
+        let mut versions = self.call(&caller, move |catalog| catalog.versions(&list)).await?;
         versions.sort_unstable_by_key(|v| v.version);
         let mut rest = versions.into_iter().filter(|v| v.version.0 >= from);
         let versions = rest.by_ref().take(size).map(convert::version).collect();
@@ -187,9 +203,11 @@ impl HashListService for Lists {
         &self,
         request: Request<v1::DiffVersionsRequest>,
     ) -> Result<Response<v1::DiffVersionsResponse>, Status> {
+        let (caller, _) = asking(&request);
         let v1::DiffVersionsRequest { list, from_version, to_version } = request.into_inner();
         log_list(&list);
-        let report = self.call(move |catalog| catalog.diff(&list, VersionNo(from_version), VersionNo(to_version))).await?;
+        let report =
+            self.call(&caller, move |catalog| catalog.diff(&list, VersionNo(from_version), VersionNo(to_version))).await?;
         Ok(Response::new(convert::diff_report(report)))
     }
 
@@ -197,6 +215,7 @@ impl HashListService for Lists {
         &self,
         request: Request<v1::OverlapListsRequest>,
     ) -> Result<Response<v1::OverlapListsResponse>, Status> {
+        let (caller, _) = asking(&request);
         let (list, other, kind, radius) = convert::overlap(request.into_inner())?;
         log_list(&list);
         // Where the caller goes, this future is dropped, and the comparison ends soon.
@@ -204,7 +223,7 @@ impl HashListService for Lists {
         let going = SetOnDrop(gone.clone());
         let overlap = move |catalog: &Catalog| catalog.overlap(&list, &other, kind, radius, &|| gone.load(Ordering::Relaxed));
         let report = tokio::select! {
-            report = self.call_in(&self.0.overlap_calls, overlap) => report?,
+            report = self.call_in(&self.0.overlap_calls, &caller, overlap) => report?,
             // It may take long, changes nothing and can be asked for again: nobody waits for it to end.
             () = told(self.0.draining.clone()) => return Err(convert::stopping_status()),
         };
@@ -216,10 +235,10 @@ impl HashListService for Lists {
         &self,
         request: Request<v1::ActivateVersionRequest>,
     ) -> Result<Response<v1::ActivateVersionResponse>, Status> {
-        let by = grpc_caller(request.remote_addr());
+        let (caller, by) = asking(&request);
         let v1::ActivateVersionRequest { list, version } = request.into_inner();
         log_list(&list);
-        let info = self.call(move |catalog| catalog.activate(&by, &list, VersionNo(version))).await?;
+        let info = self.call(&caller, move |catalog| catalog.activate(&by, &list, VersionNo(version))).await?;
         Ok(Response::new(v1::ActivateVersionResponse { list: Some(convert::hash_list(info)) }))
     }
 
@@ -227,10 +246,10 @@ impl HashListService for Lists {
         &self,
         request: Request<v1::RollBackVersionRequest>,
     ) -> Result<Response<v1::RollBackVersionResponse>, Status> {
-        let by = grpc_caller(request.remote_addr());
+        let (caller, by) = asking(&request);
         let list = request.into_inner().list;
         log_list(&list);
-        let info = self.call(move |catalog| catalog.roll_back(&by, &list)).await?;
+        let info = self.call(&caller, move |catalog| catalog.roll_back(&by, &list)).await?;
         Ok(Response::new(v1::RollBackVersionResponse { list: Some(convert::hash_list(info)) }))
     }
 }

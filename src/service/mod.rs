@@ -2,12 +2,13 @@
 //!
 //! A handler turns a message into a door's call and the door's answer into a message, and does no more: it never reaches past `matcher` and
 //! `catalog`. Every call has a deadline, every queue an end. Nothing of a request's content is logged or counted, but for the names that a caller gives.
-//! Absent: TLS, authentication and quotas.
+//! Absent: TLS and authentication.
 
 mod connections;
 mod convert;
 mod edge;
 mod import;
+mod inbound;
 mod lists;
 mod matching;
 mod meter;
@@ -17,11 +18,12 @@ mod roster;
 mod stream;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
 
@@ -36,12 +38,14 @@ use edge::Edge;
 const MESSAGE_BYTES_BESIDE_IMAGE: u64 = 64 * 1024;
 /// Largest message to the list service: 10,000 entries with a handful of hashes each.
 const LIST_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Largest message to health and reflection: names.
+const OTHER_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// A connection that says nothing is asked this often whether it lives, and given up when it does not answer in time.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
 const KEEPALIVE_WAIT: Duration = Duration::from_secs(20);
 /// HTTP/2 flow control: what a client may send unread, for one call and for all of a connection. An image in one go, several calls.
 const CALL_WINDOW_BYTES: u32 = 1024 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// What health knows: the server as a whole and each service.
 const SERVICES: [&str; 3] = ["", "hashwarden.v1.MatchService", "hashwarden.v1.HashListService"];
 
@@ -75,12 +79,33 @@ pub struct Options {
     pub request_ms_max: u64,
     /// An import whose client sends nothing for so many ms is given up: it holds the list meanwhile.
     pub import_idle_ms_max: u64,
-    /// List calls that are in work at once, imports included; the others wait.
-    pub list_calls_max: usize,
-    /// Connections; more wait to be accepted.
+    /// An import's client that sends fewer bytes a second, once it had `import_idle_ms_max`, is given up as well.
+    pub import_bytes_per_s_min: u64,
+    /// Bytes of one file.
+    pub import_bytes_max: u64,
+    /// Imports whose files are being received, and those of one caller; more are refused.
+    pub imports_max: u64,
+    pub imports_per_caller_max: u64,
+    /// List calls that are in work at once, imports included, and those of one caller; the others wait.
+    pub list_calls_max: u64,
+    pub list_calls_per_caller_max: u64,
+    /// Connections, and those of one caller; one more takes the place of one without a call, or is closed.
     pub connections_max: usize,
+    pub connections_per_caller_max: usize,
+    /// Seconds after which a connection without a call is closed.
+    pub connection_idle_s: u64,
     /// Calls at once on one connection.
     pub connection_streams_max: u32,
+    /// Calls at once, and those of one caller; more are refused.
+    pub calls_max: u64,
+    pub calls_per_caller_max: u64,
+    /// The same of health checks, which are not counted with the others.
+    pub health_calls_max: u64,
+    /// Bytes of messages that are being received or taken in, those below 64 KiB aside, and those of one caller.
+    pub receive_bytes_max: u64,
+    pub receive_bytes_per_caller_max: u64,
+    /// A message that has begun must be whole within so many ms.
+    pub message_ms_max: u64,
     /// Seconds that calls in work get to finish when the service stops.
     pub drain_s: u64,
 }
@@ -101,9 +126,22 @@ impl Default for Options {
             unread_ms_max: 300_000,
             request_ms_max: 10_000,
             import_idle_ms_max: 60_000,
+            import_bytes_per_s_min: 16 * 1024,
+            import_bytes_max: 8 * 1024 * 1024 * 1024,
+            imports_max: 16,
+            imports_per_caller_max: 4,
             list_calls_max: 32,
+            list_calls_per_caller_max: 16,
             connections_max: 1024,
+            connections_per_caller_max: 256,
+            connection_idle_s: 300,
             connection_streams_max: 256,
+            calls_max: 4096,
+            calls_per_caller_max: 1024,
+            health_calls_max: 256,
+            receive_bytes_max: 512 * 1024 * 1024,
+            receive_bytes_per_caller_max: 256 * 1024 * 1024,
+            message_ms_max: 30_000,
             drain_s: 20,
         }
     }
@@ -114,6 +152,8 @@ pub struct Deps {
     pub matcher: Matcher,
     pub catalog: Arc<Catalog>,
     pub options: Options,
+    /// Where files of imports lie, without a name, until they are whole.
+    pub spool: PathBuf,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -132,25 +172,29 @@ struct Shared {
     roster: roster::Roster,
     stream_limits: stream::Limits,
     stream_bytes: Arc<Budget>,
-    list_calls: Arc<Semaphore>,
+    list_calls: Arc<Budget>,
+    imports: Arc<Budget>,
+    spool: PathBuf,
     /// One at a time: each is work for all cores.
-    overlap_calls: Arc<Semaphore>,
-    policy_calls: Arc<Semaphore>,
+    overlap_calls: Arc<Budget>,
+    policy_calls: Arc<Budget>,
     draining: watch::Receiver<bool>,
 }
 
 /// Serves until `shutdown` is done, then drains: health says NOT_SERVING, no connection is accepted, streams are read no further, and
 /// what is in work gets `drain_s` to finish. Returns when all of it is done or the time is up.
 pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
-    let Deps { matcher, catalog, options } = deps;
+    let Deps { matcher, catalog, options, spool } = deps;
     let (drain, draining) = watch::channel(false);
     let shared = Arc::new(Shared {
         roster: roster::Roster::new(catalog.clone()),
         stream_limits: stream::Limits::new(&options),
         stream_bytes: Budget::new("grpc.streams_bytes_max", options.streams_bytes_max, options.streams_bytes_per_caller_max),
-        list_calls: Arc::new(Semaphore::new(options.list_calls_max.max(1))),
-        overlap_calls: Arc::new(Semaphore::new(1)),
-        policy_calls: Arc::new(Semaphore::new(options.list_calls_max.max(1))),
+        list_calls: Budget::new("grpc.list_calls_max", options.list_calls_max, options.list_calls_per_caller_max),
+        imports: Budget::new("grpc.imports_max", options.imports_max, options.imports_per_caller_max),
+        spool,
+        overlap_calls: Budget::new("overlap_calls", 1, 1),
+        policy_calls: Budget::new("policy_calls", options.list_calls_max, options.list_calls_per_caller_max),
         draining: draining.clone(),
         matcher,
         catalog,
@@ -167,23 +211,38 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
     for service in SERVICES {
         health.set_service_status(service, ServingStatus::Serving).await;
     }
-    let reflection =
-        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(crate::proto::DESCRIPTORS);
-    let health_descriptors = tonic_health::pb::FILE_DESCRIPTOR_SET;
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(crate::proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let (reflection, older_reflection) = (described(), described());
 
+    let calls = Budget::new("grpc.calls_max", options.calls_max, options.calls_per_caller_max);
+    // Probes have a reserve of their own, so that they say how the service is however many other calls there are.
+    let health_calls = Budget::new("grpc.health_calls_max", options.health_calls_max, options.health_calls_max.div_ceil(2));
+    let receiving = Budget::new("grpc.receive_bytes_max", options.receive_bytes_max, options.receive_bytes_per_caller_max);
+    let inbound = inbound::Rules { budget: receiving, message_max: Duration::from_millis(options.message_ms_max) };
+    let edge = |calls: &Arc<Budget>, message_bytes_max: usize| Edge {
+        service: (),
+        calls: calls.clone(),
+        inbound: inbound.clone(),
+        message_bytes_max: message_bytes_max as u64,
+        unary_max,
+    };
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
         .http2_keepalive_timeout(Some(KEEPALIVE_WAIT))
         .initial_stream_window_size(CALL_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(options.connection_streams_max)
-        .add_service(Edge { service: matching, unary_max })
-        .add_service(Edge { service: lists, unary_max })
-        .add_service(health_service)
-        .add_service(reflection().register_encoded_file_descriptor_set(health_descriptors).build_v1()?)
+        .add_service(edge(&calls, message_bytes_max).around(matching))
+        .add_service(edge(&calls, LIST_MESSAGE_BYTES_MAX).around(lists))
+        .add_service(edge(&health_calls, OTHER_MESSAGE_BYTES_MAX).around(health_service))
+        .add_service(edge(&calls, OTHER_MESSAGE_BYTES_MAX).around(reflection.build_v1()?))
         // grpcurl and older clients still ask for this one.
-        .add_service(reflection().register_encoded_file_descriptor_set(health_descriptors).build_v1alpha()?)
-        .serve_with_incoming_shutdown(connections::accept(listener, options.connections_max), told(draining));
+        .add_service(edge(&calls, OTHER_MESSAGE_BYTES_MAX).around(older_reflection.build_v1alpha()?))
+        .serve_with_incoming_shutdown(connections::accept(listener, &options), told(draining));
     let mut server = std::pin::pin!(server);
 
     tokio::select! {

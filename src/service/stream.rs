@@ -96,6 +96,7 @@ pub struct Held {
     bytes: Entry,
 }
 
+#[allow(clippy::large_enum_variant)] // ends are rare: one a stream
 enum Finished {
     Item {
         name: Name,

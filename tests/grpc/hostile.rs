@@ -234,3 +234,182 @@ async fn beyond_the_limit_of_lists_is_a_refusal_in_words() {
     assert_eq!(refused(error).0, Code::FailedPrecondition, "{words}");
     assert!(words.contains("there are 2 lists already"), "{words}");
 }
+
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
+const IMPORT: &str = "/hashwarden.v1.HashListService/ImportEntries";
+
+async fn serve_options(options: service::Options) -> Served {
+    serve_with(options, matcher::Options::default()).await
+}
+
+/// A connection from another address of the loopback network: another caller.
+async fn connect_from(served: &Served, address: &str) -> std::io::Result<tokio::net::TcpStream> {
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.bind(address.parse().unwrap())?;
+    socket.connect(served.endpoint.trim_start_matches("http://").parse().unwrap()).await
+}
+
+/// Half-sent messages held their bytes for as long as their senders liked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_half_sent_ends_in_time() {
+    let served = serve_options(service::Options { message_ms_max: 200, ..Default::default() }).await;
+    let raw = Raw::connect(&served).await;
+    let half = |length: u32| [&[0][..], &length.to_be_bytes(), &[0x0a]].concat();
+    for (path, body) in [
+        (MATCH, half(1000)),
+        (MATCH, half(1 << 20)),
+        (MATCH, vec![]),
+        (MATCH_STREAM, half(1 << 20)),
+        (MATCH_STREAM, vec![0]),
+        (ADD_ENTRIES, half(1 << 20)),
+        (HEALTH, half(1000)),
+    ] {
+        let (response, _stream) = raw.call(path, body, true).await;
+        let Ended { code, message } = ended(response).await;
+        assert_eq!(code, Code::DeadlineExceeded, "{path}: {message}");
+        assert!(message.contains("whole"), "{path}: {message}");
+    }
+    // A stream that is quiet between messages is no half-sent message.
+    let (response, mut stream) = raw.call(MATCH_STREAM, vec![], true).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let message = v1::MatchStreamRequest { items: vec![hash_item("1".to_owned(), vec![])] };
+    stream.send_data(framed(&message.encode_to_vec()).into(), true).unwrap();
+    let (bytes, ended) = read_all(response).await;
+    assert_eq!((messages::<v1::MatchStreamResponse>(&bytes).len(), ended.code), (1, Code::Ok), "{}", ended.message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_take_the_bytes_that_their_caller_has() {
+    let options =
+        service::Options { receive_bytes_max: 2 << 20, receive_bytes_per_caller_max: 1 << 20, ..service::Options::default() };
+    let served = serve_options(options).await;
+    let raw = Raw::connect(&served).await;
+    let begun = |length: u32| [&[0][..], &length.to_be_bytes(), &[0x0a]].concat();
+    let (_held, _more) = raw.call(MATCH, begun(800 << 10), true).await;
+    let refused_for = async |raw: &Raw| {
+        let (response, _stream) = raw.call(MATCH, begun(800 << 10), true).await;
+        ended(response).await
+    };
+    // The first is counted as soon as it has begun, which may be a moment from now.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let refused = refused_for(&raw).await;
+    assert_eq!(refused.code, Code::ResourceExhausted, "{}", refused.message);
+    assert!(refused.message.contains("grpc.receive_bytes_max"), "{}", refused.message);
+    // Hashes still pass, and so does another caller's picture.
+    let message = v1::MatchRequest { item: Some(hash_item("1".to_owned(), vec![])) }.encode_to_vec();
+    assert_eq!(raw.ask(MATCH, &message).await.code, Code::Ok);
+    let other = Raw::over(connect_from(&served, "127.0.0.2:0").await.unwrap()).await;
+    let image = v1::MatchItem { content: Some(v1::match_item::Content::Image(vec![0; 700 << 10])), ..Default::default() };
+    assert_eq!(other.ask(MATCH, &v1::MatchRequest { item: Some(image) }.encode_to_vec()).await.code, Code::Ok);
+    // Parts count as what they take once decoded.
+    let empty = v1::MatchStreamRequest { items: vec![v1::MatchItem::default(); 20_000] }.encode_to_vec();
+    let refused = raw.ask(MATCH_STREAM, &empty).await;
+    assert_eq!(refused.code, Code::ResourceExhausted, "{}", refused.message);
+}
+
+/// Some 1,024 connections that only answered PINGs kept everybody else out.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_without_a_call_keep_nobody_out() {
+    let options = service::Options { connections_max: 8, connections_per_caller_max: 4, ..service::Options::default() };
+    let served = serve_options(options).await;
+    let mut idle = Vec::new();
+    for _ in 0..3 {
+        idle.push(Raw::connect(&served).await); // and the client's own
+    }
+    // So long a new connection may take to ask for something.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    let message = v1::MatchRequest { item: Some(hash_item("1".to_owned(), vec![])) }.encode_to_vec();
+    let mut busy = Vec::new();
+    for _ in 0..3 {
+        let raw = Raw::connect(&served).await;
+        assert_eq!(raw.ask(MATCH, &message).await.code, Code::Ok);
+        let call = raw.call(MATCH_STREAM, vec![], true).await;
+        busy.push((raw, call));
+    }
+    // Another caller has room of its own.
+    for _ in 0..4 {
+        let raw = Raw::over(connect_from(&served, "127.0.0.2:0").await.unwrap()).await;
+        assert_eq!(raw.ask(MATCH, &message).await.code, Code::Ok);
+        let call = raw.call(MATCH_STREAM, vec![], true).await;
+        busy.push((raw, call));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_a_call_is_closed_in_time() {
+    let served = serve_options(service::Options { connection_idle_s: 1, ..service::Options::default() }).await;
+    let stream = tokio::net::TcpStream::connect(served.endpoint.trim_start_matches("http://")).await.unwrap();
+    let (mut send, connection) = h2::client::handshake(stream).await.unwrap();
+    send = send.ready().await.unwrap();
+    // Closed by the server, whatever frames are exchanged; one with a call is not.
+    let with_call = Raw::connect(&served).await;
+    let (response, mut body) = with_call.call(MATCH_STREAM, vec![], true).await;
+    let closed = tokio::time::timeout(Duration::from_secs(30), connection).await;
+    assert!(closed.is_ok(), "the connection is still open");
+    drop(send);
+    body.send_data(Bytes::new(), true).unwrap();
+    assert_eq!(ended(response).await.code, Code::Ok);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_limited_for_each_caller_and_probes_are_not_among_them() {
+    let options = service::Options { calls_max: 3, calls_per_caller_max: 2, ..service::Options::default() };
+    let served = serve_options(options).await;
+    let raw = Raw::connect(&served).await;
+    let message = v1::MatchRequest { item: Some(hash_item("1".to_owned(), vec![])) }.encode_to_vec();
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let (response, stream) = raw.call(MATCH_STREAM, vec![], true).await;
+        held.push((response.await.unwrap(), stream));
+    }
+    let refused = raw.ask(MATCH, &message).await;
+    assert_eq!(refused.code, Code::ResourceExhausted);
+    assert!(refused.message.contains("grpc.calls_max"), "{}", refused.message);
+    assert_eq!(raw.ask(HEALTH, &[]).await.code, Code::Ok);
+    let other = Raw::over(connect_from(&served, "127.0.0.2:0").await.unwrap()).await;
+    assert_eq!(other.ask(MATCH, &message).await.code, Code::Ok);
+}
+
+/// An import of a byte every five seconds kept all other imports waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_import_keeps_nobody_waiting_and_is_given_up() {
+    let options = service::Options { import_idle_ms_max: 1000, imports_per_caller_max: 1, ..service::Options::default() };
+    let served = serve_options(options).await;
+    for name in ["slow", "other"] {
+        served.client.create(name, Polarity::Positive, &PolicyUpdate::default()).await.unwrap();
+    }
+    use v1::import_entries_request::Part;
+    let part = |part: Part| framed(&v1::ImportEntriesRequest { part: Some(part) }.encode_to_vec());
+    let header = v1::ImportHeader { list: "slow".to_owned(), activate: true, ..v1::ImportHeader::default() };
+    let slow = Raw::over(connect_from(&served, "127.0.0.3:0").await.unwrap()).await;
+    let (response, mut stream) = slow.call(IMPORT, part(Part::Header(header)), true).await;
+    stream.send_data(part(Part::Chunk(pdq(1).into_bytes())).into(), false).unwrap();
+    let trickle = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if stream.send_data(part(Part::Chunk(b"0".to_vec())).into(), false).is_err() {
+                return;
+            }
+        }
+    };
+    let other = async {
+        let file = std::io::Cursor::new((pdq(2) + "\n").into_bytes());
+        let report = served.client.import("other", &import_options(None, Mapping::default()), file, &mut |_| ()).await.unwrap();
+        assert_eq!((report.added, report.activated), (1, true));
+    };
+    let ((), (), ended) = tokio::join!(trickle, other, ended(response));
+    assert_eq!(ended.code, Code::Aborted, "{}", ended.message);
+    assert_eq!(served.catalog.list("slow").unwrap().rows, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_begin_as_a_message_is_refused_in_words() {
+    let served = serve().await;
+    let raw = Raw::connect(&served).await;
+    for (flag, code, words) in [(1, Code::Unimplemented, "without compression"), (7, Code::InvalidArgument, "does not begin")] {
+        let (response, _stream) = raw.call(MATCH, vec![flag, 0, 0, 0, 2, 0x0a, 0], false).await;
+        let ended = ended(response).await;
+        assert_eq!(ended.code, code, "{}", ended.message);
+        assert!(ended.message.contains(words), "{}", ended.message);
+    }
+}
