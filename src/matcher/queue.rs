@@ -13,7 +13,7 @@ use crate::entry::Caller;
 
 /// Nanoseconds of a thread for one pixel, before any was done.
 const PIXEL_NS_AT_FIRST: f64 = 8.0;
-/// A hundred times what was measured on any machine.
+/// The measure goes no higher: a hundred times what is assumed at first, and more.
 const PIXEL_NS_MAX: f64 = 1000.0;
 /// How much of the measure the newest job is.
 const NEWEST: f64 = 0.1;
