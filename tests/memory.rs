@@ -119,13 +119,15 @@ rgb.save('moving.png', save_all=True, append_images=[rgb.rotate(5)], compress_le
 rgb.save('progressive.jpg', progressive=True)
 rgb.convert('CMYK').save('cmyk.jpg')
 rgb.convert('CMYK').save('cmyk-progressive.jpg', progressive=True, subsampling=0)
+turned = Image.Exif(); turned[0x0112] = 6
+rgb.convert('CMYK').save('cmyk-turned.jpg', exif=turned)
 rgb.save('jpeg.tif', compression='jpeg')
 rgb.save('deflate.tif', compression='tiff_adobe_deflate')
 ";
     let output = std::process::Command::new(python).args(["-c", script]).current_dir(dir.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let names = ["lossy.webp", "alpha.webp", "moving.webp", "moving.png", "progressive.jpg", "cmyk.jpg", "cmyk-progressive.jpg"];
-    for name in names.into_iter().chain(["jpeg.tif", "deflate.tif"]) {
+    for name in names.into_iter().chain(["cmyk-turned.jpg", "jpeg.tif", "deflate.tif"]) {
         check(name, &std::fs::read(dir.path().join(name)).unwrap());
     }
 }

@@ -17,7 +17,7 @@ use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat};
 
 use super::Limits;
 use super::image_crate::upright;
-use super::outline::{Outline, exif, outline, segments};
+use super::outline::{Coding, Outline, exif, outline, segments};
 use super::picture::{Channels, Picture};
 use super::sniff::Format;
 
@@ -25,9 +25,9 @@ use super::sniff::Format;
 pub(super) fn decode(bytes: &[u8], outline: &Outline, limits: &Limits) -> Option<(Picture, bool)> {
     let orientation = exif(bytes).and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
     let (plain, skipped) = with_plain_header(bytes, outline)?;
-    let (width, height, channels, samples, damaged) = pixels(&plain, outline, limits)?;
+    let (width, height, samples, damaged) = pixels(&plain, outline, limits)?;
     drop(plain);
-    Some((upright(width, height, channels, samples, orientation)?, damaged || skipped))
+    Some((upright(width, height, Channels::Grey, samples, orientation)?, damaged || skipped))
 }
 
 /// Whether libjpeg-turbo finds no fault with a JPEG that stands in another file, such as a strip of a TIFF. Takes its pixels from
@@ -42,7 +42,8 @@ pub(super) fn is_whole(bytes: &[u8], limits: &Limits, budget: &mut u64) -> bool 
     decode(bytes, &outline, limits).is_some_and(|(_, damaged)| !damaged)
 }
 
-type Pixels = (u32, u32, Channels, Vec<u8>, bool);
+/// Width, height, luma, and whether anything was damaged.
+type Pixels = (u32, u32, Vec<u8>, bool);
 
 fn pixels(bytes: &[u8], outline: &Outline, limits: &Limits) -> Option<Pixels> {
     let mut decompressor = Decompressor::new().ok()?;
@@ -65,22 +66,20 @@ fn pixels(bytes: &[u8], outline: &Outline, limits: &Limits) -> Option<Pixels> {
     if damaged && samples.iter().all(|sample| *sample == 0) {
         return None;
     }
-    Some(match format {
-        PixelFormat::CMYK => (width, height, Channels::Rgb, rgb_from_inverted_cmyk(samples), damaged),
-        _ => (width, height, Channels::Grey, samples, damaged),
-    })
+    let samples = if format == PixelFormat::CMYK { luma_of_inverted_cmyk(samples) } else { samples };
+    Some((width, height, samples, damaged))
 }
 
 /// In place. JPEGs hold ink inverted, 255 for none, as Photoshop began it.
-fn rgb_from_inverted_cmyk(mut samples: Vec<u8>) -> Vec<u8> {
+fn luma_of_inverted_cmyk(mut samples: Vec<u8>) -> Vec<u8> {
     let count = samples.len() / 4;
     for i in 0..count {
         let [c, m, y, k] = [0, 1, 2, 3].map(|channel| u32::from(samples[4 * i + channel]));
-        for (channel, ink) in [c, m, y].into_iter().enumerate() {
-            samples[3 * i + channel] = ((ink * k + 127) / 255) as u8;
-        }
+        samples[i] = (((299 * c + 587 * m + 114 * y) * k / 255 + 500) / 1000) as u8;
     }
-    samples.truncate(count * 3);
+    samples.truncate(count);
+    // Turning it upright takes a copy.
+    samples.shrink_to_fit();
     samples
 }
 
@@ -100,7 +99,9 @@ fn with_plain_header(bytes: &[u8], outline: &Outline) -> Option<(Vec<u8>, bool)>
         skipped |= bytes[end..start].iter().any(|byte| *byte != 0xff);
         end = start + 4 + body.len();
         match (marker, body) {
-            (0xe0, [b'J', b'F', b'I', b'F', 0, ..]) => plain.extend(b"\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"),
+            (0xe0, [b'J', b'F', b'I', b'F', 0, ..]) if body.len() >= 14 => {
+                plain.extend(b"\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0")
+            }
             (0xee, [b'A', b'd', b'o', b'b', b'e', _, _, _, _, _, _, transform, ..]) => {
                 plain.extend(b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0");
                 // What libjpeg takes an unknown one for.
@@ -115,7 +116,7 @@ fn with_plain_header(bytes: &[u8], outline: &Outline) -> Option<(Vec<u8>, bool)>
         }
     }
     skipped |= bytes.get(end..scan)?.iter().any(|byte| *byte != 0xff);
-    if !outline.jpeg.progressive && !outline.jpeg.restarts && outline.jpeg.units <= 0xffff {
+    if outline.jpeg.coding == Coding::Huffman && !outline.jpeg.restarts && outline.jpeg.units <= 0xffff {
         plain.extend(b"\xff\xdd\0\x04\xff\xff");
     }
     plain.extend(&bytes[scan..]);

@@ -27,7 +27,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub use picture::{Channels, Look, LumaPlane, Picture};
 
 use crate::entry::{LeftOut, Reason};
-use outline::{Motion, Outline, outline};
+use outline::{Coding, Motion, Outline, outline};
 use sniff::{Format, Kind, sniff};
 use tally::Tally;
 
@@ -173,7 +173,7 @@ fn admit_jpeg(outline: &Outline, limits: &Limits) -> Result<(), Refused> {
     let jpeg = &outline.jpeg;
     // A block takes a bit at the very least. A file with less than a sixteenth of that is no picture that was cut short: it is a
     // header with next to nothing behind it, and decoding would fill millions of pixels with grey.
-    if jpeg.coded_bytes.saturating_mul(8 * 16) < jpeg.blocks {
+    if jpeg.coding != Coding::Other && jpeg.coded_bytes.saturating_mul(8 * 16) < jpeg.blocks {
         let detail = format!("the JPEG header declares {} blocks, and {} bytes of data follow", jpeg.blocks, jpeg.coded_bytes);
         return Err(Refused::new(Reason::Undecodable, detail));
     }

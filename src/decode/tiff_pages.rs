@@ -20,7 +20,7 @@ pub(super) fn decode(bytes: &[u8], words: Words<'_>, late: &dyn Fn() -> bool, ta
         // A page that can't be read does not hide the next one.
         match words.still(TiffDecoder::new(source()), tally) {
             Err(refused) => tally.fail(refused),
-            Ok(()) if page.jpeg && !jpegs_are_whole(bytes, source(), words.limits, pixels, late) => {
+            Ok(()) if !jpegs_are_whole(bytes, source(), words.limits, pixels, late) => {
                 tally.leave_out_of_this("parts whose JPEG data are damaged");
             }
             Ok(()) => {}
@@ -42,7 +42,8 @@ fn header(bytes: &[u8], directory: u64) -> Vec<u8> {
 
 /// The TIFF decoder fills in what is missing of a JPEG, so libjpeg-turbo looks at each. One that can't be looked at is not whole.
 fn jpegs_are_whole(bytes: &[u8], source: Source<'_>, limits: &Limits, pixels: u64, late: &dyn Fn() -> bool) -> bool {
-    let Some((tables, places)) = jpegs(source) else { return false };
+    let Some(jpegs) = jpegs(source) else { return false };
+    let Some((tables, places)) = jpegs else { return true };
     // The tables end, and the data begin, with a marker that would stand in the middle.
     let tables = &tables[..tables.len().saturating_sub(2)];
     // Parts that lie over one another must not multiply the work. Tiles may reach beyond the page.
@@ -61,9 +62,13 @@ fn jpegs_are_whole(bytes: &[u8], source: Source<'_>, limits: &Limits, pixels: u6
 /// Where parts of a file lie, each with its length.
 type Places = Vec<(u64, u64)>;
 
-/// The tables that a page's JPEGs have in common, and where each strip or tile lies, with its length.
-fn jpegs(source: Source<'_>) -> Option<(Vec<u8>, Places)> {
+/// The tables that a page's JPEGs have in common, and where each strip or tile lies, with its length; `Some(None)` where its data are no
+/// JPEGs. `None`: that can't be told.
+fn jpegs(source: Source<'_>) -> Option<Option<(Vec<u8>, Places)>> {
     let mut decoder = Decoder::new(source).ok()?;
+    if !matches!(decoder.find_tag_unsigned::<u16>(Tag::Compression), Ok(Some(6 | 7))) {
+        return Some(None);
+    }
     let tables = match decoder.find_tag(Tag::JPEGTables).ok()? {
         Some(value) => value.into_u8_vec().ok()?,
         None => Vec::new(),
@@ -72,5 +77,5 @@ fn jpegs(source: Source<'_>) -> Option<(Vec<u8>, Places)> {
     let (offsets, lengths) = numbers(Tag::StripOffsets)
         .zip(numbers(Tag::StripByteCounts))
         .or_else(|| numbers(Tag::TileOffsets).zip(numbers(Tag::TileByteCounts)))?;
-    Some((tables, offsets.into_iter().zip(lengths).collect()))
+    Some(Some((tables, offsets.into_iter().zip(lengths).collect())))
 }

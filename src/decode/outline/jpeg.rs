@@ -10,6 +10,7 @@ use super::{Outline, be16};
 pub struct Jpeg {
     /// All coefficients are held in memory, and every scan walks over them.
     pub progressive: bool,
+    pub coding: Coding,
     pub scans: u32,
     /// 8x8 blocks in all components.
     pub blocks: u64,
@@ -23,6 +24,18 @@ pub struct Jpeg {
     pub restarts: bool,
     /// Where the first scan's header begins, its marker included; 0 where there is none.
     pub first_scan: usize,
+}
+
+/// How coefficients become bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Coding {
+    /// Sequential, baseline or extended: two bits a block at least.
+    #[default]
+    Huffman,
+    /// Progressive: in its first scan a bit a block at least.
+    ProgressiveHuffman,
+    /// Arithmetic, which takes next to nothing for what is plain, or lossless.
+    Other,
 }
 
 /// Which coefficients of a component have come, and down to which bit. 255: none yet.
@@ -106,6 +119,11 @@ pub(super) fn jpeg(bytes: &[u8]) -> Option<Outline> {
                 out.pixels_max = out.pixels_max.max(u64::from(width) * u64::from(height));
                 (out.width, out.height) = (width, height);
                 out.jpeg.progressive |= marker & 3 == 2;
+                out.jpeg.coding = match marker {
+                    0xc0 | 0xc1 => Coding::Huffman,
+                    0xc2 => Coding::ProgressiveHuffman,
+                    _ => Coding::Other,
+                };
                 let sampling = Sampling::of(frame, width, height);
                 out.jpeg.blocks = out.jpeg.blocks.max(sampling.blocks);
                 out.jpeg.samples_per_pixel = out.jpeg.samples_per_pixel.max(sampling.samples_per_pixel);
@@ -124,9 +142,8 @@ pub(super) fn jpeg(bytes: &[u8]) -> Option<Outline> {
             _ => {}
         }
     };
-    // A block costs two bits at least, in the first scan of a progressive file one.
-    let coded_bits = out.jpeg.coded_bytes * 8;
-    out.ends_early = !ended || coded_bits < out.jpeg.blocks;
+    let too_few_bits = out.jpeg.coding != Coding::Other && out.jpeg.coded_bytes * 8 < out.jpeg.blocks;
+    out.ends_early = !ended || too_few_bits;
     // A scan of one component counts its blocks.
     out.jpeg.units = if out.jpeg.scans > 1 { units.0.max(units.1) } else { units.0 };
     out.flaw(progress.incomplete(), "scans of the JPEG that the file does not hold");

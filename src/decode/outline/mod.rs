@@ -13,8 +13,8 @@ use std::ops::Range;
 
 use super::sniff::Format;
 use gif::gif;
-pub use jpeg::Jpeg;
 use jpeg::jpeg;
+pub use jpeg::{Coding, Jpeg};
 pub(super) use jpeg::{exif, segments};
 use tiff::tiff;
 pub use tiff::{PAGES_MAX, Page};
@@ -144,7 +144,7 @@ fn webp(bytes: &[u8]) -> Option<Outline> {
     let mut out = Outline { bytes_per_pixel: 8, ..Outline::default() };
     let declared = le32(bytes, 4)? as usize + 8;
     out.ends_early = declared > bytes.len();
-    let (mut at, mut sized) = (12, false);
+    let (mut at, mut sized, mut frame_end) = (12, false, 0);
     while let (Some(name), Some(length)) = (bytes.get(at..at + 4), le32(bytes, at + 4)) {
         let body = at + 8;
         let size = match name {
@@ -169,8 +169,14 @@ fn webp(bytes: &[u8]) -> Option<Outline> {
         }
         out.frames += u32::from(name == b"ANMF");
         let end = body + length as usize;
-        if matches!(name, b"VP8 " | b"VP8L") && end <= bytes.len() && out.chunks.len() < CHUNKS_MAX {
+        // Of a frame the first counts; beside the frames of an animation there is nothing that is shown.
+        let shown = if out.motion == Motion::Still { out.chunks.is_empty() } else { body < frame_end };
+        if matches!(name, b"VP8 " | b"VP8L") && shown && end <= bytes.len() && out.chunks.len() < CHUNKS_MAX {
             out.chunks.extend(name.first_chunk().map(|name| (*name, body..end)));
+            frame_end = 0;
+        }
+        if name == b"ANMF" {
+            frame_end = end;
         }
         // A frame's own chunks follow its header.
         at = if name == b"ANMF" { body + 16 } else { end + (length as usize & 1) };

@@ -4,7 +4,7 @@
 //! that others lead to, in the chain of pages or as a part of one (SubIFDs), reduced or not, each once. A page that no viewer shows is a
 //! place to hide a picture in.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use super::Outline;
 
@@ -18,31 +18,54 @@ pub struct Page {
     pub at: u64,
     pub width: u32,
     pub height: u32,
-    /// Its data are JPEGs.
-    pub jpeg: bool,
 }
 
 pub(super) fn tiff(bytes: &[u8]) -> Option<Outline> {
     let reader = Reader::of(bytes)?;
     let mut out = Outline::default();
-    let mut ahead = VecDeque::from([reader.number(reader.word, reader.word)?]);
-    let mut known: Vec<u64> = Vec::new();
-    while let Some(at) = ahead.pop_front() {
-        if at == 0 || known.contains(&at) || known.len() == PAGES_MAX {
-            continue;
-        }
-        known.push(at);
-        match reader.directory(at, &mut ahead) {
+    let mut found = Found::default();
+    found.add(reader.number(reader.word, reader.word)?);
+    while let Some(at) = found.ahead.pop_front() {
+        match reader.directory(at, &mut found) {
             Some(page) => out.pages.push(page),
             None => out.ends_early = true,
         }
     }
+    out.flaw(found.cut, "pages of the TIFF that were not looked for");
     let first = out.pages.first()?;
     (out.width, out.height) = (first.width, first.height);
     out.pixels_max = out.pages.iter().map(|page| u64::from(page.width) * u64::from(page.height)).max()?;
     out.frames = out.pages.len() as u32;
     Some(out)
 }
+
+/// The directories that were found, each once.
+#[derive(Default)]
+struct Found {
+    known: HashSet<u64>,
+    ahead: VecDeque<u64>,
+    /// There may be more than were looked for.
+    cut: bool,
+}
+
+impl Found {
+    fn add(&mut self, at: u64) {
+        if at == 0 || self.known.contains(&at) {
+            return;
+        }
+        if self.known.len() == PAGES_MAX {
+            self.cut = true;
+            return;
+        }
+        self.known.insert(at);
+        self.ahead.push_back(at);
+    }
+}
+
+/// Entries of a directory that are read.
+const ENTRIES_MAX: usize = 4096;
+/// Directories that one entry can name.
+const PARTS_MAX: u64 = 65_536;
 
 /// Numbers of the file's byte order.
 struct Reader<'a> {
@@ -68,13 +91,14 @@ impl<'a> Reader<'a> {
         Some(if self.little { field.iter().rev().fold(0, fold) } else { field.iter().fold(0, fold) })
     }
 
-    /// Reads a directory, and puts those that it leads to at the end of `ahead`. `None` where the file does not hold it.
-    fn directory(&self, at: u64, ahead: &mut VecDeque<u64>) -> Option<Page> {
+    /// Reads a directory, and adds those that it leads to. `None` where the file does not hold it.
+    fn directory(&self, at: u64, found: &mut Found) -> Option<Page> {
         let start = usize::try_from(at).ok()?;
         let entries = self.number(start, self.count_size)? as usize;
         let first = start + self.count_size;
         let mut page = Page { at, ..Page::default() };
-        for entry in (0..entries.min(4096)).map(|i| first + i * self.entry_size) {
+        found.cut |= entries > ENTRIES_MAX;
+        for entry in (0..entries.min(ENTRIES_MAX)).map(|i| first + i * self.entry_size) {
             let (Some(tag), Some(kind)) = (self.number(entry, 2), self.number(entry + 2, 2)) else { break };
             let size = match kind {
                 1 => 1,
@@ -88,22 +112,22 @@ impl<'a> Reader<'a> {
             match tag {
                 256 => page.width = pixels(),
                 257 => page.height = pixels(),
-                259 => page.jpeg = matches!(value, 6 | 7),
-                330 => self.parts(entry, size, ahead),
+                330 => self.parts(entry, size, found),
                 _ => {}
             }
         }
-        ahead.push_back(self.number(first.saturating_add(entries.saturating_mul(self.entry_size)), self.word)?);
+        found.add(self.number(first.saturating_add(entries.saturating_mul(self.entry_size)), self.word)?);
         Some(page)
     }
 
     /// The directories that an entry names: in itself where they fit, else where it points.
-    fn parts(&self, entry: usize, size: usize, ahead: &mut VecDeque<u64>) {
+    fn parts(&self, entry: usize, size: usize, found: &mut Found) {
         let value = entry + self.entry_size - self.word;
-        let count = self.number(entry + 4, self.word).unwrap_or(0).min(PAGES_MAX as u64) as usize;
+        let count = self.number(entry + 4, self.word).unwrap_or(0);
+        found.cut |= count > PARTS_MAX;
+        let count = count.min(PARTS_MAX) as usize;
         let at = if count * size <= self.word { Some(value as u64) } else { self.number(value, self.word) };
         let Some(at) = at.and_then(|at| usize::try_from(at).ok()) else { return };
-        let room = (2 * PAGES_MAX).saturating_sub(ahead.len());
-        ahead.extend((0..count.min(room)).map_while(|i| self.number(at.checked_add(i * size)?, size)));
+        (0..count).map_while(|i| self.number(at.checked_add(i * size)?, size)).for_each(|part| found.add(part));
     }
 }

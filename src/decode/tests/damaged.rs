@@ -51,6 +51,35 @@ fn pages_that_viewers_pass_over_are_frames() {
     assert_eq!((values, missed), (vec![10, 20, 30], vec![]));
 }
 
+/// The walk took a thousand offsets of a list, zeros among them, and said nothing of the others.
+#[test]
+fn a_page_behind_a_long_list_of_pages_is_seen_or_missed_in_words() {
+    let hidden = |zeros: u32| {
+        let (list, data) = (8 + 2 * 64, 8 + 2 * 64 + 4 * (zeros + 1));
+        let first = [(330u16, list)];
+        let mut bytes = [b"II*\0".as_slice(), &data.to_le_bytes(), &[10; 64], &[20; 64]].concat();
+        let mut entries = grey_page(8, 8);
+        entries.extend(first);
+        let page = directory(&entries, 0);
+        let second = data + page.len() as u32;
+        bytes.extend((0..zeros).flat_map(|_| [0; 4]));
+        bytes.extend(second.to_le_bytes());
+        bytes.extend(&page);
+        bytes.extend(directory(&grey_page(8, 8 + 64), 0));
+        // The last entry of the first page is a list.
+        let count = data as usize + 2 + 8 * 12 + 4;
+        bytes[count..count + 4].copy_from_slice(&(zeros + 1).to_le_bytes());
+        bytes
+    };
+    let all = Limits::default();
+    left_out(&hidden(1), &all, 2, &[]);
+    left_out(&hidden(2000), &all, 2, &[]);
+    left_out(&hidden(70_000), &all, 1, &["pages of the TIFF that were not looked for"]);
+    let many = tiff_pages(&[7; 1001]);
+    let limits = Limits { frames_max: 2000, ..all };
+    left_out(&many, &limits, 1000, &["pages of the TIFF that were not looked for"]);
+}
+
 /// 202 kB took an extract thread for a quarter of an hour: 1,000 pages on shared strips, each of which failed at its last one.
 #[test]
 fn pages_that_fail_cost_frames_pixels_and_time() {
@@ -216,6 +245,28 @@ fn a_webp_whose_data_are_changed_is_not_whole() {
         passed += u32::from(seen(&bytes).is_ok_and(|(_, missed)| missed.is_empty()));
     }
     assert!(passed <= files / 5, "{passed} of {files}"); // all of them before
+}
+
+/// Each frame is held against its own data, whatever stands beside the frames.
+#[test]
+fn a_damaged_frame_of_a_webp_is_told_in_spite_of_a_decoy() {
+    let data = |seed| encode(Format::WebP, &clouds(64, 64, seed, 0))[20..].to_vec();
+    let of = |decoy: &[u8], frames: &[Vec<u8>]| {
+        let frame = |data: &Vec<u8>| {
+            let place = [0, 0, 0, 0, 0, 0, 63, 0, 0, 63, 0, 0, 100, 0, 0, 0];
+            chunk(b"ANMF", &[&place[..], &chunk(b"VP8L", data)].concat())
+        };
+        let head = [chunk(b"VP8X", &[2, 0, 0, 0, 63, 0, 0, 63, 0, 0]), chunk(b"ANIM", &[0; 6])].concat();
+        let body = [b"WEBP".as_slice(), &head, decoy, &frames.iter().map(frame).collect::<Vec<_>>().concat()].concat();
+        [b"RIFF".as_slice(), &(body.len() as u32).to_le_bytes(), &body].concat()
+    };
+    let (first, second) = (data(21), data(22));
+    let longer = [&second[..], &[0; 8]].concat();
+    let all = Limits::default();
+    left_out(&of(&[], &[first.clone(), second.clone()]), &all, 2, &[]);
+    let told = ["frame 1: parts whose data are damaged"];
+    left_out(&of(&[], &[first.clone(), longer.clone()]), &all, 2, &told);
+    left_out(&of(&chunk(b"VP8L", &first), &[first.clone(), longer]), &all, 2, &told);
 }
 
 /// A JPEG's data in a TIFF: the decoder of TIFFs fills in what is missing, as the one of JPEGs does.
