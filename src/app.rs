@@ -211,7 +211,7 @@ pub async fn start_with(
     let doors = opened.map_err(|e| AppError::Stopped("opening of the store", e.to_string()))??;
     let (grpc_listener, grpc) = bind("gRPC", config.grpc.listen).await?;
     let (stop, stopped) = watch::channel(false);
-    tokio::spawn(look(doors.matcher.clone(), LOOK_EVERY.min(Duration::from_millis(config.operator.stuck_ms)), stopped.clone()));
+    tokio::spawn(look(doors.clone(), LOOK_EVERY.min(Duration::from_millis(config.operator.stuck_ms)), stopped.clone()));
     let keeper = keep_up(doors.catalog.clone(), life.clone());
     let Doors { catalog, matcher } = life.doors.get_or_init(|| doors).clone();
     tracing::info!(%grpc, snapshot = matcher.snapshot().id, "serving");
@@ -232,11 +232,20 @@ async fn told(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-/// So that a stuck thread is logged when nobody asks.
-async fn look(matcher: Matcher, every: Duration, stopped: watch::Receiver<bool>) {
+/// So that a stuck thread and a full disk are logged when nobody asks.
+async fn look(doors: Doors, every: Duration, stopped: watch::Receiver<bool>) {
     let mut stopped = std::pin::pin!(told(stopped));
+    let mut writable = true;
     while tokio::time::timeout(every, &mut stopped).await.is_err() {
-        matcher.look();
+        doors.matcher.look();
+        let catalog = doors.catalog.clone();
+        let Ok(why_not) = tokio::task::spawn_blocking(move || catalog.writable().err()).await else { continue };
+        match &why_not {
+            Some(why) if writable => tracing::error!(%why, "lists take no changes; look-ups go on"),
+            None if !writable => tracing::info!("lists take changes again"),
+            _ => {}
+        }
+        writable = why_not.is_none();
     }
 }
 

@@ -273,18 +273,27 @@ impl Catalog {
         // Off at once.
         self.commit(&lock(&self.publishing), by, ChangeOp::DeleteList { list: list.id }, &[], |base| Ok(base.clone()))?;
         told::deleted(by, &list, rows);
-        for kind in bk::KINDS {
-            if bk::tree(&self.store(), kind)?.is_some() {
-                bk::rebuild(&self.store(), kind)?;
-            }
+        // The list is gone, whatever becomes of the rest, which a full disk may keep from being written.
+        if let Err(error) = self.let_go_of_deleted() {
+            tracing::warn!(list = name, %error, "a deleted list's hashes stay in the index's rows until `hashwarden store compact`");
         }
+        Ok(())
+    }
+
+    /// Makes trees and layers anew without the hashes that no list holds any more.
+    fn let_go_of_deleted(&self) -> Result<(), CatalogError> {
+        let store = self.store();
+        let trees = bk::KINDS.into_iter().try_for_each(|kind| match bk::tree(&store, kind)? {
+            Some(_) => bk::rebuild(&store, kind),
+            None => Ok(()),
+        });
         if let Some(published) = &self.published {
-            // The list's hashes leave memory with the layers that held them. The state is the same, and so is its number.
+            // The state is the same, and so is its number.
             let next = self.whole()?;
             let publishing = lock(&self.publishing);
             self.publish(next, published.load().id, &publishing)?;
         }
-        Ok(())
+        trees
     }
 
     pub fn list(&self, name: &str) -> Result<ListInfo, CatalogError> {

@@ -124,6 +124,11 @@ impl Server {
         page.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |n| n.parse().unwrap())
     }
 
+    /// Waits for a line of the log.
+    pub fn logged(&self, message: &str) {
+        self.log.line(message);
+    }
+
     /// SIGTERM, and then its exit code and its log.
     pub fn terminate(&mut self) -> (i32, String) {
         assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
