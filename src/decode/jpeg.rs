@@ -11,6 +11,9 @@
 //! 2. Its quick Huffman decoder passes over codes that do not exist. The one for pictures with restart markers does not, and takes a
 //!    tenth longer at the most, so pictures without them get a restart interval that they never reach. One of more than 65,535 coding
 //!    units (17 megapixels at 4:2:0) can't: a lone code that does not exist, and throws nothing after it off, is missed there.
+//!
+//! What it does not tell either: up to seven bytes too many at the end of a scan that is not the last, which its bit buffer swallows. That
+//! takes a sequential picture whose components stand in scans of their own, and damage that throws no code off.
 
 use image::metadata::Orientation;
 use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat};
