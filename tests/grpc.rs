@@ -314,6 +314,25 @@ async fn a_stream_waits_rather_than_is_shed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_one_item_at_a_time_goes_on_to_its_end() {
+    let served =
+        serve_with(service::Options { items_in_flight_max: 1, ..service::Options::default() }, matcher::Options::default()).await;
+    let (send, items) = mpsc::channel(100);
+    let mut results = served.client.match_stream(items).await;
+    for n in 0..50 {
+        let content = hashes(HashKind::Pdq, &pdq(n));
+        send.send(Item { id: n.to_string(), reference: String::new(), content, lists: vec![] }).await.unwrap();
+    }
+    drop(send);
+    let mut answered = 0;
+    while let Some(result) = tokio::time::timeout(Duration::from_secs(60), results.recv()).await.expect("the stream hangs") {
+        result.unwrap();
+        answered += 1;
+    }
+    assert_eq!(answered, 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_busy_service_turns_single_requests_away() {
     let of_matcher = matcher::Options { images_max: 0, hash_items_max: 0, ..matcher::Options::default() };
     let served = serve_with(service::Options::default(), of_matcher).await;

@@ -88,7 +88,11 @@ where
             this.in_transport.pop_front();
         }
         match this.replies.poll_recv(cx) {
-            Poll::Pending => Poll::Pending,
+            // It asks with nothing left in its buffers. What replies hold now, the next item may be waiting for.
+            Poll::Pending => {
+                this.in_transport.clear();
+                Poll::Pending
+            }
             Poll::Ready(Some((reply, held))) => {
                 this.in_transport.push_back(held);
                 Poll::Ready(Some(Ok(reply)))
@@ -137,6 +141,18 @@ mod tests {
         assert_eq!(answered(Some(Ok(()))).await, (vec![1], None));
         assert_eq!(answered(Some(Err(convert::stopping_status()))).await, (vec![1], Some(Code::Unavailable)));
         assert_eq!(answered(None).await, (vec![1], Some(Code::Internal)), "a writer that fails");
+    }
+
+    /// A reply that held all that its stream may hold held it until the next, which waited for it: the stream hung.
+    #[tokio::test]
+    async fn a_reply_that_was_taken_holds_nothing_back() {
+        let (writer, mut output) = channel(4, LONG);
+        let held = Arc::new(());
+        writer.send(1, held.clone()).await.unwrap();
+        assert_eq!(output.next().await.unwrap().unwrap(), 1);
+        assert_eq!(Arc::strong_count(&held), 2, "it may not have left yet");
+        assert!(tokio::time::timeout(Duration::from_millis(1), output.next()).await.is_err());
+        assert_eq!(Arc::strong_count(&held), 1);
     }
 
     /// A client that read nothing for five minutes lost results, and its call ended in OK.
