@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{EditReport, ImportReport};
+use crate::entry::shown::without_hashes;
 use crate::entry::{Caller, HashList, ListPolicy, ListVersion, Polarity};
 
 pub fn created(by: &Caller, name: &str, polarity: Polarity) {
@@ -42,7 +43,7 @@ pub fn edited(by: &Caller, list: &HashList, report: &EditReport) {
 pub fn imported(by: &Caller, name: &str, source: &str, report: &ImportReport, took: Duration) {
     let ImportReport { rows, rows_bad, added, changed, gone, unchanged, entries, activated, .. } = report;
     let (by, version) = (&by.0, report.version.map_or(report.compared_with.0, |version| version.0));
-    let (list, seconds) = (name, took.as_secs_f32());
+    let (list, seconds, source) = (name, took.as_secs_f32(), &*without_hashes(source));
     let held = report.held.iter().map(|hold| hold.name()).collect::<Vec<_>>().join(",");
     let what = match (report.version, activated) {
         (None, _) => "a file was imported: it changes nothing",
@@ -55,7 +56,7 @@ pub fn imported(by: &Caller, name: &str, source: &str, report: &ImportReport, to
 }
 
 pub fn not_imported(by: &Caller, name: &str, source: &str, error: &super::CatalogError) {
-    tracing::info!(by = by.0, list = name, source, %error, "a file was not imported");
+    tracing::info!(by = by.0, list = name, source = &*without_hashes(source), %error, "a file was not imported");
 }
 
 /// What differs between two policies, in words.

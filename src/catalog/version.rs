@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CatalogError, EditReport, NewEntry, bk, columns, load, lock, retention};
+use crate::entry::shown::without_hashes;
 use crate::entry::{
     Caller, ChangeOp, Entry, EntryNo, HashList, HashValue, ListId, MadeBy, ROWS_BYTES_MAX, ROWS_MAX, RowChange, VersionNo,
 };
@@ -161,7 +162,8 @@ impl<'c> VersionWriter<'c> {
             by,
             list: list.clone(),
             version: VersionNo(last.map_or(0, |v| v.version.0) + 1),
-            source: source.to_owned(),
+            // A file may be named after a hash that it holds, and the name is shown, logged and kept for as long as the version.
+            source: without_hashes(source).into_owned(),
             made_by,
             staged: false,
             closes: Vec::new(),

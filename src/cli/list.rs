@@ -375,7 +375,7 @@ fn edited(context: &Context, report: EditReport) -> Result<Exit, Failure> {
     });
     let text = || {
         let EditReport { version, added, changed, removed, unchanged, ids, .. } = &report;
-        let ids = if ids.is_empty() { String::new() } else { format!("  ({})", escaped(&ids.join(", "))) };
+        let ids = if ids.is_empty() { String::new() } else { format!("  ({})", without_hashes(&escaped(&ids.join(", ")))) };
         format!("version {}: {added} added, {changed} changed, {removed} removed, {unchanged} unchanged{ids}", version.0)
     };
     tell(context, || json, text)?;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Context, Exit, Failure};
 use crate::catalog::{ListInfo, OverlapCategory, OverlapReport, polarity_name};
-use crate::entry::shown::{escaped, escaped_json, escaped_lines};
+use crate::entry::shown::{escaped, escaped_json, escaped_lines, without_hashes};
 use crate::entry::{Action, HashKind, ListVersion, Transforms, VersionNo, VersionState};
 use crate::verdict::{Match, Outcome, Verdict};
 
@@ -275,7 +275,7 @@ pub fn version_json(version: &ListVersion, active: bool) -> Value {
         "active": active,
         "entries": version.rows,
         "digest": hex::encode(version.digest),
-        "source": version.source,
+        "source": without_hashes(&version.source),
         "time_ms": version.time_ms,
     })
 }
@@ -287,7 +287,7 @@ pub fn version_text(version: &ListVersion, active: bool) -> String {
         version.version.0,
         version.rows,
         utc(version.time_ms),
-        escaped(&version.source)
+        escaped(&without_hashes(&version.source))
     )
 }
 

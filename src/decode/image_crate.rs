@@ -28,13 +28,9 @@ pub(super) fn decode(
     let outline = tally.outline();
     let words = Words { format, limits, outline };
     let source = || Source::new(bytes, late);
-    if format == Format::Tiff {
-        return tiff_pages::decode(bytes, words, late, tally);
-    }
-    if !tally.begin(outline.pixels_max) {
-        return Ok(());
-    }
     match format {
+        Format::Tiff => tiff_pages::decode(bytes, words, late, tally),
+        _ if !tally.begin(outline.pixels_max) => Ok(()),
         Format::Jpeg => match jpeg::decode(bytes, outline, limits) {
             Some((picture, damaged)) => {
                 tally.take(&picture);
@@ -47,7 +43,6 @@ pub(super) fn decode(
             None => words.still(JpegDecoder::new(source()), tally).map(|()| tally.leave_out_of_this(DAMAGED)),
         },
         Format::Bmp => words.still(BmpDecoder::new(source()), tally),
-        Format::Tiff => Ok(()),
         Format::Png => words.png(source, tally),
         Format::Gif if outline.motion == Motion::Still => words.still(GifDecoder::new(source()), tally),
         Format::Gif => {

@@ -389,6 +389,30 @@ fn no_error_of_the_command_line_repeats_a_hash() {
     check(&["list", "remove", "a", hash], "not in the list: (not shown: it looks like a hash)");
 }
 
+/// A file named after a hash put it into the log and into each listing of versions.
+#[test]
+fn a_file_or_an_entry_that_is_named_after_a_hash_does_not_show_it() {
+    let place = Place::new();
+    place.run(&["list", "create", "a"]).exits(0);
+    let hash = "9e107d9d372bb6826bd81d3542a419d6";
+    let file = place.write(&format!("{hash}.csv"), format!("id,pdq\nx1,{}\n", pdq(0x11)).as_bytes());
+    let hidden = |ran: Ran| assert!(ran.exit == 0 && !ran.out.contains(&hash[..8]) && !ran.err.contains(&hash[..8]), "{ran:?}");
+    hidden(place.run(&["list", "import", "a", &file]));
+    hidden(place.run(&["list", "add", "a", "--id", hash, "--pdq", &pdq(0x22)]));
+    assert!(place.run(&["list", "versions", "a"]).out.contains("from (not shown: it looks like a hash).csv"));
+    hidden(place.run(&["list", "versions", "a"]));
+    hidden(place.run(&["list", "versions", "a", "--json"]));
+    // The id itself is as it was given.
+    place.run(&["list", "remove", "a", hash]).exits(0);
+
+    let mut server = super::server::Server::start_with(&place.store, "debug", &[]);
+    hidden(server.run(&["list", "import", "a", &file]));
+    std::fs::write(&file, "no hash in it\n").unwrap();
+    server.run(&["list", "import", "a", &file]).exits(3);
+    let (_, log) = server.terminate();
+    assert!(log.contains("a file was not imported") && !log.contains(&hash[..8]), "{log}");
+}
+
 #[test]
 fn a_dry_run_counts_and_changes_nothing() {
     let place = Place::new();
