@@ -257,8 +257,9 @@ fn an_import_that_changes_much_is_staged_until_somebody_accepts_it() {
             (report.activated, report.gone, report.added, report.held.clone()),
             (false, gone, added, vec![Hold::LargeChange])
         );
-        let words =
-            format!("not activated: of 1000 entries {gone} would go and 0 change, and {added} would be new: 20 % of the list");
+        let words = format!(
+            "not activated: of 1000 entries, {gone} would be removed and 0 changed, and {added} would be added: 20.10 %, and the limit is 20 %"
+        );
         assert!(report.warnings[0].starts_with(&words), "{:?}", report.warnings);
         assert_eq!((active(), bench.ids(pdq(1_100))), (before, vec!["e1100".to_owned()]), "as it was");
         // Staged on purpose it is said, and no failure; accepted, the version that is there already becomes active.

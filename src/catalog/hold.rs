@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::{Catalog, Hold, ImportOptions, ImportReport};
 use crate::entry::HashList;
+use crate::entry::shown::counted;
 
 /// Fewer changes than this are activated, whatever their share of the list.
 const CHANGES_SURE: u64 = 100;
@@ -30,13 +31,13 @@ impl Catalog {
             report.held.push(Hold::BadRows);
         }
         let most = u64::from(self.change_percent_max);
-        let percent = (gone.max(added) + changed).saturating_mul(100).checked_div(rows_active).unwrap_or(0);
         let large = (gone.max(added) + changed).saturating_mul(100) > most.saturating_mul(rows_active);
         if most > 0 && rows_active > 0 && large && added + changed + gone >= CHANGES_SURE && !options.accept {
             let why = format!(
-                "{not_active}of {} {gone} would go and {changed} change, and {added} would be new: {percent} % of the list, where {most} % are \
-                 activated unseen ([import] change_percent_max)",
-                counted(rows_active, "entry", "entries")
+                "{not_active}of {}, {gone} would be removed and {changed} changed, and {added} would be added: {:.2} %, and the limit is {most} % \
+                 ([import] change_percent_max)",
+                counted(rows_active, "entry", "entries"),
+                (gone.max(added) + changed) as f64 * 100.0 / rows_active as f64
             );
             report.warnings.insert(0, why);
             report.held.push(Hold::LargeChange);
@@ -53,9 +54,4 @@ pub(super) fn strange_categories(list: &HashList, categories: &BTreeSet<String>)
     let strange: Vec<_> =
         named.into_iter().filter(|category| !categories.contains(*category)).map(|c| format!("{c:?}")).collect();
     (!strange.is_empty()).then(|| format!("the policy has a radius for a category that no entry has: {}", strange.join(", ")))
-}
-
-/// A number and what is counted.
-pub(super) fn counted(n: u64, one: &str, more: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { more })
 }

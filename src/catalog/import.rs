@@ -10,9 +10,10 @@ use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use super::hold::{CATEGORIES_MAX, counted, strange_categories};
+use super::hold::{CATEGORIES_MAX, strange_categories};
 use super::version::{Put, VersionWriter, derived_id};
 use super::{BAD_ROWS_MAX, BadRow, Catalog, CatalogError, ImportOptions, ImportReport, Phase, Progress, now_ms, told};
+use crate::entry::shown::counted;
 use crate::entry::{Caller, Entry, HashKind, HashList, HashValue, ListId, MadeBy};
 use crate::lists::{self, Format, Row};
 use crate::store::{IdRecord, Store};

@@ -10,11 +10,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::backend::{Lists, lists};
-use super::output::{counted, path_text, remark, say};
+use super::output::{path_text, remark, say};
 use super::{Context, Exit, Failure};
 use crate::catalog::{Hold, ImportOptions, ImportReport, Phase};
 use crate::entry::VersionNo;
-use crate::entry::shown::{escaped, message_alone};
+use crate::entry::shown::{counted, escaped, message_alone};
 use crate::lists::{ColumnUse, Format, Mapping};
 use crate::store::Access;
 

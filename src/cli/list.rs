@@ -7,12 +7,10 @@ use serde_json::json;
 
 use super::backend::{Lists, lists};
 use super::import::{ImportArgs, import};
-use super::output::{
-    counted, list_json, list_line, list_text, overlap_json, overlap_text, remark, tell, version_json, version_text,
-};
+use super::output::{list_json, list_line, list_text, overlap_json, overlap_text, remark, tell, version_json, version_text};
 use super::{Context, Exit, Failure};
 use crate::catalog::{ActionRule, EditReport, ListInfo, NewEntry, PolicyUpdate, RadiusRule};
-use crate::entry::shown::{escaped, without_hashes};
+use crate::entry::shown::{counted, escaped, without_hashes};
 use crate::entry::{HashKind, HashValue, Polarity, Transform, Transforms, VersionNo};
 use crate::store::Access;
 
@@ -351,7 +349,7 @@ fn delete(context: &Context, lists: &dyn Lists, name: &str, yes: bool) -> Result
         || json,
         || {
             format!(
-                "deleted list {name} with {of_entries} and {of_versions}; `hashwarden store compact` takes its bytes off the disk"
+                "deleted list {name} with {of_entries} and {of_versions}; `hashwarden store compact` removes its data from disk"
             )
         },
     )?;

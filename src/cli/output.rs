@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Context, Exit, Failure};
 use crate::catalog::{ListInfo, OverlapCategory, OverlapReport, polarity_name};
-use crate::entry::shown::{escaped, escaped_json, escaped_lines, without_hashes};
+use crate::entry::shown::{counted, escaped, escaped_json, escaped_lines, without_hashes};
 use crate::entry::{Action, HashKind, ListVersion, Transforms, VersionNo, VersionState};
 use crate::verdict::{Match, Outcome, Verdict};
 
@@ -153,11 +153,6 @@ pub fn verdict_text(label: &Label, verdict: &Verdict) -> String {
         text.push_str(&format!("\n            and {} more", verdict.cut));
     }
     text
-}
-
-/// A number and what is counted.
-pub fn counted(n: u64, one: &str, more: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { more })
 }
 
 /// How many items had which outcome.

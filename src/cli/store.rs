@@ -5,13 +5,14 @@ use serde_json::json;
 
 use super::output::say;
 use super::{Context, Exit, Failure};
+use crate::entry::shown::counted;
 use crate::store::Access;
 
 #[derive(Subcommand)]
 pub enum StoreVerb {
     /// Check the store against itself: the chain of changes, every version, every derived row.
     Verify,
-    /// Write the store's files anew without what was deleted: versions that are not kept, lists that are gone.
+    /// Rewrite the store's files, dropping deleted data: lists that are gone, versions that are not kept.
     Compact,
     /// Take a damaged store as it is: go on without the acknowledged changes that are missing from it.
     Accept {
@@ -57,6 +58,7 @@ fn accept(context: &Context) -> Result<Exit, Failure> {
         say(json!({ "change": accepted.seq, "acknowledged": accepted.acknowledged }))?;
     } else {
         let acknowledged = match accepted.acknowledged {
+            Some(seq) if seq == accepted.seq + 1 => format!("; change {seq} is given up"),
             Some(seq) if seq > accepted.seq => format!("; changes {} to {seq} are given up", accepted.seq + 1),
             Some(_) => "; none is given up".to_owned(),
             None => "; how many were acknowledged is not known".to_owned(),
@@ -76,9 +78,13 @@ fn verify(context: &Context) -> Result<Exit, Failure> {
         }))?;
     } else {
         let sound = if report.problems.is_empty() { "sound" } else { "damaged" };
-        let counts =
-            format!("{} changes, {} lists, {} versions, {} rows", report.changes, report.lists, report.versions, report.rows);
-        say(format!("{sound}: {counts}"))?;
+        let counts = [
+            counted(report.changes, "change", "changes"),
+            counted(report.lists, "list", "lists"),
+            counted(report.versions, "version", "versions"),
+            counted(report.rows, "row", "rows"),
+        ];
+        say(format!("{sound}: {}", counts.join(", ")))?;
         report.problems.iter().try_for_each(|problem| say(format!("problem: {problem}")))?;
     }
     if report.problems.is_empty() {

@@ -53,6 +53,11 @@ pub fn escaped_json(line: &str) -> Cow<'_, str> {
     Cow::Owned(line.chars().map(escape).collect())
 }
 
+/// A number and what is counted.
+pub fn counted(n: u64, one: &str, more: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { more })
+}
+
 /// Longest text that is taken for a name.
 const NAME_CHARS_MAX: usize = 40;
 /// Digits in a name, such as `sha256` has. A hash has many more, however it was damaged.

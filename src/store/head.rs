@@ -32,7 +32,10 @@ pub(super) enum Check {
 
 /// What `HEAD` says; `None` where there is no such file.
 pub(super) fn read(dir: &Path) -> Result<Option<Head>, StoreError> {
-    let damaged = || StoreError::Head { dir: dir.into(), why: "it can't be read as one line of a number and a digest".into() };
+    let damaged = || StoreError::Head {
+        dir: dir.into(),
+        why: "its HEAD file is damaged, as it is not one line with a number and a digest".into(),
+    };
     let text = match fs::read_to_string(dir.join(NAME)) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

@@ -86,12 +86,12 @@ pub enum StoreError {
     ReadOnly,
     /// Nothing was written, or nothing that counts; what is there can be read.
     #[error(
-        "the disk of the store in {} is full: {} MiB are free, and {} MiB must be; make room, and changes are taken again",
+        "the disk of the store in {} is full: {} MiB free, at least {} MiB required; changes resume once space is freed",
         .dir.display(), .free >> 20, .needed >> 20
     )]
     Full { dir: PathBuf, free: u64, needed: u64 },
     /// A write failed, so the database has to be opened anew before it takes another.
-    #[error("the store in {} takes no changes until it is opened anew: {why}", .dir.display())]
+    #[error("the store in {} does not accept changes after a failed write (a server retries by itself): {why}", .dir.display())]
     Failed { dir: PathBuf, why: String },
     /// The change does not fit the state; nothing was written.
     #[error("{0}")]

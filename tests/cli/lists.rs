@@ -311,7 +311,7 @@ fn an_import_that_changes_much_exits_with_3_until_it_is_accepted() {
     place.run(&["list", "import", "a", &file("first.csv", 1..1_001)]).exits(0);
     let cut = file("cut.csv", 1..501);
     let ran = place.run(&["list", "import", "a", &cut]).exits(3).says(&[
-        "warning: not activated: of 1000 entries 500 would go and 0 change, and 0 would be new: 50 % of the list, where 20 % are activated unseen",
+        "warning: not activated: of 1000 entries, 500 would be removed and 0 changed, and 0 would be added: 50.00 %, and the limit is 20 %",
         "version 2 is not active: look at what would change (hashwarden list diff a 1 2 counts what changes)",
         "or import the file again with --accept",
     ]);
