@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::catalog::{Catalog, CatalogError, Compacted, FORMAT_DERIVED, Keep};
 use crate::config::{Config, CoreDumps};
+use crate::entry::shown::in_words;
 use crate::extract::{Extractor, InProcess};
 use crate::matcher::{Matcher, Options, StartError};
 use crate::snapshot::{Choices, Published};
@@ -37,7 +38,7 @@ pub enum AppError {
     Matcher(#[from] StartError),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    #[error("{what} can't listen on {address}: {error}")]
+    #[error("{what} can't listen on {address}: {}", in_words(error))]
     Bind { what: &'static str, address: SocketAddr, error: std::io::Error },
     #[error("the {0} stopped: {1}")]
     Stopped(&'static str, String),

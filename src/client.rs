@@ -20,6 +20,7 @@ use tonic_types::StatusExt;
 use crate::catalog::{
     DiffReport, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, OverlapReport, PolicyUpdate, Progress,
 };
+use crate::entry::shown::in_words;
 use crate::entry::{HashKind, ListVersion, Polarity, VersionNo};
 use crate::matcher::{Content, Hashed};
 use crate::proto::v1;
@@ -384,8 +385,9 @@ impl Client {
 }
 
 /// What lies under tonic's "transport error".
-fn innermost(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |cause| cause.source()).last().unwrap_or(error).to_string()
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let cause = std::iter::successors(Some(error), |cause| cause.source()).last().unwrap_or(error);
+    cause.downcast_ref::<std::io::Error>().map_or_else(|| cause.to_string(), in_words)
 }
 
 /// Messages of at most [`ITEMS_BYTES`], unless one item is larger.

@@ -7,7 +7,7 @@
 //! process runs. Lists and their policies are not set here: they are data, in the store.
 
 use crate::decode::Limits;
-use crate::entry::shown::message_alone;
+use crate::entry::shown::{message_alone, nearest, unopened};
 use crate::index::IndexChoice;
 use ::config::{Environment, File, FileFormat, Source, Value, ValueKind};
 use serde::{Deserialize, Serialize};
@@ -295,16 +295,16 @@ mod by_name {
 /// Why a configuration was refused. Values are shown: none of them is a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("can't read the configuration {}: {source}", path.display())]
-    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("the configuration can't be read: {}", unopened(&path.display().to_string(), .error))]
+    Unreadable { path: PathBuf, error: std::io::Error },
     #[error("the configuration {} has more than {FILE_BYTES_MAX} bytes", path.display())]
     TooLong { path: PathBuf },
     #[error("{origin} is not TOML: {what}")]
     NotToml { origin: String, what: String },
-    #[error("unknown section [{section}] ({origin}): the sections are {known}")]
-    UnknownSection { section: String, origin: String, known: String },
-    #[error("unknown key [{section}] {key} ({origin}): the keys of [{section}] are {known}")]
-    UnknownKey { section: String, key: String, origin: String, known: String },
+    #[error("unknown section [{section}] ({origin}{meant}): the sections are {known}")]
+    UnknownSection { section: String, origin: String, meant: String, known: String },
+    #[error("unknown key [{section}] {key} ({origin}{meant}): the keys of [{section}] are {known}")]
+    UnknownKey { section: String, key: String, origin: String, meant: String, known: String },
     #[error("[{section}] {key} {must} ({origin})")]
     Refused { section: String, key: String, must: String, origin: String },
     #[error("[{section}] {key} {must}")]
@@ -329,7 +329,7 @@ impl Config {
             environment.insert(name.to_owned(), value);
         }
         let Some(path) = file else { return Config::read(None, environment) };
-        let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+        let unreadable = |error| ConfigError::Unreadable { path: path.to_owned(), error };
         let mut text = String::new();
         std::fs::File::open(path).map_err(unreadable)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
         if text.len() as u64 > FILE_BYTES_MAX {
@@ -494,15 +494,17 @@ fn check_given(
     let given: BTreeMap<String, Value> = given.into_iter().collect();
     for (section, value) in given {
         let (Some(known), ValueKind::Table(keys)) = (defaults.get(&section), value.kind) else {
+            let meant = meant_section(defaults, &section);
             let known = defaults.keys().cloned().collect::<Vec<_>>().join(", ");
-            return Err(ConfigError::UnknownSection { origin: origin(&section, ""), section, known });
+            return Err(ConfigError::UnknownSection { origin: origin(&section, ""), section, meant, known });
         };
         let keys: BTreeMap<String, Value> = keys.into_iter().collect();
         for (key, value) in keys {
             let origin = origin(&section, &key);
             let Some(default) = known.get(&key) else {
+                let meant = did_you_mean(nearest(&key, known.keys().map(String::as_str)));
                 let known = known.keys().cloned().collect::<Vec<_>>().join(", ");
-                return Err(ConfigError::UnknownKey { section, key, origin, known });
+                return Err(ConfigError::UnknownKey { section, key, origin, meant, known });
             };
             if let Err(must) = check_type(default, &value, &section, &key) {
                 return Err(ConfigError::Refused { section, key, must, origin });
@@ -510,6 +512,20 @@ fn check_given(
         }
     }
     Ok(())
+}
+
+fn did_you_mean(name: Option<&str>) -> String {
+    name.map_or_else(String::new, |name| format!("; did you mean {name}?"))
+}
+
+/// What was meant by an unknown section: one of a similar name, or a key that stands outside of its section.
+fn meant_section(defaults: &Sections, section: &str) -> String {
+    let with_key: Vec<_> =
+        defaults.iter().filter(|(_, keys)| keys.contains_key(section)).map(|(name, _)| format!("[{name}]")).collect();
+    match with_key.is_empty() {
+        true => did_you_mean(nearest(section, defaults.keys().map(String::as_str))),
+        false => format!("; {section} is a key of {}", with_key.join(" and ")),
+    }
 }
 
 fn is_number(kind: &ValueKind) -> bool {

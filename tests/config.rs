@@ -109,9 +109,9 @@ fn what_is_wrong_is_refused_by_name() {
             assert!(said.contains(part), "{text:?}\n  expected {part:?} in {said:?}");
         }
     };
-    check("[grpc]\nlissten = \"x\"", &["unknown key [grpc] lissten", "given.toml", "listen"]);
-    check("[gprc]\nlisten = \"x\"", &["unknown section [gprc]", "grpc"]);
-    check("listen = \"x\"", &["unknown section [listen]"]);
+    check("[grpc]\nlissten = \"x\"", &["unknown key [grpc] lissten", "given.toml; did you mean listen?"]);
+    check("[gprc]\nlisten = \"x\"", &["unknown section [gprc]", "did you mean grpc?"]);
+    check("listen = \"x\"", &["unknown section [listen] (given.toml; listen is a key of [grpc] and [operator])"]);
     check("grpc = 5", &["unknown section [grpc]"]);
     check("[GRPC]\ndrain_s = 5", &["unknown section [GRPC]"]);
     check("[grpc.listen]\nhost = \"x\"", &["[grpc] listen must be text"]);

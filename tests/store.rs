@@ -451,6 +451,27 @@ fn what_is_no_store_is_left_alone() {
     std::fs::remove_file(unfinished.join("CURRENT")).unwrap();
 }
 
+/// `verify` recommended `store accept`, which then said that there is no store.
+#[test]
+fn what_accepting_cannot_help_says_that_only_a_backup_does() {
+    let dir = TempDir::new().unwrap();
+    let lost = |path: &Path, why: &str| {
+        let opened = [Access::Read, Access::Write].map(|access| Store::open(path, access, DERIVED).unwrap_err());
+        for error in opened.into_iter().chain([Store::accept(path).unwrap_err()]) {
+            assert!(matches!(error, StoreError::Lost { .. }), "{error:?}");
+            let said = error.to_string();
+            assert!(said.contains(why) && said.contains("from a backup") && !said.contains("accept"), "{said}");
+        }
+    };
+    let store = writer(dir.path());
+    create(&store, LIST, "known");
+    drop(store);
+    raw(dir.path(), |batch, db| batch.delete_cf(db.cf_handle("meta").unwrap(), "format_truth"));
+    lost(dir.path(), "no format number");
+    std::fs::remove_file(dir.path().join("CURRENT")).unwrap();
+    lost(dir.path(), "CURRENT is not there");
+}
+
 #[test]
 fn verify_finds_any_altered_value() {
     let dir = TempDir::new().unwrap();
@@ -1079,7 +1100,8 @@ fn found(dir: &Path, what: &str) {
             | StoreError::FormatNewer { .. }
             | StoreError::FormatOlder { .. }
             | StoreError::NotAStore { .. }
-            | StoreError::Head { .. },
+            | StoreError::Head { .. }
+            | StoreError::Lost { .. },
         ) => {}
         Err(other) => panic!("{what}: {other}"),
     }

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::output::{Label, remark, tell};
+use super::output::{Label, path_text, remark, tell};
 use super::scan::{FileContent, read_file};
 use super::{Context, Exit, Failure};
+use crate::entry::shown::unopened;
 use crate::entry::{HashValue, Observation, Reason, Transform};
 use crate::extract::Unscanned;
 use crate::hash::digest::Digests;
@@ -25,7 +26,7 @@ pub fn run(context: &Context, files: &[PathBuf]) -> Result<Exit, Failure> {
                 Hashed { digests, features: Err(Unscanned { reason: Reason::TooLarge, detail }) }
             }
             Err(error) => {
-                remark(format!("{}: {error}", Label::file(path).text()));
+                remark(unopened(&path_text(path), &error));
                 exit = Exit::Failed;
                 continue;
             }

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use super::backend::{Lists, lists};
 use super::output::{path_text, remark, say};
-use super::{Context, Exit, Failure};
+use super::{Context, Exit, Failure, mapping};
 use crate::catalog::{Hold, ImportOptions, ImportReport, Phase};
 use crate::entry::VersionNo;
-use crate::entry::shown::{counted, escaped, message_alone};
+use crate::entry::shown::{counted, escaped, unopened};
 use crate::lists::{ColumnUse, Format, Mapping};
 use crate::store::Access;
 
@@ -52,11 +52,11 @@ fn format(text: &str) -> Result<FormatArg, String> {
 }
 
 pub fn import(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
-    let fail = |path: &Path, error: std::io::Error| Failure { exit: Exit::Failed, why: format!("{}: {error}", path_text(path)) };
+    let fail = |path: &Path, error: std::io::Error| Failure { exit: Exit::Failed, why: unopened(&path_text(path), &error) };
     let mapping = match &args.mapping {
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|e| fail(path, e))?;
-            mapping_from(&text).map_err(|why| Failure::usage(format!("the mapping {}: {why}", path_text(path))))?
+            mapping::read(&text).map_err(|why| Failure::usage(format!("the mapping {}: {why}", path_text(path))))?
         }
         None => Mapping::default(),
     };
@@ -114,12 +114,6 @@ fn held(name: &str, version: VersionNo, report: &ImportReport) -> String {
         "version {version} is not active: {look} (hashwarden list diff {name} {active} {version} counts what changes), then \
          activate it (hashwarden list activate {name} {version}) or {again}"
     )
-}
-
-fn mapping_from(toml: &str) -> Result<Mapping, String> {
-    let source = config::File::from_str(toml, config::FileFormat::Toml);
-    let read = config::Config::builder().add_source(source).build().and_then(config::Config::try_deserialize);
-    read.map_err(|error| message_alone(&error.to_string()))
 }
 
 /// Shows how far the import is, with rows a second and the time left, where someone looks on.

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::backend::{Lists, lists};
 use super::import::{ImportArgs, import};
+use super::number::whole;
 use super::output::{list_json, list_line, list_text, overlap_json, overlap_text, remark, tell, version_json, version_text};
 use super::{Context, Exit, Failure};
 use crate::catalog::{ActionRule, EditReport, ListInfo, NewEntry, PolicyUpdate, RadiusRule};
@@ -91,8 +92,10 @@ pub enum ListVerb {
         /// The list.
         name: String,
         /// The earlier version; 0 is the empty one before the first.
+        #[arg(value_parser = whole(0..=u32::MAX))]
         from: u32,
         /// The later version.
+        #[arg(value_parser = whole(0..=u32::MAX))]
         to: u32,
     },
     /// Count what two lists have in common, exactly and nearly. A list with itself: its near-duplicates.
@@ -102,7 +105,7 @@ pub enum ListVerb {
         /// The list that it is compared with; can be the same.
         other: String,
         /// How near counts, in bits; by default the wider of the two lists' radii. Wide radii take long.
-        #[arg(long, value_parser = clap::value_parser!(u16).range(0..=256))]
+        #[arg(long, value_parser = whole(0..=256u16))]
         radius: Option<u16>,
         /// Kind of hash to compare: pdq, phash64 or dhash64.
         #[arg(long, default_value = "pdq", value_parser = kind)]
@@ -113,6 +116,7 @@ pub enum ListVerb {
         /// The list.
         name: String,
         /// The version's number.
+        #[arg(value_parser = whole(0..=u32::MAX))]
         version: u32,
     },
     /// Go back to the version that was active before; a second time undoes it.
@@ -129,7 +133,7 @@ pub struct PolicyArgs {
     #[arg(long = "radius", value_name = "[[CATEGORY:]KIND=]N", value_parser = radius_change)]
     radii: Vec<RadiusChange>,
     /// Smallest PDQ quality at which a picture can match, 0 to 100.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
+    #[arg(long, value_name = "N", value_parser = whole(0..=100u8))]
     quality_min: Option<u8>,
     /// What a match asks for: BLOCK, REVIEW or OBSERVE, for PDQ and all digests, or KIND=ACTION for one kind. Can be repeated.
     #[arg(long = "action", value_name = "[KIND=]ACTION", value_parser = action_rule)]
@@ -186,7 +190,11 @@ fn radius_of(kind: HashKind, text: &str) -> Result<u16, String> {
     let radius = match text.parse::<u16>() {
         Ok(radius) => radius,
         Err(_) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => u16::MAX,
-        Err(_) => return Err("a radius is a whole number of bits; a category's can also be none".to_owned()),
+        Err(_) if kind.policy_radius_max() > 0 => {
+            let most = kind.policy_radius_max();
+            return Err(format!("a radius is a whole number of bits, for {kind} 0 to {most}; a category's can also be none"));
+        }
+        Err(_) => u16::MAX, // refused in the kind's own words
     };
     kind.check_policy_radius(radius).map(|()| radius).map_err(|bad| bad.0)
 }

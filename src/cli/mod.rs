@@ -7,6 +7,8 @@ mod backend;
 mod hash;
 mod import;
 mod list;
+mod mapping;
+mod number;
 mod output;
 mod remote;
 mod scan;

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Context, Exit, Failure};
 use crate::catalog::{ListInfo, OverlapCategory, OverlapReport, polarity_name};
-use crate::entry::shown::{counted, escaped, escaped_json, escaped_lines, without_hashes};
-use crate::entry::{Action, HashKind, ListVersion, Transforms, VersionNo, VersionState};
+use crate::entry::shown::{counted, escaped, escaped_json, escaped_lines, in_words, without_hashes};
+use crate::entry::{Action, HashKind, ListVersion, MadeBy, Transforms, VersionNo, VersionState};
 use crate::verdict::{Match, Outcome, Verdict};
 
 /// What was matched: the name of its field in JSON and its value.
@@ -64,7 +64,7 @@ pub fn remark(text: impl Display) {
 pub fn written(done: io::Result<()>) -> Result<(), Failure> {
     done.map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure { exit: Exit::Failed, why: String::new() },
-        _ => Failure { exit: Exit::Failed, why: format!("can't write to standard output: {error}") },
+        _ => Failure { exit: Exit::Failed, why: format!("can't write to standard output: {}", in_words(&error)) },
     })
 }
 
@@ -255,18 +255,30 @@ pub fn list_text(info: &ListInfo) -> String {
     text
 }
 
-fn state_name(state: VersionState) -> &'static str {
-    match state {
-        VersionState::Staged => "staged",
-        VersionState::Sealed => "sealed",
+/// A version's state as users know it: *staged* is whole and was never active.
+fn state_name(version: &ListVersion, active: bool) -> &'static str {
+    match version.state {
+        VersionState::Staged => "importing",
+        VersionState::Sealed if active => "active",
+        VersionState::Sealed if version.activated => "inactive",
+        VersionState::Sealed => "staged",
         VersionState::Undone => "undone",
+    }
+}
+
+/// What a version was made by, in words. The catalog's own source for an edit is a bare verb.
+fn origin(version: &ListVersion) -> String {
+    match (version.made_by, version.source.as_str()) {
+        (MadeBy::Edit, "add") => "added by hand".to_owned(),
+        (MadeBy::Edit, "remove") => "removed by hand".to_owned(),
+        (_, source) => format!("from {}", escaped(&without_hashes(source))),
     }
 }
 
 pub fn version_json(version: &ListVersion, active: bool) -> Value {
     json!({
         "version": version.version.0,
-        "state": state_name(version.state),
+        "state": state_name(version, active),
         "active": active,
         "entries": version.rows,
         "digest": hex::encode(version.digest),
@@ -276,13 +288,13 @@ pub fn version_json(version: &ListVersion, active: bool) -> Value {
 }
 
 pub fn version_text(version: &ListVersion, active: bool) -> String {
-    let mark = if active { "active" } else { state_name(version.state) };
     format!(
-        "version {:<4} {mark:<7} {:>10} entries  {}  from {}",
+        "version {:<4} {:<9} {:>10} entries  {}  {}",
         version.version.0,
+        state_name(version, active),
         version.rows,
         utc(version.time_ms),
-        escaped(&without_hashes(&version.source))
+        origin(version)
     )
 }
 
@@ -350,6 +362,31 @@ mod tests {
     use super::*;
 
     /// Expected values from `date -u -d @SECONDS`.
+    /// One state once had two names, and an edit was "from add".
+    #[test]
+    fn a_version_s_state_and_origin_have_one_name_each() {
+        let check = |state, activated, active, made_by, source: &str, expected: (&str, &str)| {
+            let version = ListVersion {
+                list: crate::entry::ListId(1),
+                version: VersionNo(1),
+                state,
+                rows: 1,
+                digest: [0; 32],
+                source: source.to_owned(),
+                time_ms: 0,
+                made_by,
+                activated,
+            };
+            assert_eq!((state_name(&version, active), origin(&version).as_str()), expected);
+        };
+        let (import, edit) = (MadeBy::Import, MadeBy::Edit);
+        check(VersionState::Staged, false, false, import, "a.csv", ("importing", "from a.csv"));
+        check(VersionState::Sealed, false, false, import, "add", ("staged", "from add"));
+        check(VersionState::Sealed, true, true, edit, "add", ("active", "added by hand"));
+        check(VersionState::Sealed, true, false, edit, "remove", ("inactive", "removed by hand"));
+        check(VersionState::Undone, false, false, import, "a.csv", ("undone", "from a.csv"));
+    }
+
     #[test]
     fn times_are_those_of_the_calendar() {
         let check = |seconds: u64, expected: &str| assert_eq!(utc(seconds * 1000), expected);

@@ -5,10 +5,11 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::list::HashArgs;
+use super::number::whole;
 use super::output::{Counts, Label, line, path_text, remark, unread_json, unread_text, verdict_json, verdict_text, written};
 use super::{Context, Exit, Failure};
 use crate::entry::Reason;
-use crate::entry::shown::looks_like_hash;
+use crate::entry::shown::{in_words, looks_like_hash, unopened};
 use crate::hash::digest::Digests;
 use crate::matcher::{Content, GivenHash};
 use crate::verdict::{Outcome, Verdict};
@@ -23,7 +24,7 @@ pub struct MatchArgs {
     #[command(flatten)]
     hashes: HashArgs,
     /// Quality of the PDQ hashes given, 0 to 100; without it, it counts as unknown.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
+    #[arg(long, value_name = "N", value_parser = whole(0..=100u8))]
     quality: Option<u8>,
     /// Search only this list; can be repeated.
     #[arg(long = "list", value_name = "NAME")]
@@ -92,7 +93,7 @@ pub fn run_match(context: &Context, args: MatchArgs) -> Result<Exit, Failure> {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    Failure { exit: Exit::Failed, why: format!("{}: {error}", Label::file(path).text()) }
+    Failure { exit: Exit::Failed, why: unopened(&path_text(path), error) }
 }
 
 /// How far a scan is, where the verdicts go elsewhere and someone looks on.
@@ -166,7 +167,7 @@ fn files_under(path: &Path, files: &mut Vec<Found>) -> Result<(), Failure> {
             Ok(entries) => entries,
             Err(error) if folder == path => return Err(unreadable(path, &error)),
             Err(error) => {
-                files.push(Found::unread(folder, error));
+                files.push(Found::unread(folder, in_words(&error)));
                 continue;
             }
         };
@@ -177,7 +178,7 @@ fn files_under(path: &Path, files: &mut Vec<Found>) -> Result<(), Failure> {
                     files.push(Found::unread(below, "a link to a folder: scan that folder by its own path"));
                 }
                 Ok((below, _)) => files.push(Found::file(below)),
-                Err(error) => files.push(Found::unread(folder.clone(), error)),
+                Err(error) => files.push(Found::unread(folder.clone(), in_words(&error))),
             }
         }
     }
@@ -193,7 +194,7 @@ fn file_item(context: &Context, path: PathBuf) -> Item {
             let hashes = digests.values().into_iter().map(|hash| GivenHash { hash, quality: None }).collect();
             Item { label, content: Ok(Content::Hashes(hashes)), digests_only: true }
         }
-        Err(error) => Item { label, content: Err(error.to_string()), digests_only: false },
+        Err(error) => Item { label, content: Err(in_words(&error)), digests_only: false },
     }
 }
 

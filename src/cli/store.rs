@@ -90,5 +90,8 @@ fn verify(context: &Context) -> Result<Exit, Failure> {
     if report.problems.is_empty() {
         return Ok(Exit::Done);
     }
-    Err(Failure { exit: Exit::Failed, why: format!("the store has {} problems", report.problems.len()) })
+    Err(Failure {
+        exit: Exit::Failed,
+        why: format!("the store has {}", counted(report.problems.len() as u64, "problem", "problems")),
+    })
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::shown::counted;
+
 /// A hash that is compared by Hamming distance.
 pub trait Bits: Copy + Eq + Ord + std::hash::Hash + Send + Sync + 'static {
     /// Number of bits: no distance is larger.
@@ -288,17 +290,18 @@ impl HashValue {
 
     /// Reads hex digits of either case.
     pub fn from_hex(kind: HashKind, hex: &str) -> Result<Self, BadValue> {
-        let digits = kind.bytes() * 2;
+        let bad =
+            |what: &str| BadValue(format!("{} has {} hex digits; this one has {what}", kind.with_article(), kind.bytes() * 2));
+        // Before the length, which misleads where a stray character is counted with the digits.
+        if !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(bad("characters that are not hex digits"));
+        }
         let mut buffer = [0u8; 144];
         let bytes = &mut buffer[..kind.bytes()];
-        if hex.len() != digits {
-            return Err(BadValue(format!(
-                "{} has {digits} hex digits; this one has {} characters",
-                kind.with_article(),
-                hex.chars().count()
-            )));
+        if hex.len() != bytes.len() * 2 {
+            return Err(bad(&counted(hex.len() as u64, "digit", "digits")));
         }
-        hex::decode_to_slice(hex, bytes).map_err(|_| BadValue(format!("{} has hex digits only", kind.with_article())))?;
+        hex::decode_to_slice(hex, bytes).map_err(|_| bad("characters that are not hex digits"))?;
         Self::from_bytes(kind, bytes)
     }
 
@@ -353,6 +356,24 @@ mod tests {
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         check(HashKind::Sha256, empty, "this is the sha256 of an empty file");
         check(HashKind::Pdq, empty, "");
+    }
+
+    #[test]
+    fn a_malformed_hash_is_told_by_its_characters_then_by_their_number() {
+        let check = |hex: &str, words: &str| {
+            let said = HashValue::from_hex(HashKind::Md5, hex).unwrap_err().0;
+            assert_eq!(said, format!("an MD5 has 32 hex digits; this one has {words}"));
+        };
+        const OTHERS: &str = "characters that are not hex digits";
+        check(&"g".repeat(32), OTHERS);
+        check(&format!("{}O", "0".repeat(31)), OTHERS);
+        check(&format!("{} ", "0".repeat(32)), OTHERS);
+        check(&"é".repeat(16), OTHERS);
+        check("z", OTHERS);
+        check("", "0 digits");
+        check("a", "1 digit");
+        check(&"0".repeat(31), "31 digits");
+        check(&"0".repeat(64), "64 digits");
     }
 
     #[test]

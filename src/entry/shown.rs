@@ -6,6 +6,7 @@
 //! [`without_hashes`].
 
 use std::borrow::Cow;
+use std::io;
 
 /// Whether a character could make a text look like another one, or like two lines: controls, line and paragraph separators, marks of
 /// the writing direction, and some that nobody sees.
@@ -56,6 +57,31 @@ pub fn escaped_json(line: &str) -> Cow<'_, str> {
 /// A number and what is counted.
 pub fn counted(n: u64, one: &str, more: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { more })
+}
+
+/// The system's words for what went wrong, without its number: "no such file or directory".
+pub fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split_once(" (os error ").map_or(text.as_str(), |(words, _)| words);
+    match text.split_at_checked(1) {
+        Some((first, rest)) => first.to_lowercase() + rest,
+        None => text.to_owned(),
+    }
+}
+
+/// Why something that a user named can't be opened. `path` is shown as it is.
+pub fn unopened(path: &str, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => format!("no such file or folder: {path}"),
+        _ => format!("{path}: {}", in_words(error)),
+    }
+}
+
+/// The name that was meant by a misspelt one, where one is near. The same measure and bound as clap has for its own.
+pub fn nearest<'n>(given: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    const NEAR: f64 = 0.8;
+    let near = known.into_iter().map(|name| (strsim::jaro_winkler(given, name), name));
+    near.filter(|(measure, _)| *measure >= NEAR).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
 }
 
 /// Longest text that is taken for a name.
@@ -184,6 +210,30 @@ mod tests {
         assert_eq!((escaped("a\nb\tc").as_ref(), escaped_lines("a\nb\t\u{202e}c").as_ref()), ("a\\nb\\tc", "a\nb\t\\u{202e}c"));
         let value = serde_json::json!({"file": "a\u{202e}\u{e0041}\n"}).to_string();
         assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped_json(&value)).unwrap()["file"], "a\u{202e}\u{e0041}\n");
+    }
+
+    #[test]
+    fn the_system_s_words_come_without_its_number() {
+        let check = |error: io::Error, words: &str, opened: &str| {
+            assert_eq!((in_words(&error).as_str(), unopened("a/b", &error).as_str()), (words, opened));
+        };
+        check(io::Error::from_raw_os_error(2), "no such file or directory", "no such file or folder: a/b");
+        check(io::Error::from_raw_os_error(13), "permission denied", "a/b: permission denied");
+        check(io::ErrorKind::IsADirectory.into(), "is a directory", "a/b: is a directory");
+        check(io::Error::other("Ünusual"), "Ünusual", "a/b: Ünusual");
+        check(io::Error::other(""), "", "a/b: ");
+    }
+
+    #[test]
+    fn a_misspelt_name_finds_the_one_that_was_meant() {
+        let check =
+            |given: &str, meant: Option<&str>| assert_eq!(nearest(given, ["listen", "drain_s", "queue_max"]), meant, "{given}");
+        check("lissten", Some("listen"));
+        check("lisetn", Some("listen"));
+        check("queue", Some("queue_max"));
+        check("drain", Some("drain_s"));
+        check("threads", None);
+        check("", None);
     }
 
     #[test]

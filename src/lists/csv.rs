@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use super::mapping::{Columns, KindFrom, Mapping};
 use super::record::{Next, Records};
 use super::{FileError, Layout, Row, RowError, value};
-use crate::entry::shown::name_or_not;
+use crate::entry::shown::{counted, name_or_not};
 use crate::entry::{CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, HashKind, HashValue};
 
 pub(super) fn read(
@@ -78,7 +78,8 @@ fn row(columns: &Columns, records: &Records<'_>) -> Result<Row, Refused> {
     let refused = |reason| Refused { reason, loses_hashes: false };
     let text = records.text().map_err(|_| refused("not valid UTF-8".to_owned()))?;
     if records.len() != columns.width {
-        return Err(refused(format!("it has {} columns and the first row has {}", records.len(), columns.width)));
+        let found = counted(records.len() as u64, "column", "columns");
+        return Err(refused(format!("it has {found} and the first row has {}", columns.width)));
     }
     let (hashes, bad) = hashes(columns, records, text);
     match bad {
@@ -257,7 +258,7 @@ mod tests {
         check("{P},11,2024-01-01,a b\n{P},12,,\n", &["1 11  pdq=P", "2 12  pdq=P"]);
         check(
             "{M},10,11,2024-01-01,a b\n{P},10,12,,\n",
-            &["1 11  md5=M", "2:column 1: an MD5 has 32 hex digits; this one has 64 characters"],
+            &["1 11  md5=M", "2:column 1: an MD5 has 32 hex digits; this one has 64 digits"],
         );
         check("{M}\n{M}\n", &["1 -  md5=M", "2 -  md5=M"]);
     }
@@ -282,15 +283,25 @@ mod tests {
             assert!(seen.len() == 2 && seen[1].starts_with("3 "), "{seen:?}");
             assert!(!seen[0].contains("00112233") && !seen[0].contains("f8f8"), "an error repeats a hash");
         };
-        check("id,pdq", "1", "2,{P}", "it has 1 columns and the first row has 2");
+        check("id,pdq", "1", "2,{P}", "it has 1 column and the first row has 2");
         check("id,pdq", "1,{P},", "2,{P}", "it has 3 columns and the first row has 2");
         check("id,pdq", "1,", "2,{P}", "no hash");
-        check("id,pdq", "1,{M}", "2,{P}", "column 2: a PDQ hash has 64 hex digits; this one has 32 characters");
+        check("id,pdq", "1,{M}", "2,{P}", "column 2: a PDQ hash has 64 hex digits; this one has 32 digits");
         check("id,pdq", "\"1\"x,{P}", "2,{P}", "text follows a closing quote");
         // One good and one bad hash: nothing of the row is taken.
         let lost = |reason: &str| format!("{reason}; the row's other hashes are not taken either");
-        check("pdq,md5", "{P},zz", "{P},{M}", &lost("column 2: an MD5 has 32 hex digits; this one has 2 characters"));
-        check("pdq,md5", "zz,{M}", "{P},{M}", &lost("column 1: a PDQ hash has 64 hex digits; this one has 2 characters"));
+        check(
+            "pdq,md5",
+            "{P},zz",
+            "{P},{M}",
+            &lost("column 2: an MD5 has 32 hex digits; this one has characters that are not hex digits"),
+        );
+        check(
+            "pdq,md5",
+            "zz,{M}",
+            "{P},{M}",
+            &lost("column 1: a PDQ hash has 64 hex digits; this one has characters that are not hex digits"),
+        );
         let zero = |digits| "0".repeat(digits);
         check("pdq,md5", &format!("{},", zero(64)), "{P},", "column 1: this pdq is all zeros: a placeholder, not a hash");
         check("id,md5", "1,d41d8cd98f00b204e9800998ecf8427e", "2,{M}", "column 2: this is the md5 of an empty file");

@@ -8,6 +8,7 @@ use super::FileError;
 const DECOMPRESS: &str = "decompress it first";
 const EXPORT: &str = "export the list as CSV in UTF-8";
 const CONVERT: &str = "convert it to CSV, or to text with one PDQ hash a line";
+const PAGE: &str = "open it in a browser to see, and get the list itself";
 const PICTURE: &str = "an import reads lists of hashes, and `hashwarden hash` prints those of a picture";
 
 /// What a file begins with, what it is then, and what to do.
@@ -34,18 +35,51 @@ pub(super) fn refuse(head: &[u8]) -> Result<(), FileError> {
     if let Some((_, what, instead)) = BEGINNINGS.iter().find(|(begins, ..)| head.starts_with(begins)) {
         return foreign(what, instead);
     }
-    super::record::refuse_utf16(head)?;
+    super::record::refuse_encoding(head)?;
     if head.contains(&0) {
         return Err(FileError::Binary);
     }
     let text = head.strip_prefix(super::line::BOM).unwrap_or(head).trim_ascii_start();
+    if is_xml(text) && is_html(text) {
+        return foreign("an HTML page, perhaps a login or error page", PAGE);
+    }
     if is_xml(text) {
         return foreign("XML", CONVERT);
     }
     if is_json(text) {
         return foreign("JSON", CONVERT);
     }
+    if has_bare_cr(text) {
+        return Err(FileError::BareCr);
+    }
     Ok(())
+}
+
+/// Whether the first line ends with a CR alone. CRs before a LF belong to its line's end; in quotes a CR may be a field's.
+fn has_bare_cr(text: &[u8]) -> bool {
+    let Some(end) = text.iter().position(|b| b"\r\n\"".contains(b)) else { return false };
+    text[end] == b'\r' && text[end..].iter().find(|b| **b != b'\r').is_some_and(|next| *next != b'\n')
+}
+
+/// Whether the document type, or the first element behind declarations and comments, is HTML's.
+fn is_html(text: &[u8]) -> bool {
+    const FIRST: [&str; 8] = ["html", "head", "body", "title", "meta", "script", "div", "center"];
+    let mut rest = text;
+    loop {
+        rest = rest.trim_ascii_start();
+        let end: &[u8] = match rest {
+            [b'<', b'!', b'-', b'-', ..] => b"-->",
+            [b'<', b'?', ..] => b"?>",
+            _ => break,
+        };
+        let Some(at) = rest.windows(end.len()).position(|part| part == end) else { return false };
+        rest = &rest[at + end.len()..];
+    }
+    let Some(inside) = rest.strip_prefix(b"<") else { return false };
+    let doctype = inside.get(..8).is_some_and(|word| word.eq_ignore_ascii_case(b"!doctype"));
+    let inside = if doctype { inside[8..].trim_ascii_start() } else { inside };
+    let name = inside.split(|b| !b.is_ascii_alphanumeric()).next().unwrap_or_default();
+    FIRST.iter().take(if doctype { 1 } else { FIRST.len() }).any(|html| name.eq_ignore_ascii_case(html.as_bytes()))
 }
 
 /// `<?`, `<!` or an element.
@@ -81,11 +115,29 @@ mod tests {
         check(b"SQLite format 3\0", "SQLite");
         check(b"\xff\xd8\xff\xe0", "a JPEG picture");
         check(b"<?xml version=\"1.0\"?>\n<queryResult/>", "this looks like XML, which is not read; convert it to CSV");
-        check(b"\xef\xbb\xbf\r\n <html>", "XML");
+        let page = "this looks like an HTML page, perhaps a login or error page, which is not read; open it in a browser to see";
+        check(b"\xef\xbb\xbf\r\n <html>", page);
+        check(b"<!DOCTYPE html>\n<html lang=\"en\">", page);
+        check(b"<!doctype HTML PUBLIC \"-//W3C//DTD\">", page);
+        check(b"<!-- proxy -->\n<HTML><head>", page);
+        check(b"<?xml version=\"1.0\"?><!DOCTYPE html PUBLIC \"x\"><html/>", page);
+        check(b"<head><title>502 Bad Gateway</title>", page);
+        check(b"<!DOCTYPE list><html/>", "this looks like XML");
+        check(b"<?xml version=\"1.0\"?><headers/>", "this looks like XML");
+        check(b"<!-- never closed <html>", "this looks like XML");
+        check(b"id,pdq\r1,2\r3,4\r", "the file uses bare CR line endings; convert them to LF");
+        check(b"id,pdq\r\r1,2\n", "bare CR");
+        check(b"id,pdq\r\n1,2\r\n", "");
+        check(b"id,pdq\r\r\n1,2\r\r\n", "");
+        check(b"id,pdq\r", "");
+        check(b"\"a\rb\",pdq\n", "");
         check(b"{\"count\":1}", "this looks like JSON, which is not read; convert it to CSV");
         check(b"\xef\xbb\xbf[\n  {\"MediaID\":1}]", "JSON");
         check(b"[]", "JSON");
-        check(b"\xff\xfei\0d\0", "UTF-16");
+        check(b"\xff\xfei\0d\0", "the file is UTF-16; save it as UTF-8");
+        check(b"\xfe\xff\0i\0d", "the file is UTF-16");
+        check(b"\xff\xfe\0\0i\0\0\0", "the file is UTF-32; save it as UTF-8");
+        check(b"\0\0\xfe\xff\0\0\0i", "the file is UTF-32; save it as UTF-8");
         check(b"i\0d\0,\0", "NUL bytes");
         check(b"", "");
         check(b"id,md5\n", "");

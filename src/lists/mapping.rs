@@ -47,10 +47,19 @@ pub struct Mapping {
 
 /// A column by its number, from 1, or by its name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a column is its number, from 1, or its name in quotes")]
 pub enum Column {
     Number(u32),
     Name(String),
+}
+
+impl Mapping {
+    /// The names of its fields, sorted, as they stand in a file.
+    pub const KEYS: [&str; 7] = ["category", "deleted", "delimiter", "hashes", "header", "id", "signal"];
+}
+
+impl Signal {
+    pub const KEYS: [&str; 2] = ["type", "value"];
 }
 
 /// Whether the first row holds names.

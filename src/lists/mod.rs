@@ -22,7 +22,7 @@ use std::io::{self, BufRead};
 use std::ops::ControlFlow;
 use std::str::FromStr;
 
-use crate::entry::shown::name_or_not;
+use crate::entry::shown::{in_words, name_or_not};
 use crate::entry::{BadValue, HashKind, HashValue};
 
 /// Longest row in bytes. A row of seven hashes and a long description takes some 2 KiB; beyond this it is no hash list's row.
@@ -135,12 +135,14 @@ pub struct ColumnUse {
 /// Why a file fails as a whole. Rows handed over before it count for nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    #[error("reading failed: {0}")]
+    #[error("reading failed: {}", in_words(.0))]
     Io(#[from] io::Error),
     #[error("the file is empty")]
     Empty,
-    #[error("the file is UTF-16; save it as UTF-8")]
-    Utf16,
+    #[error("the file is {0}; save it as UTF-8")]
+    Encoding(&'static str),
+    #[error("the file uses bare CR line endings; convert them to LF")]
+    BareCr,
     #[error("the file holds NUL bytes, so it is not text in UTF-8; export the list as CSV in UTF-8")]
     Binary,
     #[error("the file holds comments only")]

@@ -25,7 +25,7 @@ pub(super) fn read(
             Line::TooLong { .. } => Err(format!("longer than {ROW_BYTES_MAX} bytes")),
             Line::Whole => {
                 if lines.number == 1 {
-                    super::record::refuse_utf16(&buffer)?;
+                    super::record::refuse_encoding(&buffer)?;
                 }
                 let body = buffer[..body_len(&buffer)].trim_ascii();
                 blank &= body.is_empty();
@@ -33,6 +33,8 @@ pub(super) fn read(
                     continue;
                 }
                 match std::str::from_utf8(body) {
+                    // The rows after it would pass for what follows the first one's hash.
+                    Ok(text) if text.contains('\r') => Err("a bare CR, which ends no line: lines end with LF or CRLF".to_owned()),
                     Ok(text) => pdq_row(lines.number, hash_field(text)).map(|row| Row { unread: unread(text), ..row }),
                     Err(_) => Err("not valid UTF-8".to_owned()),
                 }
@@ -114,16 +116,18 @@ mod tests {
             let text = format!("{}\n{P}\n", line.replace("{P}", P));
             assert_eq!(rows(text.as_bytes()).unwrap(), bad(reason), "{line:?}");
         };
-        let length = |n: usize| format!("a PDQ hash has 64 hex digits; this one has {n} characters");
+        let length = |n: usize| format!("a PDQ hash has 64 hex digits; this one has {n} digits");
+        const OTHERS: &str = "a PDQ hash has 64 hex digits; this one has characters that are not hex digits";
         check(&P[1..], &length(63));
         check("{P}0", &length(65));
-        check("md5 {P}", &length(68));
-        check("pdq", &length(3));
-        check("{P} {P}", &length(129));
+        check("md5 {P}", OTHERS);
+        check("pdq", OTHERS);
+        check("{P} {P}", OTHERS);
         check(",{P}", &length(0));
         check(&"0".repeat(64), "this pdq is all zeros: a placeholder, not a hash");
-        check(&P.replace("f8f8", "f8g8"), "a PDQ hash has hex digits only");
-        check(&P.replace("f8f8", "fé8"), "a PDQ hash has hex digits only");
+        check(&P.replace("f8f8", "f8g8"), OTHERS);
+        check(&P.replace("f8f8", "fé8"), OTHERS);
+        check("{P},a\r{P},b", "a bare CR, which ends no line: lines end with LF or CRLF");
         check(&P64.replace("+", "*")[..43], "this pdq hash is neither hex nor base64");
     }
 
@@ -154,6 +158,6 @@ mod tests {
         for input in ["", "\n", " \r\n\n", "\u{feff}"] {
             assert!(matches!(rows(input.as_bytes()), Err(FileError::Empty)), "{input:?}");
         }
-        assert!(matches!(rows(b"\xff\xfea\0\n\0"), Err(FileError::Utf16)));
+        assert!(matches!(rows(b"\xff\xfea\0\n\0"), Err(FileError::Encoding("UTF-16"))));
     }
 }

@@ -47,7 +47,7 @@ impl<'a> Records<'a> {
     pub fn first(&mut self, delimiter: impl FnOnce(&[u8]) -> u8) -> Result<Next, FileError> {
         let line = self.line()?;
         if line == Line::Whole {
-            refuse_utf16(&self.bytes)?;
+            refuse_encoding(&self.bytes)?;
             self.delimiter = delimiter(&self.bytes);
         }
         self.record(line)
@@ -201,13 +201,16 @@ impl<'a> Records<'a> {
     }
 }
 
-/// Spreadsheets save "Unicode text" as UTF-16, in which no byte pattern of ours would ever be found.
-pub(super) fn refuse_utf16(head: &[u8]) -> Result<(), FileError> {
+/// Spreadsheets save "Unicode text" as UTF-16, in which no byte pattern of ours would ever be found. UTF-32's little-endian mark begins
+/// with UTF-16's, so the longer ones are looked for first.
+pub(super) fn refuse_encoding(head: &[u8]) -> Result<(), FileError> {
+    const MARKS: [(&[u8], &str); 4] =
+        [(b"\xff\xfe\0\0", "UTF-32"), (b"\0\0\xfe\xff", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16")];
     let head = head.strip_prefix(BOM).unwrap_or(head);
-    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
-        return Err(FileError::Utf16);
+    match MARKS.iter().find(|(mark, _)| head.starts_with(mark)) {
+        Some((_, encoding)) => Err(FileError::Encoding(encoding)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]

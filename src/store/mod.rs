@@ -39,6 +39,7 @@ pub use side::{JOURNAL_BYTES_MAX, JournalRecord, SCRATCH_VALUE_BYTES_MAX, Scratc
 pub use verify::{PROBLEMS_MAX, VerifyReport};
 pub use wire::row_bytes;
 
+use crate::entry::shown::in_words;
 use keys::Family;
 use rocksdb::{BoundColumnFamily, DBWithThreadMode, MultiThreaded, WriteBatch, WriteOptions};
 use std::path::{Path, PathBuf};
@@ -104,10 +105,15 @@ pub enum StoreError {
         .dir.display()
     )]
     Head { dir: PathBuf, why: String },
+    /// What is missing can't be given up, as nothing can be read without it.
+    #[error("the store in {} is damaged: {why}. It can only be restored, the whole directory, from a backup", .dir.display())]
+    Lost { dir: PathBuf, why: &'static str },
     #[error("the system gave no random bytes: {0}")]
     Random(getrandom::Error),
-    #[error("the store's directory: {0}")]
+    #[error("the store's directory: {}", in_words(.0))]
     Io(#[from] std::io::Error),
+    #[error("the store's directory {}: {}", .dir.display(), in_words(.error))]
+    Dir { dir: PathBuf, error: std::io::Error },
     #[error("RocksDB: {0}")]
     RocksDb(#[from] rocksdb::Error),
 }

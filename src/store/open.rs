@@ -102,10 +102,14 @@ fn migrated(db: &Db, dir: &Path, head: Option<Head>) -> Result<Head, StoreError>
 pub(super) fn open_as_found(dir: &Path) -> Result<(Db, Head), StoreError> {
     let not_a_store = |why| StoreError::NotAStore { dir: dir.into(), why };
     if !dir.join("CURRENT").exists() {
-        return Err(not_a_store("RocksDB's file CURRENT is not there"));
+        let headed = dir.join(head::NAME).exists();
+        return Err(if headed { lost(dir, NO_CURRENT) } else { not_a_store(NO_CURRENT) });
     }
     match probe(dir, head::Check::Skip)? {
         Born::Whole | Born::Older => {}
+        Born::Unfinished if head::read(dir).is_ok_and(|head| head.is_some_and(|head| head.seq > 0)) => {
+            return Err(lost(dir, NO_FORMAT));
+        }
         Born::Unfinished => return Err(not_a_store("its making was not finished")),
     }
     let db = open_all(dir)?;
@@ -166,6 +170,14 @@ fn finish(db: Db, dir: &Path, writer: Option<Writer>) -> Result<Store, StoreErro
     })
 }
 
+const NO_CURRENT: &str = "RocksDB's file CURRENT is not there";
+const NO_FORMAT: &str = "the database has no format number";
+
+/// A store that acknowledged changes and lacks what [`Store::accept`] can't do without.
+fn lost(dir: &Path, why: &'static str) -> StoreError {
+    StoreError::Lost { dir: dir.into(), why }
+}
+
 #[derive(PartialEq)]
 enum Found {
     /// No directory, or an empty one.
@@ -182,7 +194,7 @@ fn survey(dir: &Path) -> Result<Found, StoreError> {
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
             return Err(StoreError::NotAStore { dir: dir.into(), why: "it is a file" });
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(StoreError::Dir { dir: dir.into(), error }),
     };
     let mut found = Found::Nothing;
     let mut foreign = false;
@@ -200,7 +212,7 @@ fn survey(dir: &Path) -> Result<Found, StoreError> {
         found = Found::Unfinished;
     }
     if headed {
-        return Err(StoreError::Head { dir: dir.into(), why: "RocksDB's file CURRENT is not there".into() });
+        return Err(lost(dir, NO_CURRENT));
     }
     if foreign {
         return Err(StoreError::NotAStore { dir: dir.into(), why: "other files are in it" });
@@ -222,7 +234,9 @@ fn probe(dir: &Path, check: head::Check) -> Result<Born, StoreError> {
     let mut attempt = 1;
     loop {
         match probe_once(dir, check) {
-            Err(StoreError::RocksDb(_) | StoreError::Corrupt { .. } | StoreError::Head { .. }) if attempt < READ_ATTEMPTS => {
+            Err(StoreError::RocksDb(_) | StoreError::Corrupt { .. } | StoreError::Head { .. } | StoreError::Lost { .. })
+                if attempt < READ_ATTEMPTS =>
+            {
                 attempt += 1;
             }
             result => return result,
@@ -253,9 +267,7 @@ fn probe_once(dir: &Path, check: head::Check) -> Result<Born, StoreError> {
         head::Check::Hold => head::check_reached(db, dir, head).map(|()| born),
     };
     match format {
-        None if head.is_some_and(|head| head.seq > 0) => {
-            Err(StoreError::Head { dir: dir.into(), why: "the database has no format number".into() })
-        }
+        None if head.is_some_and(|head| head.seq > 0) => Err(lost(dir, NO_FORMAT)),
         None => Ok(Born::Unfinished),
         Some(bytes) => match keys::number_u32(Family::Meta, &bytes)? {
             FORMAT_TRUTH => check_if(&db, Born::Whole),
@@ -365,7 +377,7 @@ fn create_dir(dir: &Path) -> Result<(), StoreError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    Ok(builder.create(dir)?)
+    builder.create(dir).map_err(|error| StoreError::Dir { dir: dir.into(), error })
 }
 
 fn options(access: Access) -> Options {

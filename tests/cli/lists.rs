@@ -63,7 +63,7 @@ fn a_policy_is_made_with_the_list_and_changed_by_name() {
     place.run(&["list", "set", "a", "--radius", "A1:pdq=none"]).exits(2).says(&["\"A1\"", "no radius of its own for pdq"]);
     let both = ["list", "set", "a", "--radius", "A1:pdq=none", "--radius", "A1:pdq=5"];
     place.run(&both).exits(2).says(&["\"A1\"", "loses it in the same change"]);
-    radius("pdq=none", "a radius is a whole number of bits; a category's can also be none");
+    radius("pdq=none", "a radius is a whole number of bits, for pdq 0 to 96; a category's can also be none");
     place.run(&["list", "set", "a", "--radius", "60"]).exits(0).says(&["warning: radius 60 for pdq is wide"]);
     place.run(&["list", "add", "a", "--id", "x", "--category", "A1", "--pdq", &pdq(0x11)]).exits(0);
     let strange = place.run(&["list", "set", "a", "--radius", "A2:pdq=5"]).exits(0);
@@ -219,6 +219,86 @@ fn files_of_each_format_are_imported() {
     place.run(&["list", "import", "a", &csv, "--mapping", &wrong]).exits(2).says(&["wrong.toml", "ident"]);
 }
 
+/// Each was a parser's own words, without the section, such as "did not match any variant of untagged enum Column".
+#[test]
+fn a_wrong_mapping_is_told_by_file_section_and_key() {
+    let place = Place::new();
+    place.run(&["list", "create", "a"]).exits(0);
+    let csv = place.write("a.csv", format!("id,pdq\nx1,{}\n", pdq(0x11)).as_bytes());
+    let check = |mapping: &str, words: &str| {
+        let file = place.write("wrong.toml", mapping.as_bytes());
+        let ran = place.run(&["list", "import", "a", &csv, "--mapping", &file]).exits(2);
+        ran.says(&[&format!("the mapping {file}: {words}")]);
+    };
+    check(
+        "ident = 1\n",
+        "unknown key ident (did you mean id?): the keys are category, deleted, delimiter, hashes, header, id, signal",
+    );
+    check("zzzzzz = 1\n", "unknown key zzzzzz: the keys are");
+    check("[signal]\ntyp = 1\nvalue = 2\n", "unknown key typ in [signal] (did you mean type?): its keys are type, value");
+    check("[signal]\ntype = 1\n", "[signal] value is missing");
+    check("[hashes]\nmd55 = 1\n", "[hashes] unknown hash kind \"md55\"");
+    check("[hashes]\nmd5 = true\n", "[hashes] md5: a column is its number, from 1, or its name in quotes");
+    check("id = true\n", "id: a column is its number, from 1, or its name in quotes");
+}
+
+/// Each said "invalid digit found in string", or nothing of what is allowed.
+#[test]
+fn a_number_that_is_none_is_told_with_its_range() {
+    let place = Place::new();
+    place.run(&["list", "create", "a"]).exits(0);
+    let check = |args: &[&str], words: &str| {
+        let ran = place.run(args).exits(2).says(&[words]);
+        assert!(!ran.err.contains("digit found") && !ran.err.contains("target type"), "{ran:?}");
+    };
+    let of_radius = "must be a whole number from 0 to 256";
+    for radius in ["x", "257", "99999999999", "999999999999999999999999999", "1.5", ""] {
+        check(&["list", "overlap", "a", "a", "--radius", radius], of_radius);
+    }
+    for quality in ["101", "ten"] {
+        check(&["list", "set", "a", "--quality-min", quality], "must be a whole number from 0 to 100");
+        check(&["match", "--pdq", &pdq(1), "--quality", quality], "must be a whole number from 0 to 100");
+    }
+    for version in ["v1", "4294967296"] {
+        check(&["list", "activate", "a", version], "must be a whole number from 0 to 4294967295");
+        check(&["list", "diff", "a", "1", version], "must be a whole number from 0 to 4294967295");
+    }
+    check(&["list", "set", "a", "--radius", "99999999999"], "0 to 96 bits");
+    check(&["list", "set", "a", "--radius", "far"], "a radius is a whole number of bits, for pdq 0 to 96");
+    check(&["list", "set", "a", "--radius", "phash64=far"], "a radius is a whole number of bits, for phash64 0 to 16");
+    check(&["list", "set", "a", "--radius", "md5=far"], "md5 hashes match exactly, so they have no radius");
+}
+
+/// Each said "No such file or directory (os error 2)".
+#[test]
+fn what_cannot_be_opened_is_named_in_words() {
+    let place = Place::new();
+    place.run(&["list", "create", "a"]).exits(0);
+    let absent = place.arg("absent");
+    let file = place.write("a.csv", format!("id,pdq\nx1,{}\n", pdq(0x11)).as_bytes());
+    let within = format!("{file}/below");
+    let check = |args: &[&str], exit: i32, words: &str| {
+        let ran = run(args).exits(exit).says(&[words]);
+        assert!(!ran.err.contains("os error"), "{ran:?}");
+    };
+    let store = ["--store", place.store.as_str()];
+    let absent_said = format!("no such file or folder: {absent}");
+    check(&[&store[..], &["list", "import", "a", &absent]].concat(), 3, &absent_said);
+    check(&[&store[..], &["list", "import", "a", &file, "--mapping", &absent]].concat(), 3, &absent_said);
+    check(&[&store[..], &["scan", &absent]].concat(), 3, &absent_said);
+    check(&[&store[..], &["match", &absent]].concat(), 3, &absent_said);
+    check(&["hash", &absent], 3, &absent_said);
+    check(&["hash", &within], 3, &format!("{within}: not a directory"));
+    check(&["--config", &absent, "list", "ls"], 2, &format!("the configuration can't be read: {absent_said}"));
+    check(&["--store", &within, "list", "create", "a"], 3, &within);
+    check(
+        &["--store", "/proc/hashwarden-test", "list", "create", "a"],
+        3,
+        "the store's directory /proc/hashwarden-test: no such",
+    );
+    check(&["--endpoint", "http://127.0.0.1:1", "list", "ls"], 3, "connection refused");
+}
+
 #[test]
 fn a_bad_row_is_reported_by_line_and_the_rest_is_taken() {
     let place = Place::new();
@@ -226,7 +306,8 @@ fn a_bad_row_is_reported_by_line_and_the_rest_is_taken() {
     let (one, bad) = (pdq(0x11), "badc0ffee0".repeat(6));
     let csv = place.write("a.csv", format!("id,pdq\nx1,{one}\nx2,{bad}\nx3\nx4,{}\n", pdq(0x44)).as_bytes());
     let ran = place.run(&["list", "import", "a", &csv]).exits(0);
-    let ran = ran.says(&["line 3: column 2: a PDQ hash has 64 hex digits; this one has 60", "line 4: it has 1 columns"]);
+    let ran =
+        ran.says(&["line 3: column 2: a PDQ hash has 64 hex digits; this one has 60 digits", "line 4: it has 1 column and"]);
     assert!(!ran.err.contains("badc0ffee0") && !ran.out.contains("badc0ffee0"), "{ran:?}");
     assert!(ran.out.contains("a: version 1 is active: 2 entries") && ran.out.contains("4 rows read, 2 bad"), "{}", ran.out);
     let report = place.run(&["list", "import", "a", &csv, "--json"]).exits(0).one();
@@ -277,7 +358,7 @@ fn a_file_that_fails_as_a_whole_changes_nothing() {
     check(b"id,name\nx,y\n", "columns found");
     check(
         b"id,pdq\nx,zz\ny,zz\n",
-        "none of the 2 rows can be read; the first: line 2: column 2: a PDQ hash has 64 hex digits; this one has 2",
+        "none of the 2 rows can be read; the first: line 2: column 2: a PDQ hash has 64 hex digits; this one has characters",
     );
     check(
         format!("id,note,pdq\n1,\"a,{one}\n2,b,{one}\n3,\"c\",{one}\n").as_bytes(),
@@ -290,14 +371,17 @@ fn a_file_that_fails_as_a_whole_changes_nothing() {
     check(format!("id,pdq\n1,{one}\n\"2,").as_bytes(), "a quotation mark on line 3 is not closed");
     check(b"{\"json\": true}\n", "this looks like JSON, which is not read; convert it to CSV");
     check(b"<?xml version=\"1.0\"?><queryResult/>", "this looks like XML, which is not read");
+    check(b"<!DOCTYPE html>\n<html><body>Sign in</body></html>", "this looks like an HTML page, perhaps a login or error page");
+    check(format!("id,pdq\r1,{one}\r").as_bytes(), "the file uses bare CR line endings; convert them to LF");
     check(b"\x1f\x8b\x08\0\0\0", "this looks like gzip, which is not read; decompress it first");
     check(b"PK\x03\x04\x14\0", "this looks like a ZIP archive or a spreadsheet, which is not read");
     let gzip = place.write("list.csv", b"\x1f\x8b\x08\0\0\0");
     place.run(&["list", "import", "a", &gzip, "--format", "csv"]).exits(3).says(&["this looks like gzip"]);
     check(
         &[&b"\xff\xfe"[..], &format!("id,pdq\nx,{one}\n").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()].concat(),
-        "UTF-16",
+        "the file is UTF-16; save it as UTF-8",
     );
+    check(&"\u{feff}id,pdq\n".chars().flat_map(|c| (c as u32).to_le_bytes()).collect::<Vec<_>>(), "the file is UTF-32");
     place.run(&["list", "import", "b", &place.arg("list")]).exits(3).says(&["there is no list named \"b\""]);
     assert_eq!(outcome(&place, &one), "MATCH");
 }
@@ -376,7 +460,7 @@ fn no_error_of_the_command_line_repeats_a_hash() {
         assert!(ran.exit >= 2 && !ran.err.contains(&hash[..8]) && !ran.err.contains(&base64[..8]), "{ran:?}");
     };
     check(&["list", "import", "a", &list, "--mapping", &list], "TOML parse error at line 1");
-    check(&["list", "import", "a", &list, "--mapping", &wrong], "unknown hash kind");
+    check(&["list", "import", "a", &list, "--mapping", &wrong], "[hashes] unknown hash kind");
     check(&["--config", &list, "list", "ls"], "is not TOML");
     check(&["list", "add", "a", "--id", "x", hash], "unexpected argument");
     check(&["list", "add", "a", "--id", "x", base64], "unexpected argument");
@@ -440,6 +524,12 @@ fn versions_are_staged_activated_compared_and_rolled_back() {
 
     let staged = place.run(&["list", "import", "a", &second, "--stage"]).exits(0).out;
     assert!(staged.contains("a: version 2 is staged, not active") && staged.contains("list activate a 2"), "{staged}");
+    let states = || -> Vec<_> {
+        let versions = place.run(&["list", "versions", "a", "--json"]).exits(0).json();
+        versions.iter().map(|v| v["state"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(states(), ["active", "staged"]);
+    assert!(place.run(&["list", "versions", "a"]).out.contains("version 2    staged "));
     let shown = || place.run(&["list", "show", "a", "--json"]).exits(0).one();
     let versions =
         |info: &Value| ["active_version", "previous_version", "head_version", "entries"].map(|k| info[k].as_u64().unwrap());
@@ -454,6 +544,7 @@ fn versions_are_staged_activated_compared_and_rolled_back() {
     let info = place.run(&["list", "activate", "a", "2", "--json"]).exits(0).one();
     assert_eq!(versions(&info), [2, 1, 2, 3]);
     assert_eq!((outcome(&place, &one), outcome(&place, &three)), ("NO_MATCH".to_owned(), "MATCH".to_owned()));
+    assert_eq!(states(), ["inactive", "active"]);
     place.run(&["list", "activate", "a", "9"]).exits(3).says(&["no version 9"]);
 
     let info = place.run(&["list", "rollback", "a", "--json"]).exits(0).one();
@@ -462,7 +553,7 @@ fn versions_are_staged_activated_compared_and_rolled_back() {
     let text = place.run(&["list", "versions", "a"]).exits(0).out;
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines.len() == 2 && lines[0].contains("active") && lines[0].ends_with("from first.csv"), "{text}");
-    assert!(lines[1].contains("sealed"), "{text}");
+    assert!(lines[1].contains("inactive"), "{text}");
     place.run(&["store", "verify"]).exits(0);
 }
 

@@ -39,6 +39,17 @@ fn a_store_whose_head_is_gone_is_refused_and_can_be_accepted() {
     place.run(&["list", "ls"]).exits(0);
 }
 
+#[test]
+fn a_store_without_its_current_file_is_not_recommended_to_be_accepted() {
+    let place = Place::new();
+    place.run(&["list", "create", "known"]).exits(0);
+    std::fs::remove_file(place.path("store/CURRENT")).unwrap();
+    for verb in [&["list", "ls"][..], &["store", "verify"], &["store", "accept", "--yes"]] {
+        let ran = place.run(verb).exits(3).says(&["CURRENT is not there", "from a backup"]);
+        assert!(!ran.err.contains("accept"), "{ran:?}");
+    }
+}
+
 /// Whether the system writes a core dump of a server that is ended by SIGQUIT.
 fn leaves_a_core(core_dumps: &str) -> bool {
     let place = Place::new();

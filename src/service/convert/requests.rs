@@ -335,7 +335,7 @@ mod tests {
         check(
             hashes(vec![hash_of(v1::HashKind::Md5, &"g".repeat(32), None)]),
             "items[4].hashes.hashes[0].hex",
-            "hex digits only",
+            "characters that are not hex digits",
         );
         check(hashes(vec![hash_of(v1::HashKind::Unspecified, PDQ, None)]), "items[4].hashes.hashes[0].kind", "kind");
         check(hashes(vec![hash_of(v1::HashKind::Pdq, PDQ, Some(101))]), "items[4].hashes.hashes[0].quality", "0 to 100");
