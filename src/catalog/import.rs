@@ -82,10 +82,10 @@ impl Catalog {
             progress(Progress { phase: Phase::Writing, bytes, rows, rows_bad: report.rows_bad });
         });
         let finished = written.and_then(|()| match () {
-            () if dry => Ok(None),
             () if report.entries == 0 => Err(CatalogError::BadFile(
                 "the file would leave the list empty; delete or disable the list if that is meant".to_owned(),
             )),
+            () if dry => Ok(None),
             () => writer.finish(false),
         });
         report.version = match finished {

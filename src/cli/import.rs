@@ -30,7 +30,7 @@ pub struct ImportArgs {
     /// TOML file that says what the columns of a CSV hold.
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
-    /// Read, check and compare the file, and change nothing.
+    /// Read, check and compare the file, and change nothing; exits with 3 where the import would be staged for review.
     #[arg(long)]
     dry_run: bool,
     /// Make the new version and do not activate it.
@@ -93,8 +93,11 @@ pub fn import(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
     }
     report.warnings.iter().for_each(|warning| remark(format!("warning: {warning}")));
     print_import(context, &args, &report, seconds)?;
-    match (report.version, options.activate && !report.activated) {
-        (Some(version), true) => Err(Failure { exit: Exit::Failed, why: held(&args.name, version, &report) }),
+    let failed = |why| Err(Failure { exit: Exit::Failed, why });
+    match report.version {
+        // As the import itself would exit.
+        _ if args.dry_run && !report.held.is_empty() => failed(would_be_held(&report)),
+        Some(version) if options.activate && !report.activated => failed(held(&args.name, version, &report)),
         _ => Ok(Exit::Done),
     }
 }
@@ -102,18 +105,25 @@ pub fn import(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
 /// What to do about a version that was made and not activated.
 fn held(name: &str, version: VersionNo, report: &ImportReport) -> String {
     let (version, active) = (version.0, report.compared_with.0);
-    let look = match report.held.contains(&Hold::BadRows) {
-        true => "look at the bad rows",
-        false => "look at what would change",
-    };
-    let again = match report.held.as_slice() {
-        [Hold::LargeChange] => "import the file again with --accept",
-        _ => "import a corrected file",
-    };
+    let (look, again) = advice(report);
     format!(
         "version {version} is not active: {look} (hashwarden list diff {name} {active} {version} counts what changes), then \
          activate it (hashwarden list activate {name} {version}) or {again}"
     )
+}
+
+fn would_be_held(report: &ImportReport) -> String {
+    let (look, again) = advice(report);
+    format!("the import would be staged, not activated: {look}, then import the file and activate the new version, or {again}")
+}
+
+/// What to look at, and what to do instead of activating a version that is held.
+fn advice(report: &ImportReport) -> (&'static str, &'static str) {
+    match report.held.as_slice() {
+        [Hold::LargeChange] => ("look at what would change", "import the file with --accept"),
+        held if held.contains(&Hold::BadRows) => ("look at the bad rows", "import a corrected file"),
+        _ => ("look at what would change", "import a corrected file"),
+    }
 }
 
 /// Shows how far the import is, with rows a second and the time left, where someone looks on.
@@ -163,6 +173,7 @@ fn print_import(context: &Context, args: &ImportArgs, report: &ImportReport, sec
     let what = match (report.version, report.activated) {
         (Some(version), true) => format!("version {} is active", version.0),
         (Some(version), false) => format!("version {} is staged, not active", version.0),
+        (None, _) if args.dry_run && !report.held.is_empty() => "dry run, nothing changed; the import would be staged".to_owned(),
         (None, _) if args.dry_run => "dry run, nothing changed".to_owned(),
         (None, _) => "the list holds this already, no new version".to_owned(),
     };

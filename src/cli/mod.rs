@@ -63,8 +63,8 @@ struct Cli {
     verb: Verb,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, all scanned, nothing matched; 1 something matched; 2 wrong usage or configuration; 3 failed; \
-                          4 nothing matched, but something was not scanned whole.";
+const EXIT_CODES: &str = "Exit codes: 0 done, all scanned, nothing matched; 1 something matched; 2 wrong usage or configuration; 3 failed, \
+                          or an import is staged for review; 4 nothing matched, but something was not scanned whole.";
 
 /// Over the options that every verb has.
 const COMMON: &str = "Common options";

@@ -327,7 +327,8 @@ fn a_bad_row_that_may_be_a_known_entry_leaves_the_list_as_it_is() {
     let first = place.write("a.csv", format!("id,pdq\nx1,{one}\nx2,{two}\n").as_bytes());
     place.run(&["list", "import", "a", &first]).exits(0);
     let second = place.write("b.csv", format!("id,pdq\nx1,{one}\nx2,{}\n", &two[..40]).as_bytes());
-    let dry = place.run(&["list", "import", "a", &second, "--dry-run", "--json"]).exits(0).one();
+    let dry = place.run(&["list", "import", "a", &second, "--dry-run", "--json"]).exits(3);
+    let dry = dry.says(&["the import would be staged, not activated: look at the bad rows"]).one();
     assert!(dry["warnings"][0].as_str().unwrap().contains("1 row is bad"), "{dry}");
     let ran = place.run(&["list", "import", "a", &second]).exits(3);
     let ran = ran.says(&["line 3", "warning: not activated", "version 2 is not active"]);
@@ -397,7 +398,7 @@ fn an_import_that_changes_much_exits_with_3_until_it_is_accepted() {
     let ran = place.run(&["list", "import", "a", &cut]).exits(3).says(&[
         "warning: not activated: of 1000 entries, 500 would be removed and 0 changed, and 0 would be added: 50.00 %, and the limit is 20 %",
         "version 2 is not active: look at what would change (hashwarden list diff a 1 2 counts what changes)",
-        "or import the file again with --accept",
+        "or import the file with --accept",
     ]);
     assert!(ran.out.contains("a: version 2 is staged, not active") && ran.out.contains("list activate a 2"), "{}", ran.out);
     assert!(ran.out.contains("columns: id as id, pdq as pdq; not read: note\n"), "{}", ran.out);
@@ -407,6 +408,34 @@ fn an_import_that_changes_much_exits_with_3_until_it_is_accepted() {
     let report = place.run(&["list", "import", "a", &cut, "--accept", "--json"]).exits(0).one();
     assert_eq!((&report["held"], &report["activated"], &report["version"]), (&json!([]), &json!(true), &json!(2)));
     place.run(&["list", "import", "a", &cut, "--accept", "--stage"]).exits(2);
+}
+
+/// A dry run said that all was well where the import then exited with 3.
+#[test]
+fn a_dry_run_ends_as_the_import_would() {
+    let place = Place::new();
+    place.run(&["list", "create", "a"]).exits(0);
+    let file = |name: &str, numbers: std::ops::Range<u32>| {
+        let rows = numbers.map(|n| format!("{n},{n:064x}\n")).collect::<String>();
+        place.write(name, format!("id,pdq\n{rows}").as_bytes())
+    };
+    place.run(&["list", "import", "a", &file("first.csv", 1..1_001)]).exits(0);
+    let (cut, same) = (file("cut.csv", 1..501), file("same.csv", 1..1_001));
+    let emptied = place.write("emptied.csv", b"id,pdq,deleted\n1,,yes\n");
+    let check = |run: &dyn Fn(&[&str]) -> Ran| {
+        let dry = |file: &str, more: &[&str]| run(&[&["list", "import", "a", file, "--dry-run"], more].concat());
+        let held =
+            dry(&cut, &[]).exits(3).says(&["the import would be staged, not activated: look at what would change", "--accept"]);
+        assert!(held.out.contains("a: dry run, nothing changed; the import would be staged: 500 entries"), "{}", held.out);
+        assert_eq!(dry(&cut, &["--json"]).exits(3).one()["held"], json!(["large_change"]));
+        dry(&cut, &["--accept"]).exits(0);
+        dry(&same, &[]).exits(0);
+        dry(&emptied, &[]).exits(3).says(&["would leave the list empty"]);
+    };
+    check(&|args| place.run(args));
+    assert_eq!(place.run(&["list", "versions", "a", "--json"]).exits(0).json().len(), 1);
+    let server = super::server::Server::start_with(&place.store, "info", &[]);
+    check(&|args| server.run(args));
 }
 
 /// Names that come from elsewhere, with what turns a line around, breaks it or moves the cursor.
