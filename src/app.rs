@@ -3,6 +3,7 @@
 //! A process binds its operator port, opens its store, publishes a snapshot, starts its threads, binds gRPC, serves, drains. It hears of
 //! signals from the first to the last. Nothing here decides anything.
 
+mod memory;
 mod pages;
 
 use std::future::Future;
@@ -124,6 +125,7 @@ fn service_options(config: &Config) -> crate::service::Options {
         connections_max: g.connections_max,
         connections_per_caller_max: g.connections_per_caller_max,
         connection_idle_s: g.connection_idle_s,
+        connection_silent_ms_max: g.connection_silent_ms_max,
         calls_max: g.calls_max,
         calls_per_caller_max: g.calls_per_caller_max,
         health_calls_max: g.health_calls_max,
@@ -132,6 +134,9 @@ fn service_options(config: &Config) -> crate::service::Options {
         message_ms_max: g.message_ms_max,
         list_calls_max: g.list_calls_max,
         list_calls_per_caller_max: g.list_calls_per_caller_max,
+        policy_calls_max: g.policy_calls_max,
+        policy_calls_per_caller_max: g.policy_calls_per_caller_max,
+        overlap_calls_max: g.overlap_calls_max,
         imports_max: g.imports_max,
         imports_per_caller_max: g.imports_per_caller_max,
         import_bytes_max: g.import_bytes_max,
@@ -148,7 +153,12 @@ fn service_options(config: &Config) -> crate::service::Options {
 
 fn operator_limits(config: &Config) -> crate::operator::Limits {
     let o = &config.operator;
-    crate::operator::Limits { connections_max: o.connections_max, request_ms_max: o.request_ms_max, idle_s: o.idle_s }
+    crate::operator::Limits {
+        connections_max: o.connections_max,
+        request_ms_max: o.request_ms_max,
+        idle_s: o.idle_s,
+        metrics_max: o.metrics_max,
+    }
 }
 
 /// Images of streams that wait or are worked on, for each thread that works on them.
@@ -202,11 +212,12 @@ pub async fn start_with(
     let (life, metrics) = (Arc::new(Life::default()), metrics()?);
     let (operator_listener, operator) = bind("the operator port", config.operator.listen).await?;
     let (stop_operator, operator_stopped) = watch::channel(false);
-    let routes = crate::operator::routes(pages::pages(metrics, life.clone()));
+    let routes = crate::operator::routes(pages::pages(metrics, life.clone()), operator_limits(config));
     // It outlives gRPC, so that draining can be watched.
     let operator_task =
         tokio::spawn(crate::operator::serve(operator_listener, routes, operator_limits(config), told(operator_stopped)));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %operator, "starting: the operator port is open");
+    memory::Most::of(config, extract_threads(config) as u64).tell();
 
     let opened = tokio::task::spawn_blocking(open).await;
     let doors = opened.map_err(|e| AppError::Stopped("opening of the store", e.to_string()))??;
@@ -380,4 +391,20 @@ fn keep_up(catalog: Arc<Catalog>, life: Arc<Life>) -> std::thread::JoinHandle<()
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Limits that had no key: whoever was kept out by one could not find it.
+    #[test]
+    fn limits_that_are_set_are_those_that_hold() {
+        let set = "[grpc]\nconnection_silent_ms_max = 11\npolicy_calls_max = 12\npolicy_calls_per_caller_max = 13\n\
+            overlap_calls_max = 14\n[operator]\nmetrics_max = 15";
+        let config = Config::read(Some(("f", set)), std::collections::HashMap::new()).unwrap();
+        let of = service_options(&config);
+        let set = (of.connection_silent_ms_max, of.policy_calls_max, of.policy_calls_per_caller_max, of.overlap_calls_max);
+        assert_eq!((set, operator_limits(&config).metrics_max), ((11, 12, 13, 14), 15));
+    }
 }

@@ -75,6 +75,7 @@ pub struct Grpc {
     pub connections_max: usize,
     pub connections_per_caller_max: usize,
     pub connection_idle_s: u64,
+    pub connection_silent_ms_max: u64,
     pub calls_max: u64,
     pub calls_per_caller_max: u64,
     pub health_calls_max: u64,
@@ -83,6 +84,9 @@ pub struct Grpc {
     pub message_ms_max: u64,
     pub list_calls_max: u64,
     pub list_calls_per_caller_max: u64,
+    pub policy_calls_max: u64,
+    pub policy_calls_per_caller_max: u64,
+    pub overlap_calls_max: u64,
     pub imports_max: u64,
     pub imports_per_caller_max: u64,
     pub import_bytes_max: u64,
@@ -102,6 +106,7 @@ pub struct Operator {
     pub connections_max: usize,
     pub request_ms_max: u64,
     pub idle_s: u64,
+    pub metrics_max: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -211,6 +216,7 @@ impl Default for Grpc {
             connections_max: 1024,
             connections_per_caller_max: 256,
             connection_idle_s: 300,
+            connection_silent_ms_max: 10_000,
             calls_max: 4096,
             calls_per_caller_max: 1024,
             health_calls_max: 256,
@@ -219,6 +225,9 @@ impl Default for Grpc {
             message_ms_max: 30_000,
             list_calls_max: 32,
             list_calls_per_caller_max: 16,
+            policy_calls_max: 32,
+            policy_calls_per_caller_max: 16,
+            overlap_calls_max: 1,
             imports_max: 16,
             imports_per_caller_max: 4,
             import_bytes_max: 8 * 1024 * 1024 * 1024,
@@ -237,6 +246,7 @@ impl Default for Operator {
             connections_max: 64,
             request_ms_max: 5_000,
             idle_s: 120,
+            metrics_max: 4,
         }
     }
 }
@@ -405,6 +415,7 @@ impl Config {
         within("grpc", "connections_max", g.connections_max, 1..=65_536)?;
         within("grpc", "connections_per_caller_max", g.connections_per_caller_max, 1..=65_536)?;
         within("grpc", "connection_idle_s", g.connection_idle_s, 1..=86_400)?;
+        within("grpc", "connection_silent_ms_max", g.connection_silent_ms_max, 10..=3_600_000)?;
         within("grpc", "calls_max", g.calls_max, 1..=1_000_000)?;
         within("grpc", "calls_per_caller_max", g.calls_per_caller_max, 1..=1_000_000)?;
         within("grpc", "health_calls_max", g.health_calls_max, 2..=65_536)?;
@@ -413,6 +424,9 @@ impl Config {
         within("grpc", "message_ms_max", g.message_ms_max, 10..=3_600_000)?;
         within("grpc", "list_calls_max", g.list_calls_max, 1..=1024)?;
         within("grpc", "list_calls_per_caller_max", g.list_calls_per_caller_max, 1..=1024)?;
+        within("grpc", "policy_calls_max", g.policy_calls_max, 1..=1024)?;
+        within("grpc", "policy_calls_per_caller_max", g.policy_calls_per_caller_max, 1..=1024)?;
+        within("grpc", "overlap_calls_max", g.overlap_calls_max, 1..=64)?;
         within("grpc", "imports_max", g.imports_max, 1..=1024)?;
         within("grpc", "imports_per_caller_max", g.imports_per_caller_max, 1..=1024)?;
         within("grpc", "import_bytes_max", g.import_bytes_max, MIB..=1024 * 1024 * MIB)?;
@@ -426,6 +440,7 @@ impl Config {
         within("operator", "connections_max", o.connections_max, 1..=65_536)?;
         within("operator", "request_ms_max", o.request_ms_max, 10..=3_600_000)?;
         within("operator", "idle_s", o.idle_s, 1..=86_400)?;
+        within("operator", "metrics_max", o.metrics_max, 1..=1024)?;
         within("extract", "threads", e.threads, 0..=1024)?;
         within("extract", "queue_max", e.queue_max, 1..=1_000_000)?;
         within("extract", "queue_bytes_max", e.queue_bytes_max, g.image_bytes_max..=1024 * 1024 * MIB)?;

@@ -21,8 +21,6 @@ use tokio::sync::Semaphore;
 use crate::admission::{Connection, Connections, Patience};
 use crate::entry::Caller;
 
-/// Pages of metrics that are made at once: more are turned away, so that they leave the probes their share.
-const METRICS_MAX: usize = 4;
 /// How long requests may still take once the shutdown was asked for.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
@@ -35,11 +33,13 @@ pub struct Limits {
     pub request_ms_max: u64,
     /// A connection that asks nothing for so many seconds is closed, so that forgotten ones don't add up.
     pub idle_s: u64,
+    /// Pages of metrics that are made at once: more are turned away, so that they leave the probes their share.
+    pub metrics_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { connections_max: 64, request_ms_max: 5_000, idle_s: 120 }
+        Limits { connections_max: 64, request_ms_max: 5_000, idle_s: 120, metrics_max: 4 }
     }
 }
 
@@ -81,7 +81,7 @@ pub struct Pages {
 }
 
 /// The pages as routes, so that further ones can be merged in beside them.
-pub fn routes(pages: Pages) -> Router {
+pub fn routes(pages: Pages, limits: Limits) -> Router {
     let pages = Arc::new(pages);
     let asked = Arc::clone(&pages);
     let ready = move || async move {
@@ -89,7 +89,7 @@ pub fn routes(pages: Pages) -> Router {
         let status = if matches!(readiness, Readiness::Ready { .. }) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         (status, [(header::CACHE_CONTROL, "no-store")], format!("{readiness}\n"))
     };
-    let making = Arc::new(Semaphore::new(METRICS_MAX));
+    let making = Arc::new(Semaphore::new(limits.metrics_max.clamp(1, Semaphore::MAX_PERMITS)));
     let metrics = move || async move {
         let Ok(_place) = making.try_acquire() else {
             let busy = "the metrics are being made for others: ask again\n";
@@ -172,17 +172,17 @@ mod tests {
     }
 
     async fn open() -> Port {
+        open_with(Limits { request_ms_max: 500, ..Limits::default() }, || "hashwarden_in_flight 3\n".into()).await
+    }
+
+    async fn open_with(limits: Limits, metrics: impl Fn() -> String + Send + Sync + 'static) -> Port {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let ready = Arc::new(Mutex::new(Readiness::Loading));
         let asked = Arc::clone(&ready);
-        let pages = Pages {
-            metrics: Box::new(|| "hashwarden_in_flight 3\n".into()),
-            ready: Box::new(move || asked.lock().unwrap().clone()),
-        };
+        let pages = Pages { metrics: Box::new(metrics), ready: Box::new(move || asked.lock().unwrap().clone()) };
         let (stop, stopped) = oneshot::channel();
-        let limits = Limits { request_ms_max: 500, ..Limits::default() };
-        let served = tokio::spawn(serve(listener, routes(pages), limits, async move {
+        let served = tokio::spawn(serve(listener, routes(pages, limits), limits, async move {
             let _ = stopped.await;
         }));
         Port { address, ready, stop: Some(stop), served }
@@ -225,6 +225,34 @@ mod tests {
         }
         port.check("GET /", &["HTTP/1.1 404"]).await;
         port.check("POST /metrics", &["HTTP/1.1 405"]).await;
+    }
+
+    #[tokio::test]
+    async fn so_many_pages_of_metrics_are_made_at_once() {
+        for metrics_max in [1, 3] {
+            // None is done before all that may be made at once were begun, and one more was turned away.
+            let (began, mut begins) = tokio::sync::mpsc::unbounded_channel();
+            let (done, go_on) = std::sync::mpsc::channel::<()>();
+            let go_on = Mutex::new(go_on);
+            let metrics = move || {
+                began.send(()).unwrap();
+                let _ = go_on.lock().unwrap().recv();
+                "hashwarden_in_flight 3\n".into()
+            };
+            let limits = Limits { request_ms_max: 60_000, metrics_max, ..Limits::default() };
+            let port = Arc::new(open_with(limits, metrics).await);
+            let mut made = Vec::new();
+            for _ in 0..metrics_max {
+                let port = port.clone();
+                made.push(tokio::spawn(async move { port.ask("GET /metrics").await }));
+                begins.recv().await.unwrap();
+            }
+            port.check("GET /metrics", &["HTTP/1.1 503", "retry-after: 1", "ask again"]).await;
+            drop(done);
+            for page in made {
+                assert!(page.await.unwrap().contains("HTTP/1.1 200"));
+            }
+        }
     }
 
     #[tokio::test]

@@ -76,7 +76,7 @@ pub const METRICS: &[Metric] = &[
     Metric(
         MetricType::Gauge,
         "hashwarden_index_recall",
-        "Part of the planted hashes that the newest index found in its proof; below 1 it is not in use",
+        "Part of the planted hashes that the newest index found in its proof; below 1 it is not in use; absent before the first proof",
     ),
     Metric(MetricType::Gauge, "hashwarden_store_bytes", "Bytes of the files in the store's directory"),
     Metric(

@@ -23,6 +23,9 @@ use hashwarden::verdict::Outcome;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
 use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 use v1::match_service_client::MatchServiceClient;
 
 /// Bytes that make the extractor hang.
@@ -80,7 +83,7 @@ impl Write for Log {
 static LOG: LazyLock<Log> = LazyLock::new(|| {
     let log = Log::default();
     let writer = log.clone();
-    let lines = tracing_subscriber::fmt().json().with_max_level(tracing::Level::WARN).with_writer(move || writer.clone());
+    let lines = tracing_subscriber::fmt().json().with_max_level(tracing::Level::INFO).with_writer(move || writer.clone());
     tracing::subscriber::set_global_default(lines.finish()).unwrap();
     log
 });
@@ -95,7 +98,7 @@ struct Served {
     running: Running,
     client: Client,
     gate: Arc<Gate>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     _turn: tokio::sync::MutexGuard<'static, ()>,
 }
 
@@ -118,7 +121,7 @@ async fn serve() -> Served {
     let open = move || app::doors(&of_doors.store.dir, &of_doors, Access::Write, extractor);
     let running = app::start_with(&config, open).await.unwrap();
     let client = Client::connect(&format!("http://{}", running.grpc), Duration::from_secs(30)).await.unwrap();
-    Served { running, client, gate, _dir: dir, _turn: turn }
+    Served { running, client, gate, dir, _turn: turn }
 }
 
 impl Served {
@@ -156,6 +159,24 @@ impl Served {
     /// A series once it has a value.
     async fn until_metric(&self, series: &str, expected: f64) {
         self.until("/metrics", |_, _| self.metric(series) == expected).await;
+    }
+
+    /// What gRPC's health says of a service; "" is the server as a whole.
+    async fn health(&self, service: &str) -> ServingStatus {
+        let channel = Channel::from_shared(format!("http://{}", self.running.grpc)).unwrap().connect().await.unwrap();
+        let request = HealthCheckRequest { service: service.to_owned() };
+        HealthClient::new(channel).check(request).await.unwrap().into_inner().status()
+    }
+
+    /// Until the server and its match service are as expected.
+    async fn until_health(&self, expected: ServingStatus) {
+        let end = Instant::now() + Duration::from_secs(60);
+        for service in ["", "hashwarden.v1.MatchService"] {
+            while self.health(service).await != expected {
+                assert!(Instant::now() < end, "health of {service:?} does not become {expected:?}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
     }
 
     async fn stub(&self) -> MatchServiceClient<Channel> {
@@ -203,6 +224,7 @@ async fn a_stuck_thread_is_seen_and_when_all_are_the_service_is_not_ready() {
     served.client.match_one(Content::Image(picture), vec![]).await.unwrap();
 
     let second = hang("post-8");
+    assert_eq!(served.health("").await, ServingStatus::Serving);
     let page = served.until("/readyz", |status, _| status == 503).await;
     assert_eq!(page, "not ready: all 2 extract threads are stuck: restart the service\n");
     assert_eq!(served.metric("hashwarden_threads_stuck{pool=\"extract\"}"), 2.0);
@@ -211,8 +233,13 @@ async fn a_stuck_thread_is_seen_and_when_all_are_the_service_is_not_ready() {
     let hash = GivenHash { hash: HashValue::from_hex(HashKind::Md5, &"0".repeat(32)).unwrap(), quality: None };
     served.client.match_one(Content::Hashes(vec![hash]), vec![]).await.unwrap();
 
+    // Who probes over gRPC sees the same; lists need none of these threads.
+    served.until_health(ServingStatus::NotServing).await;
+    assert_eq!(served.health("hashwarden.v1.HashListService").await, ServingStatus::Serving);
+
     served.gate.open();
     served.until("/readyz", |status, body| status == 200 && !body.contains("stuck")).await;
+    served.until_health(ServingStatus::Serving).await;
     for answer in [first, second] {
         assert!(answer.await.unwrap().is_ok());
     }
@@ -328,6 +355,41 @@ async fn matches_are_counted_by_list_and_action() {
     served.client.delete("counted").await.unwrap();
     let page = served.get("/metrics").1;
     assert!(!page.contains("counted"), "a list that is gone has no series: {page}");
+    served.end().await;
+}
+
+/// The log said that a file could not be kept, and not whose, or of which list.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_logged_of_an_import_says_which_call_caller_and_list() {
+    use hashwarden::catalog::{ImportOptions, PolicyUpdate};
+    use hashwarden::entry::Polarity;
+    use hashwarden::lists::Mapping;
+    let served = serve().await;
+    served.client.create("refused", Polarity::Positive, &PolicyUpdate::default()).await.unwrap();
+    let import = async || {
+        let (mapping, source) = (Mapping::default(), "list.txt".to_owned());
+        let options = ImportOptions { format: None, mapping, source, activate: true, dry_run: false, accept: false };
+        let file = std::io::Cursor::new(b"no list\n".to_vec());
+        served.client.import("refused", &options, file, &mut |_| ()).await.unwrap_err()
+    };
+    import().await;
+    // There is no room for the file.
+    let (store, aside) = (served.dir.path().join("store"), served.dir.path().join("aside"));
+    std::fs::rename(&store, &aside).unwrap();
+    import().await;
+    std::fs::rename(&aside, &store).unwrap();
+    let log = logged();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let about = |words: &str| {
+        let line =
+            lines.iter().find(|line| line["fields"]["message"] == words).unwrap_or_else(|| panic!("no {words:?} in {log}"));
+        let span = &line["spans"].as_array().and_then(|spans| spans.iter().find(|span| span["name"] == "grpc")).unwrap();
+        let of = ["method", "by", "list"].map(|field| span[field].as_str().unwrap_or_default().to_owned());
+        assert!(of[0] == "ImportEntries" && of[1].contains("127.0.0.1") && of[2] == "refused", "{line}");
+    };
+    about("the file of an import can't be kept");
+    assert_eq!(lines.iter().filter(|line| line["fields"]["message"] == "a file was not imported").count(), 2, "{log}");
+    about("a file was not imported");
     served.end().await;
 }
 

@@ -13,12 +13,17 @@ use crate::entry::Caller;
 /// Refusals are counted all, and logged no more often than this.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
+/// One part in so many of a budget is kept for callers that hold nothing of it.
+const NEWCOMERS_PART: u64 = 8;
+
 /// Something that callers may hold a limited number of.
 pub struct Budget {
     /// The key of the configuration that sets `max`; the metrics' label.
     limit: &'static str,
     max: u64,
     caller_max: u64,
+    /// Of `max`, what only callers get that hold nothing yet.
+    reserve: u64,
     state: Mutex<State>,
     freed: Notify,
     in_use: metrics::Gauge,
@@ -50,12 +55,16 @@ impl fmt::Display for Over {
 }
 
 impl Budget {
-    /// `limit` is the key of the configuration. Of `max`, one caller may have `caller_max`.
+    /// `limit` is the key of the configuration. Of `max`, one caller may have `caller_max`. An eighth of `max` is for what callers take
+    /// that hold nothing yet, so that a few who have all they may keep no newcomer out; less where `caller_max` leaves less.
     pub fn new(limit: &'static str, max: u64, caller_max: u64) -> Arc<Self> {
+        let max = max.max(1);
+        let caller_max = caller_max.clamp(1, max);
         Arc::new(Budget {
             limit,
-            max: max.max(1),
-            caller_max: caller_max.clamp(1, max.max(1)),
+            max,
+            caller_max,
+            reserve: (max / NEWCOMERS_PART).min(max - caller_max),
             state: Mutex::default(),
             freed: Notify::new(),
             in_use: metrics::gauge!("hashwarden_limit_in_use", "limit" => limit),
@@ -97,7 +106,8 @@ impl Budget {
         if own.saturating_add(n) > self.caller_max {
             return Err(Over::Caller { limit: self.limit, max: self.caller_max });
         }
-        if state.taken.saturating_add(n) > self.max {
+        let max = if own == 0 { self.max } else { self.max - self.reserve };
+        if state.taken.saturating_add(n) > max {
             return Err(Over::All { limit: self.limit, max: self.max });
         }
         state.taken += n;
@@ -205,6 +215,23 @@ mod tests {
         drop(other);
         assert_eq!(budget.in_use(), 0);
         assert!(budget.lock().by.is_empty(), "callers that hold nothing are forgotten");
+    }
+
+    /// Two callers with half each kept everybody else out.
+    #[test]
+    fn a_newcomer_finds_a_place_where_others_hold_all_they_may() {
+        let budget = Budget::new("streams", 64, 32);
+        let fill = |who: &Arc<Caller>| std::iter::from_fn(|| budget.demand(who, 1).ok()).collect::<Vec<_>>();
+        let held = [fill(&caller("a")), fill(&caller("b"))];
+        assert_eq!(held.each_ref().map(Vec::len), [32, 24]);
+        let newcomers: Vec<_> = (0..8).map(|n| budget.demand(&caller(&n.to_string()), 1).unwrap()).collect();
+        assert_eq!(budget.demand(&caller("9"), 1).err(), Some(Over::All { limit: "streams", max: 64 }));
+        // One place each: the reserve is not for a second.
+        assert_eq!(budget.demand(&caller("0"), 1).err(), Some(Over::All { limit: "streams", max: 64 }));
+        drop((held, newcomers));
+        // Where one caller may have all there is, nothing is kept from it.
+        let all = Budget::new("streams", 64, 64);
+        assert!(all.demand(&caller("a"), 60).is_ok_and(|mut share| share.grow(4).is_ok()));
     }
 
     #[tokio::test]

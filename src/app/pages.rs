@@ -37,7 +37,7 @@ impl Life {
         }
         let Some(doors) = self.doors.get() else { return Readiness::Loading };
         let pools = doors.matcher.look();
-        match pools.iter().find(|pool| pool.stuck == pool.threads) {
+        match pools.iter().find(|pool| pool.is_stuck()) {
             Some(pool) => {
                 Readiness::Failing(format!("all {} {} threads are stuck: restart the service", pool.threads, pool.pool))
             }

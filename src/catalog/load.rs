@@ -34,7 +34,6 @@ pub fn policy(lists: &[HashList]) -> Policy {
 
 /// The whole snapshot. `other` stands in for one list's active version: what the snapshot would be after its activation.
 pub fn snapshot(store: &Store, choices: Choices, other: Option<(ListId, VersionNo)>) -> Result<Snapshot, CatalogError> {
-    show_recall(1.0); // until a proof says otherwise
     let mut lists = store.lists()?;
     if let Some((id, version)) = other
         && let Some(list) = lists.iter_mut().find(|l| l.id == id)
@@ -60,24 +59,30 @@ pub fn snapshot(store: &Store, choices: Choices, other: Option<(ListId, VersionN
         make(&mut snapshot, entry, true)?;
     }
     let widest = |kind| lists.iter().map(|l| l.policy.radius_widest(kind)).max().unwrap_or(0);
-    let kinds = &mut snapshot.kinds;
-    if let Some(layer) = whole(store, HashKind::Pdq, rows.pdq, choices.pdq, widest(HashKind::Pdq))? {
+    let (kinds, mut recall) = (&mut snapshot.kinds, None);
+    if let Some(layer) = whole(store, HashKind::Pdq, rows.pdq, choices.pdq, widest(HashKind::Pdq), &mut recall)? {
         kinds.pdq.push(layer);
     }
-    if let Some(layer) = whole(store, HashKind::Phash64, rows.phash64, choices.phash64, widest(HashKind::Phash64))? {
+    if let Some(layer) = whole(store, HashKind::Phash64, rows.phash64, choices.phash64, widest(HashKind::Phash64), &mut recall)? {
         kinds.phash64.push(layer);
     }
-    if let Some(layer) = whole(store, HashKind::Dhash64, rows.dhash64, choices.dhash64, widest(HashKind::Dhash64))? {
+    if let Some(layer) = whole(store, HashKind::Dhash64, rows.dhash64, choices.dhash64, widest(HashKind::Dhash64), &mut recall)? {
         kinds.dhash64.push(layer);
     }
     if !rows.md5.is_empty() {
         kinds.md5.push(Layer::<[u8; 16], ExactIndex<16>>::build(rows.md5)?);
+        recall.get_or_insert(1.0);
     }
     if !rows.sha1.is_empty() {
         kinds.sha1.push(Layer::<[u8; 20], ExactIndex<20>>::build(rows.sha1)?);
+        recall.get_or_insert(1.0);
     }
     if !rows.sha256.is_empty() {
         kinds.sha256.push(Layer::<[u8; 32], ExactIndex<32>>::build(rows.sha256)?);
+        recall.get_or_insert(1.0);
+    }
+    if let Some(recall) = recall {
+        show_recall(recall);
     }
     Ok(snapshot)
 }
@@ -132,13 +137,14 @@ fn held_of(store: &Store, lists: &[HashList], entries: RangeInclusive<EntryNo>) 
     Ok(held)
 }
 
-/// One layer of all rows of a kind. A BK-tree is taken from its stored rows, not built again.
+/// One layer of all rows of a kind. A BK-tree is taken from its stored rows, not built again. `recall` is the worst proof's so far.
 fn whole<H: Bits>(
     store: &Store,
     kind: HashKind,
     rows: Rows<H>,
     choice: IndexChoice,
     radius: u16,
+    recall: &mut Option<f64>,
 ) -> Result<Option<Layer<H, dyn RadiusIndex<H>>>, CatalogError> {
     if rows.is_empty() {
         return Ok(None);
@@ -147,19 +153,21 @@ fn whole<H: Bits>(
     let hashes: std::sync::Arc<[H]> = rows.hashes.into();
     let stored = bk_tree(store, kind, index, hashes.clone())?;
     let built = stored.unwrap_or_else(|| crate::index::build(index, hashes.clone()));
-    let index = match prove(&*built, &hashes, radius) {
+    let proof = prove(&*built, &hashes, radius);
+    let found = proof.map_or_else(|flaw| flaw.recall(), |()| 1.0);
+    *recall = Some(recall.map_or(found, |worst| worst.min(found)));
+    let index = match proof {
         Ok(()) => built,
         Err(flaw) => {
             // There is nothing else that could answer, so the slowest does, which is the measure of the others.
             tracing::error!(%kind, %flaw, "scanning instead");
-            show_recall(flaw.recall());
             crate::index::build(IndexKind::Linear, hashes.clone())
         }
     };
     Ok(Some(Layer { index, hashes, entries: rows.entries.into() }))
 }
 
-/// The newest proof's result, for whoever watches.
+/// The newest proof's result, for whoever watches. Before the first there is none to show.
 pub fn show_recall(recall: f64) {
     metrics::gauge!("hashwarden_index_recall").set(recall);
 }
@@ -219,7 +227,7 @@ pub fn after(
     }
     let mut next = base.clone();
     let missing: Vec<_> = transition.opened.iter().copied().filter(|e| base.facts.get(*e).is_none()).collect();
-    if missing.len() <= POINT_READS_MAX {
+    let proven = if missing.len() <= POINT_READS_MAX {
         let mut rows = HashRows::default();
         for entry in missing {
             let stored = store.entry(list.0, entry)?;
@@ -231,7 +239,7 @@ pub fn after(
             next.add_fact(entry, fact);
             row.content.hashes.iter().for_each(|hash| rows.push(hash, entry));
         }
-        next.add_rows(rows, choices)?;
+        next.add_rows(rows, choices)?
     } else {
         let mut wanted = Alive::default();
         missing.iter().for_each(|entry| {
@@ -239,7 +247,10 @@ pub fn after(
         });
         let first = EntryNo(missing.first().map_or(0, |e| e.0.saturating_sub(columns::SPAN)));
         let rows = read_columns(store, first, &wanted, &mut next)?;
-        next.add_rows(rows, choices)?;
+        next.add_rows(rows, choices)?
+    };
+    if proven {
+        show_recall(1.0);
     }
     for entry in &transition.closed {
         make(&mut next, *entry, false)?;

@@ -38,6 +38,13 @@ pub struct PoolState {
     pub stuck: usize,
 }
 
+impl PoolState {
+    /// All threads are: nothing is answered any more.
+    pub fn is_stuck(&self) -> bool {
+        self.stuck == self.threads
+    }
+}
+
 impl Pool {
     /// `threads` of 0 means one for each core.
     pub fn new(name: &'static str, threads: usize) -> Result<Pool, ThreadPoolBuildError> {

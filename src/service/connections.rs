@@ -13,9 +13,6 @@ use super::{Options, meter};
 use crate::access::grpc_caller;
 use crate::admission::{Connection, Connections, Patience, Peer};
 
-/// A connection that has not said anything by then is closed: silent ones would keep callers out.
-const SILENT_MAX: Duration = Duration::from_secs(10);
-
 /// What a request's extensions say of its connection.
 #[derive(Clone)]
 pub struct Connected {
@@ -33,7 +30,11 @@ impl OfTonic for Connection {
 /// Accepts until the stream is dropped, which closes the listener.
 pub fn accept(listener: TcpListener, options: &Options) -> ReceiverStream<io::Result<Connection>> {
     let (send, accepted) = mpsc::channel(1);
-    let patience = Patience { first_byte: SILENT_MAX, idle: Duration::from_secs(options.connection_idle_s), request: None };
+    let patience = Patience {
+        first_byte: Duration::from_millis(options.connection_silent_ms_max),
+        idle: Duration::from_secs(options.connection_idle_s),
+        request: None,
+    };
     let (max, caller_max) = (options.connections_max, options.connections_per_caller_max);
     let connections = Connections::new("grpc.connections_max", max, caller_max, patience);
     tokio::spawn(async move {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tonic::{Status, Streaming};
+use tracing::{Instrument, Span};
 
 use super::convert::{self, Fault};
 use super::edge::Deadline;
@@ -18,6 +19,7 @@ use super::{Options, Shared, replies};
 use crate::admission::Share;
 use crate::catalog::{ImportOptions, Phase, Progress};
 use crate::entry::Caller;
+use crate::entry::shown::without_hashes;
 use crate::proto::v1;
 use v1::import_entries_request::Part;
 use v1::import_entries_response::Part as Reply;
@@ -57,9 +59,9 @@ impl Import {
         let unread_max = Duration::from_millis(self.shared.options.unread_ms_max);
         let (replies, output) = replies::channel(REPLIES_WAITING_MAX, unread_max);
         let replies = Arc::new(replies);
-        tokio::spawn(async move {
+        let work = async move {
             let mut told = Told { last: None, received: 0, replies: replies.clone() };
-            let received = self.receive(input, &mut told).await;
+            let received = self.receive(input, &mut told).await.inspect_err(|status| self.tell_refused(status));
             drop(receiving);
             let done = match received {
                 Ok(file) => self.import(file, told).await,
@@ -74,8 +76,16 @@ impl Import {
                 }
                 Err(status) => replies.end(Err(status)),
             }
-        });
+        };
+        // What is logged of it says which call, caller and list.
+        tokio::spawn(work.in_current_span());
         output
+    }
+
+    /// The catalog tells of files that it refuses; this is for those that never came to it.
+    fn tell_refused(&self, status: &Status) {
+        let source = &*without_hashes(&self.options.source);
+        tracing::info!(source, error = status.message(), "a file was not imported");
     }
 
     /// The whole file.
@@ -117,8 +127,9 @@ impl Import {
             () = self.deadline.passed() => return Err(convert::deadline_status()),
             () = super::told(self.shared.draining.clone()) => return Err(convert::stopping_status()),
         };
+        let span = Span::current();
         let work = tokio::task::spawn_blocking(move || {
-            let _place = place;
+            let (_place, _in) = (place, span.entered());
             let mut file = BufReader::with_capacity(READ_BYTES, file);
             self.shared.catalog.import(&self.by, &self.list, &self.options, &mut file, &mut |progress| told.hear(progress))
         });

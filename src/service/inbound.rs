@@ -24,7 +24,7 @@ use crate::entry::Caller;
 use crate::proto::scan::{Flaw, Scan};
 
 /// A message up to this size is not counted: there are as many as there are calls.
-const SMALL_BYTES: u64 = 64 * 1024;
+pub const SMALL_BYTES: u64 = 64 * 1024;
 /// What a part takes in memory beside its bytes: the largest message of `proto/`.
 const PART_BYTES: u64 = 112;
 /// gRPC's prefix: a flag, and the length in four bytes.

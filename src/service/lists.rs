@@ -38,9 +38,9 @@ impl Lists {
         call: impl FnOnce(&Catalog) -> Result<T, CatalogError> + Send + 'static,
     ) -> Result<T, Status> {
         let place = places.take(caller, 1).await;
-        let catalog = self.0.catalog.clone();
+        let (catalog, span) = (self.0.catalog.clone(), tracing::Span::current());
         let done = tokio::task::spawn_blocking(move || {
-            let _place = place;
+            let (_place, _in) = (place, span.entered());
             call(&catalog)
         });
         done.await.map_err(|_| Fault::lost())?.map_err(convert::catalog_status)

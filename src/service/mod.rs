@@ -29,7 +29,7 @@ use tonic_health::ServingStatus;
 
 use crate::admission::Budget;
 use crate::catalog::Catalog;
-use crate::matcher::Matcher;
+use crate::matcher::{Matcher, PoolState};
 use crate::proto::v1::hash_list_service_server::HashListServiceServer;
 use crate::proto::v1::match_service_server::MatchServiceServer;
 use edge::Edge;
@@ -46,6 +46,14 @@ const KEEPALIVE_WAIT: Duration = Duration::from_secs(20);
 /// HTTP/2 flow control: what a client may send unread, for one call and for all of a connection. An image in one go, several calls.
 const CALL_WINDOW_BYTES: u32 = 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+/// What a connection can hold beside what limits count: what came of its calls and was not read.
+pub const CONNECTION_BYTES: u64 = CONNECTION_WINDOW_BYTES as u64;
+/// What a call can hold beside what limits count: a small message, and the same again once it is decoded.
+pub const CALL_BYTES: u64 = 2 * inbound::SMALL_BYTES;
+/// How often health asks whether threads are stuck.
+const THREADS_EVERY: Duration = Duration::from_secs(1);
+/// Of what health knows, what does nothing without the matcher's threads.
+const MATCHING_SERVICES: [&str; 2] = ["", "hashwarden.v1.MatchService"];
 /// What health knows: the server as a whole and each service.
 const SERVICES: [&str; 3] = ["", "hashwarden.v1.MatchService", "hashwarden.v1.HashListService"];
 
@@ -89,11 +97,19 @@ pub struct Options {
     /// List calls that are in work at once, imports included, and those of one caller; the others wait.
     pub list_calls_max: u64,
     pub list_calls_per_caller_max: u64,
+    /// Changes of policies at once, and those of one caller: they have places of their own, as calls that wait for an import may have taken
+    /// all the others.
+    pub policy_calls_max: u64,
+    pub policy_calls_per_caller_max: u64,
+    /// Comparisons of lists at once, whoever asks: each is work for all cores.
+    pub overlap_calls_max: u64,
     /// Connections, and those of one caller; one more takes the place of one without a call, or is closed.
     pub connections_max: usize,
     pub connections_per_caller_max: usize,
     /// Seconds after which a connection without a call is closed.
     pub connection_idle_s: u64,
+    /// A connection that has not said anything after so many ms is closed: silent ones would keep callers out.
+    pub connection_silent_ms_max: u64,
     /// Calls at once on one connection.
     pub connection_streams_max: u32,
     /// Calls at once, and those of one caller; more are refused.
@@ -132,9 +148,13 @@ impl Default for Options {
             imports_per_caller_max: 4,
             list_calls_max: 32,
             list_calls_per_caller_max: 16,
+            policy_calls_max: 32,
+            policy_calls_per_caller_max: 16,
+            overlap_calls_max: 1,
             connections_max: 1024,
             connections_per_caller_max: 256,
             connection_idle_s: 300,
+            connection_silent_ms_max: 10_000,
             connection_streams_max: 256,
             calls_max: 4096,
             calls_per_caller_max: 1024,
@@ -175,7 +195,6 @@ struct Shared {
     list_calls: Arc<Budget>,
     imports: Arc<Budget>,
     spool: PathBuf,
-    /// One at a time: each is work for all cores.
     overlap_calls: Arc<Budget>,
     policy_calls: Arc<Budget>,
     draining: watch::Receiver<bool>,
@@ -193,8 +212,8 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
         list_calls: Budget::new("grpc.list_calls_max", options.list_calls_max, options.list_calls_per_caller_max),
         imports: Budget::new("grpc.imports_max", options.imports_max, options.imports_per_caller_max),
         spool,
-        overlap_calls: Budget::new("overlap_calls", 1, 1),
-        policy_calls: Budget::new("policy_calls", options.list_calls_max, options.list_calls_per_caller_max),
+        overlap_calls: Budget::new("grpc.overlap_calls_max", options.overlap_calls_max, options.overlap_calls_max),
+        policy_calls: Budget::new("grpc.policy_calls_max", options.policy_calls_max, options.policy_calls_per_caller_max),
         draining: draining.clone(),
         matcher,
         catalog,
@@ -206,8 +225,9 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
     let message_bytes_max =
         usize::try_from(options.image_bytes_max.saturating_add(MESSAGE_BYTES_BESIDE_IMAGE)).unwrap_or(usize::MAX);
     let matching = MatchServiceServer::new(matching::Matching(shared.clone())).max_decoding_message_size(message_bytes_max);
-    let lists = HashListServiceServer::new(lists::Lists(shared)).max_decoding_message_size(LIST_MESSAGE_BYTES_MAX);
+    let lists = HashListServiceServer::new(lists::Lists(shared.clone())).max_decoding_message_size(LIST_MESSAGE_BYTES_MAX);
     let (mut health, health_service) = tonic_health::server::health_reporter();
+    let watching = follow_threads(health.clone(), shared.matcher.clone());
     for service in SERVICES {
         health.set_service_status(service, ServingStatus::Serving).await;
     }
@@ -247,6 +267,7 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
 
     tokio::select! {
         ended = &mut server => return Ok(ended?),
+        () = watching => {}
         () = shutdown => {}
     }
     for service in SERVICES {
@@ -261,6 +282,22 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
         Err(_) => {
             tracing::warn!(drain_s = options.drain_s, "calls were still in work when the time to drain was up");
             Ok(())
+        }
+    }
+}
+
+/// Says NOT_SERVING while all threads of a pool are stuck, as no picture or hash is answered then. Lists are served all the same. Never done.
+async fn follow_threads(health: tonic_health::server::HealthReporter, matcher: Matcher) {
+    let mut was = ServingStatus::Serving;
+    loop {
+        tokio::time::sleep(THREADS_EVERY).await;
+        let stuck = matcher.look().iter().any(PoolState::is_stuck);
+        let is = if stuck { ServingStatus::NotServing } else { ServingStatus::Serving };
+        if is != was {
+            for service in MATCHING_SERVICES {
+                health.set_service_status(service, is).await;
+            }
+            was = is;
         }
     }
 }

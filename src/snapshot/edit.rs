@@ -59,17 +59,20 @@ pub struct Merge {
 
 impl Snapshot {
     /// Adds hashes: few go to the tail, many become a layer of their own.
-    /// An index that does not hold its proof leaves the snapshot unfit for use.
-    pub fn add_rows(&mut self, rows: HashRows, choices: Choices) -> Result<(), Flaw> {
+    /// An index that does not hold its proof leaves the snapshot unfit for use. True: one was built, and holds it.
+    pub fn add_rows(&mut self, rows: HashRows, choices: Choices) -> Result<bool, Flaw> {
         let (pdq, phash64, dhash64) =
             (self.radius_of(HashKind::Pdq), self.radius_of(HashKind::Phash64), self.radius_of(HashKind::Dhash64));
         let kinds = &mut self.kinds;
-        add_radius(&mut kinds.pdq, rows.pdq, choices.pdq, pdq)?;
-        add_radius(&mut kinds.phash64, rows.phash64, choices.phash64, phash64)?;
-        add_radius(&mut kinds.dhash64, rows.dhash64, choices.dhash64, dhash64)?;
-        add_digests(&mut kinds.md5, rows.md5)?;
-        add_digests(&mut kinds.sha1, rows.sha1)?;
-        add_digests(&mut kinds.sha256, rows.sha256)
+        let built = [
+            add_radius(&mut kinds.pdq, rows.pdq, choices.pdq, pdq)?,
+            add_radius(&mut kinds.phash64, rows.phash64, choices.phash64, phash64)?,
+            add_radius(&mut kinds.dhash64, rows.dhash64, choices.dhash64, dhash64)?,
+            add_digests(&mut kinds.md5, rows.md5)?,
+            add_digests(&mut kinds.sha1, rows.sha1)?,
+            add_digests(&mut kinds.sha256, rows.sha256)?,
+        ];
+        Ok(built.contains(&true))
     }
 
     /// Adds an entry's facts; `false` where they are there already.
@@ -135,23 +138,26 @@ impl Snapshot {
     }
 }
 
-fn add_radius<H: Bits>(layers: &mut RadiusLayers<H>, rows: Rows<H>, choice: IndexChoice, radius: u16) -> Result<(), Flaw> {
-    if rows.len() > TAIL_MAX {
+/// True: a layer of its own was built for the rows.
+fn add_radius<H: Bits>(layers: &mut RadiusLayers<H>, rows: Rows<H>, choice: IndexChoice, radius: u16) -> Result<bool, Flaw> {
+    let many = rows.len() > TAIL_MAX;
+    if many {
         let kind = choice.resolve::<H>(rows.len(), radius);
         layers.push(RadiusLayer::build(kind, rows, radius)?);
     } else {
         layers.append(&rows);
     }
-    Ok(())
+    Ok(many)
 }
 
-fn add_digests<const N: usize>(layers: &mut DigestLayers<N>, rows: Rows<[u8; N]>) -> Result<(), Flaw> {
-    if rows.len() > TAIL_MAX {
+fn add_digests<const N: usize>(layers: &mut DigestLayers<N>, rows: Rows<[u8; N]>) -> Result<bool, Flaw> {
+    let many = rows.len() > TAIL_MAX;
+    if many {
         layers.push(DigestLayer::build(rows)?);
     } else {
         layers.append(&rows);
     }
-    Ok(())
+    Ok(many)
 }
 
 type Merged<From, Into> = Result<Option<(From, Into)>, Flaw>;

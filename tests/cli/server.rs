@@ -340,7 +340,7 @@ fn the_operator_port_answers_and_requests_are_counted_by_outcome() {
     has("hashwarden_list_age_seconds{list=\"known\"} ");
     has("hashwarden_in_flight 0\n");
     has("hashwarden_snapshot_id ");
-    has("hashwarden_index_recall 1\n");
+    has("\nhashwarden_index_recall 1\n");
     has("# TYPE hashwarden_requests_total counter");
 
     has("hashwarden_call_seconds_count{method=\"MatchStream\"} ");
@@ -645,4 +645,39 @@ fn a_call_s_log_names_its_list() {
         let named = lines.iter().any(|line| line["span"]["method"] == method && line["span"]["list"] == "a");
         assert!(named, "{method} in {log}");
     }
+}
+
+/// The metric was 1 before anything was proven, as if all were well.
+#[test]
+fn recall_is_told_once_an_index_was_proven() {
+    let place = Place::new();
+    let server = Server::start(&place.store, "info");
+    let recall = || {
+        let page = server.get("/metrics").1;
+        page.lines().find_map(|line| line.strip_prefix("hashwarden_index_recall ")).map(str::to_owned)
+    };
+    assert_eq!(recall(), None);
+    server.run(&["list", "create", "a"]).exits(0);
+    // A handful is scanned, without an index.
+    server.run(&["list", "add", "a", "--pdq", &pdq(0x11)]).exits(0);
+    assert_eq!(recall(), None);
+    let rows = (1..10_001u32).map(|n| format!("{n},{n:032x}\n")).collect::<String>();
+    server.run(&["list", "import", "a", &place.write("many.csv", format!("id,md5\n{rows}").as_bytes()), "--accept"]).exits(0);
+    assert_eq!(recall().as_deref(), Some("1"));
+}
+
+#[test]
+fn the_most_memory_is_told_at_start() {
+    let place = Place::new();
+    let set = [
+        ("HASHWARDEN__EXTRACT__THREADS", "3"),
+        ("HASHWARDEN__GRPC__CALLS_MAX", "8192"),
+        ("HASHWARDEN__GRPC__CONNECTIONS_MAX", "100"),
+        ("HASHWARDEN__GRPC__RECEIVE_BYTES_MAX", "104857600"),
+    ];
+    let server = Server::start_with(&place.store, "info", &set);
+    let line = server.log.line("the most memory that limits allow, beside the lists' indexes and the store's caches");
+    let parts = ["receiving", "streams", "connections", "calls", "queue", "decoding", "total"]
+        .map(|part| line[format!("{part}_mib")].as_u64());
+    assert_eq!(parts, [100, 256, 200, 1024, 512, 1536, 3628].map(Some));
 }

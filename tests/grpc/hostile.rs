@@ -370,6 +370,48 @@ async fn calls_are_limited_for_each_caller_and_probes_are_not_among_them() {
     assert_eq!(other.ask(MATCH, &message).await.code, Code::Ok);
 }
 
+/// The time was fixed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_says_nothing_is_closed_in_the_time_that_is_set() {
+    let served = serve_options(service::Options { connection_silent_ms_max: 200, ..service::Options::default() }).await;
+    let mut silent = connect_from(&served, "127.0.0.1:0").await.unwrap();
+    let mut bytes = Vec::new();
+    let read = tokio::io::AsyncReadExt::read_to_end(&mut silent, &mut bytes);
+    // Well below the ten seconds that are the default.
+    assert!(tokio::time::timeout(Duration::from_secs(8), read).await.is_ok(), "the connection is still open");
+}
+
+/// Two callers with streams that held half of all streams' bytes each kept a third one's out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomers_stream_is_taken_while_two_callers_hold_all_they_may() {
+    const MIB: u64 = 1024 * 1024;
+    let (streams_bytes_max, streams_bytes_per_caller_max) = (16 * MIB, 8 * MIB);
+    let served =
+        serve_options(service::Options { streams_bytes_max, streams_bytes_per_caller_max, ..service::Options::default() }).await;
+    let mut held = Vec::new();
+    let mut counts = Vec::new();
+    for address in ["127.0.0.2:0", "127.0.0.3:0"] {
+        let raw = Raw::over(connect_from(&served, address).await.unwrap()).await;
+        let before = held.len();
+        loop {
+            let (response, stream) = raw.call(MATCH_STREAM, vec![], true).await;
+            let response = response.await.unwrap();
+            if response.headers().contains_key("grpc-status") {
+                break;
+            }
+            held.push((response, stream));
+        }
+        counts.push(held.len() - before);
+    }
+    assert_eq!(counts, [8, 6]);
+    let newcomer = Raw::over(connect_from(&served, "127.0.0.4:0").await.unwrap()).await;
+    let message = v1::MatchStreamRequest { items: vec![hash_item("1".to_owned(), vec![])] }.encode_to_vec();
+    let (response, _stream) = newcomer.call(MATCH_STREAM, framed(&message), false).await;
+    let (bytes, ended) = read_all(response).await;
+    assert_eq!(ended.code, Code::Ok, "{}", ended.message);
+    assert_eq!(messages::<v1::MatchStreamResponse>(&bytes).iter().map(|message| message.results.len()).sum::<usize>(), 1);
+}
+
 /// An import of a byte every five seconds kept all other imports waiting.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_import_keeps_nobody_waiting_and_is_given_up() {
