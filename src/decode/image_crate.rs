@@ -4,6 +4,7 @@
 //! breaks off. Errors are put into our own words, since a decoder's text can quote the file.
 
 use std::io::ErrorKind;
+use std::ops::Range;
 
 use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
@@ -14,6 +15,7 @@ use super::picture::{Channels, Picture};
 use super::sniff::Format;
 use super::source::Source;
 use super::tally::Tally;
+use super::vp8l::{self, Header};
 use super::{Limits, Refused, jpeg, tiff_pages, webp};
 use crate::entry::Reason;
 
@@ -59,10 +61,11 @@ pub(super) fn decode(
             }
         }
         Format::WebP => {
+            words.admit_codes(bytes, tally)?;
             let run = words.webp(source, tally);
             // What was decoded is held against its data.
             for (frame, (name, place)) in outline.chunks.iter().enumerate().take(tally.taken() as usize) {
-                if tally.is_late() || !webp::is_whole(name, &bytes[place.clone()]) {
+                if tally.is_late() || !webp::is_whole(name, &bytes[place.clone()], late) {
                     tally.leave_out_of(frame as u32, DAMAGED);
                 }
             }
@@ -141,6 +144,29 @@ impl<'a> Words<'a> {
         let picture =
             to_eight_bits(color, samples).and_then(|(channels, samples)| upright(width, height, channels, samples, orientation));
         tally.take(&picture.ok_or_else(|| self.unread())?);
+        Ok(())
+    }
+
+    /// Looks at what the prefix codes of a WebP's pictures would take, of as many as may be decoded.
+    fn admit_codes(&self, bytes: &[u8], tally: &Tally<'_>) -> Result<(), Refused> {
+        let outline = self.outline;
+        let pixels = outline.pixels_max.saturating_mul(outline.bytes_per_pixel);
+        let left = self.limits.alloc_bytes_max.saturating_sub(pixels);
+        let lossless = outline.chunks.iter().filter(|(name, _)| name == b"VP8L");
+        let lossless = lossless.map(|(_, place)| (place.clone(), Header::Present)).take(self.limits.frames_max as usize);
+        // The first byte says how alpha is coded.
+        let coded = |place: &Range<usize>| bytes[place.clone()].first().is_some_and(|first| first & 3 == 1);
+        let alphas = outline.alphas.iter().filter(|(place, ..)| coded(place)).take(self.limits.frames_max as usize);
+        let alphas = alphas.map(|(place, width, height)| (place.start + 1..place.end, Header::Absent(*width, *height)));
+        for (place, header) in lossless.chain(alphas) {
+            if tally.is_late() {
+                return Err(Refused::new(Reason::Timeout, "the deadline passed"));
+            }
+            if vp8l::code_bytes(&bytes[place], header, left) > left {
+                let detail = format!("the WebP's prefix codes would take more than the {left} bytes that its pixels leave");
+                return Err(Refused::new(Reason::TooManyPixels, detail));
+            }
+        }
         Ok(())
     }
 

@@ -18,11 +18,11 @@
 use image::metadata::Orientation;
 use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat};
 
-use super::Limits;
 use super::image_crate::upright;
 use super::outline::{Coding, Outline, exif, outline, segments};
 use super::picture::{Channels, Picture};
 use super::sniff::Format;
+use super::{Limits, arithmetic_scan_pixels};
 
 /// A picture and whether anything of it was damaged. `None`: libjpeg-turbo can't read the file, or not a single row of it.
 pub(super) fn decode(bytes: &[u8], outline: &Outline, limits: &Limits) -> Option<(Picture, bool)> {
@@ -37,7 +37,8 @@ pub(super) fn decode(bytes: &[u8], outline: &Outline, limits: &Limits) -> Option
 /// `budget`, which they must not exceed.
 pub(super) fn is_whole(bytes: &[u8], limits: &Limits, budget: &mut u64) -> bool {
     let Some(outline) = outline(Format::Jpeg, bytes).filter(|outline| !outline.flawed()) else { return false };
-    let pixels = outline.pixels_max.saturating_mul(u64::from(outline.jpeg.scans.max(1)));
+    let walks = outline.pixels_max.saturating_mul(u64::from(outline.jpeg.scans.max(1)));
+    let pixels = walks.saturating_add(arithmetic_scan_pixels(&outline.jpeg, outline.jpeg.coded_bytes));
     if outline.pixels_max > limits.pixels_max || outline.jpeg.scans > limits.jpeg_scans_max || pixels > *budget {
         return false;
     }

@@ -11,7 +11,9 @@ use super::*;
 use crate::entry::Bits;
 use crate::hash::pdq;
 
+mod costly;
 mod damaged;
+mod doubtful;
 
 /// Every frame's picture, as (width, height, channels, samples), and what was left out.
 type Seen = Result<(Vec<(u32, u32, Channels, Vec<u8>)>, Vec<String>), Reason>;
@@ -376,12 +378,14 @@ fn every_page_of_a_tiff_is_a_frame() {
     left_out(&bytes, &Limits { frames_max: 2, ..Limits::default() }, 2, &["frame 2: at most 2 are read"]);
 }
 
+/// A changed pointer that names a page before it ends the chain: the pages behind it were gone without a word.
 #[test]
-fn pages_that_bite_their_tail_end() {
+fn a_chain_of_pages_that_leads_back_ends_in_words() {
     let mut bytes = tiff_pages(&[10, 20]);
     let second = bytes.len() - 64 - 4;
     bytes[second..second + 4].copy_from_slice(&8u32.to_le_bytes());
-    left_out(&bytes, &Limits::default(), 2, &[]);
+    let missing = "pages of the TIFF that may be missing: its chain of pages leads back to an earlier one";
+    left_out(&bytes, &Limits::default(), 2, &[missing]);
 }
 
 #[test]

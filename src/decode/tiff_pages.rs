@@ -8,13 +8,18 @@ use super::image_crate::Words;
 use super::source::Source;
 use super::tally::Tally;
 use super::{Limits, Refused, jpeg};
+use crate::entry::Reason;
 
 /// The decoder reads the first page only, so it is shown a header that points at each page in turn.
 pub(super) fn decode(bytes: &[u8], words: Words<'_>, late: &dyn Fn() -> bool, tally: &mut Tally<'_>) -> Result<(), Refused> {
     for page in &tally.outline().pages {
-        let pixels = u64::from(page.width) * u64::from(page.height);
+        let pixels = page.pixels();
         if !tally.begin(pixels) {
             break;
+        }
+        if let Some(why) = page.unread {
+            tally.fail(Refused::new(Reason::Undecodable, why));
+            continue;
         }
         let source = || Source::new(bytes, late).with_head(header(bytes, page.at));
         // A page that can't be read does not hide the next one.
@@ -23,7 +28,11 @@ pub(super) fn decode(bytes: &[u8], words: Words<'_>, late: &dyn Fn() -> bool, ta
             Ok(()) if !jpegs_are_whole(bytes, source(), words.limits, pixels, late) => {
                 tally.leave_out_of_this("parts whose JPEG data are damaged");
             }
-            Ok(()) => {}
+            Ok(()) => {
+                if let Some(doubt) = page.doubt {
+                    tally.leave_out_of_this(doubt);
+                }
+            }
         }
     }
     Ok(())

@@ -2,13 +2,12 @@
 //!
 //! Told from its structure, before anything is decoded, so that a queue can be kept by work and not by count. The unit is the work of one
 //! pixel that is decoded once and hashed, a few nanoseconds. It is a claim of the file's: a header that lies makes its own file late.
+//! Telling takes a millisecond at the most, whatever the file is, as it is done where calls are answered.
 
-use crate::decode::Limits;
-use crate::decode::outline::{Motion, outline};
+use crate::decode::outline::{Jpeg, Motion, skim};
 use crate::decode::sniff::{Format, Kind, sniff};
+use crate::decode::{Limits, arithmetic_scan_pixels};
 
-/// Of a JPEG so much is looked at, as looking for its markers takes a walk over all bytes. Its header lies within, and a part of its scans.
-const JPEG_BYTES: usize = 128 * 1024;
 /// Bytes whose digests take as long as a pixel.
 const BYTES_PER_PIXEL: u64 = 2;
 /// What a file takes however small it is.
@@ -18,30 +17,32 @@ const SCANS_PER_PIXEL: u64 = 3;
 
 pub fn work(bytes: &[u8], limits: &Limits) -> u64 {
     let digests = bytes.len() as u64 / BYTES_PER_PIXEL;
-    LEAST + digests + pixels(bytes, limits).min(limits.frame_pixels_max.max(limits.pixels_max))
+    LEAST + digests + pixels(bytes, limits)
 }
 
 fn pixels(bytes: &[u8], limits: &Limits) -> u64 {
     let Kind::Image(format) = sniff(bytes) else { return 0 };
-    let seen = if format == Format::Jpeg { &bytes[..bytes.len().min(JPEG_BYTES)] } else { bytes };
-    let Some(outline) = outline(format, seen) else { return 0 };
-    let largest = outline.pixels_max;
+    let Some(outline) = skim(format, bytes) else { return 0 };
+    let (largest, most) = (outline.pixels_max, limits.frame_pixels_max.max(limits.pixels_max));
     if largest > limits.pixels_max || outline.width.max(outline.height) > limits.side_max {
         return 0; // refused by its header
     }
     if format == Format::Jpeg {
-        let share = (bytes.len() as u64).div_ceil(seen.len().max(1) as u64);
-        let scans = u64::from(outline.jpeg.scans).saturating_mul(share).min(u64::from(limits.jpeg_scans_max));
-        let walks = if outline.jpeg.progressive { largest.saturating_mul(scans) / SCANS_PER_PIXEL } else { 0 };
-        return largest.saturating_add(walks);
+        let scans = outline.jpeg.scans.min(limits.jpeg_scans_max);
+        let walks = if outline.jpeg.progressive { largest.saturating_mul(scans.into()) / SCANS_PER_PIXEL } else { 0 };
+        // Most scans may lie beyond what was looked at: together they bring each coefficient once.
+        let jpeg = Jpeg { first_coefficients: outline.jpeg.blocks * 64, ..outline.jpeg };
+        let arithmetic = arithmetic_scan_pixels(&jpeg, bytes.len() as u64).min(limits.jpeg_scan_pixels_max);
+        return largest.saturating_add(walks).min(most).saturating_add(arithmetic);
     }
-    match outline.motion {
+    let pixels = match outline.motion {
         Motion::Still => largest.saturating_mul(u64::from(outline.frames.min(limits.frames_max))),
         _ => {
             let canvas = u64::from(outline.width) * u64::from(outline.height);
             largest.max(canvas).saturating_mul(u64::from(outline.frames.min(limits.frames_max)))
         }
-    }
+    };
+    pixels.min(most)
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! What does a GIF declare, and do its data fill its frames? CompuServe GIF89a.
 
-use super::{Motion, Outline, le16};
+use super::{Motion, Outline, Steps, le16};
 
 /// Walks over the blocks, and over the codes of each frame's data. LZW has no checksum, and decoders drop what is too much: data whose
 /// codes were changed are known by the number of pixels that they come to.
-pub(super) fn gif(bytes: &[u8]) -> Option<Outline> {
+pub(super) fn gif(bytes: &[u8], steps: &mut Steps) -> Option<Outline> {
     let mut out = Outline { ends_early: true, data_pixels: Some(0), ..Outline::default() };
     (out.width, out.height) = (le16(bytes, 6)?, le16(bytes, 8)?);
     let table = |flags: u8| if flags & 0x80 != 0 { 3usize << ((flags & 7) + 1) } else { 0 };
@@ -13,7 +13,7 @@ pub(super) fn gif(bytes: &[u8]) -> Option<Outline> {
     let (mut beyond_screen, mut damaged) = (false, false);
     loop {
         match bytes.get(at) {
-            Some(0x21) => at = sub_blocks(bytes, at + 2, |_| {}),
+            Some(0x21) => at = sub_blocks(bytes, at + 2, steps, |_| {}),
             Some(0x2c) => {
                 let (Some(width), Some(height), Some(flags)) = (le16(bytes, at + 5), le16(bytes, at + 7), bytes.get(at + 9))
                 else {
@@ -26,7 +26,11 @@ pub(super) fn gif(bytes: &[u8]) -> Option<Outline> {
                 beyond_screen |= corner(at + 1, width) > out.width || corner(at + 3, height) > out.height;
                 at += 10 + table(*flags);
                 lengths.begin(bytes.get(at).copied().unwrap_or(0));
-                at = sub_blocks(bytes, at + 1, |block| lengths.add(block, pixels));
+                if steps.skims {
+                    at = sub_blocks(bytes, at + 1, steps, |_| {});
+                } else {
+                    at = sub_blocks(bytes, at + 1, steps, |block| lengths.add(block, pixels));
+                }
                 damaged |= lengths.pixels != pixels && at <= bytes.len();
                 out.data_pixels = out.data_pixels.map(|sum| sum + lengths.pixels.min(pixels));
             }
@@ -35,6 +39,10 @@ pub(super) fn gif(bytes: &[u8]) -> Option<Outline> {
                 break;
             }
             Some(_) | None => break,
+        }
+        if steps.left == 0 {
+            out.walked = Some(at);
+            break;
         }
     }
     if out.frames > 1 {
@@ -47,8 +55,8 @@ pub(super) fn gif(bytes: &[u8]) -> Option<Outline> {
 }
 
 /// Hands over each block of a chain and returns the place behind it; beyond the bytes where the chain breaks off.
-fn sub_blocks(bytes: &[u8], mut at: usize, mut each: impl FnMut(&[u8])) -> usize {
-    loop {
+fn sub_blocks(bytes: &[u8], mut at: usize, steps: &mut Steps, mut each: impl FnMut(&[u8])) -> usize {
+    while steps.take() {
         let length = match bytes.get(at) {
             Some(0) => return at + 1,
             Some(length) => usize::from(*length),
@@ -57,6 +65,7 @@ fn sub_blocks(bytes: &[u8], mut at: usize, mut each: impl FnMut(&[u8])) -> usize
         each(bytes.get(at + 1..).map_or(&[], |rest| &rest[..length.min(rest.len())]));
         at += 1 + length;
     }
+    at
 }
 
 /// How many pixels do LZW codes come to? A table of the strings' lengths is all that takes.

@@ -18,6 +18,9 @@ pub struct Jpeg {
     pub samples_per_pixel: u64,
     /// Bytes of entropy-coded data in all scans.
     pub coded_bytes: u64,
+    /// Coefficients that scans bring for the first time, and those that they bring a further bit of.
+    pub first_coefficients: u64,
+    pub refined_coefficients: u64,
     /// Coding units (MCUs) of the scan that has most.
     pub units: u64,
     /// Restart markers stand between coding units.
@@ -34,14 +37,24 @@ pub enum Coding {
     Huffman,
     /// Progressive: in its first scan a bit a block at least.
     ProgressiveHuffman,
-    /// Arithmetic, which takes next to nothing for what is plain, or lossless.
+    /// Takes next to nothing for what is plain, and much time for each bit.
+    Arithmetic,
+    /// Lossless.
     Other,
+}
+
+impl Coding {
+    /// Whether a block takes at least a bit.
+    pub fn is_huffman(self) -> bool {
+        matches!(self, Coding::Huffman | Coding::ProgressiveHuffman)
+    }
 }
 
 /// Which coefficients of a component have come, and down to which bit. 255: none yet.
 #[derive(Clone, Copy)]
 struct Component {
     id: u8,
+    blocks: u64,
     lowest_bit: [u8; 64],
 }
 
@@ -50,29 +63,41 @@ struct Component {
 struct Progress {
     components: Vec<Component>,
     progressive: bool,
+    scans: u32,
+    first: u64,
+    refined: u64,
 }
 
+/// Scans that are followed. More are refused in any case.
+const SCANS_MAX: u32 = 10_000;
+
 impl Progress {
-    fn frame(&mut self, marker: u8, frame: &[u8]) {
-        let parts = frame.get(6..).unwrap_or_default().chunks_exact(3).take(4);
-        self.components = parts.map(|part| Component { id: part[0], lowest_bit: [255; 64] }).collect();
+    fn frame(&mut self, marker: u8, frame: &[u8], blocks: &[u64]) {
+        let parts = frame.get(6..).unwrap_or_default().chunks_exact(3).zip(blocks);
+        self.components = parts.map(|(part, blocks)| Component { id: part[0], blocks: *blocks, lowest_bit: [255; 64] }).collect();
         self.progressive = marker & 3 == 2;
     }
 
     /// A scan header: how many components, each with its tables, then the frequencies and the bits.
     fn scan(&mut self, header: &[u8]) {
+        self.scans += 1;
         let count = usize::from(header.first().copied().unwrap_or(0));
         let (Some(ids), Some([first, last, bits])) =
             (header.get(1..1 + 2 * count), header.get(1 + 2 * count..).and_then(|rest| rest.first_chunk()))
         else {
             return;
         };
+        if self.scans > SCANS_MAX {
+            return;
+        }
         let (frequencies, lowest) = match self.progressive {
             true => (usize::from(*first)..usize::from(*last).saturating_add(1).min(64), bits & 15),
             false => (0..64, 0),
         };
-        for id in ids.iter().step_by(2) {
+        let brings = if self.progressive && bits >> 4 != 0 { &mut self.refined } else { &mut self.first };
+        for id in ids.iter().step_by(2).take(4) {
             for component in self.components.iter_mut().filter(|component| component.id == *id) {
+                *brings = brings.saturating_add(component.blocks.saturating_mul(frequencies.len() as u64));
                 for bit in component.lowest_bit.get_mut(frequencies.clone()).unwrap_or_default() {
                     *bit = lowest.min(*bit);
                 }
@@ -122,13 +147,14 @@ pub(super) fn jpeg(bytes: &[u8]) -> Option<Outline> {
                 out.jpeg.coding = match marker {
                     0xc0 | 0xc1 => Coding::Huffman,
                     0xc2 => Coding::ProgressiveHuffman,
+                    0xc9..=0xcb => Coding::Arithmetic,
                     _ => Coding::Other,
                 };
                 let sampling = Sampling::of(frame, width, height);
                 out.jpeg.blocks = out.jpeg.blocks.max(sampling.blocks);
                 out.jpeg.samples_per_pixel = out.jpeg.samples_per_pixel.max(sampling.samples_per_pixel);
                 units = (units.0.max(sampling.units), units.1.max(sampling.largest));
-                progress.frame(marker, frame);
+                progress.frame(marker, frame, &sampling.of_each);
                 sized = true;
             }
             (0xda, Some(header)) => {
@@ -142,10 +168,11 @@ pub(super) fn jpeg(bytes: &[u8]) -> Option<Outline> {
             _ => {}
         }
     };
-    let too_few_bits = out.jpeg.coding != Coding::Other && out.jpeg.coded_bytes * 8 < out.jpeg.blocks;
+    let too_few_bits = out.jpeg.coding.is_huffman() && out.jpeg.coded_bytes * 8 < out.jpeg.blocks;
     out.ends_early = !ended || too_few_bits;
     // A scan of one component counts its blocks.
     out.jpeg.units = if out.jpeg.scans > 1 { units.0.max(units.1) } else { units.0 };
+    (out.jpeg.first_coefficients, out.jpeg.refined_coefficients) = (progress.first, progress.refined);
     out.flaw(progress.incomplete(), "scans of the JPEG that the file does not hold");
     sized.then_some(out)
 }
@@ -194,7 +221,8 @@ pub(in crate::decode) fn segments(bytes: &[u8]) -> impl Iterator<Item = (u8, usi
 
 /// What the sampling factors of a frame header come to.
 struct Sampling {
-    /// In all components.
+    /// In each component, and in all.
+    of_each: Vec<u64>,
     blocks: u64,
     /// All components together, rounded up.
     samples_per_pixel: u64,
@@ -209,12 +237,13 @@ impl Sampling {
             || frame.get(6..).unwrap_or_default().chunks_exact(3).take(4).map(|c| (u64::from(c[1] >> 4), u64::from(c[1] & 15)));
         let (h_max, v_max) = factors().fold((1, 1), |(h, v), (hi, vi)| (h.max(hi), v.max(vi)));
         let along = |side: u32, factor: u64, max: u64| (u64::from(side) * factor).div_ceil(8 * max);
-        let blocks = factors().map(|(h, v)| along(width, h, h_max) * along(height, v, v_max));
+        let blocks: Vec<u64> = factors().map(|(h, v)| along(width, h, h_max) * along(height, v, v_max)).collect();
         let samples: u64 = factors().map(|(h, v)| h * v).sum();
         let alone = factors().count() == 1;
-        let largest = blocks.clone().max().unwrap_or(0);
+        let largest = blocks.iter().copied().max().unwrap_or(0);
         Sampling {
-            blocks: blocks.sum(),
+            blocks: blocks.iter().sum(),
+            of_each: blocks,
             // The factors of a lone component mean nothing, yet a decoder may allocate by them.
             samples_per_pixel: if alone { samples } else { samples.div_ceil(h_max * v_max) },
             largest,

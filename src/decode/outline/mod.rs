@@ -1,9 +1,12 @@
 //! What does a file declare, and is it all there? Read from its structure alone, without decoding a pixel.
 //!
 //! Sizes are in pixels. Every walk is one pass over the bytes with checked offsets: it ends where the bytes end and allocates
-//! nothing that grows with them but lists of at most [`PAGES_MAX`] pages and [`CHUNKS_MAX`] chunks. What an outline says is a claim of the file's;
+//! nothing that grows with them but lists of at most [`PAGES_MAX`] pages and [`CHUNKS_MAX`] chunks. A TIFF's offsets can name the same bytes
+//! time and again, so its walk has a number of steps. What an outline says is a claim of the file's;
 //! admission rests on it because decoders allocate by the same claims. Coded data are looked at only where no decoder tells damage:
 //! whether all scans of a JPEG are there, and whether the data of a GIF or a run-length coded BMP come to its pixels.
+//!
+//! [`skim`] is the same walk cut short, for whoever can't wait for a whole one.
 
 mod gif;
 mod jpeg;
@@ -36,6 +39,8 @@ pub struct Outline {
     pub ends_early: bool,
     /// What else is wrong, in words for `left_out`.
     pub flaws: Vec<&'static str>,
+    /// Where a walk that was to skim the file ended before it.
+    walked: Option<usize>,
     /// Pixels that the data can come to at the most, in all frames, where that can be told.
     pub data_pixels: Option<u64>,
     /// Bytes that decoding takes for a pixel, where files of one format differ: of a PNG what comes out, of a WebP all. Else 0.
@@ -46,6 +51,8 @@ pub struct Outline {
     pub pages: Vec<Page>,
     /// WebP only: the chunks of coded pixels and where their data lie, at most [`CHUNKS_MAX`].
     pub chunks: Vec<([u8; 4], Range<usize>)>,
+    /// WebP only: of each picture the first chunk of alpha, where its data lie, and its width and height.
+    pub alphas: Vec<(Range<usize>, u32, u32)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,15 +77,52 @@ impl Outline {
     }
 }
 
+/// How far a walk goes.
+struct Steps {
+    left: u64,
+    /// Structure alone, no coded data.
+    skims: bool,
+}
+
+impl Steps {
+    /// Whether there was one left.
+    fn take(&mut self) -> bool {
+        let there = self.left > 0;
+        self.left -= u64::from(there);
+        there
+    }
+}
+
 /// `None` where the file breaks off or makes no sense before it has said how large the picture is.
 pub fn outline(format: Format, bytes: &[u8]) -> Option<Outline> {
+    walk(format, bytes, Steps { left: u64::MAX, skims: false })
+}
+
+/// Chunks, blocks or entries that are looked at for an estimate: some 0.1 ms.
+const SKIMMED: u64 = 1 << 14;
+/// Of a JPEG so much is looked at, as its markers are found by a walk over all bytes. Its header lies within, and a part of its scans.
+const SKIMMED_JPEG_BYTES: usize = 128 * 1024;
+
+/// What a part of the file tells, at most a millisecond's work whatever the file is: sizes, and as many frames or scans as there are if the
+/// rest is like that part.
+pub fn skim(format: Format, bytes: &[u8]) -> Option<Outline> {
+    let seen = if format == Format::Jpeg { &bytes[..bytes.len().min(SKIMMED_JPEG_BYTES)] } else { bytes };
+    let mut outline = walk(format, seen, Steps { left: SKIMMED, skims: true })?;
+    let share = (bytes.len() / outline.walked.unwrap_or(seen.len()).max(1)).max(1);
+    // One may be all there is.
+    let all = |count: u32| if count > 1 { count.saturating_mul(u32::try_from(share).unwrap_or(u32::MAX)) } else { count };
+    (outline.frames, outline.jpeg.scans) = (all(outline.frames), all(outline.jpeg.scans));
+    Some(outline)
+}
+
+fn walk(format: Format, bytes: &[u8], mut steps: Steps) -> Option<Outline> {
     let mut outline = match format {
         Format::Jpeg => jpeg(bytes),
-        Format::Png => png(bytes),
-        Format::Gif => gif(bytes),
-        Format::WebP => webp(bytes),
-        Format::Bmp => bmp(bytes),
-        Format::Tiff => tiff(bytes),
+        Format::Png => png(bytes, &mut steps),
+        Format::Gif => gif(bytes, &mut steps),
+        Format::WebP => webp(bytes, &mut steps),
+        Format::Bmp => bmp(bytes, &steps),
+        Format::Tiff => tiff(bytes, &mut steps),
     }?;
     outline.pixels_max = outline.pixels_max.max(u64::from(outline.width) * u64::from(outline.height));
     outline.frames = outline.frames.max(1);
@@ -89,7 +133,7 @@ pub fn outline(format: Format, bytes: &[u8]) -> Option<Outline> {
 const DEFLATE_MAX: u64 = 1032;
 
 /// W3C PNG, third edition.
-fn png(bytes: &[u8]) -> Option<Outline> {
+fn png(bytes: &[u8], steps: &mut Steps) -> Option<Outline> {
     let mut out = Outline { ends_early: true, ..Outline::default() };
     let mut at = 8;
     let (mut data_bytes, mut controls, mut control_first, mut animated, mut transparency) = (0u64, 0u32, false, false, 0);
@@ -99,6 +143,10 @@ fn png(bytes: &[u8]) -> Option<Outline> {
     (out.width, out.height) = (be32(bytes, 16)?, be32(bytes, 20)?);
     let (depth, color) = (u64::from(*bytes.get(24)?), *bytes.get(25)?);
     while let (Some(length), Some(name)) = (be32(bytes, at), bytes.get(at + 4..at + 8)) {
+        if !steps.take() {
+            out.walked = Some(at);
+            break;
+        }
         let end = at + 12 + length as usize;
         match name {
             b"acTL" => animated = true,
@@ -140,12 +188,18 @@ fn png(bytes: &[u8]) -> Option<Outline> {
 }
 
 /// RFC 9649.
-fn webp(bytes: &[u8]) -> Option<Outline> {
+fn webp(bytes: &[u8], steps: &mut Steps) -> Option<Outline> {
     let mut out = Outline { bytes_per_pixel: 8, ..Outline::default() };
     let declared = le32(bytes, 4)? as usize + 8;
     out.ends_early = declared > bytes.len();
     let (mut at, mut sized, mut frame_end) = (12, false, 0);
+    // The frame that is walked over: behind its header, behind all of it, its width and height.
+    let mut frame = (0, 0, 0, 0);
     while let (Some(name), Some(length)) = (bytes.get(at..at + 4), le32(bytes, at + 4)) {
+        if !steps.take() {
+            out.walked = Some(at);
+            break;
+        }
         let body = at + 8;
         let size = match name {
             b"VP8X" => le24(bytes, body + 4).zip(le24(bytes, body + 7)).map(|(width, height)| (width + 1, height + 1)),
@@ -167,6 +221,16 @@ fn webp(bytes: &[u8]) -> Option<Outline> {
         if name == b"ALPH" {
             out.bytes_per_pixel = 11;
         }
+        if let (b"ANMF", Some((width, height))) = (name, size) {
+            frame = (body + 16, body + length as usize, width, height);
+        }
+        let alpha = match out.motion {
+            Motion::Still => out.alphas.is_empty().then_some((out.width, out.height)),
+            _ => (at == frame.0).then_some((frame.2, frame.3)),
+        };
+        if let (b"ALPH", Some((width, height)), true) = (name, alpha, out.alphas.len() < CHUNKS_MAX) {
+            out.alphas.push((body..(body + length as usize).min(bytes.len()), width, height));
+        }
         out.frames += u32::from(name == b"ANMF");
         let end = body + length as usize;
         // Of a frame the first counts; beside the frames of an animation there is nothing that is shown.
@@ -178,8 +242,9 @@ fn webp(bytes: &[u8]) -> Option<Outline> {
         if name == b"ANMF" {
             frame_end = end;
         }
-        // A frame's own chunks follow its header.
-        at = if name == b"ANMF" { body + 16 } else { end + (length as usize & 1) };
+        // A frame's own chunks follow its header, and end with it.
+        let next = if name == b"ANMF" { body + 16 } else { end + (length as usize & 1) };
+        at = if (frame.0..frame.1).contains(&at) { next.min(frame.1) } else { next };
         if end > bytes.len() {
             out.ends_early = true;
             break;
@@ -189,7 +254,7 @@ fn webp(bytes: &[u8]) -> Option<Outline> {
 }
 
 /// Microsoft's BITMAPCOREHEADER and BITMAPINFOHEADER.
-fn bmp(bytes: &[u8]) -> Option<Outline> {
+fn bmp(bytes: &[u8], steps: &Steps) -> Option<Outline> {
     let mut out = Outline::default();
     let (bits, compression) = match le32(bytes, 14)? {
         12 => {
@@ -210,7 +275,7 @@ fn bmp(bytes: &[u8]) -> Option<Outline> {
             out.ends_early = needed > bytes.len() as u64;
             out.data_pixels = Some((bytes.len() as u64).saturating_sub(u64::from(data)) * 8 / u64::from(bits).max(1));
         }
-        1 | 2 => {
+        1 | 2 if !steps.skims => {
             let (covered, ended) = run_lengths(bytes, data as usize, out.width, out.height);
             out.ends_early = !ended;
             out.data_pixels = Some(covered);

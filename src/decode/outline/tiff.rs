@@ -2,29 +2,29 @@
 //!
 //! A walk of our own, since a decoder reads a page at a time and stops at the first that it can't read: here every directory is found
 //! that others lead to, in the chain of pages or as a part of one (SubIFDs), reduced or not, each once. A page that no viewer shows is a
-//! place to hide a picture in.
+//! place to hide a picture in. Directories and lists of them can lie over one another, and a list can be named by thousands of entries, so
+//! all of the walk together has a number of steps, and says where they did not suffice.
+//!
+//! What a page says of itself is in [`tags`]: a tag that readers take differently is another such place.
 
-use std::collections::{HashSet, VecDeque};
+mod tags;
 
-use super::Outline;
+use std::collections::{HashMap, VecDeque};
+
+use super::{Outline, Steps};
+pub use tags::Page;
 
 /// TIFF pages that are looked for.
 pub const PAGES_MAX: usize = 1000;
+/// Entries of directories, and of lists of directories, that are read: some 2 ms. A file whose parts do not lie over one another holds
+/// fewer than it has bytes; a thousand pages have some 20,000.
+const STEPS_MAX: u64 = 1 << 17;
 
-/// One directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Page {
-    /// Where its directory lies.
-    pub at: u64,
-    pub width: u32,
-    pub height: u32,
-}
-
-pub(super) fn tiff(bytes: &[u8]) -> Option<Outline> {
+pub(super) fn tiff(bytes: &[u8], steps: &mut Steps) -> Option<Outline> {
     let reader = Reader::of(bytes)?;
     let mut out = Outline::default();
-    let mut found = Found::default();
-    found.add(reader.number(reader.word, reader.word)?);
+    let mut found = Found { steps: STEPS_MAX.min(bytes.len() as u64).min(steps.left), ..Found::default() };
+    found.add(reader.number(reader.word, reader.word)?, Way::Chain);
     while let Some(at) = found.ahead.pop_front() {
         match reader.directory(at, &mut found) {
             Some(page) => out.pages.push(page),
@@ -32,40 +32,64 @@ pub(super) fn tiff(bytes: &[u8]) -> Option<Outline> {
         }
     }
     out.flaw(found.cut, "pages of the TIFF that were not looked for");
+    out.flaw(found.circles, "pages of the TIFF that may be missing: its chain of pages leads back to an earlier one");
     let first = out.pages.first()?;
     (out.width, out.height) = (first.width, first.height);
-    out.pixels_max = out.pages.iter().map(|page| u64::from(page.width) * u64::from(page.height)).max()?;
+    out.pixels_max = out.pages.iter().map(Page::pixels).max()?;
     out.frames = out.pages.len() as u32;
     Some(out)
+}
+
+/// What leads to a directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The header, or the directory before it.
+    Chain,
+    /// A list of parts.
+    Part,
 }
 
 /// The directories that were found, each once.
 #[derive(Default)]
 struct Found {
-    known: HashSet<u64>,
+    known: HashMap<u64, Way>,
     ahead: VecDeque<u64>,
+    /// Entries that may still be read.
+    steps: u64,
     /// There may be more than were looked for.
     cut: bool,
+    /// The chain of pages leads to one of its own.
+    circles: bool,
 }
 
 impl Found {
-    fn add(&mut self, at: u64) {
-        if at == 0 || self.known.contains(&at) {
+    /// Whether another entry may be read.
+    fn step(&mut self) -> bool {
+        self.cut |= self.steps == 0;
+        self.steps = self.steps.saturating_sub(1);
+        !self.cut
+    }
+
+    fn add(&mut self, at: u64, way: Way) {
+        if at == 0 {
+            return;
+        }
+        if let Some(known) = self.known.get_mut(&at) {
+            // Whether parts are chained too is up to who writes them.
+            self.circles |= way == Way::Chain && *known == Way::Chain;
+            if way == Way::Chain {
+                *known = way;
+            }
             return;
         }
         if self.known.len() == PAGES_MAX {
             self.cut = true;
             return;
         }
-        self.known.insert(at);
+        self.known.insert(at, way);
         self.ahead.push_back(at);
     }
 }
-
-/// Entries of a directory that are read.
-const ENTRIES_MAX: usize = 4096;
-/// Directories that one entry can name.
-const PARTS_MAX: u64 = 65_536;
 
 /// Numbers of the file's byte order.
 struct Reader<'a> {
@@ -76,6 +100,14 @@ struct Reader<'a> {
     /// Bytes of the number of entries, and of an entry.
     count_size: usize,
     entry_size: usize,
+}
+
+/// An entry's numbers: how many, of how many bytes, and where the first lies.
+#[derive(Clone, Copy)]
+struct Numbers {
+    count: u64,
+    size: usize,
+    at: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -94,40 +126,53 @@ impl<'a> Reader<'a> {
     /// Reads a directory, and adds those that it leads to. `None` where the file does not hold it.
     fn directory(&self, at: u64, found: &mut Found) -> Option<Page> {
         let start = usize::try_from(at).ok()?;
-        let entries = self.number(start, self.count_size)? as usize;
+        let entries = usize::try_from(self.number(start, self.count_size)?).ok()?;
         let first = start + self.count_size;
-        let mut page = Page { at, ..Page::default() };
-        found.cut |= entries > ENTRIES_MAX;
-        for entry in (0..entries.min(ENTRIES_MAX)).map(|i| first + i * self.entry_size) {
+        let mut tags = tags::Tags::default();
+        for entry in (0..entries).map_while(|i| first.checked_add(i.checked_mul(self.entry_size)?)) {
+            if !found.step() {
+                break;
+            }
             let (Some(tag), Some(kind)) = (self.number(entry, 2), self.number(entry + 2, 2)) else { break };
-            let size = match kind {
-                1 => 1,
-                3 => 2,
-                4 | 13 => 4,
-                16 | 18 => 8,
-                _ => continue,
+            let Some(numbers) = self.numbers(entry, kind) else {
+                tags.unread(tag);
+                continue;
             };
-            let value = self.number(entry + self.entry_size - self.word, size).unwrap_or(0);
-            let pixels = || u32::try_from(value).unwrap_or(u32::MAX);
             match tag {
-                256 => page.width = pixels(),
-                257 => page.height = pixels(),
-                330 => self.parts(entry, size, found),
-                _ => {}
+                330 => self.parts(numbers, found),
+                _ => tags.add(tag, numbers.count, self.number(numbers.at, numbers.size)),
             }
         }
-        found.add(self.number(first.saturating_add(entries.saturating_mul(self.entry_size)), self.word)?);
-        Some(page)
+        let next = first.saturating_add(entries.saturating_mul(self.entry_size));
+        found.add(self.number(next, self.word)?, Way::Chain);
+        Some(tags.page(at))
     }
 
-    /// The directories that an entry names: in itself where they fit, else where it points.
-    fn parts(&self, entry: usize, size: usize, found: &mut Found) {
+    /// In the entry itself where they fit, else where it points. `None`: no whole numbers.
+    fn numbers(&self, entry: usize, kind: u64) -> Option<Numbers> {
+        let size = match kind {
+            1 => 1,
+            3 => 2,
+            4 | 13 => 4,
+            16 | 18 => 8,
+            _ => return None,
+        };
+        let count = self.number(entry + 4, self.word)?;
         let value = entry + self.entry_size - self.word;
-        let count = self.number(entry + 4, self.word).unwrap_or(0);
-        found.cut |= count > PARTS_MAX;
-        let count = count.min(PARTS_MAX) as usize;
-        let at = if count * size <= self.word { Some(value as u64) } else { self.number(value, self.word) };
-        let Some(at) = at.and_then(|at| usize::try_from(at).ok()) else { return };
-        (0..count).map_while(|i| self.number(at.checked_add(i * size)?, size)).for_each(|part| found.add(part));
+        let inside = count.saturating_mul(size as u64) <= self.word as u64;
+        let at = if inside { value } else { usize::try_from(self.number(value, self.word)?).ok()? };
+        Some(Numbers { count, size, at })
+    }
+
+    /// The directories that an entry names.
+    fn parts(&self, numbers: Numbers, found: &mut Found) {
+        for i in 0..numbers.count {
+            if !found.step() {
+                return;
+            }
+            let at = usize::try_from(i).ok().and_then(|i| numbers.at.checked_add(i.checked_mul(numbers.size)?));
+            let Some(part) = at.and_then(|at| self.number(at, numbers.size)) else { return };
+            found.add(part, Way::Part);
+        }
     }
 }
