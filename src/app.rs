@@ -27,6 +27,7 @@ use crate::store::{Access, Store, StoreError};
 use crate::telemetry::{Metrics, TelemetryError};
 use pages::Life;
 
+pub use crate::telemetry::Lines;
 pub use pages::Doors;
 
 #[derive(Debug, thiserror::Error)]
@@ -306,14 +307,19 @@ pub fn confine(config: &Config) -> Result<(), AppError> {
 }
 
 /// Sends log lines to standard error from now on.
-pub fn log(config: &Config) -> Result<(), AppError> {
-    crate::telemetry::init(&config.log)?;
+pub fn log(config: &Config, lines: Lines) -> Result<(), AppError> {
+    crate::telemetry::init(&config.log, lines)?;
     // A decoder's panic is caught and answered; its message could tell of the picture, so the place alone is logged.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "a thread panicked");
     }));
     Ok(())
+}
+
+/// Waits until all lines so far are written; false where nobody reads them.
+pub fn log_written() -> bool {
+    crate::telemetry::written()
 }
 
 /// The process's metrics: one set, however many servers it starts.

@@ -167,6 +167,8 @@ pub struct Log {
     pub format: LogFormat,
     /// `error`, `warn`, `info`, `debug`, `trace` or `off`, or directives such as `info,hashwarden=debug`.
     pub level: String,
+    /// Bytes of lines that wait for whoever reads standard error; further ones are dropped.
+    pub queue_bytes_max: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -283,7 +285,7 @@ impl Default for Import {
 
 impl Default for Log {
     fn default() -> Self {
-        Log { format: LogFormat::Text, level: "info".into() }
+        Log { format: LogFormat::Text, level: "info".into(), queue_bytes_max: 16 * 1024 * 1024 }
     }
 }
 
@@ -454,6 +456,7 @@ impl Config {
         within("search", "threads", self.search.threads, 0..=1024)?;
         within("snapshot", "candidates_max", self.snapshot.candidates_max, 1..=1_000_000)?;
         within("import", "change_percent_max", self.import.change_percent_max, 0..=1000)?;
+        within("log", "queue_bytes_max", self.log.queue_bytes_max, 4096..=1024 * MIB)?;
         check_level(&self.log.level).map_err(|must| ConfigError::Unfit { section: "log", key: "level", must })
     }
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
-pub use log::init;
+pub use log::{Lines, init, written};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricType {
@@ -84,7 +84,11 @@ pub const METRICS: &[Metric] = &[
         "hashwarden_store_writable",
         "1 while lists take changes, 0 while they do not: the disk is full, or a write failed",
     ),
-    Metric(MetricType::Counter, "hashwarden_log_lines_lost_total", "Log lines that could not be written to standard error"),
+    Metric(
+        MetricType::Counter,
+        "hashwarden_log_lines_lost_total",
+        "Log lines that could not be written to standard error, or were dropped because nobody read it",
+    ),
     Metric(
         MetricType::Gauge,
         "hashwarden_process_resident_bytes",
@@ -93,7 +97,7 @@ pub const METRICS: &[Metric] = &[
     Metric(
         MetricType::Gauge,
         "hashwarden_limit_in_use",
-        "What callers hold of a limited thing (connections, calls, bytes), by the limit's key in the configuration",
+        "What is held of a limited thing (connections, calls and bytes by callers, lines that wait to be written by the log), by the limit's key in the configuration",
     ),
     Metric(
         MetricType::Counter,
@@ -126,6 +130,8 @@ pub enum TelemetryError {
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
     #[error("cannot start the metrics' upkeep: {0}")]
     Upkeep(std::io::Error),
+    #[error("cannot start the thread that writes the log: {0}")]
+    Thread(std::io::Error),
 }
 
 /// A value of a metric that is read when the page is asked for.
@@ -176,6 +182,9 @@ impl Metrics {
     /// as it is not known which there are.
     pub fn render(&self, readings: &[Reading], lists: Option<&BTreeSet<String>>) -> String {
         metrics_process::Collector::default().collect();
+        if let Some(bytes) = log::waiting_bytes() {
+            metrics::gauge!("hashwarden_limit_in_use", "limit" => "log.queue_bytes_max").set(bytes as f64);
+        }
         let resident = resident_bytes().map(|bytes| Reading::plain("hashwarden_process_resident_bytes", bytes as f64));
         let mut page = String::new();
         for line in self.handle.render().lines().filter(|line| lists.is_none_or(|lists| is_of_a_list_there(line, lists))) {
@@ -236,6 +245,8 @@ fn describe() {
         }
     }
     metrics_process::Collector::default().describe();
+    // From the start, so that an alert on its increase sees the first one too.
+    metrics::counter!("hashwarden_log_lines_lost_total").increment(0);
     metrics::gauge!("hashwarden_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 

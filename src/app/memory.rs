@@ -16,6 +16,7 @@ pub struct Most {
     calls: u64,
     queue: u64,
     decoding: u64,
+    log: u64,
 }
 
 impl Most {
@@ -29,11 +30,12 @@ impl Most {
             calls: CALL_BYTES.saturating_mul(g.calls_max),
             queue: e.queue_bytes_max,
             decoding: e.alloc_bytes_max.saturating_mul(threads),
+            log: config.log.queue_bytes_max,
         }
     }
 
-    fn parts(&self) -> [u64; 6] {
-        [self.receiving, self.streams, self.connections, self.calls, self.queue, self.decoding]
+    fn parts(&self) -> [u64; 7] {
+        [self.receiving, self.streams, self.connections, self.calls, self.queue, self.decoding, self.log]
     }
 
     pub fn total(&self) -> u64 {
@@ -42,7 +44,7 @@ impl Most {
 
     /// One line, to compare with the container's limit.
     pub fn tell(&self) {
-        let [receiving_mib, streams_mib, connections_mib, calls_mib, queue_mib, decoding_mib] =
+        let [receiving_mib, streams_mib, connections_mib, calls_mib, queue_mib, decoding_mib, log_mib] =
             self.parts().map(|part| part / MIB);
         tracing::info!(
             total_mib = self.total() / MIB,
@@ -52,6 +54,7 @@ impl Most {
             calls_mib,
             queue_mib,
             decoding_mib,
+            log_mib,
             "the most memory that limits allow, beside the lists' indexes and the store's caches"
         );
     }
@@ -72,7 +75,7 @@ mod tests {
         let sum = most.parts().map(words).join(" + ");
         let text = include_str!("../../deploy/hashwarden.toml");
         assert!(text.contains(&format!("that is {sum}; what")), "{sum}");
-        assert_eq!(most.total(), 4_864 * MIB);
+        assert_eq!(most.total(), 4_880 * MIB);
         let mut config = Config::default();
         config.grpc.calls_max = u64::MAX;
         assert_eq!(Most::of(&config, 2).total(), u64::MAX);

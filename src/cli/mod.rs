@@ -17,9 +17,11 @@ mod store;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::app::Lines;
 use crate::config::Config;
 use crate::entry::shown::{escaped_lines, without_hashes};
 
@@ -164,12 +166,12 @@ fn refused(error: &clap::Error) -> ExitCode {
 fn run(cli: Cli) -> Result<Exit, Failure> {
     let refused = |error: crate::config::ConfigError| Failure::usage(without_hashes(&error.to_string()));
     let mut config = Config::load(cli.common.config.as_deref()).map_err(refused)?;
-    let verbose_by_default = matches!(cli.verb, Verb::Serve);
-    if !verbose_by_default && config.log.level == Config::default().log.level {
+    let serves = matches!(cli.verb, Verb::Serve);
+    if !serves && config.log.level == Config::default().log.level {
         config.log.level = "warn".to_owned();
     }
     crate::app::confine(&config)?;
-    crate::app::log(&config)?;
+    crate::app::log(&config, if serves { Lines::Queued } else { Lines::Direct })?;
     let context = Context { config, common: cli.common };
     match cli.verb {
         Verb::Serve => serve(&context),
@@ -186,6 +188,9 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
+/// How long the end waits for the one line on standard output.
+const SAY_MAX: Duration = Duration::from_secs(1);
+
 fn serve(context: &Context) -> Result<Exit, Failure> {
     if context.endpoint().is_some() {
         return Err(Failure::usage("serve takes no --endpoint: it is the server itself"));
@@ -193,15 +198,25 @@ fn serve(context: &Context) -> Result<Exit, Failure> {
     let mut config = context.config.clone();
     config.store.dir = context.dir();
     let runtime = runtime()?;
+    let (saying, said) = std::sync::mpsc::channel::<()>();
     let served = runtime.block_on(crate::app::serve(&config, |grpc, operator| {
-        // For people and for scripts that asked for port 0.
-        // A server needs nobody who reads it.
-        drop(output::say(format!("gRPC on {grpc}, operator port on {operator}, store in {}", config.store.dir.display())));
+        let line = format!("gRPC on {grpc}, operator port on {operator}, store in {}", config.store.dir.display());
+        // For people and for scripts that asked for port 0. A server needs nobody who reads it, and waits for nobody who does not.
+        let say = move || {
+            drop(output::say(line));
+            drop(saying);
+        };
+        drop(std::thread::Builder::new().spawn(say));
     }));
     // What has not ended in its time to drain is not waited for: a comparison of two lists can take long, a store that is being opened too,
     // and a store takes no harm.
     runtime.shutdown_background();
-    served?;
+    let is_read = crate::app::log_written();
+    let _ = said.recv_timeout(SAY_MAX); // nothing is sent: it ends when the line is out
+    if let Err(error) = served {
+        // Where nobody reads standard error, to say why would wait for ever.
+        return Err(if is_read { error.into() } else { Failure { exit: Exit::Failed, why: String::new() } });
+    }
     // Without the destructors of RocksDB's globals: threads that still read there would end the process by a fault.
     signal_hook::low_level::exit(Exit::Done as i32)
 }

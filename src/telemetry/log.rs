@@ -1,10 +1,14 @@
 //! Log lines on standard error.
 //!
 //! A caller's text in a line is recorded with `?` or as a plain field, never with `%`, so that a line break in it is escaped. What turns a
-//! line's direction, or breaks it, is escaped in whatever is written. A line that can't be written (a full disk, a collector that is gone)
-//! is counted, and the process goes on.
+//! line's direction, or breaks it, is escaped in whatever is written. A line that can't be written (a full disk, a collector that is gone,
+//! or one that does not read) is counted, and the process goes on.
+
+mod queue;
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -13,10 +17,50 @@ use super::TelemetryError;
 use crate::config::{Log, LogFormat};
 use crate::entry::shown::{escaped_json, escaped_log};
 
+use queue::{Queue, Queued};
+
+/// Who writes log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lines {
+    /// Whoever logs, before it goes on: what a verb logs and prints comes in order.
+    Direct,
+    /// A thread of its own, so that a reader who does not read stops nothing.
+    Queued,
+}
+
+/// The lines of [`Lines::Queued`].
+static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
+/// How long a reader may take no line before the process ends without it.
+const STALLED: Duration = Duration::from_secs(2);
+
 /// Sends log lines to standard error from now on, for the whole process. Once per process.
-pub fn init(log: &Log) -> Result<(), TelemetryError> {
-    let subscriber = subscriber(log, || Counted(io::stderr()), io::stderr().is_terminal())?;
-    Ok(tracing::subscriber::set_global_default(subscriber)?)
+pub fn init(log: &Log, lines: Lines) -> Result<(), TelemetryError> {
+    let colour = io::stderr().is_terminal();
+    if lines == Lines::Direct {
+        return Ok(tracing::subscriber::set_global_default(subscriber(log, || Counted(io::stderr()), colour)?)?);
+    }
+    let queue = Arc::new(Queue::new(usize::try_from(log.queue_bytes_max).unwrap_or(usize::MAX)));
+    let (pushed, written) = (queue.clone(), queue.clone());
+    tracing::subscriber::set_global_default(subscriber(log, move || Queued(pushed.clone()), colour)?)?;
+    let tell = |dropped| tracing::warn!(dropped, "log lines were dropped: they were not read in time");
+    let write = move || written.write_to(Counted(io::stderr()), tell);
+    std::thread::Builder::new().name("log".into()).spawn(write).map_err(TelemetryError::Thread)?;
+    QUEUE.get_or_init(|| queue);
+    Ok(())
+}
+
+/// Waits until all lines so far are written; false where nobody reads them.
+pub fn written() -> bool {
+    QUEUE.get().is_none_or(|queue| queue.flush(STALLED))
+}
+
+/// Bytes that wait, where a queue is in use.
+pub fn waiting_bytes() -> Option<usize> {
+    QUEUE.get().map(|queue| queue.bytes())
+}
+
+fn count_lost() {
+    metrics::counter!("hashwarden_log_lines_lost_total").increment(1);
 }
 
 type BoxedSubscriber = Box<dyn tracing::Subscriber + Send + Sync>;
@@ -77,7 +121,7 @@ struct Counted<W>(W);
 impl<W: Write> Write for Counted<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.0.write_all(line).is_err() {
-            metrics::counter!("hashwarden_log_lines_lost_total").increment(1);
+            count_lost();
         }
         Ok(line.len())
     }
@@ -109,7 +153,8 @@ mod tests {
     fn logged(format: LogFormat, level: &str, log: fn()) -> String {
         let page = Page::default();
         let writer = page.clone();
-        let subscriber = subscriber(&Log { format, level: level.into() }, move || writer.clone(), false).unwrap();
+        let subscriber =
+            subscriber(&Log { format, level: level.into(), ..Log::default() }, move || writer.clone(), false).unwrap();
         tracing::subscriber::with_default(subscriber, log);
         String::from_utf8(page.0.lock().unwrap().clone()).unwrap()
     }

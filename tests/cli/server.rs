@@ -1,13 +1,14 @@
 //! The same verbs through `--endpoint`, and the server as whoever runs it sees it.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hashwarden::demo::edits::Edit;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use serde_json::{Value, json};
 
 use super::*;
@@ -28,8 +29,12 @@ struct Log {
 
 impl Log {
     fn of(child: &mut Child) -> Self {
+        Log::reading(child.stderr.take())
+    }
+
+    fn reading(stderr: Option<impl Read + Send + 'static>) -> Self {
         let text = Arc::<Mutex<String>>::default();
-        let (taken, stderr) = (text.clone(), child.stderr.take());
+        let taken = text.clone();
         let reader = std::thread::spawn(move || {
             for line in stderr.into_iter().flat_map(|stderr| BufReader::new(stderr).lines()) {
                 let mut taken = taken.lock().unwrap();
@@ -132,7 +137,14 @@ impl Server {
     /// SIGTERM, and then its exit code and its log.
     pub fn terminate(&mut self) -> (i32, String) {
         assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
-        let exit = self.child.wait().unwrap().code().unwrap_or(-1);
+        let end = Instant::now() + Duration::from_secs(60);
+        let exit = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status.code().unwrap_or(-1);
+            }
+            assert!(Instant::now() < end, "SIGTERM did not end it");
+            std::thread::sleep(Duration::from_millis(10));
+        };
         (exit, self.log.whole())
     }
 }
@@ -418,6 +430,91 @@ fn a_log_that_can_not_be_written_stops_nobody() {
     }
 }
 
+/// A pipe without room, and its reader, who does not read.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let flags = fcntl_getfl(&writer).unwrap();
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
+    while writer.write(&[b'\n'; 4096]).is_ok() {}
+    fcntl_setfl(&writer, flags).unwrap();
+    (reader, writer)
+}
+
+/// The same with room for the lines of a start.
+fn nearly_full_pipe() -> (PipeReader, PipeWriter) {
+    let (mut reader, writer) = full_pipe();
+    reader.read_exact(&mut [0; 8192]).unwrap();
+    (reader, writer)
+}
+
+/// A collector that hung took the service with it: 182 look-ups at debug and nothing answered any more, nor did SIGTERM end it.
+#[test]
+fn a_log_that_nobody_reads_stops_nobody() {
+    let place = Place::new();
+    let broken = place.broken();
+    let (reader, writer) = nearly_full_pipe();
+    let mut command = serve(&place.store, "info,hashwarden=debug");
+    let mut server = Server::spawned(command.env("HASHWARDEN__LOG__QUEUE_BYTES_MAX", "4096").stderr(writer));
+    drop(command); // it holds the pipe too
+    let edit = |n: u32| server.run(&["list", "add", "a", "--id", &format!("e{n}"), "--md5", &format!("{:032x}", n + 1)]).exits(0);
+    let lost = || {
+        let page = server.get("/metrics").1;
+        page.lines().find_map(|line| line.strip_prefix("hashwarden_log_lines_lost_total ")?.parse().ok()).unwrap_or(0)
+    };
+    server.run(&["list", "create", "a"]).exits(0);
+    let mut edits = 0;
+    while lost() == 0 {
+        assert!(edits < 500, "more than the pipe and the queue hold");
+        edit(edits);
+        server.run(&["scan", &broken]).exits(4);
+        edits += 1;
+    }
+    let waiting = r#"hashwarden_limit_in_use{limit="log.queue_bytes_max"} "#;
+    let waiting = || server.get("/metrics").1.lines().find_map(|line| line.strip_prefix(waiting)?.parse::<u64>().ok()).unwrap();
+    assert!((1..=4096).contains(&waiting()), "{}", waiting());
+    assert_eq!((server.get("/healthz").0, server.get("/readyz").0), (200, 200));
+
+    // Read again, it holds all that was kept, in order, and says that something is missing.
+    let log = Log::reading(Some(reader));
+    let told = log.line("log lines were dropped: they were not read in time");
+    assert!(told["dropped"].as_u64().unwrap() > 0, "{told}");
+    let counted: u64 = lost();
+    edit(edits);
+    log.line("a list was edited");
+    assert_eq!(lost(), counted, "read, it loses nothing");
+    let text = log.text.lock().unwrap().clone();
+    let messages = ["starting: the operator port is open", "serving", "log lines were dropped: they were not read in time"];
+    let at = messages.map(|message| text.find(message).unwrap());
+    assert!(at.is_sorted(), "{text}");
+    assert_eq!(server.terminate().0, 0);
+}
+
+#[test]
+fn sigterm_ends_a_server_whose_log_and_whose_output_nobody_reads() {
+    // Its log: it drains, and gives the reader up.
+    let place = Place::new();
+    let (reader, writer) = nearly_full_pipe();
+    let mut server = Server::spawned(serve(&place.store, "info,hashwarden=debug").stderr(writer));
+    let files: Vec<String> = (0..200).map(|n| place.write(&format!("f/{n}"), b"no picture")).collect();
+    server.run(&[&["scan"], &files.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat()).exits(4);
+    assert_eq!(server.terminate().0, 0);
+    drop(reader);
+
+    // Its output, where it says its addresses: it serves nevertheless.
+    let place = Place::new();
+    let (reader, writer) = full_pipe();
+    let mut child = serve(&place.store, "info").stdout(writer).spawn().unwrap();
+    let log = Log::of(&mut child);
+    let address = |message: &str, field: &str| log.line(message)[field].as_str().unwrap().to_owned();
+    let operator = address("starting: the operator port is open", "operator");
+    let endpoint = format!("http://{}", address("serving", "grpc"));
+    let mut server = Server { child, endpoint, operator, log };
+    server.run(&["list", "ls"]).exits(0);
+    let (exit, log) = server.terminate();
+    assert!(exit == 0 && log.contains("\"stopped\""), "{exit} {log}");
+    drop(reader);
+}
+
 /// Who did what to which list is in the log of a service at its default level.
 #[test]
 fn changes_are_logged_with_who_and_what() {
@@ -677,7 +774,7 @@ fn the_most_memory_is_told_at_start() {
     ];
     let server = Server::start_with(&place.store, "info", &set);
     let line = server.log.line("the most memory that limits allow, beside the lists' indexes and the store's caches");
-    let parts = ["receiving", "streams", "connections", "calls", "queue", "decoding", "total"]
+    let parts = ["receiving", "streams", "connections", "calls", "queue", "decoding", "log", "total"]
         .map(|part| line[format!("{part}_mib")].as_u64());
-    assert_eq!(parts, [100, 256, 200, 1024, 512, 1536, 3628].map(Some));
+    assert_eq!(parts, [100, 256, 200, 1024, 512, 1536, 16, 3644].map(Some));
 }
