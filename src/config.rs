@@ -17,6 +17,7 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use toml::de::DeValue;
 
 const PREFIX: &str = "HASHWARDEN";
 /// A configuration is a page or two; this keeps a mistaken path (a device, a list file) from being swallowed whole.
@@ -358,9 +359,10 @@ impl Config {
         let mut merged = ::config::Config::builder().add_source(::config::Config::try_from(&Config::default()).map_err(unsound)?);
         if let Some((name, text)) = file {
             let source = File::from_str(text, FileFormat::Toml);
-            let given = source
-                .collect()
-                .map_err(|e| ConfigError::NotToml { origin: name.to_owned(), what: message_alone(&e.to_string()) })?;
+            let given = source.collect().map_err(|e| {
+                let not_toml = || ConfigError::NotToml { origin: name.to_owned(), what: message_alone(&e.to_string()) };
+                too_large(name, text).unwrap_or_else(not_toml)
+            })?;
             check_given(&defaults, given, |_, _| name.to_owned())?;
             merged = merged.add_source(source);
         }
@@ -503,6 +505,36 @@ fn typed(defaults: &Sections, mut given: ::config::Map<String, Value>) -> ::conf
     given
 }
 
+/// What a number beyond 64 bits is not.
+fn within_64_bits() -> String {
+    format!("must be a whole number between 0 and {}", i64::MAX)
+}
+
+/// The first number of a file that 64 bits do not hold: it is TOML, and the `config` crate says neither its key nor its line.
+fn too_large(name: &str, text: &str) -> Option<ConfigError> {
+    let whole = toml::de::DeTable::parse(text).ok()?;
+    let mut found: Vec<(usize, String, String)> = Vec::new();
+    let mut note = |section: &str, key: &str, value: &toml::Spanned<DeValue<'_>>| {
+        if matches!(value.get_ref(), DeValue::Integer(n) if i64::from_str_radix(n.as_str(), n.radix()).is_err()) {
+            found.push((value.span().start, section.to_owned(), key.to_owned()));
+        }
+    };
+    for (section, value) in whole.get_ref() {
+        let section = section.get_ref();
+        match value.get_ref() {
+            DeValue::Table(keys) => keys.iter().for_each(|(key, value)| note(section, key.get_ref(), value)),
+            _ => note("", section, value),
+        }
+    }
+    let (at, section, key) = found.into_iter().min()?;
+    let line = 1 + text.get(..at)?.matches('\n').count();
+    let (origin, must) = (format!("{name}, line {line}"), within_64_bits());
+    Some(match section.is_empty() {
+        true => ConfigError::NotToml { origin, what: format!("{key} {must}") },
+        false => ConfigError::Refused { section, key, must, origin },
+    })
+}
+
 /// Refuses what is not known, or not of its key's type. `origin` says where a section's key was set.
 fn check_given(
     defaults: &Sections,
@@ -546,6 +578,10 @@ fn meant_section(defaults: &Sections, section: &str) -> String {
     }
 }
 
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
 fn is_number(kind: &ValueKind) -> bool {
     matches!(kind, ValueKind::I64(_) | ValueKind::U64(_) | ValueKind::I128(_) | ValueKind::U128(_))
 }
@@ -553,6 +589,12 @@ fn is_number(kind: &ValueKind) -> bool {
 /// Checks one value by itself, so that what is wrong can only be this key. The `config` crate alone would take "8" for 8.
 fn check_type(default: &Value, given: &Value, section: &str, key: &str) -> Result<(), String> {
     if is_number(&default.kind) {
+        if let ValueKind::String(text) = &given.kind
+            && is_digits(text.trim())
+            && text.trim().parse::<i64>().is_err()
+        {
+            return Err(within_64_bits());
+        }
         let number = given.clone().into_int().ok().filter(|n| is_number(&given.kind) && *n >= 0);
         number.ok_or("must be a whole number, 0 or more")?;
     } else if !matches!(given.kind, ValueKind::String(_)) {

@@ -123,6 +123,13 @@ fn what_is_wrong_is_refused_by_name() {
     check("[grpc]\nimage_bytes_max = 1.5", &["[grpc] image_bytes_max must be a whole number"]);
     check("[grpc]\nimage_bytes_max = 10", &["[grpc] image_bytes_max must be between 1024 and 1073741824"]);
     check("[grpc]\nitems_in_flight_max = 5000000000", &["[grpc] items_in_flight_max is too large"]);
+    // The parser of numbers alone had the word, and named neither file line nor key.
+    let large = "[grpc] drain_s must be a whole number between 0 and 9223372036854775807 (given.toml, line 4)";
+    check("# The whole\n[grpc]\nlisten = \"127.0.0.1:1\"\ndrain_s = 99999999999999999999\n", &[large]);
+    check("[grpc]\n\n\ndrain_s = 9223372036854775808\nrequest_ms_max = 9223372036854775809", &[large]);
+    check("[grpc]\n\n\ndrain_s = 0xffff_ffff_ffff_ffff_f", &[large]);
+    check("grpc.drain_s = -99999999999999999999", &["[grpc] drain_s must be a whole number between", "given.toml, line 1"]);
+    check("\ndrain_s = 99999999999999999999", &["given.toml, line 2", "drain_s must be a whole number between"]);
     check("[grpc]\nitems_in_flight_max = 0", &["[grpc] items_in_flight_max must be between 1 and"]);
     check("[grpc]\nrequest_ms_max = 0", &["[grpc] request_ms_max must be between 10 and"]);
     check("[grpc]\ndrain_s = true", &["[grpc] drain_s must be a whole number"]);
@@ -176,6 +183,8 @@ fn a_wrong_environment_variable_is_refused_by_its_own_name() {
     check("HASHWARDEN__GRPC__LISTEN", "50051", &["[grpc] listen must be an address", "HASHWARDEN__GRPC__LISTEN"]);
     check("HASHWARDEN__GRPC__DRAIN_S", "20s", &["[grpc] drain_s must be a whole number", "HASHWARDEN__GRPC__DRAIN_S"]);
     check("HASHWARDEN__GRPC__DRAIN_S", "", &["[grpc] drain_s must be a whole number"]);
+    let large = ["[grpc] drain_s must be a whole number between 0 and 9223372036854775807", "HASHWARDEN__GRPC__DRAIN_S"];
+    check("HASHWARDEN__GRPC__DRAIN_S", "99999999999999999999", &large);
     check("HASHWARDEN__GRPC__DRAIN_S__X", "5", &["[grpc] drain_s must be a whole number"]);
 }
 
