@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use super::shown::is_visible;
 use super::{BadValue, HashKind, HashValue, Transforms};
 
 /// An entry's number: dense in a store, never reused. It names one immutable content, so an entry whose content changes gets
@@ -41,6 +42,9 @@ impl Entry {
         hashes.dedup();
         if id.is_empty() || id.len() > ENTRY_ID_BYTES_MAX || id.chars().any(char::is_control) {
             return Err(BadValue(format!("an entry id has 1 to {ENTRY_ID_BYTES_MAX} bytes and no control characters")));
+        }
+        if !is_visible(&id) {
+            return Err(BadValue("an entry id needs a visible character".to_owned()));
         }
         if category.len() > CATEGORY_BYTES_MAX || category.chars().any(char::is_control) {
             return Err(BadValue(format!("a category has at most {CATEGORY_BYTES_MAX} bytes and no control characters")));

@@ -9,12 +9,27 @@ use std::borrow::Cow;
 use std::io;
 
 /// Whether a character could make a text look like another one, or like two lines: controls, line and paragraph separators, marks of
-/// the writing direction, and some that nobody sees.
+/// the writing direction, and what nobody sees. Those that nobody sees are Unicode's `Default_Ignorable_Code_Point` and format characters
+/// that stand alone; those that [`is_joiner`] stay, as they shape what stands before them.
 fn misleads(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}')
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        || matches!(c, '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+        || matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{feff}')
+        || matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{17b4}' | '\u{17b5}') // fillers
+        || matches!(c, '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}')
+        || matches!(c, '\u{e0000}'..='\u{e0fff}' if !is_joiner(c))
+}
+
+/// Joiners and selectors of variants: part of emoji, and of words in Persian, Mongolian and Japanese.
+fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{34f}' | '\u{200c}' | '\u{200d}' | '\u{180b}'..='\u{180d}' | '\u{180f}')
+        || matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
+}
+
+/// Whether anything of a text can be seen. Blanks can't.
+pub fn is_visible(text: &str) -> bool {
+    text.chars().any(|c| !(misleads(c) || is_joiner(c) || c.is_whitespace() || c == '\u{2800}'))
 }
 
 /// The text for people, on one line: `\n`, `\u{202e}`.
@@ -52,6 +67,16 @@ pub fn escaped_json(line: &str) -> Cow<'_, str> {
         c => c.to_string(),
     };
     Cow::Owned(line.chars().map(escape).collect())
+}
+
+/// Bytes in a unit that leaves two to five digits, rounded down.
+pub fn sized(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let (mut n, mut unit) = (bytes, 0);
+    while n >= 10 * 1024 && unit + 1 < UNITS.len() {
+        (n, unit) = (n / 1024, unit + 1);
+    }
+    format!("{n} {}", UNITS[unit])
 }
 
 /// A number and what is counted.
@@ -207,9 +232,38 @@ mod tests {
         check("a\u{2028}b\u{2029}c\u{85}d", "a\\u{2028}b\\u{2029}c\\u{85}d", "a\\u2028b\\u2029c\\u0085d");
         check("\u{1b}[2Ja\u{7f}", "\\u{1b}[2Ja\\u{7f}", "\\u001b[2Ja\\u007f");
         check("a\u{200b}\u{e0041}b", "a\\u{200b}\\u{e0041}b", "a\\u200b\\udb40\\udc41b");
+        check("a\u{ad}\u{feff}\u{3164}b", "a\\u{ad}\\u{feff}\\u{3164}b", "a\\u00ad\\ufeff\\u3164b");
+        check("\u{115f}\u{ffa0}\u{fffb}", "\\u{115f}\\u{ffa0}\\u{fffb}", "\\u115f\\uffa0\\ufffb");
+        check(
+            "❤\u{fe0f} 葛\u{e0100} می\u{200c}خواهم",
+            "❤\u{fe0f} 葛\u{e0100} می\u{200c}خواهم",
+            "❤\u{fe0f} 葛\u{e0100} می\u{200c}خواهم",
+        );
         assert_eq!((escaped("a\nb\tc").as_ref(), escaped_lines("a\nb\t\u{202e}c").as_ref()), ("a\\nb\\tc", "a\nb\t\\u{202e}c"));
         let value = serde_json::json!({"file": "a\u{202e}\u{e0041}\n"}).to_string();
         assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped_json(&value)).unwrap()["file"], "a\u{202e}\u{e0041}\n");
+    }
+
+    #[test]
+    fn what_nobody_sees_is_no_text() {
+        let blank =
+            ["", " ", "\u{3000}\t", "\u{feff}", "\u{3164}", "\u{ad}", "\u{e0041}", "\u{200d}\u{fe0f}", "\u{2800}", "\u{202e}"];
+        blank.into_iter().for_each(|text| assert!(!is_visible(text), "{text:?}"));
+        for text in ["a", "\u{feff}a", "0", "葛\u{e0100}", "👩\u{200d}🚒", "-", "\u{ad}_"] {
+            assert!(is_visible(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_told_in_a_unit_that_fits() {
+        let check = |bytes: u64, told: &str| assert_eq!(sized(bytes), told);
+        check(0, "0 bytes");
+        check(10_239, "10239 bytes");
+        check(10_240, "10 KiB");
+        check(512 << 10, "512 KiB");
+        check(128 << 20, "128 MiB");
+        check(3 << 30, "3072 MiB");
+        check(1 << 60, "1048576 TiB");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use super::mapping::{Columns, KindFrom, Mapping};
 use super::record::{Next, Records};
 use super::{FileError, Layout, Row, RowError, value};
-use crate::entry::shown::{counted, name_or_not};
+use crate::entry::shown::{counted, is_visible, name_or_not};
 use crate::entry::{CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, HashKind, HashValue};
 
 pub(super) fn read(
@@ -119,6 +119,9 @@ fn fields(columns: &Columns, records: &Records<'_>, text: &str, hashes: &[HashVa
     check_text("id", id, ENTRY_ID_BYTES_MAX)?;
     check_text("category", category, CATEGORY_BYTES_MAX)?;
     let deleted = deleted(field(columns.deleted))?;
+    if !deleted && !id.is_empty() && !is_visible(id) {
+        return Err("the id has no visible character".to_owned());
+    }
     if hashes.len() > ENTRY_HASHES_MAX {
         return Err(format!("{} hashes; an entry has at most {ENTRY_HASHES_MAX}", hashes.len()));
     }
@@ -329,6 +332,9 @@ mod tests {
         check("pdq,category", &format!("{{P}},{}", &long[..65]), "{P},", "the category has 65 bytes; at most 64 are taken");
         check("pdq,id", &format!("{{P}},{long}"), "{P},", "the id has 257 bytes; at most 256 are taken");
         check("pdq,id", "{P},a\tb", "{P},a", "the id holds a control character");
+        for unseen in ["\u{feff}", "\u{3164}", "\u{ad}", "\u{e0041}", "\u{ad}\u{200d}"] {
+            check("pdq,id", &format!("{{P}},{unseen}"), "{P},a", "the id has no visible character");
+        }
     }
 
     #[test]

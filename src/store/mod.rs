@@ -34,12 +34,12 @@ pub use history::Recorded;
 pub use keys::{BkRow, Delta, DeltaOp, IdRecord, Row};
 pub use parse::read_record;
 pub use read::Scan;
-pub use room::FREE_BYTES_MIN;
+pub use room::{FREE_BYTES_MIN, Needed};
 pub use side::{JOURNAL_BYTES_MAX, JournalRecord, SCRATCH_VALUE_BYTES_MAX, ScratchRow};
 pub use verify::{PROBLEMS_MAX, VerifyReport};
 pub use wire::row_bytes;
 
-use crate::entry::shown::in_words;
+use crate::entry::shown::{in_words, sized};
 use keys::Family;
 use rocksdb::{BoundColumnFamily, DBWithThreadMode, MultiThreaded, WriteBatch, WriteOptions};
 use std::path::{Path, PathBuf};
@@ -86,11 +86,8 @@ pub enum StoreError {
     #[error("the store was opened for reading only")]
     ReadOnly,
     /// Nothing was written, or nothing that counts; what is there can be read.
-    #[error(
-        "the disk of the store in {} is full: {} MiB free, at least {} MiB required; changes resume once space is freed",
-        .dir.display(), .free >> 20, .needed >> 20
-    )]
-    Full { dir: PathBuf, free: u64, needed: u64 },
+    #[error("the disk of the store in {} is full: {} free, {needed}; changes resume once space is freed", .dir.display(), sized(*.free))]
+    Full { dir: PathBuf, free: u64, needed: Needed },
     /// A write failed, so the database has to be opened anew before it takes another.
     #[error("the store in {} does not accept changes after a failed write (a server retries by itself): {why}", .dir.display())]
     Failed { dir: PathBuf, why: String },

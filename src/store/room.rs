@@ -6,12 +6,45 @@
 
 use super::{Store, StoreError};
 use crate::entry::ChangeOp;
+use crate::entry::shown::sized;
+use std::fmt;
 use std::path::Path;
 
 /// Bytes that must be free: more than what RocksDB holds in memory and has yet to write to its files.
 pub const FREE_BYTES_MIN: u64 = 128 * 1024 * 1024;
 /// The part of it that small changes need.
 const SMALL: u64 = 8;
+
+/// The room that something needs, by what says so. The number is `[store] free_bytes_min`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needed {
+    Min(u64),
+    /// An eighth of it.
+    SmallPart(u64),
+    /// What the system had no room for.
+    Written,
+}
+
+impl Needed {
+    fn bytes(self) -> u64 {
+        match self {
+            Needed::Min(min) => min,
+            Needed::SmallPart(min) => min / SMALL,
+            Needed::Written => 0,
+        }
+    }
+}
+
+impl fmt::Display for Needed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = sized(self.bytes());
+        match self {
+            Needed::Min(min) => write!(f, "{bytes} required ([store] free_bytes_min = {min})"),
+            Needed::SmallPart(min) => write!(f, "{bytes} required (an eighth of [store] free_bytes_min = {min})"),
+            Needed::Written => f.write_str("and the system has no room for what was to be written"),
+        }
+    }
+}
 
 impl Store {
     /// Whether changes are taken now.
@@ -24,7 +57,7 @@ impl Store {
             let why = "the file HEAD could not be written after the last change".into();
             return Err(StoreError::Failed { dir: self.dir.clone(), why });
         }
-        check_free(&self.dir, self.free_bytes_min)
+        check_free(&self.dir, Needed::Min(self.free_bytes_min))
     }
 
     /// Writes the file `HEAD` where it could not be written after the last change. Waits for nobody.
@@ -62,39 +95,39 @@ impl Store {
     }
 
     pub(super) fn check_room_for(&self, op: &ChangeOp) -> Result<(), StoreError> {
-        let small = match op {
+        let needed = match op {
             ChangeOp::SetPolicy { .. }
             | ChangeOp::SetDisabled { .. }
             | ChangeOp::DeleteList { .. }
             | ChangeOp::Activate { .. }
             | ChangeOp::Undo { .. }
-            | ChangeOp::Drop { .. } => SMALL,
+            | ChangeOp::Drop { .. } => Needed::SmallPart(self.free_bytes_min),
             ChangeOp::CreateList { .. }
             | ChangeOp::Stage { .. }
             | ChangeOp::Rows { .. }
             | ChangeOp::Seal { .. }
-            | ChangeOp::Edit { .. } => 1,
+            | ChangeOp::Edit { .. } => Needed::Min(self.free_bytes_min),
         };
         if let Some(why) = self.failed.get() {
             return Err(StoreError::Failed { dir: self.dir.clone(), why: why.clone() });
         }
-        check_free(&self.dir, self.free_bytes_min / small)
+        check_free(&self.dir, needed)
     }
 }
 
 /// Whether a store can be opened for writing, which itself writes some files.
 pub(super) fn check_to_open(dir: &Path, free_bytes_min: u64) -> Result<(), StoreError> {
-    check_free(dir, free_bytes_min / SMALL)
+    check_free(dir, Needed::SmallPart(free_bytes_min))
 }
 
 /// The system says that the disk is full, whatever it says is free.
 pub(super) fn full(dir: &Path) -> StoreError {
-    StoreError::Full { dir: dir.into(), free: free(dir).unwrap_or(0), needed: FREE_BYTES_MIN }
+    StoreError::Full { dir: dir.into(), free: free(dir).unwrap_or(0), needed: Needed::Written }
 }
 
-fn check_free(dir: &Path, needed: u64) -> Result<(), StoreError> {
+fn check_free(dir: &Path, needed: Needed) -> Result<(), StoreError> {
     match free(dir) {
-        Some(free) if free < needed => Err(StoreError::Full { dir: dir.into(), free, needed }),
+        Some(free) if free < needed.bytes() => Err(StoreError::Full { dir: dir.into(), free, needed }),
         // A directory that is gone, or a file system that does not tell, is not full.
         _ => Ok(()),
     }

@@ -100,6 +100,13 @@ fn a_full_disk_ends_changes_until_there_is_room_and_never_look_ups() {
         // It starts on a full disk, and looks up.
         server.terminate();
         disk.fill(); // what RocksDB gave back when it was closed
+        // What applies is told, and whose number it is: with none kept free, "at least 128 MiB required" was somebody else's.
+        let mut verb = hashwarden(&["--store", &disk.store(), "list", "add", "known", "--md5", &md5(7_000)]);
+        let refused = ended(verb.env("HASHWARDEN__STORE__FREE_BYTES_MIN", free_bytes_min)).exits(3);
+        refused.says(&[match free_bytes_min {
+            "0" => " free, and the system has no room for what was to be written;",
+            _ => " free, 512 KiB required (an eighth of [store] free_bytes_min = 4194304);",
+        }]);
         let mut server = start();
         assert!(known(&server, 0) && !known(&server, 8_000));
         assert_eq!(server.get("/readyz").0, 200);
@@ -136,7 +143,11 @@ fn a_store_without_the_room_it_is_to_keep_is_looked_up_in_and_takes_no_changes()
     server.terminate();
     // A verb on the store itself says which disk and how much.
     let mut command = hashwarden(&["--store", &place.store, "list", "add", "known", "--md5", &md5(1)]);
-    ended(command.envs(much)).exits(3).says(&["the disk of the store in", &place.store, "MiB free, at least"]);
+    ended(command.envs(much)).exits(3).says(&[
+        "the disk of the store in",
+        &place.store,
+        " free, 131072 TiB required (an eighth of [store] free_bytes_min = 1152921504606846976)",
+    ]);
 }
 
 /// It was gone, and the answer was that nothing had been changed: what is done after a deletion needed more room than the deletion.

@@ -621,3 +621,26 @@ fn only_the_lists_named_are_asked() {
     assert_eq!(lists(&["--list", "b"]), ["b"]);
     assert_eq!(lists(&["--list", "b", "--list", "a"]), ["a", "b"]);
 }
+
+/// Ids of one character that no terminal shows: two entries of a list looked the same, and neither like anything.
+#[test]
+fn an_id_that_nobody_sees_is_refused_and_what_is_hidden_in_one_is_shown() {
+    let (place, there) = (Place::new(), Place::new());
+    let server = super::server::Server::start_with(&there.store, "warn", &[]);
+    for through_server in [false, true] {
+        let run = |args: &[&str]| if through_server { server.run(args) } else { place.run(args) };
+        run(&["list", "create", "a"]).exits(0);
+        for id in ["\u{feff}", "\u{3164}", "\u{ad}", "\u{e0041}", " ", "\u{200d}"] {
+            run(&["list", "add", "a", "--id", id, "--md5", &"ab".repeat(16)]).exits(2).says(&["needs a visible character"]);
+        }
+        let rows = format!("id,md5\n\u{3164},{}\nhid\u{ad}den,{}\n", "cd".repeat(16), "ef".repeat(16));
+        run(&["list", "import", "a", &place.write("rows.csv", rows.as_bytes())])
+            .exits(0)
+            .says(&["line 2: the id has no visible character"]);
+        let found = run(&["match", "--md5", &"ef".repeat(16)]).exits(1).out;
+        assert!(found.contains("hid\\u{ad}den") && !found.contains('\u{ad}'), "{found}");
+        let found = run(&["match", "--json", "--md5", &"ef".repeat(16)]).exits(1);
+        assert!(!found.out.contains('\u{ad}'), "{found:?}");
+        assert_eq!(found.one()["matches"][0]["entry_id"], "hid\u{ad}den");
+    }
+}

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use super::Fault;
 use crate::catalog::{ActionRule, ImportOptions, NewEntry, PolicyUpdate, RadiusRule};
 use crate::entry::LIST_NAME_BYTES_MAX;
+use crate::entry::shown::is_visible;
 use crate::entry::{
     Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, HashKind, HashValue, Polarity, Transform, Transforms,
     check_list_name,
@@ -192,6 +193,10 @@ fn new_entry(entry: v1::NewEntry, path: &str) -> Result<NewEntry, Fault> {
     let at = |field: &str| format!("{path}.{field}");
     if let Some(id) = &entry.id {
         entry_id(id, &at("id"))?;
+        // One that an earlier version took can be removed: that is asked of new ones alone.
+        if !is_visible(id) {
+            return Err(Fault::malformed(at("id"), "an entry id needs a visible character"));
+        }
     }
     let category = entry.category;
     at_most(category.len(), CATEGORY_BYTES_MAX, "bytes", || at("category"))?;
