@@ -194,7 +194,8 @@ def run(server):
             ended.wait(pause)
 
     match, stream = "/hashwarden.v1.MatchService/Match", "/hashwarden.v1.MatchService/MatchStream"
-    half = bytes([0]) + struct.pack(">I", 30 << 20) + b"\x0a\x80\x80\x80\x0f" + bytes(1 << 20)
+    # An item with an image of 30 MiB, well-formed as far as it comes: what is not is refused at its first bytes, and holds nothing.
+    half = message(b"\x0a\x85\x80\x80\x0f" + b"\x1a\x80\x80\x80\x0f" + bytes(30 << 20))[: 1 << 20]
     overfull = message(b"\xa3\x06\xa4\x06" + b"\x0a\x00" * 490_000)
     bomb = message(b"\xa3\x06\xa4\x06" + b"\x0a\x00" * 510_000)
     many = message(b"".join(b"\x0a" + bytes([len(i)]) + i for i in [b"\x0a\x011\x22\x46\x0a\x44\x08\x01\x12\x40" + b"0f" * 32] * 12_000))
