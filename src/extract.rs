@@ -31,8 +31,8 @@ impl Wants {
 /// What was seen in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Features {
-    /// Look by look, in each PDQ from `Transform::Identity` on, then the 64-bit hashes. A frame with transparency is looked at twice: its
-    /// colours as stored, then laid over white. A look whose hashes are all those of an earlier one is not repeated. Every observation
+    /// Look by look, in each PDQ from `Transform::Identity` on, then the 64-bit hashes. A frame with transparency is looked at up to three
+    /// times: its colours as stored, then laid over white, then over black. A look whose hashes are all those of an earlier one is not repeated. Every observation
     /// carries its look's PDQ quality.
     pub seen: Vec<Observation>,
     pub left_out: Vec<LeftOut>,
@@ -151,7 +151,7 @@ impl Seen {
 mod tests {
     use super::*;
     use crate::decode::drawn;
-    use crate::entry::HashKind;
+    use crate::entry::{Bits, HashKind};
     use image::codecs::png::PngEncoder;
     use image::{ExtendedColorType, ImageEncoder};
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -197,6 +197,32 @@ mod tests {
         assert_eq!(seen.len(), 2);
         assert_eq!(seen[0].quality, Some(0));
         assert_eq!(seen[1], Observation { look: 1, ..open.seen[0].clone() });
+    }
+
+    /// Of grey and alpha any two pictures can be mixed, one to be seen over white and one over black, where neither is what is stored.
+    #[test]
+    fn a_picture_that_shows_over_black_alone_is_seen() {
+        let (light, dark) = (drawn::grey_clouds(90, 60, 2), drawn::grey_clouds(90, 60, 3));
+        // White shows 127 more to 255, black up to 127: alpha is what they differ by, and the value what black shows through it.
+        let mixed = light.samples().iter().zip(dark.samples()).flat_map(|(light, dark)| {
+            let (over_white, over_black) = (128 + u32::from(*light) / 2, u32::from(*dark) / 2);
+            let alpha = 255 - (over_white - over_black);
+            [(over_black * 255 / alpha.max(1)).min(255) as u8, alpha as u8]
+        });
+        let mixed = Picture::new(90, 60, decode::Channels::GreyAlpha, mixed.collect()).unwrap();
+        let wants = Wants { pdq: true, phash64: false, dhash64: false, transforms: false };
+        let seen = extract(&png(&mixed, ExtendedColorType::La8), wants).unwrap().seen;
+        let pdq = |observation: &Observation| match observation.hash {
+            HashValue::Pdq(hash) => hash,
+            _ => panic!("no PDQ"),
+        };
+        let looks: Vec<_> = seen.iter().map(pdq).collect();
+        assert_eq!(looks.len(), 3);
+        for (look, picture) in [(1, &light), (2, &dark)] {
+            let alone = extract(&png(picture, ExtendedColorType::L8), wants).unwrap().seen;
+            let bits = looks[look].distance(&pdq(&alone[0]));
+            assert!(bits <= 31, "{bits} bits in look {look}");
+        }
     }
 
     #[test]

@@ -76,7 +76,7 @@ fn to_json(file: &str, hashed: &Hashed) -> Value {
     Value::Object(object)
 }
 
-/// A frame with transparency is seen twice, as stored and over white: the first is what others compute.
+/// A frame with transparency is seen up to three times, as stored, over white and over black: the first is what others compute.
 fn frame_json<'a>(seen: impl Iterator<Item = &'a Observation>, object: &mut Map<String, Value>) {
     let mut dihedral = Map::new();
     for observation in seen {

@@ -28,7 +28,7 @@ pub(super) fn decode(
     tally: &mut Tally<'_>,
 ) -> Result<(), Refused> {
     let outline = tally.outline();
-    let words = Words { format, limits, outline };
+    let words = Words { format, limits, outline, multiplied: false };
     let source = || Source::new(bytes, late);
     match format {
         Format::Tiff => tiff_pages::decode(bytes, words, late, tally),
@@ -79,9 +79,11 @@ const DAMAGED: &str = "parts whose data are damaged";
 /// Decodes one format and puts its errors into words.
 #[derive(Clone, Copy)]
 pub(super) struct Words<'a> {
-    format: Format,
+    pub(super) format: Format,
     pub(super) limits: &'a Limits,
-    outline: &'a Outline,
+    pub(super) outline: &'a Outline,
+    /// Colours are stored multiplied by their alpha.
+    pub(super) multiplied: bool,
 }
 
 impl<'a> Words<'a> {
@@ -141,9 +143,12 @@ impl<'a> Words<'a> {
             }
             tally.leave_out_of_this("the file ends early");
         }
-        let picture =
-            to_eight_bits(color, samples).and_then(|(channels, samples)| upright(width, height, channels, samples, orientation));
-        tally.take(&picture.ok_or_else(|| self.unread())?);
+        let (channels, mut samples) = to_eight_bits(color, samples).ok_or_else(|| self.unread())?;
+        let bright = self.multiplied && channels == Channels::Rgba && divide(&mut samples);
+        tally.take(&upright(width, height, channels, samples, orientation).ok_or_else(|| self.unread())?);
+        if bright {
+            tally.leave_out_of_this("colours brighter than their alpha allows");
+        }
         Ok(())
     }
 
@@ -261,6 +266,18 @@ fn to_eight_bits(color: ColorType, mut samples: Vec<u8>) -> Option<(Channels, Ve
     }
     samples.truncate(count);
     Some((channels, samples))
+}
+
+/// Takes colours back to what they were before they were multiplied by their alpha. Whether some can't have been.
+fn divide(samples: &mut [u8]) -> bool {
+    let mut bright = false;
+    for [colours @ .., alpha] in samples.as_chunks_mut::<4>().0 {
+        for value in colours {
+            bright |= *value > *alpha;
+            *value = ((u32::from(*value) * 255 + u32::from(*alpha) / 2) / u32::from(*alpha).max(1)).min(255) as u8;
+        }
+    }
+    bright
 }
 
 pub(super) fn upright(

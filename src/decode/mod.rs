@@ -18,6 +18,7 @@ mod picture;
 pub mod sniff;
 mod source;
 mod tally;
+mod tiff_data;
 mod tiff_pages;
 mod vp8l;
 mod webp;

@@ -26,6 +26,8 @@ pub enum Look {
     Stored,
     /// Laid over white, which is what most viewers show. Content can hide in alpha alone, or colours under it.
     OverWhite,
+    /// Laid over black, which is what viewers with a dark ground show: one picture can be seen over white and another over black.
+    OverBlack,
 }
 
 /// One upright frame.
@@ -59,15 +61,20 @@ impl Picture {
         &self.samples
     }
 
-    /// The looks worth hashing: one for an opaque picture, two for a picture with any transparency.
+    /// The looks worth hashing: one for an opaque picture, up to three for a picture with any transparency. Over black or white it looks as
+    /// it is stored where all that shows through is black or white anyway: most animations are transparent black where they are empty.
     pub fn looks(&self) -> &'static [Look] {
-        let alpha = match self.channels {
+        let differs = match self.channels {
             Channels::Grey | Channels::Rgb => return &[Look::Stored],
-            Channels::GreyAlpha | Channels::Rgba => {
-                self.samples.chunks_exact(self.channels.count()).map(|pixel| pixel[pixel.len() - 1])
-            }
+            Channels::GreyAlpha => transparent_but::<2>(&self.samples),
+            Channels::Rgba => transparent_but::<4>(&self.samples),
         };
-        if alpha.min() == Some(u8::MAX) { &[Look::Stored] } else { &[Look::Stored, Look::OverWhite] }
+        match differs {
+            [false, false] => &[Look::Stored],
+            [true, false] => &[Look::Stored, Look::OverWhite],
+            [false, true] => &[Look::Stored, Look::OverBlack],
+            [true, true] => &[Look::Stored, Look::OverWhite, Look::OverBlack],
+        }
     }
 
     pub fn luma(&self, look: Look) -> LumaPlane<'_> {
@@ -99,10 +106,12 @@ impl LumaPlane<'_> {
         match (channels, self.look) {
             (Channels::Grey, _) => each::<1>(row, out, |[v]| f32::from(v)),
             (Channels::GreyAlpha, Look::Stored) => each::<2>(row, out, |[v, _]| f32::from(v)),
-            (Channels::GreyAlpha, Look::OverWhite) => each::<2>(row, out, |[v, a]| f32::from(over_white(v, a))),
+            (Channels::GreyAlpha, Look::OverWhite) => each::<2>(row, out, |[v, a]| f32::from(over(255, v, a))),
+            (Channels::GreyAlpha, Look::OverBlack) => each::<2>(row, out, |[v, a]| f32::from(over(0, v, a))),
             (Channels::Rgb, _) => each::<3>(row, out, luma),
             (Channels::Rgba, Look::Stored) => each::<4>(row, out, |[r, g, b, _]| luma([r, g, b])),
-            (Channels::Rgba, Look::OverWhite) => each::<4>(row, out, |[r, g, b, a]| luma([r, g, b].map(|v| over_white(v, a)))),
+            (Channels::Rgba, Look::OverWhite) => each::<4>(row, out, |[r, g, b, a]| luma([r, g, b].map(|v| over(255, v, a)))),
+            (Channels::Rgba, Look::OverBlack) => each::<4>(row, out, |[r, g, b, a]| luma([r, g, b].map(|v| over(0, v, a)))),
         }
     }
 }
@@ -117,9 +126,19 @@ fn luma([r, g, b]: [u8; 3]) -> f32 {
     0.299 * f32::from(r) + 0.587 * f32::from(g) + 0.114 * f32::from(b)
 }
 
-fn over_white(value: u8, alpha: u8) -> u8 {
+fn over(ground: u32, value: u8, alpha: u8) -> u8 {
     let (value, alpha) = (u32::from(value), u32::from(alpha));
-    ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+    ((value * alpha + ground * (255 - alpha) + 127) / 255) as u8
+}
+
+/// Whether there are pixels with transparency of another colour than white, and than black.
+fn transparent_but<const N: usize>(samples: &[u8]) -> [bool; 2] {
+    let (pixels, _) = samples.as_chunks::<N>();
+    if pixels.iter().map(|pixel| pixel[N - 1]).min() == Some(u8::MAX) {
+        return [false; 2];
+    }
+    let through = || pixels.iter().filter(|pixel| pixel[N - 1] < u8::MAX);
+    [u8::MAX, 0].map(|ground| through().any(|pixel| pixel[..N - 1].iter().any(|value| *value != ground)))
 }
 
 #[cfg(test)]
@@ -140,18 +159,25 @@ mod tests {
         check(Channels::GreyAlpha, &[7, 0], Look::OverWhite, 255.0);
         check(Channels::GreyAlpha, &[7, 255], Look::OverWhite, 7.0);
         check(Channels::GreyAlpha, &[0, 51], Look::OverWhite, 204.0);
+        check(Channels::GreyAlpha, &[255, 51], Look::OverBlack, 51.0);
+        check(Channels::Rgba, &[9, 9, 9, 0], Look::OverBlack, 0.0);
+        check(Channels::Rgb, &[255, 0, 0], Look::OverBlack, 0.299 * 255.0);
         check(Channels::Rgb, &[255, 0, 0], Look::Stored, 0.299 * 255.0);
         check(Channels::Rgba, &[0, 255, 0, 0], Look::Stored, 0.587 * 255.0);
         check(Channels::Rgba, &[9, 9, 9, 0], Look::OverWhite, 0.299 * 255.0 + 0.587 * 255.0 + 0.114 * 255.0);
     }
 
     #[test]
-    fn only_transparency_earns_a_second_look() {
-        let looks = |channels, samples: &[u8]| Picture::new(2, 1, channels, samples.to_vec()).unwrap().looks().len();
-        assert_eq!(looks(Channels::Grey, &[0, 0]), 1);
-        assert_eq!(looks(Channels::Rgba, &[1, 2, 3, 255, 4, 5, 6, 255]), 1);
-        assert_eq!(looks(Channels::Rgba, &[1, 2, 3, 255, 4, 5, 6, 254]), 2);
-        assert_eq!(looks(Channels::GreyAlpha, &[1, 0, 2, 255]), 2);
+    fn only_transparency_that_changes_what_is_seen_earns_further_looks() {
+        let looks = |channels, samples: &[u8]| Picture::new(2, 1, channels, samples.to_vec()).unwrap().looks();
+        let (white, black, all) =
+            ([Look::Stored, Look::OverWhite], [Look::Stored, Look::OverBlack], [Look::Stored, Look::OverWhite, Look::OverBlack]);
+        assert_eq!(looks(Channels::Grey, &[0, 0]), [Look::Stored]);
+        assert_eq!(looks(Channels::Rgba, &[1, 2, 3, 255, 4, 5, 6, 255]), [Look::Stored]);
+        assert_eq!(looks(Channels::Rgba, &[1, 2, 3, 255, 4, 5, 6, 254]), all);
+        assert_eq!(looks(Channels::GreyAlpha, &[1, 0, 2, 255]), all);
+        assert_eq!(looks(Channels::GreyAlpha, &[0, 0, 2, 255]), white);
+        assert_eq!(looks(Channels::Rgba, &[255, 255, 255, 9, 2, 2, 2, 255]), black);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 mod gif;
 mod jpeg;
+mod lzw;
 mod tiff;
 
 use std::ops::Range;
@@ -19,6 +20,7 @@ use gif::gif;
 use jpeg::jpeg;
 pub use jpeg::{Coding, Jpeg};
 pub(super) use jpeg::{exif, segments};
+pub(super) use lzw::Strips as LzwStrips;
 use tiff::tiff;
 pub use tiff::{PAGES_MAX, Page};
 
@@ -137,6 +139,7 @@ fn png(bytes: &[u8], steps: &mut Steps) -> Option<Outline> {
     let mut out = Outline { ends_early: true, ..Outline::default() };
     let mut at = 8;
     let (mut data_bytes, mut controls, mut control_first, mut animated, mut transparency) = (0u64, 0u32, false, false, 0);
+    let mut unfit = false;
     if bytes.get(12..16)? != b"IHDR" {
         return None;
     }
@@ -148,6 +151,8 @@ fn png(bytes: &[u8], steps: &mut Steps) -> Option<Outline> {
             break;
         }
         let end = at + 12 + length as usize;
+        // The decoder passes over chunks that need not be there, with the frames of an animation among them, and damage to a name hides any.
+        unfit |= !steps.skims && be32(bytes, end - 4).is_some_and(|sum| sum != crc32fast::hash(&bytes[at + 4..end - 4]));
         match name {
             b"acTL" => animated = true,
             b"fcTL" => {
@@ -167,6 +172,7 @@ fn png(bytes: &[u8], steps: &mut Steps) -> Option<Outline> {
         }
         at = end;
     }
+    out.flaw(unfit, "PNG chunks that their checksums do not fit");
     // Samples that the file holds for a pixel, and that the decoder makes of it.
     let (stored, channels) = match color {
         2 => (3, 3 + transparency),

@@ -33,6 +33,8 @@ pub(super) fn tiff(bytes: &[u8], steps: &mut Steps) -> Option<Outline> {
     }
     out.flaw(found.cut, "pages of the TIFF that were not looked for");
     out.flaw(found.circles, "pages of the TIFF that may be missing: its chain of pages leads back to an earlier one");
+    // A changed number of entries makes one of what follows them, and loses the pointer to the next page.
+    out.flaw(found.astray, "pages of the TIFF that may be missing: it has entries that reach beyond the file");
     let first = out.pages.first()?;
     (out.width, out.height) = (first.width, first.height);
     out.pixels_max = out.pages.iter().map(Page::pixels).max()?;
@@ -60,6 +62,8 @@ struct Found {
     cut: bool,
     /// The chain of pages leads to one of its own.
     circles: bool,
+    /// An entry's values lie beyond the file.
+    astray: bool,
 }
 
 impl Found {
@@ -134,6 +138,7 @@ impl<'a> Reader<'a> {
                 break;
             }
             let (Some(tag), Some(kind)) = (self.number(entry, 2), self.number(entry + 2, 2)) else { break };
+            found.astray |= self.reaches_beyond(entry, kind);
             let Some(numbers) = self.numbers(entry, kind) else {
                 tags.unread(tag);
                 continue;
@@ -162,6 +167,23 @@ impl<'a> Reader<'a> {
         let inside = count.saturating_mul(size as u64) <= self.word as u64;
         let at = if inside { value } else { usize::try_from(self.number(value, self.word)?).ok()? };
         Some(Numbers { count, size, at })
+    }
+
+    fn reaches_beyond(&self, entry: usize, kind: u64) -> bool {
+        let size = match kind {
+            1 | 2 | 6 | 7 => 1,
+            3 | 8 => 2,
+            4 | 9 | 11 | 13 => 4,
+            5 | 10 | 12 | 16..=18 => 8,
+            _ => return false,
+        };
+        let Some((count, at)) =
+            self.number(entry + 4, self.word).zip(self.number(entry + self.entry_size - self.word, self.word))
+        else {
+            return false;
+        };
+        let length = count.saturating_mul(size);
+        length > self.word as u64 && at.saturating_add(length) > self.bytes.len() as u64
     }
 
     /// The directories that an entry names.

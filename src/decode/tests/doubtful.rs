@@ -48,3 +48,21 @@ fn planes_in_tiles_that_reach_beyond_the_picture_are_refused_in_words() {
     let refused = frames(&tiled(6), &Limits::default(), &|| false, &mut each).unwrap_err();
     assert!(refused.reason == Reason::Undecodable && refused.detail.contains("separate planes"), "{refused}");
 }
+
+/// Viewers divide by alpha what is stored multiplied by it: the picture that they show was in no look.
+#[test]
+fn colours_multiplied_by_their_alpha_are_divided() {
+    let tiff = |pixels: &[u8]| {
+        let own = [(256, 8), (257, 8), (258, 8), (259, 1), (262, 2), (273, 8u32), (277, 4), (278, 8), (279, 256), (338, 1)];
+        let mut bytes = [b"II*\0".as_slice(), &(8 + 256u32).to_le_bytes(), pixels, &directory(&own, 0)].concat();
+        // The decoder wants the last one as a number of 16 bits.
+        let kind = bytes.len() - 4 - 12 + 2;
+        bytes[kind] = 3;
+        bytes
+    };
+    let stored = [[40u8, 20, 10, 51], [9, 8, 7, 255]].concat().repeat(32);
+    let (pictures, missed) = seen(&tiff(&stored)).unwrap();
+    assert_eq!((&pictures[0].3[..8], missed), (&[200, 100, 50, 51, 9, 8, 7, 255][..], vec![]));
+    let bright = [[60u8, 20, 10, 51], [9, 8, 7, 255]].concat().repeat(32);
+    left_out(&tiff(&bright), &Limits::default(), 1, &["colours brighter than their alpha allows"]);
+}

@@ -15,6 +15,8 @@ pub struct Page {
     pub doubt: Option<&'static str>,
     /// Why it is not decoded.
     pub unread: Option<&'static str>,
+    /// What is said where the decoder fails, if that is known better than the decoder tells it.
+    pub weakness: Option<&'static str>,
     /// Colours are stored multiplied by their alpha.
     pub multiplied: bool,
 }
@@ -120,7 +122,8 @@ impl Tags {
         let pixels = |tag| self.value(tag).map_or(0, |value| u32::try_from(value).unwrap_or(u32::MAX));
         let (width, height) = (pixels(WIDTH), pixels(HEIGHT));
         let multiplied = self.value(EXTRA) == Some(1);
-        Page { at, width, height, doubt: self.doubt(), unread: self.not_decoded(width, height), multiplied }
+        let (doubt, unread, weakness) = (self.doubt(), self.not_decoded(width, height), self.weakness(width, height));
+        Page { at, width, height, doubt, unread, weakness, multiplied }
     }
 
     fn doubt(&self) -> Option<&'static str> {
@@ -159,12 +162,23 @@ impl Tags {
         cases.iter().find(|(holds, _)| *holds).map(|(_, words)| *words)
     }
 
-    fn not_decoded(&self, width: u32, height: u32) -> Option<&'static str> {
+    /// Whether tiles reach beyond the picture.
+    fn ragged(&self, width: u32, height: u32) -> bool {
         let cut = |side: u32, tag| self.value(tag).is_some_and(|tile| tile == 0 || u64::from(side) % tile != 0);
+        self.has(TILES) && (cut(width, TILE_WIDTH) || cut(height, TILE_HEIGHT))
+    }
+
+    fn weakness(&self, width: u32, height: u32) -> Option<&'static str> {
+        // The decoder takes the end of a tile's codes for the end of the file.
+        let lzw = self.value(COMPRESSION) == Some(5) && self.ragged(width, height);
+        lzw.then_some("the TIFF page has LZW-coded tiles that reach beyond the picture, which are not read")
+    }
+
+    fn not_decoded(&self, width: u32, height: u32) -> Option<&'static str> {
         let planes = self.value(PLANES) == Some(2) && self.value(SAMPLES).unwrap_or(1) > 1;
         if width == 0 || height == 0 {
             Some("the TIFF page does not say how large it is")
-        } else if planes && self.has(TILES) && (cut(width, TILE_WIDTH) || cut(height, TILE_HEIGHT)) {
+        } else if planes && self.ragged(width, height) {
             // The decoder takes all planes for one.
             Some("the TIFF page has its colours in separate planes, in tiles that reach beyond the picture, which is not read")
         } else {
