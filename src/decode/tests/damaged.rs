@@ -294,7 +294,6 @@ fn a_tiff_whose_data_are_changed_is_not_whole() {
             seen(&bytes).is_ok_and(|(_, missed)| missed.is_empty())
         });
         let passed = passed.count();
-        println!("{name}, {rows} rows: {passed} of 200 pass");
         assert!(passed <= most, "{name}, {rows} rows: {passed} of 200");
     };
     for rows in [height, 50] {
