@@ -8,6 +8,8 @@
 
 #[path = "grpc/hostile.rs"]
 mod hostile;
+#[path = "grpc/places.rs"]
+mod places;
 
 use std::collections::BTreeMap;
 use std::io::Read;

@@ -13,8 +13,13 @@ use crate::entry::Caller;
 /// Refusals are counted all, and logged no more often than this.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
-/// One part in so many of a budget is kept for callers that hold nothing of it.
+/// One part in so many of a limit is kept for callers that hold nothing of it.
 const NEWCOMERS_PART: u64 = 8;
+
+/// Of `max`, what is kept for callers that hold nothing yet: an eighth and at least one, but no more than one caller's part leaves.
+pub fn reserve(max: u64, caller_max: u64) -> u64 {
+    (max / NEWCOMERS_PART).max(1).min(max.saturating_sub(caller_max))
+}
 
 /// Something that callers may hold a limited number of.
 pub struct Budget {
@@ -43,6 +48,8 @@ pub enum Over {
     Caller { limit: &'static str, max: u64 },
     /// All callers' together.
     All { limit: &'static str, max: u64 },
+    /// That of all callers who hold something already.
+    Kept { limit: &'static str, max: u64, reserve: u64 },
 }
 
 impl fmt::Display for Over {
@@ -50,13 +57,18 @@ impl fmt::Display for Over {
         match self {
             Over::Caller { limit, max } => write!(f, "the caller has all it may have at once ({max}, of {limit})"),
             Over::All { limit, max } => write!(f, "callers have all there is at once ({max}, {limit})"),
+            Over::Kept { limit, max, reserve } => write!(
+                f,
+                "callers have all there is at once for those who already have some ({} of {max}, {limit}; {reserve} kept for callers who have none)",
+                max - reserve
+            ),
         }
     }
 }
 
 impl Budget {
-    /// `limit` is the key of the configuration. Of `max`, one caller may have `caller_max`. An eighth of `max` is for what callers take
-    /// that hold nothing yet, so that a few who have all they may keep no newcomer out; less where `caller_max` leaves less.
+    /// `limit` is the key of the configuration. Of `max`, one caller may have `caller_max`. A [`reserve`] is for what callers take
+    /// that hold nothing yet, so that a few who have all they may keep no newcomer out.
     pub fn new(limit: &'static str, max: u64, caller_max: u64) -> Arc<Self> {
         let max = max.max(1);
         let caller_max = caller_max.clamp(1, max);
@@ -64,7 +76,7 @@ impl Budget {
             limit,
             max,
             caller_max,
-            reserve: (max / NEWCOMERS_PART).min(max - caller_max),
+            reserve: reserve(max, caller_max),
             state: Mutex::default(),
             freed: Notify::new(),
             in_use: metrics::gauge!("hashwarden_limit_in_use", "limit" => limit),
@@ -83,7 +95,7 @@ impl Budget {
 
     /// The same, where a no is not the end.
     pub fn try_take(self: &Arc<Self>, caller: &Arc<Caller>, n: u64) -> Result<Share, Over> {
-        self.add(caller, n)?;
+        self.add(caller, n, 0)?;
         Ok(Share { of: self.clone(), caller: caller.clone(), n })
     }
 
@@ -100,15 +112,19 @@ impl Budget {
         }
     }
 
-    fn add(&self, caller: &Arc<Caller>, n: u64) -> Result<(), Over> {
+    /// The reserve is for a caller that holds no more than `first`.
+    fn add(&self, caller: &Arc<Caller>, n: u64, first: u64) -> Result<(), Over> {
         let mut state = self.lock();
         let own = state.by.get(caller).copied().unwrap_or(0);
         if own.saturating_add(n) > self.caller_max {
             return Err(Over::Caller { limit: self.limit, max: self.caller_max });
         }
-        let max = if own == 0 { self.max } else { self.max - self.reserve };
-        if state.taken.saturating_add(n) > max {
+        let taken = state.taken.saturating_add(n);
+        if taken > self.max {
             return Err(Over::All { limit: self.limit, max: self.max });
+        }
+        if own > first && taken > self.max - self.reserve {
+            return Err(Over::Kept { limit: self.limit, max: self.max, reserve: self.reserve });
         }
         state.taken += n;
         *state.by.entry(caller.clone()).or_default() += n;
@@ -174,7 +190,16 @@ impl Share {
 
     /// Takes so much more, if there is.
     pub fn grow(&mut self, more: u64) -> Result<(), Over> {
-        self.of.add(&self.caller, more)?;
+        self.add(more, 0)
+    }
+
+    /// The same for what belongs to what was taken: a caller that holds nothing else has the reserve for both.
+    pub fn complete(&mut self, more: u64) -> Result<(), Over> {
+        self.add(more, self.n).inspect_err(|over| self.of.refusals.tell(&self.caller, &over.to_string()))
+    }
+
+    fn add(&mut self, more: u64, first: u64) -> Result<(), Over> {
+        self.of.add(&self.caller, more, first)?;
         self.n += more;
         Ok(())
     }
@@ -224,6 +249,10 @@ mod tests {
         let fill = |who: &Arc<Caller>| std::iter::from_fn(|| budget.demand(who, 1).ok()).collect::<Vec<_>>();
         let held = [fill(&caller("a")), fill(&caller("b"))];
         assert_eq!(held.each_ref().map(Vec::len), [32, 24]);
+        // What is told is the limit that applied.
+        let over = budget.demand(&caller("b"), 1).err().unwrap();
+        assert_eq!(over, Over::Kept { limit: "streams", max: 64, reserve: 8 });
+        assert!(over.to_string().contains("56 of 64, streams; 8 kept"), "{over}");
         let newcomers: Vec<_> = (0..8).map(|n| budget.demand(&caller(&n.to_string()), 1).unwrap()).collect();
         assert_eq!(budget.demand(&caller("9"), 1).err(), Some(Over::All { limit: "streams", max: 64 }));
         // One place each: the reserve is not for a second.
@@ -232,6 +261,41 @@ mod tests {
         // Where one caller may have all there is, nothing is kept from it.
         let all = Budget::new("streams", 64, 64);
         assert!(all.demand(&caller("a"), 60).is_ok_and(|mut share| share.grow(4).is_ok()));
+    }
+
+    /// An eighth of less than eight was nothing.
+    #[test]
+    fn a_small_limit_keeps_a_place_as_well() {
+        let check = |max: u64, caller_max: u64, expected: u64| {
+            assert_eq!(reserve(max, caller_max), expected, "{max}, {caller_max}");
+        };
+        check(1, 1, 0);
+        check(2, 1, 1);
+        check(7, 4, 1);
+        check(16, 4, 2);
+        check(16, 15, 1);
+        check(7, 7, 0);
+    }
+
+    /// A newcomer's message was received, and refused for what it takes once decoded.
+    #[test]
+    fn the_reserve_is_for_all_that_a_newcomers_first_message_takes() {
+        let budget = Budget::new("bytes", 64, 32);
+        let _held = [("a", 32), ("b", 24)].map(|(name, n)| budget.demand(&caller(name), n).unwrap());
+        let newcomer = caller("c");
+        let mut first = budget.demand(&newcomer, 2).unwrap();
+        assert!(first.grow(1).is_err());
+        first.complete(3).unwrap();
+        assert_eq!((first.size(), budget.in_use()), (5, 61));
+        // It is not for the next message.
+        drop(first);
+        let _first = budget.demand(&newcomer, 1).unwrap();
+        assert!(budget.demand(&newcomer, 1).is_err());
+        assert_eq!(first_of(&budget, "d", 1).complete(7).err(), Some(Over::All { limit: "bytes", max: 64 }));
+    }
+
+    fn first_of(budget: &Arc<Budget>, name: &str, n: u64) -> Share {
+        budget.demand(&caller(name), n).unwrap()
     }
 
     #[tokio::test]

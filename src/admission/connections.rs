@@ -1,9 +1,11 @@
 //! Who may stay connected?
 //!
 //! Connections are counted, for all and for each caller. One too many does not wait at the door, where it would keep others out: it takes the
-//! place of one that does nothing, or is closed at once. A connection that is silent, idle, or slow to ask and to take its answer is closed
-//! in time. Frames that only keep a connection alive count for nothing: what counts are calls.
+//! place of one that does nothing, or is closed at once; some places are kept for callers that have no connection. A connection that is
+//! silent, idle, or slow to ask and to take its answer is closed in time. Frames that only keep a connection alive count for nothing:
+//! what counts are calls, and of calls that wait for their caller the messages.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
@@ -18,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
-use super::budget::Refusals;
+use super::budget::{Over, Refusals, reserve};
 use crate::entry::Caller;
 
 /// After a failed `accept`, such as for want of file descriptors, which would otherwise fail again at once.
@@ -31,7 +33,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub struct Patience {
     /// From the connection's beginning to its first byte.
     pub first_byte: Duration,
-    /// Without a call.
+    /// Without a call. With calls that all wait for their caller, and carry no message, twice as long: they have limits of their own.
     pub idle: Duration,
     /// From a request's first byte to its answer's, and for an answer that is not taken. `None` where calls have deadlines of their own.
     pub request: Option<Duration>,
@@ -39,8 +41,11 @@ pub struct Patience {
 
 /// The connections of one port.
 pub struct Connections {
+    limit: &'static str,
     max: usize,
     caller_max: usize,
+    /// Of `max`, what only callers get that have none yet.
+    reserve: usize,
     patience: Patience,
     table: Mutex<Table>,
     refusals: Refusals,
@@ -65,8 +70,10 @@ pub struct Peer {
     pub caller: Arc<Caller>,
     made: Instant,
     calls: AtomicUsize,
-    /// When the last call ended, ms after `made`; at first a moment later than that.
-    idle_since_ms: AtomicU64,
+    /// Of the calls, those that the service has not answered yet.
+    works: AtomicUsize,
+    /// When a call began or ended last, or carried a message, ms after `made`; at first a moment later than that.
+    last_ms: AtomicU64,
 }
 
 impl Peer {
@@ -78,26 +85,60 @@ impl Peer {
 
     /// Since when there was no call.
     fn idle_since(&self) -> Option<Instant> {
-        let since = self.made + Duration::from_millis(self.idle_since_ms.load(Ordering::Acquire));
-        (self.calls.load(Ordering::Acquire) == 0).then_some(since)
+        (self.calls.load(Ordering::Acquire) == 0).then(|| self.last())
+    }
+
+    /// Since when the service has nothing to do for any call, and no message came or went.
+    fn silent_since(&self) -> Option<Instant> {
+        (self.works.load(Ordering::Acquire) == 0).then(|| self.last())
+    }
+
+    fn last(&self) -> Instant {
+        self.made + Duration::from_millis(self.last_ms.load(Ordering::Acquire))
+    }
+
+    /// A message came or went.
+    pub fn touch(&self) {
+        self.last_ms.store(self.made.elapsed().as_millis() as u64, Ordering::Release);
     }
 }
 
 pub struct InCall(Arc<Peer>);
 
+impl InCall {
+    /// The service works on the call until this is dropped: no silence is its caller's doing meanwhile.
+    pub fn work(&self) -> Work {
+        self.0.works.fetch_add(1, Ordering::AcqRel);
+        Work(self.0.clone())
+    }
+}
+
 impl Drop for InCall {
     fn drop(&mut self) {
-        self.0.idle_since_ms.store(self.0.made.elapsed().as_millis() as u64, Ordering::Release);
+        self.0.touch();
         self.0.calls.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
+pub struct Work(Arc<Peer>);
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.0.touch();
+        self.0.works.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 impl Connections {
-    /// `limit` is the key of the configuration that sets `max`.
+    /// `limit` is the key of the configuration that sets `max`. A [`reserve`] is for callers that have no connection.
     pub fn new(limit: &'static str, max: usize, caller_max: usize, patience: Patience) -> Arc<Self> {
+        let max = max.max(1);
+        let caller_max = caller_max.clamp(1, max);
         Arc::new(Connections {
-            max: max.max(1),
-            caller_max: caller_max.max(1),
+            limit,
+            max,
+            caller_max,
+            reserve: reserve(max as u64, caller_max as u64) as usize,
             patience,
             table: Mutex::default(),
             refusals: Refusals::new(limit),
@@ -134,18 +175,10 @@ impl Connections {
     fn admit(self: &Arc<Self>, stream: TcpStream, caller: Arc<Caller>) -> Option<Connection> {
         let mut table = self.lock();
         let own = table.by.get(&caller).copied().unwrap_or(0);
-        let full = if own >= self.caller_max {
-            Some(caller.clone())
-        } else if table.open.len() >= self.max {
-            // Of the caller who has the most.
-            table.by.iter().max_by_key(|(_, n)| **n).map(|(caller, _)| caller.clone())
-        } else {
-            None
-        };
-        if let Some(of) = full {
-            let Some(victim) = self.longest_idle(&table, &of) else {
+        if let Some(over) = self.over(own, table.open.len()) {
+            let Some(victim) = self.victim(&table, &caller, over) else {
                 drop(table);
-                self.refusals.tell(&caller, "there are too many connections");
+                self.refusals.tell(&caller, &over.to_string());
                 return None;
             };
             table.forget(victim);
@@ -157,7 +190,8 @@ impl Connections {
             caller: caller.clone(),
             made: Instant::now(),
             calls: AtomicUsize::new(0),
-            idle_since_ms: AtomicU64::new(GRACE.as_millis() as u64),
+            works: AtomicUsize::new(0),
+            last_ms: AtomicU64::new(GRACE.as_millis() as u64),
         });
         table.open.insert(id, Open { peer: peer.clone(), _evict: evict });
         *table.by.entry(caller).or_default() += 1;
@@ -167,13 +201,33 @@ impl Connections {
         Some(Connection { stream, evicted, watch, place: Place { of: self.clone(), id, peer }, held: None })
     }
 
-    /// The caller's connection that has been idle for the longest. Where requests have no calls to be counted, the oldest will do.
-    fn longest_idle(&self, table: &Table, caller: &Caller) -> Option<u64> {
+    /// Which limit one more connection of a caller that has `own` would pass.
+    fn over(&self, own: usize, open: usize) -> Option<Over> {
+        let (limit, max) = (self.limit, self.max as u64);
+        if own >= self.caller_max {
+            Some(Over::Caller { limit, max: self.caller_max as u64 })
+        } else if open >= self.max {
+            Some(Over::All { limit, max })
+        } else if own > 0 && open >= self.max - self.reserve {
+            Some(Over::Kept { limit, max, reserve: self.reserve as u64 })
+        } else {
+            None
+        }
+    }
+
+    /// The idle connection that gives its place to the caller: its own, or that of a caller who has more. Among those, of the caller who has
+    /// the most, the one that has been idle for the longest. Where requests have no calls to be counted, the oldest will do.
+    fn victim(&self, table: &Table, caller: &Caller, over: Over) -> Option<u64> {
         let now = Instant::now();
-        let own = table.open.iter().filter(|(_, open)| *open.peer.caller == *caller);
-        let idle = own
-            .filter_map(|(id, open)| Some((open.peer.idle_since().filter(|since| self.oldest_will_do() || *since < now)?, *id)));
-        idle.min().map(|(_, id)| id)
+        let of = |caller: &Caller| table.by.get(caller).copied().unwrap_or(0);
+        let own = of(caller);
+        let idle = table.open.iter().filter_map(|(id, open)| {
+            let theirs = of(&open.peer.caller);
+            let gives = *open.peer.caller == *caller || (theirs > own && !matches!(over, Over::Caller { .. }));
+            let since = open.peer.idle_since().filter(|since| gives && (self.oldest_will_do() || *since < now))?;
+            Some((Reverse(theirs), since, *id))
+        });
+        idle.min().map(|(.., id)| id)
     }
 
     fn oldest_will_do(&self) -> bool {
@@ -240,7 +294,10 @@ impl Watch {
             return Some(peer.made + self.patience.first_byte);
         }
         let Some(request) = self.patience.request else {
-            return peer.idle_since().map(|since| since + self.patience.idle);
+            return match peer.idle_since() {
+                Some(since) => Some(since + self.patience.idle),
+                None => peer.silent_since().map(|since| since + 2 * self.patience.idle),
+            };
         };
         let stalled = self.stalled.or(self.asked).map(|since| since + request);
         Some(stalled.unwrap_or(self.last + self.patience.idle))
@@ -252,7 +309,7 @@ impl Watch {
             let next = match self.until(peer) {
                 Some(until) if until <= now => return Poll::Ready(io::ErrorKind::TimedOut.into()),
                 Some(until) => until,
-                // There is a call, which has limits of its own.
+                // There is a call in work, which has limits of its own.
                 None => now + self.patience.idle,
             };
             // What begins meanwhile may have to end sooner.

@@ -10,5 +10,5 @@ mod connections;
 mod ledger;
 
 pub use budget::{Budget, Over, Refusals, Share};
-pub use connections::{Connection, Connections, InCall, Patience, Peer};
+pub use connections::{Connection, Connections, InCall, Patience, Peer, Work};
 pub use ledger::{Entry, Ledger};

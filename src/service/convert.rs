@@ -168,6 +168,12 @@ pub fn deadline_status() -> Status {
     Status::deadline_exceeded("the caller's deadline passed")
 }
 
+/// A stream that carried no message for too long.
+pub fn silent_status(max: Duration) -> Status {
+    let message = format!("the stream carried no message for {} s and was ended: open another when there is one", max.as_secs());
+    Status::with_error_details(Code::Aborted, message, info("IDLE"))
+}
+
 /// A client that fell silent in the middle of a file.
 pub fn idle_status() -> Status {
     Status::with_error_details(

@@ -21,9 +21,10 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use super::inbound::{self, Inbound};
+use super::silence::{self, Silence};
 use super::{Options, connections, convert, meter};
 use crate::access::grpc_caller;
-use crate::admission::{Budget, InCall, Share};
+use crate::admission::{Budget, InCall, Peer, Share, Work};
 use crate::entry::Caller;
 
 /// How much earlier than tonic's timer this one goes off.
@@ -51,6 +52,9 @@ const METHODS: [(&str, &str, bool); 16] = [
 ];
 /// A call of another service, such as reflection's: many of those are streams.
 const OTHER: (&str, &str, bool) = ("unknown", "", true);
+/// Those whose streams may wait for a message: an import has a time of its own, and works on when all is there.
+const MATCH_STREAM: &str = "MatchStream";
+const IMPORT: &str = "ImportEntries";
 /// Those whose items are counted one by one.
 const MATCHING: &str = "/hashwarden.v1.MatchService/";
 
@@ -82,6 +86,19 @@ impl Deadline {
     }
 }
 
+/// The call is worked on while this is held, whoever listens.
+#[derive(Clone)]
+pub struct Working {
+    _work: Option<Arc<Work>>,
+}
+
+impl Working {
+    /// That of a call which goes on after its reply began.
+    pub fn of<T>(request: &Request<T>) -> Self {
+        request.extensions().get().cloned().unwrap_or(Working { _work: None })
+    }
+}
+
 /// A service with what surrounds it.
 #[derive(Clone)]
 pub struct Edge<S> {
@@ -89,6 +106,7 @@ pub struct Edge<S> {
     /// Calls of these services at once.
     pub calls: Arc<Budget>,
     pub inbound: inbound::Rules,
+    pub silence: silence::Rules,
     pub message_bytes_max: u64,
     /// What a call with one request and one answer may take at the most, reading its request included: one that is sent half and left
     /// must not hold its memory for ever.
@@ -98,8 +116,8 @@ pub struct Edge<S> {
 impl Edge<()> {
     /// The same around a service.
     pub fn around<S>(self, service: S) -> Edge<S> {
-        let Edge { service: (), calls, inbound, message_bytes_max, unary_max } = self;
-        Edge { service, calls, inbound, message_bytes_max, unary_max }
+        let Edge { service: (), calls, inbound, silence, message_bytes_max, unary_max } = self;
+        Edge { service, calls, inbound, silence, message_bytes_max, unary_max }
     }
 }
 
@@ -130,7 +148,16 @@ where
         let counts = if path.starts_with(MATCHING) { meter::Counts::Items } else { meter::Counts::Calls };
         let deadline = Deadline(timeout(request.headers()).and_then(|given| began.checked_add(given.saturating_sub(MARGIN))));
         request.extensions_mut().insert(deadline);
-        let (caller, in_call) = caller(&mut request);
+        let (caller, peer) = caller(&mut request);
+        let in_call = peer.as_ref().map(Peer::call);
+        let work = in_call.as_ref().map(|call| Arc::new(call.work()));
+        if method == IMPORT {
+            request.extensions_mut().insert(Working { _work: work.clone() });
+        }
+        let silence = Silence::new(self.silence.clone(), peer);
+        let other = named.is_none();
+        let silent = (other || method == MATCH_STREAM).then(|| silence.end());
+        let silent_reply = other.then(|| silence.end());
         let span = tracing::info_span!("grpc", method, by = caller.0, list = Empty, reference = Empty);
         let call = Some(meter::Call::new(method, counts));
         let mut ends = Ends { call, code: None, began, span: span.clone(), _held: (None, None, in_call) };
@@ -147,8 +174,8 @@ where
         let kept = (!streamed).then(inbound::Kept::default);
         (ends._held.0, ends._held.1) = (Some(place), kept.clone());
         let (rules, message_bytes_max) = (self.inbound.clone(), self.message_bytes_max);
-        let request =
-            request.map(|body| Body::new(Inbound::new(body, rules, inbound::Call { caller, message, message_bytes_max, kept })));
+        let call = inbound::Call { caller, message, message_bytes_max, kept, silence: silence.clone(), silent };
+        let request = request.map(|body| Body::new(Inbound::new(body, rules, call)));
         let unary = matches!(method, "Match" | "Hash");
         let call = self.service.call(request);
         let longest = if unary { began.checked_add(self.unary_max) } else { None };
@@ -163,7 +190,8 @@ where
             };
             // A call that fails before its first reply says so in its headers.
             ends.code = code_in(response.headers());
-            Ok(response.map(|body| Body::new(Reply { body, ends })))
+            drop(work);
+            Ok(response.map(|body| Body::new(Reply { body, ends, silence, silent: silent_reply, over: false })))
         };
         Box::pin(work.instrument(span))
     }
@@ -198,16 +226,46 @@ impl Drop for Ends {
 struct Reply {
     body: Body,
     ends: Ends,
+    silence: Arc<Silence>,
+    /// Where nobody but the edge ends a silent stream.
+    silent: Option<silence::End>,
+    /// It was ended here.
+    over: bool,
 }
+
+impl Reply {
+    /// The status of a stream that was silent for too long, in place of the end that its service gives it.
+    fn poll_silent(&mut self, cx: &mut Context<'_>, polled: &Polled) -> Poll<Status> {
+        let Some(silent) = &mut self.silent else { return Poll::Pending };
+        match polled {
+            Poll::Pending => silent.as_mut().poll(cx),
+            Poll::Ready(Some(Ok(frame))) if frame.is_data() => Poll::Pending,
+            Poll::Ready(_) => self.silence.ended().cloned().map_or(Poll::Pending, Poll::Ready),
+        }
+    }
+}
+
+type Polled = Poll<Option<Result<Frame<Bytes>, Status>>>;
 
 impl http_body::Body for Reply {
     type Data = Bytes;
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
         let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(status) = self.poll_silent(cx, &polled) {
+            self.over = true;
+            self.ends.code = Some(status.code());
+            let mut trailers = http::HeaderMap::new();
+            status.add_header(&mut trailers)?;
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
+                self.silence.broken();
                 if let Some(code) = frame.trailers_ref().and_then(code_in) {
                     self.ends.code = Some(code);
                 }
@@ -222,7 +280,7 @@ impl http_body::Body for Reply {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.over || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -230,13 +288,13 @@ impl http_body::Body for Reply {
     }
 }
 
-/// Who calls, and the call as its connection counts it. Where there is no connection, as in tests, nobody is known.
-fn caller(request: &mut http::Request<Body>) -> (Arc<Caller>, Option<InCall>) {
+/// Who calls, and from where. Where there is no connection, as in tests, nobody is known.
+fn caller(request: &mut http::Request<Body>) -> (Arc<Caller>, Option<Arc<Peer>>) {
     let Some(connected) = request.extensions().get::<connections::Connected>().cloned() else {
         return (Arc::new(grpc_caller(None)), None);
     };
     request.extensions_mut().insert(connected.tcp);
-    (connected.peer.caller.clone(), Some(connected.peer.call()))
+    (connected.peer.caller.clone(), Some(connected.peer))
 }
 
 /// `grpc-timeout` of the gRPC over HTTP/2 specification: at most eight digits and a unit. What is malformed counts as none, as in tonic.
@@ -318,10 +376,12 @@ mod tests {
                 request.headers_mut().insert("grpc-timeout", given.parse().unwrap());
             }
             let budget = || Budget::new("test", 1 << 20, 1 << 20);
+            let (_drain, draining) = tokio::sync::watch::channel(false);
             let mut edge = Edge {
                 service: Inner(takes, count.clone()),
                 calls: budget(),
                 inbound: inbound::Rules { budget: budget(), message_max: Duration::from_secs(60) },
+                silence: silence::Rules { silent_max: Duration::from_secs(60), draining },
                 message_bytes_max: 1 << 20,
                 unary_max: Duration::from_secs(60),
             };

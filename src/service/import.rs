@@ -14,7 +14,7 @@ use tonic::{Status, Streaming};
 use tracing::{Instrument, Span};
 
 use super::convert::{self, Fault};
-use super::edge::Deadline;
+use super::edge::{Deadline, Working};
 use super::{Options, Shared, replies};
 use crate::admission::Share;
 use crate::catalog::{ImportOptions, Phase, Progress};
@@ -54,12 +54,13 @@ pub struct Import {
 }
 
 impl Import {
-    /// Runs to the end, whether or not the client still listens once the file is whole. `receiving` is given back by then.
-    pub fn run(self, input: Input, receiving: Share) -> Replies {
+    /// Runs to the end, whether or not the client still listens once the file is whole. `receiving` is given back by then, `working` after it.
+    pub fn run(self, input: Input, receiving: Share, working: Working) -> Replies {
         let unread_max = Duration::from_millis(self.shared.options.unread_ms_max);
         let (replies, output) = replies::channel(REPLIES_WAITING_MAX, unread_max);
         let replies = Arc::new(replies);
         let work = async move {
+            let _working = working;
             let mut told = Told { last: None, received: 0, replies: replies.clone() };
             let received = self.receive(input, &mut told).await.inspect_err(|status| self.tell_refused(status));
             drop(receiving);

@@ -2,8 +2,8 @@
 //!
 //! A request's body is followed on its way to tonic: each message's length, its parts ([`Scan`]) and its bytes. A message that begins has to
 //! be whole within a time; one that is large takes its bytes, and what it will take once decoded, from the caller's share before
-//! the rest is read. Streams wait for their share, as their clients do then; other calls are refused. What can't be read is refused before
-//! tonic decodes any of it. Invariant: bytes of a message that are in memory are counted until the message was taken in, for a call
+//! the rest is read. Streams wait for their share, as their clients do then; other calls are refused. A stream may be quiet between its
+//! messages, but not for ever. What can't be read is refused before tonic decodes any of it. Invariant: bytes of a message that are in memory are counted until the message was taken in, for a call
 //! with one message until the call ends.
 
 use std::future::Future;
@@ -19,6 +19,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::convert;
+use super::silence::{self, Silence};
 use crate::admission::{Budget, Share};
 use crate::entry::Caller;
 use crate::proto::scan::{Flaw, Scan};
@@ -49,6 +50,9 @@ pub struct Call {
     pub message_bytes_max: u64,
     /// `None` for a stream of messages, which may be long in coming.
     pub kept: Option<Kept>,
+    pub silence: Arc<Silence>,
+    /// Where the call may wait for its next message.
+    pub silent: Option<silence::End>,
 }
 
 /// A request's body.
@@ -83,6 +87,8 @@ enum At {
     Message {
         left: u64,
         scan: Scan,
+        /// The last share is its own.
+        counted: bool,
     },
     /// tonic refuses the message for its length.
     TooLong,
@@ -130,13 +136,14 @@ impl Inbound {
                         self.at = At::TooLong;
                         return Ok(Next::Seen);
                     }
-                    self.at = At::Message { left: length, scan: Scan::new(self.call.message, length) };
-                    if length > SMALL_BYTES {
+                    let counted = length > SMALL_BYTES;
+                    self.at = At::Message { left: length, scan: Scan::new(self.call.message, length), counted };
+                    if counted {
                         return Ok(Next::Room(seen, length));
                     }
                     self.whole()?;
                 }
-                At::Message { left, scan } => {
+                At::Message { left, scan, .. } => {
                     let n = (*left).min((frame.len() - seen) as u64);
                     scan.feed(&frame[seen..seen + n as usize]).map_err(convert::flaw_status)?;
                     (*left, seen) = (*left - n, seen + n as usize);
@@ -149,12 +156,16 @@ impl Inbound {
 
     /// Where a message is whole, the next may come.
     fn whole(&mut self) -> Result<(), Status> {
-        let At::Message { left: 0, scan } = &mut self.at else { return Ok(()) };
+        let At::Message { left: 0, scan, counted } = &mut self.at else { return Ok(()) };
         scan.feed(&[]).and_then(|()| scan.end()).map_err(convert::flaw_status)?;
         let decoded = u64::from(scan.parts()) * PART_BYTES;
         if decoded > SMALL_BYTES {
-            self.shares.push(self.rules.budget.demand(&self.call.caller, decoded).map_err(convert::over_status)?);
+            match self.shares.last_mut().filter(|_| *counted) {
+                Some(share) => share.complete(decoded).map_err(convert::over_status)?,
+                None => self.shares.push(self.rules.budget.demand(&self.call.caller, decoded).map_err(convert::over_status)?),
+            }
         }
+        self.call.silence.broken();
         self.at = START;
         self.due = self.call.kept.is_some();
         Ok(())
@@ -178,6 +189,14 @@ impl Inbound {
         }
     }
 
+    /// Nothing is there: has it been so for too long? A message that has begun has its own time.
+    fn poll_silent(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
+        match &mut self.call.silent {
+            Some(silent) if matches!(self.at, At::Prefix { n: 0, .. }) => silent.as_mut().poll(cx),
+            _ => Poll::Pending,
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if std::mem::take(&mut self.answered) {
             self.let_go();
@@ -195,10 +214,11 @@ impl Inbound {
                         None => continue,
                     }
                 }
-                None => match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                    None => return Poll::Ready(None),
-                    Some(Err(status)) => return Poll::Ready(Some(Err(status))),
-                    Some(Ok(frame)) => match frame.into_data() {
+                None => match Pin::new(&mut self.body).poll_frame(cx) {
+                    Poll::Pending => return self.poll_silent(cx).map(|status| Some(Err(status))),
+                    Poll::Ready(None) => return Poll::Ready(None),
+                    Poll::Ready(Some(Err(status))) => return Poll::Ready(Some(Err(status))),
+                    Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                         Ok(data) => (data, 0),
                         Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                     },

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::{self, Fault};
-use super::edge::Deadline;
+use super::edge::{Deadline, Working};
 use super::import::{self, Import};
 use super::{Shared, told};
 use crate::access::grpc_caller;
@@ -143,6 +143,7 @@ impl HashListService for Lists {
     ) -> Result<Response<Self::ImportEntriesStream>, Status> {
         let (caller, _) = asking(&request);
         let deadline = Deadline::of(&request);
+        let working = Working::of(&request);
         let mut input = request.into_inner();
         let (name, options) = import::header(&mut input, &self.0.options).await?;
         log_list(&name);
@@ -151,7 +152,7 @@ impl HashListService for Lists {
         self.call(&caller, move |catalog| catalog.list(&asked)).await?;
         let receiving = self.0.imports.demand(&caller, 1).map_err(convert::over_status)?;
         let import = Import { shared: self.0.clone(), by: caller, list: name, options, deadline };
-        Ok(Response::new(import.run(input, receiving)))
+        Ok(Response::new(import.run(input, receiving, working)))
     }
 
     async fn add_entries(&self, request: Request<v1::AddEntriesRequest>) -> Result<Response<v1::AddEntriesResponse>, Status> {

@@ -15,6 +15,7 @@ mod meter;
 mod named;
 mod replies;
 mod roster;
+mod silence;
 mod stream;
 
 use std::future::Future;
@@ -106,7 +107,7 @@ pub struct Options {
     /// Connections, and those of one caller; one more takes the place of one without a call, or is closed.
     pub connections_max: usize,
     pub connections_per_caller_max: usize,
-    /// Seconds after which a connection without a call is closed.
+    /// Seconds after which a connection without a call is closed, and a stream ends that carried no message.
     pub connection_idle_s: u64,
     /// A connection that has not said anything after so many ms is closed: silent ones would keep callers out.
     pub connection_silent_ms_max: u64,
@@ -243,10 +244,12 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
     let health_calls = Budget::new("grpc.health_calls_max", options.health_calls_max, options.health_calls_max.div_ceil(2));
     let receiving = Budget::new("grpc.receive_bytes_max", options.receive_bytes_max, options.receive_bytes_per_caller_max);
     let inbound = inbound::Rules { budget: receiving, message_max: Duration::from_millis(options.message_ms_max) };
+    let silence = silence::Rules { silent_max: Duration::from_secs(options.connection_idle_s), draining: draining.clone() };
     let edge = |calls: &Arc<Budget>, message_bytes_max: usize| Edge {
         service: (),
         calls: calls.clone(),
         inbound: inbound.clone(),
+        silence: silence.clone(),
         message_bytes_max: message_bytes_max as u64,
         unary_max,
     };

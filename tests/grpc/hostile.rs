@@ -22,22 +22,36 @@ impl Raw {
     }
 
     pub async fn over(stream: tokio::net::TcpStream) -> Raw {
-        let (send, connection) = h2::client::handshake(stream).await.unwrap();
-        tokio::spawn(connection);
-        Raw(send)
+        Raw::driven(&h2::client::Builder::new(), stream).await.0
+    }
+
+    /// The same with other settings; the task ends with the connection.
+    pub async fn driven(settings: &h2::client::Builder, stream: tokio::net::TcpStream) -> (Raw, JoinHandle<()>) {
+        let (send, connection) = settings.handshake(stream).await.unwrap();
+        (Raw(send), tokio::spawn(async { drop(connection.await) }))
     }
 
     /// Begins a call and sends `body` as it is, in one go; the body stays open if `more` is to come.
     pub async fn call(&self, path: &str, body: Vec<u8>, more: bool) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
-        let mut ready = self.0.clone().ready().await.unwrap();
+        self.try_call(path, body, more).await.unwrap()
+    }
+
+    /// The same where the connection may be closed.
+    pub async fn try_call(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+        more: bool,
+    ) -> Result<(h2::client::ResponseFuture, h2::SendStream<Bytes>), h2::Error> {
+        let mut ready = self.0.clone().ready().await?;
         let request = http::Request::post(format!("http://localhost{path}"))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
             .body(())
             .unwrap();
-        let (response, mut stream) = ready.send_request(request, false).unwrap();
-        stream.send_data(body.into(), !more).unwrap();
-        (response, stream)
+        let (response, mut stream) = ready.send_request(request, false)?;
+        stream.send_data(body.into(), !more)?;
+        Ok((response, stream))
     }
 
     /// A whole call with one message.
@@ -76,7 +90,7 @@ pub async fn read_all(response: h2::client::ResponseFuture) -> (Vec<u8>, Ended) 
 }
 
 /// The messages in a call's bytes.
-fn messages<M: Message + Default>(mut bytes: &[u8]) -> Vec<M> {
+pub fn messages<M: Message + Default>(mut bytes: &[u8]) -> Vec<M> {
     let mut found = Vec::new();
     while let Some((head, rest)) = bytes.split_first_chunk::<5>() {
         let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
@@ -86,7 +100,7 @@ fn messages<M: Message + Default>(mut bytes: &[u8]) -> Vec<M> {
     found
 }
 
-fn hash_item(id: String, lists: Vec<String>) -> v1::MatchItem {
+pub fn hash_item(id: String, lists: Vec<String>) -> v1::MatchItem {
     let hash = v1::Hash { kind: v1::HashKind::Pdq as i32, hex: pdq(7), quality: None };
     let content = v1::match_item::Content::Hashes(v1::Hashes { hashes: vec![hash] });
     v1::MatchItem { item_id: id, content: Some(content), lists, ..v1::MatchItem::default() }
@@ -105,8 +119,8 @@ async fn send_until_blocked(stream: &mut h2::SendStream<Bytes>, mut bytes: Bytes
     sent
 }
 
-const MATCH: &str = "/hashwarden.v1.MatchService/Match";
-const MATCH_STREAM: &str = "/hashwarden.v1.MatchService/MatchStream";
+pub const MATCH: &str = "/hashwarden.v1.MatchService/Match";
+pub const MATCH_STREAM: &str = "/hashwarden.v1.MatchService/MatchStream";
 const ADD_ENTRIES: &str = "/hashwarden.v1.HashListService/AddEntries";
 
 /// A group that no message has, two bytes each for its beginning and its end.
@@ -235,15 +249,15 @@ async fn beyond_the_limit_of_lists_is_a_refusal_in_words() {
     assert!(words.contains("there are 2 lists already"), "{words}");
 }
 
-const HEALTH: &str = "/grpc.health.v1.Health/Check";
+pub const HEALTH: &str = "/grpc.health.v1.Health/Check";
 const IMPORT: &str = "/hashwarden.v1.HashListService/ImportEntries";
 
-async fn serve_options(options: service::Options) -> Served {
+pub async fn serve_options(options: service::Options) -> Served {
     serve_with(options, matcher::Options::default()).await
 }
 
 /// A connection from another address of the loopback network: another caller.
-async fn connect_from(served: &Served, address: &str) -> std::io::Result<tokio::net::TcpStream> {
+pub async fn connect_from(served: &Served, address: &str) -> std::io::Result<tokio::net::TcpStream> {
     let socket = tokio::net::TcpSocket::new_v4()?;
     socket.bind(address.parse().unwrap())?;
     socket.connect(served.endpoint.trim_start_matches("http://").parse().unwrap()).await
@@ -337,18 +351,30 @@ async fn connections_without_a_call_keep_nobody_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_without_a_call_is_closed_in_time() {
-    let served = serve_options(service::Options { connection_idle_s: 1, ..service::Options::default() }).await;
+    let served = serve_options(service::Options { connection_idle_s: 3, ..service::Options::default() }).await;
     let stream = tokio::net::TcpStream::connect(served.endpoint.trim_start_matches("http://")).await.unwrap();
     let (mut send, connection) = h2::client::handshake(stream).await.unwrap();
     send = send.ready().await.unwrap();
-    // Closed by the server, whatever frames are exchanged; one with a call is not.
+    // Closed by the server, whatever frames are exchanged; one with a call that carries messages is not.
     let with_call = Raw::connect(&served).await;
     let (response, mut body) = with_call.call(MATCH_STREAM, vec![], true).await;
-    let closed = tokio::time::timeout(Duration::from_secs(30), connection).await;
+    let message = framed(&v1::MatchStreamRequest { items: vec![hash_item("1".to_owned(), vec![])] }.encode_to_vec());
+    let mut sent = 0;
+    let mut closed = std::pin::pin!(tokio::time::timeout(Duration::from_secs(30), connection));
+    let closed = loop {
+        body.send_data(message.clone().into(), false).unwrap();
+        sent += 1;
+        tokio::select! {
+            closed = &mut closed => break closed,
+            () = tokio::time::sleep(Duration::from_millis(200)) => {}
+        }
+    };
     assert!(closed.is_ok(), "the connection is still open");
     drop(send);
     body.send_data(Bytes::new(), true).unwrap();
-    assert_eq!(ended(response).await.code, Code::Ok);
+    let (bytes, ended) = read_all(response).await;
+    let results: usize = messages::<v1::MatchStreamResponse>(&bytes).iter().map(|reply| reply.results.len()).sum();
+    assert_eq!((results, ended.code), (sent, Code::Ok), "{}", ended.message);
 }
 
 #[tokio::test(flavor = "multi_thread")]
