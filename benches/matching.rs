@@ -100,7 +100,7 @@ fn load(dir: &std::path::Path, hashes: &[HashValue]) -> (std::sync::Arc<Catalog>
 
 fn ask(matcher: &Matcher, content: Content) -> Verdict {
     let (send, answer) = mpsc::channel();
-    let job = Job { content, lists: Vec::new(), until: Instant::now() + Duration::from_secs(60), caller: by() };
+    let job = Job { content, lists: Vec::new(), views: None, until: Instant::now() + Duration::from_secs(60), caller: by() };
     matcher.submit(job, move |a| send.send(a).unwrap());
     answer.recv().unwrap().verdict
 }
@@ -141,6 +141,7 @@ fn matching(c: &mut Criterion) {
             let jobs = strangers.iter().map(|hash| Job {
                 content: given(hash),
                 lists: Vec::new(),
+                views: None,
                 until: Instant::now() + Duration::from_secs(60),
                 caller: by(),
             });

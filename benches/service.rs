@@ -125,7 +125,7 @@ fn ask(matcher: &Matcher, hash: Pdq) -> (Outcome, Duration) {
 fn ask_and_say_who(matcher: &Matcher, hash: Pdq) -> (Outcome, Duration, std::thread::Thread) {
     let (send, answer) = mpsc::channel();
     let content = Content::Hashes(vec![GivenHash { hash: HashValue::Pdq(hash), quality: None }]);
-    let job = Job { content, lists: Vec::new(), until: Instant::now() + Duration::from_secs(60), caller: by() };
+    let job = Job { content, lists: Vec::new(), views: None, until: Instant::now() + Duration::from_secs(60), caller: by() };
     let started = Instant::now();
     matcher.submit(job, move |a| send.send((a, std::thread::current())).unwrap());
     let (answer, who) = answer.recv().unwrap();

@@ -179,6 +179,8 @@ fn options(config: &Config) -> Options {
         images_max: config.extract.queue_max,
         image_bytes_in_flight_max: config.extract.queue_bytes_max,
         stuck_after: Duration::from_millis(config.operator.stuck_ms),
+        views: config.views.default,
+        view_limits: config.view_limits(),
         ..Options::default()
     }
 }

@@ -21,7 +21,7 @@ use crate::catalog::{
     DiffReport, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, OverlapReport, PolicyUpdate, Progress,
 };
 use crate::entry::shown::in_words;
-use crate::entry::{HashKind, ListVersion, Polarity, VersionNo};
+use crate::entry::{HashKind, ListVersion, Polarity, VersionNo, ViewSet};
 use crate::matcher::{Content, Hashed};
 use crate::proto::v1;
 use crate::verdict::Verdict;
@@ -114,10 +114,12 @@ pub struct Item {
     pub content: Content,
     /// Names of the lists to ask; empty means all.
     pub lists: Vec<String>,
+    /// Which views of an image are looked up; without it, what the server has as its default.
+    pub views: Option<ViewSet>,
 }
 
 /// An item's result, in the order of completion.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ItemResult {
     pub id: String,
     pub reference: String,
@@ -176,7 +178,7 @@ impl Client {
 
     /// Matches one picture or one picture's hashes; `lists` are those to ask, empty means all.
     pub async fn match_one(&self, content: Content, lists: Vec<String>) -> Result<Verdict, ClientError> {
-        let item = Item { id: String::new(), reference: String::new(), content, lists };
+        let item = Item { id: String::new(), reference: String::new(), content, lists, views: None };
         let request = self.request(v1::MatchRequest { item: Some(send::item(item)) });
         let reply = self.matching.clone().r#match(request).await?.into_inner();
         let result = reply.result.ok_or_else(|| ClientError::BadReply("no result".to_owned()))?;

@@ -7,6 +7,7 @@
 //! process runs. Lists and their policies are not set here: they are data, in the store.
 
 use crate::decode::Limits;
+use crate::entry::ViewSet;
 use crate::entry::shown::{message_alone, nearest, unopened};
 use crate::index::IndexChoice;
 use ::config::{Environment, File, FileFormat, Source, Value, ValueKind};
@@ -30,6 +31,7 @@ pub struct Config {
     pub grpc: Grpc,
     pub operator: Operator,
     pub extract: Extract,
+    pub views: Views,
     pub search: Search,
     pub index: Index,
     pub snapshot: Snapshot,
@@ -127,6 +129,16 @@ pub struct Extract {
     pub alloc_bytes_max: u64,
     pub jpeg_scans_max: u32,
     pub jpeg_scan_pixels_max: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Views {
+    /// Which views of a picture are looked up where its caller does not say.
+    #[serde(with = "by_name")]
+    pub default: ViewSet,
+    /// This: the limit of the views' `Limits`.
+    pub plane_views_max: u32,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -272,6 +284,13 @@ impl Default for Extract {
     }
 }
 
+impl Default for Views {
+    fn default() -> Self {
+        let limits = crate::views::Limits::default();
+        Views { default: ViewSet::default(), plane_views_max: limits.plane_views_max }
+    }
+}
+
 impl Default for Snapshot {
     fn default() -> Self {
         Snapshot { candidates_max: crate::verdict::MATCHES_PER_LIST_MAX }
@@ -399,6 +418,11 @@ impl Config {
         }
     }
 
+    /// What bounds the views of a picture.
+    pub fn view_limits(&self) -> crate::views::Limits {
+        crate::views::Limits { plane_views_max: self.views.plane_views_max }
+    }
+
     /// What types cannot hold: every value within what works.
     fn check(&self) -> Result<(), ConfigError> {
         const MIB: u64 = 1024 * 1024;
@@ -455,6 +479,7 @@ impl Config {
         within("extract", "alloc_bytes_max", e.alloc_bytes_max, MIB..=64 * 1024 * MIB)?;
         within("extract", "jpeg_scans_max", e.jpeg_scans_max, 1..=10_000)?;
         within("extract", "jpeg_scan_pixels_max", e.jpeg_scan_pixels_max, e.pixels_max..=1_000_000_000_000)?;
+        within("views", "plane_views_max", self.views.plane_views_max, 1..=1_000_000)?;
         within("search", "threads", self.search.threads, 0..=1024)?;
         within("snapshot", "candidates_max", self.snapshot.candidates_max, 1..=1_000_000)?;
         within("import", "change_percent_max", self.import.change_percent_max, 0..=1000)?;
@@ -609,6 +634,9 @@ fn check_type(default: &Value, given: &Value, section: &str, key: &str) -> Resul
         Ok(_) => Ok(()),
         Err(_) if key == "listen" => {
             Err(format!("must be an address with a port such as {default}, not {given:?}", given = given.to_string()))
+        }
+        Err(_) if section == "views" && key == "default" => {
+            Err(format!("must be one of {}, not {:?}", ViewSet::ALL.map(ViewSet::name).join(", "), given.to_string()))
         }
         Err(_) if section == "index" => {
             Err(format!("must be one of {}, not {:?}", IndexChoice::ALL.map(IndexChoice::name).join(", "), given.to_string()))

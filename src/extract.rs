@@ -4,15 +4,18 @@
 //! Invariant: whatever no hash covers is named, in `left_out` or as the reason why nothing was scanned. Absent: digests, which
 //! the caller takes of the raw bytes first, so that a file that kills its extractor can still match exactly.
 
+mod planes;
 mod work;
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use crate::decode::{self, Limits, Picture, Taken};
-use crate::entry::{HashValue, LeftOut, Observation, Reason, Transform};
+use crate::decode::{self, Limits, LumaPlane, Picture, Taken};
+use crate::entry::{HashValue, LeftOut, Observation, Reason, Transform, View};
 use crate::hash::{hash64, pdq};
+use crate::views::{Plane, Reducer};
+use planes::Planes;
 
 /// The hashes that are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,20 +25,25 @@ pub struct Wants {
     pub dhash64: bool,
     /// PDQ of the seven rotations and mirrorings too.
     pub transforms: bool,
+    /// Planes that views can be made of.
+    pub views: bool,
 }
 
 impl Wants {
-    pub const ALL: Wants = Wants { pdq: true, phash64: true, dhash64: true, transforms: true };
+    /// All hashes of the whole.
+    pub const ALL: Wants = Wants { pdq: true, phash64: true, dhash64: true, transforms: true, views: false };
 }
 
 /// What was seen in a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Features {
     /// Look by look, in each PDQ from `Transform::Identity` on, then the 64-bit hashes. A frame with transparency is looked at up to three
     /// times: its colours as stored, then laid over white, then over black. A look whose hashes are all those of an earlier one is not repeated. Every observation
     /// carries its look's PDQ quality.
     pub seen: Vec<Observation>,
     pub left_out: Vec<LeftOut>,
+    /// What views are made of, if they are wanted: the looks of a still, or of the first, the middle and the last frame.
+    pub planes: Vec<Plane>,
 }
 
 /// Why nothing was seen in a file.
@@ -84,15 +92,23 @@ impl Extractor for InProcess {
         if late() {
             return Err(timeout());
         }
-        let mut seen = Seen::default();
+        let (mut seen, mut planes) = (Seen::default(), Planes::default());
         let mut each = |frame: u32, picture: &Picture| -> Taken {
+            let mut of_frame = Vec::new();
             for look in picture.looks() {
                 if late() {
                     return ControlFlow::Break(DEADLINE);
                 }
-                let plane = pdq::plane64(&picture.luma(*look));
-                seen.add(frame, &plane, wants);
+                let luma = picture.luma(*look);
+                if wants.views {
+                    let (plane64, reducer) = reduced(&luma);
+                    let look = seen.add(frame, &plane64, wants);
+                    of_frame.push((look, reducer.finish(frame, look)));
+                } else {
+                    seen.add(frame, &pdq::plane64(&luma), wants);
+                }
             }
+            planes.push(of_frame);
             seen.frames += 1;
             ControlFlow::Continue(())
         };
@@ -101,21 +117,29 @@ impl Extractor for InProcess {
         if seen.frames == 0 && seen.observations.is_empty() {
             return Err(timeout());
         }
-        Ok(Features { seen: seen.observations, left_out })
+        Ok(Features { seen: seen.observations, left_out, planes: planes.finish() })
     }
+}
+
+/// The same pass over the pixels gives both.
+fn reduced(luma: &LumaPlane<'_>) -> (pdq::Luma64, Reducer) {
+    let mut reducer = Reducer::new(luma.width(), luma.height());
+    let plane64 = pdq::plane64_and_rows(luma, |row| reducer.row(row));
+    (plane64, reducer)
 }
 
 /// Collects observations, each look once.
 #[derive(Default)]
 struct Seen {
     observations: Vec<Observation>,
-    /// Where a look's observations begin, by its hashes.
-    looks: HashMap<Vec<(Transform, HashValue)>, usize>,
+    /// A look's number and where its observations begin, by its hashes.
+    looks: HashMap<Vec<(Transform, HashValue)>, (u32, usize)>,
     frames: u32,
 }
 
 impl Seen {
-    fn add(&mut self, frame: u32, plane: &pdq::Luma64, wants: &Wants) {
+    /// The number of the look.
+    fn add(&mut self, frame: u32, plane: &pdq::Luma64, wants: &Wants) -> u32 {
         let mut hashes = Vec::with_capacity(10);
         match (wants.pdq, wants.transforms) {
             (true, true) => {
@@ -131,19 +155,20 @@ impl Seen {
             hashes.push((Transform::Identity, HashValue::Dhash64(hash64::dhash64(plane))));
         }
         let quality = Some(pdq::quality(plane));
-        if let Some(begin) = self.looks.get(&hashes) {
+        if let Some((look, begin)) = self.looks.get(&hashes) {
             // Of two looks with the same hashes the better one counts: a low quality must not hide a match.
             for known in &mut self.observations[*begin..][..hashes.len()] {
                 if known.quality < quality {
                     (known.quality, known.frame) = (quality, frame);
                 }
             }
-            return;
+            return *look;
         }
         let look = self.looks.len() as u32;
-        self.looks.insert(hashes.clone(), self.observations.len());
-        let observe = |(transform, hash)| Observation { hash, transform, frame, look, quality };
+        self.looks.insert(hashes.clone(), (look, self.observations.len()));
+        let observe = |(transform, hash)| Observation { hash, transform, frame, look, quality, view: View::WHOLE };
         self.observations.extend(hashes.into_iter().map(observe));
+        look
     }
 }
 
@@ -180,9 +205,9 @@ mod tests {
             assert!(features.seen.iter().all(|o| o.frame == 0 && o.quality == Some(100)));
         };
         check(Wants::ALL, &[(HashKind::Pdq, 8), (HashKind::Phash64, 1), (HashKind::Dhash64, 1)]);
-        check(Wants { pdq: true, phash64: false, dhash64: false, transforms: false }, &[(HashKind::Pdq, 1)]);
-        check(Wants { pdq: false, phash64: true, dhash64: false, transforms: true }, &[(HashKind::Phash64, 1)]);
-        check(Wants { pdq: false, phash64: false, dhash64: true, transforms: false }, &[(HashKind::Dhash64, 1)]);
+        check(Wants { pdq: true, phash64: false, dhash64: false, transforms: false, ..Wants::ALL }, &[(HashKind::Pdq, 1)]);
+        check(Wants { pdq: false, phash64: true, dhash64: false, transforms: true, ..Wants::ALL }, &[(HashKind::Phash64, 1)]);
+        check(Wants { pdq: false, phash64: false, dhash64: true, transforms: false, ..Wants::ALL }, &[(HashKind::Dhash64, 1)]);
     }
 
     /// A picture drawn in alpha alone is black to a tool that drops alpha, and there to see on any white page.
@@ -191,7 +216,7 @@ mod tests {
         let plain = drawn::grey_clouds(90, 60, 2);
         let hidden = plain.samples().iter().flat_map(|v| [0, 255 - v]).collect();
         let hidden = Picture::new(90, 60, decode::Channels::GreyAlpha, hidden).unwrap();
-        let wants = Wants { pdq: true, phash64: false, dhash64: false, transforms: false };
+        let wants = Wants { pdq: true, phash64: false, dhash64: false, transforms: false, ..Wants::ALL };
         let open = extract(&png(&plain, ExtendedColorType::L8), wants).unwrap();
         let seen = extract(&png(&hidden, ExtendedColorType::La8), wants).unwrap().seen;
         assert_eq!(seen.len(), 2);

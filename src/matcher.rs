@@ -5,6 +5,7 @@
 //! Invariant: every job is answered exactly once, whatever its bytes are; image bytes are dropped with the job. A job that does not end
 //! is seen: [`watch`].
 
+mod image;
 mod queue;
 mod watch;
 
@@ -15,12 +16,14 @@ use std::time::{Duration, Instant};
 
 use tracing::Span;
 
-use crate::entry::{Caller, HashKind, HashValue, Observation, Reason};
+use crate::entry::{Caller, HashValue, Reason, ViewSet};
 use crate::extract::{Extractor, Features, Unscanned, Wants};
 use crate::hash::digest::Digests;
 use crate::index::Effort;
-use crate::snapshot::{KindSet, Published, QUERIES_SURE, Question, Snapshot, Workspace};
+use crate::snapshot::{Published, QUERIES_SURE, Question, Snapshot, Workspace};
 use crate::verdict::Verdict;
+use crate::views;
+use image::{Image, VIEWS_WORK};
 use queue::{Begun, Queue};
 use watch::Pool;
 pub use watch::PoolState;
@@ -46,6 +49,8 @@ pub struct Job {
     pub content: Content,
     /// Names of the lists to ask; empty means all.
     pub lists: Vec<String>,
+    /// Which views of an image are looked up; without it, [`Options::views`].
+    pub views: Option<ViewSet>,
     /// After this nobody waits for the answer.
     pub until: Instant,
     pub caller: Caller,
@@ -75,7 +80,7 @@ pub struct Hashed {
 }
 
 /// Limits of the matcher.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Threads that decode and hash; 0 means one for each core.
     pub extract_threads: usize,
@@ -89,6 +94,9 @@ pub struct Options {
     pub hash_items_max: usize,
     /// A thread that is busy with one job for longer counts as stuck. More than a deadline and the longest that a decoder takes beyond it.
     pub stuck_after: Duration,
+    /// Which views of an image are looked up where its job does not say.
+    pub views: ViewSet,
+    pub view_limits: views::Limits,
 }
 
 impl Default for Options {
@@ -100,6 +108,8 @@ impl Default for Options {
             image_bytes_in_flight_max: 512 << 20,
             hash_items_max: 65_536,
             stuck_after: Duration::from_secs(30),
+            views: ViewSet::default(),
+            view_limits: views::Limits::default(),
         }
     }
 }
@@ -128,6 +138,8 @@ struct Inner {
     /// For a few hashes that somebody waits for: a batch may hold a thread of `search` for a tenth of a second.
     quick: Pool,
     stuck_after: Duration,
+    views: ViewSet,
+    view_limits: views::Limits,
     /// Images that wait for a thread of `extract`, in the order that is fair to their callers.
     queue: Queue<ImageWork>,
     waiting: AtomicUsize,
@@ -147,6 +159,8 @@ impl Matcher {
             search: Pool::new("search", options.search_threads)?,
             quick: Pool::new("quick", options.search_threads)?,
             stuck_after: options.stuck_after,
+            views: options.views,
+            view_limits: options.view_limits,
             waiting: AtomicUsize::new(0),
             images: Permits::new(options.images_max),
             image_bytes: Permits::new(usize::try_from(options.image_bytes_in_flight_max).unwrap_or(usize::MAX)),
@@ -183,7 +197,9 @@ impl Matcher {
     /// in the span that this is called in.
     pub fn submit(&self, job: Job, done: impl FnOnce(Answer) + Send + 'static) {
         match job.content {
-            Content::Image(bytes) => self.submit_image(bytes, job.lists, job.until, &job.caller, done),
+            Content::Image(bytes) => {
+                self.submit_image(Image { bytes, lists: job.lists, views: job.views }, job.until, &job.caller, done)
+            }
             Content::Hashes(_) => self.submit_hashes(vec![job], |answers| one(answers, done)),
         }
     }
@@ -242,31 +258,25 @@ impl Matcher {
         });
     }
 
-    fn submit_image(
-        &self,
-        bytes: Vec<u8>,
-        lists: Vec<String>,
-        until: Instant,
-        caller: &Caller,
-        done: impl FnOnce(Answer) + Send + 'static,
-    ) {
+    fn submit_image(&self, image: Image, until: Instant, caller: &Caller, done: impl FnOnce(Answer) + Send + 'static) {
         let (inner, started) = (self.0.clone(), Instant::now());
-        let Some(permit) = self.0.image_permit(&bytes) else {
-            return one(inner.answer(&[shed(lists)], Stages::default(), None), done);
+        let Some(permit) = self.0.image_permit(&image.bytes) else {
+            return one(inner.answer(&[shed(image.lists)], Stages::default(), None), done);
         };
-        let work = self.0.extractor.work(&bytes);
+        let of_views = if inner.wants_views(&image, &inner.published.load()) { VIEWS_WORK } else { 0 };
+        let work = self.0.extractor.work(&image.bytes) + of_views;
         self.line_up(caller, work, until, move |turn| {
             let queued = started.elapsed();
-            let extracting = Instant::now();
-            let question = match turn {
-                Turn::Shed => shed(lists),
-                Turn::Work if extracting >= until => too_late(lists),
-                // All that a list may ask for: which ones do is the answering snapshot's to say, and it is loaded after decoding.
-                Turn::Work => image_question(inner.hash(&bytes, &Wants::ALL, until), lists),
+            let refused = match turn {
+                Turn::Shed => Some(shed(Vec::new())),
+                Turn::Work if Instant::now() >= until => Some(too_late(Vec::new())),
+                Turn::Work => None,
             };
-            drop(bytes);
-            let stages = Stages { queued, extract: extracting.elapsed(), search: Duration::ZERO };
-            let answers = or_crashed(|| inner.answer(&[question], stages, Some(until)));
+            let stages = Stages { queued, ..Stages::default() };
+            let answers = or_crashed(|| match refused {
+                Some(refused) => inner.answer(&[Question { lists: image.lists, ..refused }], stages, Some(until)),
+                None => inner.answer_image(image, stages, until),
+            });
             drop(permit);
             one(answers.unwrap_or_else(|| inner.answer(&[crashed()], stages, None)), done);
         });
@@ -347,9 +357,12 @@ impl Inner {
     /// Digests first: a file that can't be decoded can still match exactly.
     fn hash(&self, bytes: &[u8], wants: &Wants, until: Instant) -> Hashed {
         let digests = Digests::of(bytes);
-        let features = or_crashed(|| self.extractor.extract(bytes, wants, until))
-            .unwrap_or_else(|| Err(Unscanned { reason: Reason::Crashed, detail: "the extractor panicked".to_owned() }));
-        Hashed { digests, features }
+        Hashed { digests, features: self.features(bytes, wants, until) }
+    }
+
+    fn features(&self, bytes: &[u8], wants: &Wants, until: Instant) -> Result<Features, Unscanned> {
+        let crashed = || Unscanned { reason: Reason::Crashed, detail: "the extractor panicked".to_owned() };
+        or_crashed(|| self.extractor.extract(bytes, wants, until)).unwrap_or_else(|| Err(crashed()))
     }
 
     /// Look-ups are given up after `until`, where nobody waits any more.
@@ -401,22 +414,6 @@ fn hash_question(job: Job) -> Question {
     match job.content {
         Content::Hashes(hashes) => hashes.into_iter().for_each(|given| question.push(given.hash, given.quality)),
         Content::Image(_) => question.unscanned = Some((Reason::Unsupported, "an image among hash-only items".to_owned())),
-    }
-    question
-}
-
-fn image_question(hashed: Hashed, lists: Vec<String>) -> Question {
-    let perceptual = [HashKind::Pdq, HashKind::Phash64, HashKind::Dhash64];
-    let mut question = Question { lists, kinds: KindSet::from_iter(perceptual), ..Question::default() };
-    for digest in hashed.digests.values() {
-        question.push(digest, None);
-    }
-    match hashed.features {
-        Ok(Features { seen, left_out }) => {
-            question.seen.extend::<Vec<Observation>>(seen);
-            question.left_out = left_out;
-        }
-        Err(Unscanned { reason, detail }) => question.unscanned = Some((reason, detail)),
     }
     question
 }

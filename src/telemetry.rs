@@ -39,6 +39,16 @@ pub const METRICS: &[Metric] = &[
         "Verdicts in which a list matched, by list and action (the strictest of its matches)",
     ),
     Metric(
+        MetricType::Counter,
+        "hashwarden_view_matches_total",
+        "Verdicts in which a list matched through a view that is not the whole picture, by list and class of view (extended, window, turned)",
+    ),
+    Metric(
+        MetricType::Counter,
+        "hashwarden_views_total",
+        "Views of pictures beside the whole, by result (searched, or cut where the deadline passed before)",
+    ),
+    Metric(
         MetricType::Histogram,
         "hashwarden_call_seconds",
         "Wall time of whole calls, from the request's headers to the end of the reply, by method",
@@ -48,7 +58,7 @@ pub const METRICS: &[Metric] = &[
     Metric(
         MetricType::Histogram,
         "hashwarden_stage_seconds",
-        "Wall time of one item's stages, by stage (queued, extract, search)",
+        "Wall time of one item's stages, by stage (queued, extract, search, which makes the views too)",
     ),
     Metric(MetricType::Gauge, "hashwarden_in_flight", "Items taken in whose answer was not handed to the transport yet"),
     Metric(MetricType::Gauge, "hashwarden_queue_depth", "Items that wait for an extract thread"),

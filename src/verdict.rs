@@ -4,9 +4,17 @@
 //! replayed. Distances are bits. Invariant: a picture that was not scanned whole is never [`Outcome::NoMatch`].
 //! The age of the lists is absent: the edge adds it.
 
+mod chance;
+mod suppress;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::entry::{Action, HashKind, HashList, LeftOut, ListId, Polarity, Reason, Transform, VersionNo};
+pub use chance::{Live, Tries};
+use suppress::Suppression;
+
+use crate::entry::{
+    Action, HashKind, HashList, LeftOut, ListId, Polarity, Reason, Transform, VIEW_QUALITY_MIN, VersionNo, View, ViewKind,
+};
 
 /// What a verdict says in one word. MATCH goes over NOT_SCANNED or PARTIAL, those over NO_MATCH.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,12 +50,13 @@ pub struct Candidate<'a> {
     pub frame: u32,
     /// Candidates with one number were seen in the same pixels.
     pub look: u32,
-    /// PDQ quality of the look; `None` where it is unknown, which passes.
+    /// PDQ quality of what was hashed; `None` where it is unknown, which passes for the whole.
     pub quality: Option<u8>,
+    pub view: View,
 }
 
 /// A candidate that the list's policy lets stand.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Match {
     pub list: String,
     pub entry_id: String,
@@ -61,6 +70,18 @@ pub struct Match {
     /// The file's digest is the entry's: the same bytes. A perceptual hash at distance 0 is near, not exact.
     pub exact: bool,
     pub action: Action,
+    /// Where in the picture it was found.
+    pub view: View,
+    /// How many matches as near as this chance would give, see [`Tries`]; 0 for exact ones.
+    pub chance: f64,
+}
+
+/// Views of a picture; a view is one hash looked up, mirrors counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ViewCounts {
+    pub searched: u64,
+    /// Not looked up, as the deadline passed; at the least, where it passed before they were made.
+    pub cut: u64,
 }
 
 /// The lists a look-up sees and what each asks for.
@@ -79,6 +100,13 @@ impl Policy {
     pub fn list(&self, id: ListId) -> Option<&HashList> {
         self.lists.binary_search_by_key(&id, |l| l.id).ok().map(|i| &self.lists[i])
     }
+
+    /// The lists of these names, or all where none is named.
+    pub fn asked(&self, names: &[String]) -> Vec<&HashList> {
+        // Hundreds of names over thousands of lists: each is looked for once.
+        let named: HashSet<&str> = names.iter().map(String::as_str).collect();
+        self.lists.iter().filter(|list| named.is_empty() || named.contains(list.name.as_str())).collect()
+    }
 }
 
 /// What is known of the picture beside its candidates.
@@ -95,12 +123,14 @@ pub struct Subject<'a> {
     pub sought: Vec<ListId>,
     /// The same, counting kinds whose hashes come from pixels only.
     pub sought_by_pixels: Vec<ListId>,
-    /// How many entries of a list match, at the least, where not all of them are among the candidates.
+    /// How many entries of a list match, at the least, where not all of them are among the candidates; the largest number counts.
     pub matched: Vec<(ListId, u64)>,
+    pub views: ViewCounts,
+    pub tries: Tries<'a>,
 }
 
 /// What the pipeline gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     pub outcome: Outcome,
     /// Set whenever the picture was not scanned, also beside a match.
@@ -122,29 +152,20 @@ pub struct Verdict {
     pub snapshot: u64,
     /// The list versions that were asked.
     pub lists: Vec<(String, VersionNo)>,
+    pub views: ViewCounts,
 }
 
-/// Applies the lists' policies, in this order: radius of (list, category, kind), transform, minimum quality, negatives, action.
+/// Applies the lists' policies, in this order: radius of (list, category, kind, class of view), transform, minimum quality, negatives, action.
 pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &[Candidate<'_>]) -> Verdict {
-    // Hundreds of names over thousands of lists: each is looked for once.
-    let named: HashSet<&str> = subject.lists.iter().map(String::as_str).collect();
-    let asked = |list: &HashList| named.is_empty() || named.contains(list.name.as_str());
-    let asked_lists: Vec<&HashList> = policy.lists.iter().filter(|l| asked(l)).collect();
+    let asked_lists = policy.asked(subject.lists);
+    let asked = |list: &HashList| asked_lists.binary_search_by_key(&list.id, |asked| asked.id).is_ok();
     let positives = || asked_lists.iter().copied().filter(|l| l.polarity == Polarity::Positive);
     let holds = |ids: &[ListId], list: &HashList| ids.binary_search(&list.id).is_ok();
 
-    // A negative match speaks for the look it is seen in: a harmless frame must not hide what another one shows, nor what is harmless over
-    // white what is stored under it.
     let sights: Vec<_> = candidates.iter().filter_map(|candidate| sight(policy, candidate)).collect();
-    let negative: BTreeSet<(ListId, u32)> =
-        sights.iter().filter(|s| s.list.polarity == Polarity::Negative).map(|s| (s.list.id, s.candidate.look)).collect();
-    let is_suppressed = |sight: &Sight<'_, '_>| {
-        let in_scope = |n: &HashList| n.policy.scope.is_empty() || n.policy.scope.contains(&sight.list.name);
-        let here = negative.iter().filter(|(_, look)| *look == sight.candidate.look);
-        !sight.candidate.kind.is_digest() && here.filter_map(|(id, _)| policy.list(*id)).any(in_scope)
-    };
+    let mut suppression = Suppression::new(policy, candidates);
     let positive = sights.iter().filter(|s| s.list.polarity == Polarity::Positive && asked(s.list));
-    let (suppressed, matches): (Vec<_>, Vec<_>) = positive.partition(|sight| is_suppressed(sight));
+    let (suppressed, matches): (Vec<_>, Vec<_>) = positive.partition(|sight| suppression.takes_out(sight));
     let matches = nearest_per_entry(&matches);
     let mut suppressed = nearest_per_entry(&suppressed);
     // An entry that stands in one look is not suppressed, whatever another look shows.
@@ -152,9 +173,15 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
     suppressed.retain(|(list, m)| !standing.contains(&(list.id, m.entry_id.as_str(), m.kind)));
 
     let mut counts = BTreeMap::new();
-    let matches = keep_nearest(matches, policy.matches_per_list_max, &mut counts);
-    let suppressed = keep_nearest(suppressed, policy.matches_per_list_max, &mut counts);
-    let matched = |list: &ListId| subject.matched.iter().find(|(of, _)| of == list).map_or(0, |(_, n)| *n);
+    let mut matches = keep_nearest(matches, policy.matches_per_list_max, &mut counts);
+    let mut suppressed = keep_nearest(suppressed, policy.matches_per_list_max, &mut counts);
+    let mut pairs = BTreeMap::new();
+    for found in matches.iter_mut().chain(&mut suppressed) {
+        let lists = || positives().map(|list| list.id);
+        let pairs = pairs.entry(found.kind).or_insert_with(|| subject.tries.pairs(lists(), found.kind));
+        found.chance = pairs.chance(found.view.kind, found.distance);
+    }
+    let matched = |list: &ListId| subject.matched.iter().filter(|(of, _)| of == list).map(|(_, n)| *n).max().unwrap_or(0);
     let cut = counts.iter().map(|(list, counts)| counts.cut.max(matched(list).saturating_sub(counts.kept))).sum();
 
     let mut reason = subject.unscanned;
@@ -162,7 +189,7 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
     if !positives().any(|l| holds(&subject.sought, l)) && reason.is_none() {
         reason = Some((Reason::NoList, "no live list holds a hash of any kind given".to_owned()));
     }
-    let by_name: HashMap<&str, &HashList> = match named.is_empty() {
+    let by_name: HashMap<&str, &HashList> = match subject.lists.is_empty() {
         true => HashMap::new(),
         false => asked_lists.iter().map(|list| (list.name.as_str(), *list)).collect(),
     };
@@ -210,6 +237,7 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
         pdq_quality: quality_best,
         snapshot,
         lists: positives().map(|l| (l.name.clone(), l.active)).collect(),
+        views: subject.views,
     }
 }
 
@@ -241,27 +269,44 @@ pub fn admits(policy: &Policy, candidate: &Candidate<'_>) -> bool {
     sight(policy, candidate).is_some()
 }
 
-/// The distance up to which a list admits every entry's hash of a kind, whatever its category; `None` where it admits none.
-pub fn admits_within(list: &HashList, kind: HashKind, transform: Transform, quality: Option<u8>) -> Option<u16> {
-    admits_look(list, kind, transform, quality).then(|| list.policy.radius_narrowest(kind))
+/// Whether it counts where views are looked up: a negative list's does however far it is, as long as it is nearer than what it speaks against.
+pub fn admits_beside_views(policy: &Policy, candidate: &Candidate<'_>) -> bool {
+    policy.list(candidate.list).is_some_and(|list| match list.polarity {
+        Polarity::Positive => sight(policy, candidate).is_some(),
+        Polarity::Negative => admits_look(list, candidate),
+    })
 }
 
-fn admits_look(list: &HashList, kind: HashKind, transform: Transform, quality: Option<u8>) -> bool {
-    kind.is_digest() || (list.policy.transforms.contains(transform) && quality.is_none_or(|q| q >= list.policy.quality_min))
+/// The distance up to which a list admits what is seen like a candidate, whatever the entry's category; `None` where it admits none.
+pub fn admits_within(list: &HashList, candidate: &Candidate<'_>) -> Option<u16> {
+    let narrowest = list.policy.threshold_narrowest(candidate.kind, candidate.view.kind)?;
+    admits_look(list, candidate).then_some(narrowest)
+}
+
+/// Whether a list admits what was looked at: how it was turned, and what it is worth.
+fn admits_look(list: &HashList, candidate: &Candidate<'_>) -> bool {
+    let is_worth = match candidate.view.kind {
+        ViewKind::Whole => candidate.quality.is_none_or(|quality| quality >= list.policy.quality_min),
+        _ => candidate.quality.is_some_and(|quality| quality >= list.policy.quality_min.max(VIEW_QUALITY_MIN)),
+    };
+    candidate.kind.is_digest() || (list.policy.transforms.contains(candidate.transform) && is_worth)
 }
 
 fn sight<'p, 'c>(policy: &'p Policy, candidate: &'c Candidate<'c>) -> Option<Sight<'p, 'c>> {
     let list = policy.list(candidate.list)?;
-    let threshold = list.policy.radius(candidate.category, candidate.kind);
-    let passes = candidate.distance <= threshold && admits_look(list, candidate.kind, candidate.transform, candidate.quality);
+    let threshold = list.policy.threshold(candidate.category, candidate.kind, candidate.view.kind)?;
+    let passes = candidate.distance <= threshold && admits_look(list, candidate);
     passes.then_some(Sight { candidate, list, threshold })
 }
 
-/// The nearest sight of each entry by each kind.
+/// The sight of each entry by each kind that is shown: of the whole if there is one, as its action may be stricter, else of the nearest view.
 fn nearest_per_entry<'p>(sights: &[&Sight<'p, '_>]) -> Vec<(&'p HashList, Match)> {
     let mut nearest: BTreeMap<(ListId, &str, HashKind), &Sight<'p, '_>> = BTreeMap::new();
     for sight in sights {
-        let rank = |s: &Sight<'_, '_>| (s.candidate.distance, s.candidate.transform, s.candidate.frame);
+        let rank = |s: &Sight<'_, '_>| {
+            let Candidate { distance, view, transform, frame, .. } = s.candidate;
+            (view.kind != ViewKind::Whole, *distance, *view, *transform, *frame)
+        };
         nearest
             .entry((sight.list.id, sight.candidate.entry_id, sight.candidate.kind))
             .and_modify(|best| {
@@ -275,7 +320,9 @@ fn nearest_per_entry<'p>(sights: &[&Sight<'p, '_>]) -> Vec<(&'p HashList, Match)
         .into_values()
         .map(|sight| {
             let Sight { candidate, list, threshold } = sight;
-            let action = list.policy.kinds.get(&candidate.kind).map_or(Action::Observe, |k| k.action);
+            let of_kind = list.policy.kinds.get(&candidate.kind).map_or(Action::Observe, |k| k.action);
+            let in_view = candidate.view.kind != ViewKind::Whole;
+            let action = if in_view { of_kind.min(list.policy.view_action_max) } else { of_kind };
             let found = Match {
                 list: list.name.clone(),
                 entry_id: candidate.entry_id.to_owned(),
@@ -287,6 +334,8 @@ fn nearest_per_entry<'p>(sights: &[&Sight<'p, '_>]) -> Vec<(&'p HashList, Match)
                 frame: candidate.frame,
                 exact: candidate.kind.is_digest(),
                 action,
+                view: candidate.view,
+                chance: 0.0, // said of those that are shown
             };
             (*list, found)
         })
@@ -323,238 +372,4 @@ fn keep_nearest(mut matches: Vec<(&HashList, Match)>, max: usize, counts: &mut B
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::entry::{KindPolicy, ListPolicy, Transforms};
-
-    fn list(id: u32, name: &str, polarity: Polarity) -> HashList {
-        HashList {
-            id: ListId(id),
-            name: name.to_owned(),
-            polarity,
-            policy: ListPolicy::default_for(polarity),
-            active: VersionNo(1),
-            previous: VersionNo(0),
-            head: VersionNo(1),
-            disabled: false,
-        }
-    }
-
-    fn policy(lists: Vec<HashList>) -> Policy {
-        Policy { lists, matches_per_list_max: 3 }
-    }
-
-    fn near(list: u32, entry_id: &'static str, distance: u16) -> Candidate<'static> {
-        Candidate {
-            list: ListId(list),
-            entry_id,
-            category: "A",
-            kind: HashKind::Pdq,
-            distance,
-            transform: Transform::Identity,
-            frame: 0,
-            look: 0,
-            quality: Some(100),
-        }
-    }
-
-    fn exact(list: u32, entry_id: &'static str) -> Candidate<'static> {
-        Candidate { kind: HashKind::Md5, quality: None, ..near(list, entry_id, 0) }
-    }
-
-    fn subject(lists: &[u32]) -> Subject<'static> {
-        let sought: Vec<_> = lists.iter().map(|l| ListId(*l)).collect();
-        Subject { qualities: vec![(0, 100)], sought: sought.clone(), sought_by_pixels: sought, ..Subject::default() }
-    }
-
-    #[test]
-    fn a_candidate_within_the_radius_matches_and_one_beyond_does_not() {
-        let policy = policy(vec![list(1, "a", Polarity::Positive)]);
-        for (distance, outcome) in [(0, Outcome::Match), (31, Outcome::Match), (32, Outcome::NoMatch)] {
-            let verdict = judge(&policy, 7, subject(&[1]), &[near(1, "e", distance)]);
-            assert_eq!(verdict.outcome, outcome, "distance {distance}");
-            assert_eq!(verdict.snapshot, 7);
-        }
-    }
-
-    #[test]
-    fn a_category_can_have_a_radius_of_its_own() {
-        let mut a = list(1, "a", Polarity::Positive);
-        a.policy.category_radii.insert(("A".to_owned(), HashKind::Pdq), 10);
-        let policy = policy(vec![a]);
-        assert_eq!(judge(&policy, 0, subject(&[1]), &[near(1, "e", 11)]).outcome, Outcome::NoMatch);
-        let verdict = judge(&policy, 0, subject(&[1]), &[near(1, "e", 10)]);
-        assert_eq!((verdict.outcome, verdict.matches[0].threshold), (Outcome::Match, 10));
-    }
-
-    #[test]
-    fn a_transform_that_the_list_does_not_admit_does_not_match() {
-        let mut a = list(1, "a", Polarity::Positive);
-        a.policy.transforms = Transforms::IDENTITY;
-        let turned = Candidate { transform: Transform::Rot90, ..near(1, "e", 3) };
-        assert_eq!(judge(&policy(vec![a]), 0, subject(&[1]), &[turned]).outcome, Outcome::NoMatch);
-    }
-
-    #[test]
-    fn low_quality_is_not_scanned_unless_a_digest_matches() {
-        let policy = policy(vec![list(1, "a", Polarity::Positive)]);
-        let blank = || Subject { qualities: vec![(0, 49)], ..subject(&[1]) };
-        let candidate = Candidate { quality: Some(49), ..near(1, "e", 0) };
-        let verdict = judge(&policy, 0, blank(), &[candidate]);
-        assert_eq!((verdict.outcome, verdict.reason), (Outcome::NotScanned, Some(Reason::LowQuality)));
-        let verdict = judge(&policy, 0, blank(), &[candidate, exact(1, "e")]);
-        assert_eq!((verdict.outcome, verdict.matches.len()), (Outcome::Match, 1));
-    }
-
-    #[test]
-    fn quality_below_one_list_of_two_leaves_that_list_out() {
-        let mut strict = list(2, "strict", Polarity::Positive);
-        strict.policy.quality_min = 90;
-        let policy = policy(vec![list(1, "a", Polarity::Positive), strict]);
-        let verdict = judge(&policy, 0, Subject { qualities: vec![(0, 70)], ..subject(&[1, 2]) }, &[]);
-        assert_eq!(verdict.outcome, Outcome::Partial);
-        assert!(verdict.left_out[0].0.contains("strict"), "{:?}", verdict.left_out);
-    }
-
-    #[test]
-    fn nothing_live_for_the_kinds_given_is_never_no_match() {
-        let policy = policy(vec![list(1, "a", Polarity::Positive)]);
-        let verdict = judge(&policy, 0, subject(&[]), &[]);
-        assert_eq!((verdict.outcome, verdict.reason), (Outcome::NotScanned, Some(Reason::NoList)));
-    }
-
-    #[test]
-    fn an_undecodable_file_still_matches_by_its_digest_and_keeps_its_reason() {
-        let policy = policy(vec![list(1, "a", Polarity::Positive)]);
-        let broken =
-            || Subject { unscanned: Some((Reason::Undecodable, "why".to_owned())), qualities: Vec::new(), ..subject(&[1]) };
-        assert_eq!(judge(&policy, 0, broken(), &[]).outcome, Outcome::NotScanned);
-        let verdict = judge(&policy, 0, broken(), &[exact(1, "e")]);
-        assert_eq!((verdict.outcome, verdict.reason), (Outcome::Match, Some(Reason::Undecodable)));
-        assert!(verdict.matches[0].exact);
-    }
-
-    #[test]
-    fn a_part_left_out_is_partial_and_stays_visible_beside_a_match() {
-        let policy = policy(vec![list(1, "a", Polarity::Positive)]);
-        let cut = || Subject { left_out: vec![LeftOut("the file ends early".to_owned())], ..subject(&[1]) };
-        assert_eq!(judge(&policy, 0, cut(), &[]).outcome, Outcome::Partial);
-        let verdict = judge(&policy, 0, cut(), &[near(1, "e", 1)]);
-        assert_eq!((verdict.outcome, verdict.left_out.len()), (Outcome::Match, 1));
-    }
-
-    #[test]
-    fn a_negative_list_suppresses_near_matches_in_its_scope_and_never_an_exact_one() {
-        let mut negative = list(2, "known-good", Polarity::Negative);
-        negative.policy.scope = vec!["a".to_owned()];
-        let lists = vec![list(1, "a", Polarity::Positive), negative, list(3, "b", Polarity::Positive)];
-        let found = [near(1, "e", 5), near(3, "f", 5), exact(1, "g"), near(2, "logo", 0)];
-        let verdict = judge(&policy(lists.clone()), 0, subject(&[1, 3]), &found);
-        let ids = |m: &[Match]| m.iter().map(|m| m.entry_id.clone()).collect::<Vec<_>>();
-        assert_eq!((ids(&verdict.matches), ids(&verdict.suppressed)), (vec!["g".into(), "f".into()], vec!["e".into()]));
-
-        let beside = [near(1, "e", 5), near(2, "logo", 1)];
-        assert_eq!(judge(&policy(lists), 0, subject(&[1]), &beside).matches.len(), 1, "its default radius is 0");
-    }
-
-    #[test]
-    fn a_harmless_frame_does_not_hide_what_another_one_shows() {
-        let policy = policy(vec![list(1, "a", Polarity::Positive), list(2, "known-good", Polarity::Negative)]);
-        let logo = |look| Candidate { frame: look, look, ..near(2, "logo", 0) };
-        let verdict = judge(&policy, 0, subject(&[1]), &[near(1, "e", 5), logo(1)]);
-        assert_eq!((verdict.outcome, verdict.suppressed.len()), (Outcome::Match, 0));
-        let both = [near(1, "e", 5), Candidate { frame: 1, look: 1, ..near(1, "e", 3) }, logo(1)];
-        let verdict = judge(&policy, 0, subject(&[1]), &both);
-        assert_eq!((verdict.matches.len(), verdict.matches[0].frame, verdict.suppressed.len()), (1, 0, 0));
-        assert_eq!(judge(&policy, 0, subject(&[1]), &[near(1, "e", 5), logo(0)]).outcome, Outcome::NoMatch);
-    }
-
-    /// Colours under transparent pixels can be a known picture, whatever they look like over white.
-    #[test]
-    fn what_is_harmless_over_white_does_not_hide_what_is_stored_under_it() {
-        let policy = policy(vec![list(1, "a", Polarity::Positive), list(2, "known-good", Polarity::Negative)]);
-        let over_white = Candidate { look: 1, ..near(2, "logo", 0) };
-        assert_eq!(judge(&policy, 0, subject(&[1]), &[near(1, "e", 5), over_white]).outcome, Outcome::Match);
-        assert_eq!(
-            judge(&policy, 0, subject(&[1]), &[Candidate { look: 1, ..near(1, "e", 5) }, over_white]).outcome,
-            Outcome::NoMatch
-        );
-    }
-
-    #[test]
-    fn a_low_quality_frame_beside_a_good_one_is_left_out_in_words() {
-        let policy = policy(vec![list(1, "a", Polarity::Positive)]);
-        let frames = || Subject { qualities: vec![(0, 100), (1, 3)], ..subject(&[1]) };
-        let blind = Candidate { frame: 1, quality: Some(3), ..near(1, "e", 0) };
-        let verdict = judge(&policy, 0, frames(), &[blind]);
-        assert_eq!((verdict.outcome, verdict.reason, verdict.pdq_quality), (Outcome::Partial, None, Some(100)));
-        assert!(verdict.left_out[0].0.contains("1 (3)"), "{:?}", verdict.left_out);
-    }
-
-    #[test]
-    fn a_list_that_was_asked_for_and_is_not_live_is_left_out_in_words() {
-        let policy = policy(vec![list(1, "a", Polarity::Positive)]);
-        let asked = ["a".to_owned(), "off".to_owned()];
-        let verdict = judge(&policy, 0, Subject { lists: &asked, ..subject(&[1]) }, &[]);
-        assert_eq!(verdict.outcome, Outcome::Partial);
-        assert!(verdict.left_out[0].0.contains("off"), "{:?}", verdict.left_out);
-    }
-
-    #[test]
-    fn an_entry_is_named_once_with_its_nearest_sight() {
-        let policy = policy(vec![list(1, "a", Polarity::Positive)]);
-        let turned = Candidate { transform: Transform::Rot180, frame: 2, ..near(1, "e", 4) };
-        let verdict = judge(&policy, 0, subject(&[1]), &[near(1, "e", 9), turned]);
-        assert_eq!(verdict.matches.len(), 1);
-        assert_eq!(
-            (verdict.matches[0].distance, verdict.matches[0].transform, verdict.matches[0].frame),
-            (4, Transform::Rot180, 2)
-        );
-    }
-
-    #[test]
-    fn a_cut_keeps_the_nearest_of_each_list_and_says_how_many_it_left() {
-        let policy = policy(vec![list(1, "a", Polarity::Positive), list(2, "b", Polarity::Positive)]);
-        let found = [near(1, "e9", 9), near(1, "e1", 1), near(1, "e5", 5), near(1, "e3", 3), near(2, "far", 31)];
-        let verdict = judge(&policy, 0, subject(&[1, 2]), &found);
-        let ids: Vec<_> = verdict.matches.iter().map(|m| m.entry_id.as_str()).collect();
-        assert_eq!((ids, verdict.cut), (vec!["e1", "e3", "e5", "far"], 1));
-    }
-
-    #[test]
-    fn the_strictest_action_speaks_and_each_kind_has_its_own() {
-        let mut block = list(2, "b", Polarity::Positive);
-        block.policy.kinds.insert(HashKind::Pdq, KindPolicy { radius: 31, action: Action::Block });
-        let policy = policy(vec![list(1, "a", Polarity::Positive), block]);
-        let weak = Candidate { kind: HashKind::Phash64, ..near(1, "w", 2) };
-        assert_eq!(judge(&policy, 0, subject(&[1]), &[weak]).action, Some(Action::Observe));
-        assert_eq!(judge(&policy, 0, subject(&[1, 2]), &[weak, near(1, "e", 1), near(2, "f", 1)]).action, Some(Action::Block));
-    }
-
-    /// A thousand names over three thousand lists took 11 ms an item, each name being compared with each list.
-    #[test]
-    fn many_names_over_many_lists_cost_little_more_than_one() {
-        let policy = policy((0..3000).map(|n| list(n, &format!("list {n}"), Polarity::Positive)).collect());
-        let all: Vec<u32> = (0..3000).collect();
-        let quickest = |names: usize| {
-            let asked: Vec<String> = (0..names).map(|n| format!("list {}", n * 3000 / names)).collect();
-            let run = |_| {
-                let began = std::time::Instant::now();
-                let verdict = judge(&policy, 0, Subject { lists: &asked, ..subject(&all) }, &[]);
-                assert_eq!((verdict.outcome, verdict.lists.len()), (Outcome::NoMatch, names));
-                began.elapsed()
-            };
-            (0..20).map(run).min().unwrap()
-        };
-        let (one, many) = (quickest(1), quickest(1000));
-        assert!(many < one * 100, "{many:?} for a thousand, {one:?} for one");
-    }
-
-    #[test]
-    fn only_the_lists_asked_for_answer() {
-        let policy = policy(vec![list(1, "a", Polarity::Positive), list(2, "b", Polarity::Positive)]);
-        let only = ["b".to_owned()];
-        let verdict = judge(&policy, 0, Subject { lists: &only, ..subject(&[1, 2]) }, &[near(1, "e", 1)]);
-        assert_eq!((verdict.outcome, verdict.lists.len()), (Outcome::NoMatch, 1));
-    }
-}
+mod tests;

@@ -26,6 +26,7 @@ const ORDER: &[&[&str]] = &[
     &["matcher", "catalog", "journal"],
     &["sandbox", "store", "snapshot", "lists"],
     &["verdict", "index", "extract"],
+    &["views"],
     &["hash"],
     &["decode"],
     &["entry"],
@@ -36,7 +37,7 @@ const BESIDE: &[(&str, &[&str], &[&str])] =
     &[("telemetry", &["app"], &["config", "entry"]), ("proto", &["service", "client", "replication"], &[])];
 
 /// Same input, same output: these rooms see no runtime, file, network, clock or chance.
-const PURE: &[&str] = &["entry", "decode", "hash", "extract", "index", "verdict", "snapshot"];
+const PURE: &[&str] = &["entry", "decode", "hash", "views", "extract", "index", "verdict", "snapshot"];
 
 /// Beginnings of paths that no pure room names.
 const IMPURE: &[&str] = &[

@@ -109,6 +109,7 @@ fn what_is_wrong_is_refused_by_name() {
             assert!(said.contains(part), "{text:?}\n  expected {part:?} in {said:?}");
         }
     };
+    check("[views]\ndefault = \"none\"", &["[views] default must be one of whole, all, not \"none\""]);
     check("[grpc]\nlissten = \"x\"", &["unknown key [grpc] lissten", "given.toml; did you mean listen?"]);
     check("[gprc]\nlisten = \"x\"", &["unknown section [gprc]", "did you mean grpc?"]);
     check("listen = \"x\"", &["unknown section [listen] (given.toml; listen is a key of [grpc] and [operator])"]);

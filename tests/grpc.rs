@@ -21,7 +21,10 @@ use hashwarden::catalog::{
 };
 use hashwarden::client::{Client, ClientError, Item};
 use hashwarden::decode::Limits;
-use hashwarden::entry::{Action, Caller, HashKind, HashValue, Pdq, Polarity, Reason, Transform, VersionNo};
+use hashwarden::demo::pictures;
+use hashwarden::entry::{
+    Action, Caller, HashKind, HashValue, Pdq, Polarity, Reason, Transform, VersionNo, View, ViewKind, ViewRule, ViewSet,
+};
 use hashwarden::extract::InProcess;
 use hashwarden::lists::{Column, Format, Header, Mapping};
 use hashwarden::matcher::{self, Content, GivenHash, Matcher};
@@ -43,6 +46,7 @@ struct Served {
     endpoint: String,
     client: Client,
     catalog: Arc<Catalog>,
+    published: Arc<Published>,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Result<(), service::ServeError>>,
     _dir: tempfile::TempDir,
@@ -63,14 +67,14 @@ async fn serve_over(of_catalog: catalog::Options, options: service::Options, of_
     let published = Arc::new(Published::default());
     let catalog = Arc::new(Catalog::open(store, Access::Write, of_catalog, Some(published.clone())).unwrap());
     let limits = Limits { image_bytes_max: options.image_bytes_max, ..Limits::default() };
-    let matcher = Matcher::new(published, Arc::new(InProcess::new(limits, Instant::now)), of_matcher).unwrap();
+    let matcher = Matcher::new(published.clone(), Arc::new(InProcess::new(limits, Instant::now)), of_matcher).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
     let deps = Deps { matcher, catalog: catalog.clone(), options, spool: dir.path().to_owned() };
     let ended = tokio::spawn(service::serve(listener, deps, async { drop(stopped.await) }));
     let client = Client::connect(&endpoint, Duration::from_secs(30)).await.unwrap();
-    Served { endpoint, client, catalog, stop, ended, _dir: dir }
+    Served { endpoint, client, catalog, published, stop, ended, _dir: dir }
 }
 
 impl Served {
@@ -190,6 +194,51 @@ async fn a_verdict_says_how_it_came_about() {
     assert!(verdict.lists[0].age_seconds.unwrap() < 3600, "a list made just now is not old");
 }
 
+/// A drawn picture, and what is left of it when four per cent of each side are cut off.
+fn picture_and_crop() -> (Vec<u8>, Vec<u8>) {
+    let whole = pictures::draw(1, 320, 240);
+    let crop = image::imageops::crop_imm(&whole, 13, 10, 294, 220).to_image();
+    let encode = |picture: image::RgbImage| {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    };
+    (encode(whole), encode(crop))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crop_matches_through_a_view_and_says_so_over_the_wire() {
+    let served = serve().await;
+    let (known, crop) = picture_and_crop();
+    served.list_of("known", &known).await;
+    let ask = async |image: &[u8], views: Option<ViewSet>| {
+        let (send, items) = mpsc::channel(1);
+        let (id, content) = ("1".to_owned(), Content::Image(image.to_vec()));
+        send.send(Item { id, reference: String::new(), content, lists: vec![], views }).await.unwrap();
+        drop(send);
+        served.client.match_stream(items).await.recv().await.unwrap().unwrap().verdict.unwrap()
+    };
+    assert_eq!(ask(&crop, Some(ViewSet::All)).await.outcome, Outcome::NoMatch, "the list does not let views count");
+    let update = PolicyUpdate { views: Some([ViewKind::Extended].into()), ..PolicyUpdate::default() };
+    served.client.set("known", &update).await.unwrap();
+    let verdict = ask(&crop, None).await;
+    assert_eq!((verdict.outcome, verdict.action), (Outcome::Match, Some(Action::Review)));
+    assert_eq!(verdict.matches[0].view.kind, ViewKind::Extended);
+    assert!(verdict.views.searched > 0);
+    // To the last bit as the matcher here says it.
+    let extractor = Arc::new(InProcess::new(Limits::default(), Instant::now));
+    let matcher = Matcher::new(served.published.clone(), extractor, matcher::Options::default()).unwrap();
+    let (send, answer) = std::sync::mpsc::channel();
+    let (until, caller) = (Instant::now() + Duration::from_secs(60), Caller("test".to_owned()));
+    let job = matcher::Job { content: Content::Image(crop.clone()), lists: vec![], views: None, until, caller };
+    matcher.submit(job, move |answer| send.send(answer).unwrap());
+    assert_eq!(answer.recv().unwrap().verdict, verdict);
+
+    assert_eq!(ask(&crop, Some(ViewSet::Whole)).await.outcome, Outcome::NoMatch);
+    let whole = ask(&known, None).await;
+    assert!(whole.matches.iter().all(|m| m.view == View::WHOLE && m.exact == (m.chance == 0.0)), "{whole:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_the_bytes_is_a_verdict_not_an_error() {
     let options = service::Options { image_bytes_max: 64 * 1024, ..service::Options::default() };
@@ -255,7 +304,7 @@ async fn a_stream_goes_on_after_a_malformed_item() {
         ("stranger", hashes(HashKind::Pdq, &pdq(6)), vec![]),
     ];
     for (id, content, lists) in contents {
-        let item = Item { id: id.to_owned(), reference: "https://example.org/1".to_owned(), content, lists };
+        let item = Item { id: id.to_owned(), reference: "https://example.org/1".to_owned(), content, lists, views: None };
         send.send(item).await.unwrap();
     }
     let mut got = BTreeMap::new();
@@ -271,7 +320,13 @@ async fn a_stream_goes_on_after_a_malformed_item() {
     assert_eq!(outcome("hash"), Ok(Outcome::Match));
     assert_eq!(outcome("stranger"), Ok(Outcome::NoMatch));
     // It still listens.
-    let item = Item { id: "late".to_owned(), reference: String::new(), content: hashes(HashKind::Pdq, &pdq(7)), lists: vec![] };
+    let item = Item {
+        id: "late".to_owned(),
+        reference: String::new(),
+        content: hashes(HashKind::Pdq, &pdq(7)),
+        lists: vec![],
+        views: None,
+    };
     send.send(item).await.unwrap();
     assert_eq!(results.recv().await.unwrap().unwrap().id, "late");
     drop(send);
@@ -302,7 +357,7 @@ async fn a_stream_waits_rather_than_is_shed() {
     let small = encode(&image::GrayImage::from_fn(64, 64, |x, y| image::Luma([(x * y) as u8])));
     for n in 0..500 {
         let content = if n % 10 == 0 { Content::Image(small.clone()) } else { hashes(HashKind::Pdq, &pdq(n)) };
-        send.send(Item { id: n.to_string(), reference: String::new(), content, lists: vec![] }).await.unwrap();
+        send.send(Item { id: n.to_string(), reference: String::new(), content, lists: vec![], views: None }).await.unwrap();
     }
     drop(send);
     let mut seen = std::collections::BTreeSet::new();
@@ -323,7 +378,7 @@ async fn a_stream_of_one_item_at_a_time_goes_on_to_its_end() {
     let mut results = served.client.match_stream(items).await;
     for n in 0..50 {
         let content = hashes(HashKind::Pdq, &pdq(n));
-        send.send(Item { id: n.to_string(), reference: String::new(), content, lists: vec![] }).await.unwrap();
+        send.send(Item { id: n.to_string(), reference: String::new(), content, lists: vec![], views: None }).await.unwrap();
     }
     drop(send);
     let mut answered = 0;
@@ -380,6 +435,9 @@ async fn a_list_lives_the_same_over_the_wire_as_in_the_catalog() {
         ],
         quality_min: Some(60),
         transforms: Some([Transform::Identity, Transform::FlipY].into_iter().collect()),
+        views: Some(ViewKind::CLASSES.into_iter().collect()),
+        view_radii: vec![ViewRule { kind: ViewKind::Turned, radius: 27 }],
+        view_action_max: Some(Action::Observe),
         ..PolicyUpdate::default()
     };
     let made = client.create("a", Polarity::Positive, &update).await.unwrap();
@@ -390,6 +448,11 @@ async fn a_list_lives_the_same_over_the_wire_as_in_the_catalog() {
         assert_eq!(over_wire, here);
         here
     };
+    let policy = same("a").await.list.policy;
+    let of_views = [(ViewKind::Extended, 31), (ViewKind::Window, 31), (ViewKind::Turned, 27)];
+    assert_eq!((policy.views, policy.view_action_max), (of_views.into(), Action::Observe));
+    let whole_only = PolicyUpdate { views: Some(Default::default()), ..PolicyUpdate::default() };
+    assert!(client.set("a", &whole_only).await.unwrap().list.policy.views.is_empty());
     same("a").await;
     let back = PolicyUpdate { radii_removed: vec![("B".to_owned(), HashKind::Phash64)], ..PolicyUpdate::default() };
     assert!(client.set("a", &back).await.unwrap().list.policy.category_radii.is_empty());
@@ -655,8 +718,13 @@ async fn draining_answers_what_was_read_and_ends() {
 
     let (send, items) = mpsc::channel(4);
     let mut results = served.client.match_stream(items).await;
-    let item =
-        |id: &str| Item { id: id.to_owned(), reference: String::new(), content: Content::Image(picture(1)), lists: vec![] };
+    let item = |id: &str| Item {
+        id: id.to_owned(),
+        reference: String::new(),
+        content: Content::Image(picture(1)),
+        lists: vec![],
+        views: None,
+    };
     send.send(item("1")).await.unwrap();
     assert_eq!(results.recv().await.unwrap().unwrap().id, "1");
     served.stop.send(()).unwrap();
@@ -696,6 +764,7 @@ fn many_hashes_are_a_batch_in_however_many_items() {
         let job = || matcher::Job {
             content: Content::Hashes((0..hashes).map(|_| given()).collect()),
             lists: Vec::new(),
+            views: None,
             until: Instant::now() + Duration::from_secs(60),
             caller: Caller("test".to_owned()),
         };
@@ -733,6 +802,9 @@ async fn a_foreign_client_works_unaided() {
     let files = tempfile::tempdir().unwrap();
     std::fs::write(files.path().join("known.png"), picture(1)).unwrap();
     std::fs::write(files.path().join("stranger.png"), picture(2)).unwrap();
+    let (drawn, crop) = picture_and_crop();
+    std::fs::write(files.path().join("drawn.png"), drawn).unwrap();
+    std::fs::write(files.path().join("crop.png"), crop).unwrap();
     let root = env!("CARGO_MANIFEST_DIR");
     let mut command = std::process::Command::new(python);
     command.arg(format!("{root}/tests/grpc_client.py")).arg(served.endpoint.trim_start_matches("http://"));

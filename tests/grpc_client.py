@@ -1,6 +1,6 @@
 """A foreign client: does the service work for someone who has only its address and proto/?
 
-Usage: grpc_client.py HOST:PORT PROTO_DIR FILES_DIR, where FILES_DIR holds known.png and stranger.png. Run by tests/grpc.rs.
+Usage: grpc_client.py HOST:PORT PROTO_DIR FILES_DIR, where FILES_DIR holds known.png, stranger.png, drawn.png and its crop.png. Run by tests/grpc.rs.
 Once through stubs that grpc_tools generates from proto/, once through reflection alone. Prints "checks passed: N" and exits 0, or fails at
 the first check that does not hold.
 """
@@ -88,6 +88,28 @@ def with_stubs(channel, files):
     pdq = next(h for h in identity if h.kind == hash_pb2.HASH_KIND_PDQ)
     by_hash = match(Item(hashes=hash_pb2.Hashes(hashes=[pdq]), lists=["py"]))
     check((by_hash.outcome, by_hash.matches[0].distance, by_hash.matches[0].threshold), (verdict_pb2.OUTCOME_MATCH, 0, 31), "a hash")
+
+    # Views: where a list lets them count, a crop matches, and says where.
+    view = by_hash.matches[0].view
+    check((view.kind, [(c.x, c.y) for c in view.corners]), (hash_pb2.VIEW_KIND_WHOLE, [(0, 0), (1, 0), (1, 1), (0, 1)]), "the whole")
+    drawn, crop = (files / "drawn.png").read_bytes(), (files / "crop.png").read_bytes()
+    hashed = matching.Hash(match_service_pb2.HashRequest(image=drawn))
+    drawn_pdq = next(seen.hash for seen in hashed.observations if seen.transform == hash_pb2.TRANSFORM_IDENTITY)
+    extended = hash_list_pb2.ViewRule(kind=hash_pb2.VIEW_KIND_EXTENDED, radius=35)
+    policy = hash_list_pb2.PolicyUpdate(views=hash_list_pb2.ViewKindSet(kinds=[extended.kind]), view_radii=[extended])
+    made = lists.CreateHashList(hash_list_service_pb2.CreateHashListRequest(name="views", policy=policy)).list
+    check((list(made.policy.views), made.policy.view_action_max), ([extended], verdict_pb2.ACTION_REVIEW), "a list with views")
+    entry = hash_list_pb2.NewEntry(id="d", hashes=[drawn_pdq])
+    lists.AddEntries(hash_list_service_pb2.AddEntriesRequest(list="views", entries=[entry]))
+    verdict = match(Item(image=crop))
+    check((verdict.outcome, verdict.action), (verdict_pb2.OUTCOME_MATCH, verdict_pb2.ACTION_REVIEW), "a crop")
+    found = verdict.matches[0]
+    check((found.entry_id, found.view.kind, found.threshold), ("d", hash_pb2.VIEW_KIND_EXTENDED, 35), "its view")
+    check((len(found.view.corners), found.view.corners[0].x < 0, found.view.corners[2].x > 1), (4, True, True), "where it lies")
+    check((verdict.views.searched > 0, verdict.views.cut, 0 < found.chance < 1e-9), (True, 0, True), "how many views there were")
+    verdict = match(Item(image=crop, views=match_service_pb2.VIEW_SET_WHOLE))
+    check((verdict.outcome, verdict.views.searched), (verdict_pb2.OUTCOME_NO_MATCH, 0), "the whole alone")
+    lists.DeleteHashList(hash_list_service_pb2.DeleteHashListRequest(name="views"))
 
     # Broken pictures are verdicts.
     for name, image, reason in [

@@ -50,6 +50,7 @@ impl Bench {
         let job = Job {
             content: Content::Hashes(vec![GivenHash { hash, quality: None }]),
             lists: Vec::new(),
+            views: None,
             until: Instant::now() + Duration::from_secs(60),
             caller: self.by.clone(),
         };
@@ -898,7 +899,7 @@ fn a_turned_picture_is_found_by_a_list_that_comes_while_it_is_decoded() {
     let matcher = Matcher::new(published, Arc::new(meanwhile), Default::default()).unwrap();
     let (send, answer) = mpsc::channel();
     let content = Content::Image(Edit::Rotated90.apply(&picture).unwrap());
-    let job = Job { content, lists: Vec::new(), until, caller: Caller("test".to_owned()) };
+    let job = Job { content, lists: Vec::new(), views: None, until, caller: Caller("test".to_owned()) };
     matcher.submit(job, move |a| send.send(a).unwrap());
     let verdict = answer.recv().unwrap().verdict;
     assert_eq!(verdict.outcome, Outcome::Match, "{verdict:?}");
@@ -1126,7 +1127,7 @@ fn distance(a: &HashValue, b: &HashValue) -> u16 {
 /// So many that they are thinned out on the way: the verdict is the one that all of them would give.
 #[test]
 fn a_hash_of_a_hundred_thousand_entries_hides_nothing_else() {
-    use hashwarden::entry::Observation;
+    use hashwarden::entry::{Observation, View};
     use hashwarden::snapshot::{KindSet, QUERIES_SURE, Question, Workspace};
     const EQUAL: u64 = 100_000;
     let dir = tempfile::tempdir().unwrap();
@@ -1148,6 +1149,7 @@ fn a_hash_of_a_hundred_thousand_entries_hides_nothing_else() {
                 frame,
                 look,
                 quality: Some(100),
+                view: View::WHOLE,
             })
         });
         let question = Question { seen: seen.collect(), kinds: KindSet::default().with(HashKind::Pdq), ..Question::default() };
@@ -1168,6 +1170,7 @@ fn a_hash_of_a_hundred_thousand_entries_hides_nothing_else() {
     let job = |hashes: usize| Job {
         content: Content::Hashes(vec![GivenHash { hash: shown.clone(), quality: None }; hashes]),
         lists: Vec::new(),
+        views: None,
         until: Instant::now() + Duration::from_secs(60),
         caller: bench.by.clone(),
     };
@@ -1207,7 +1210,7 @@ fn a_hash_of_a_hundred_thousand_entries_hides_nothing_else() {
     bench.add("two", "second", vec![shown.clone()]);
     let content = Content::Hashes(vec![GivenHash { hash: shown.clone(), quality: None }; 2]);
     let until = Instant::now() + Duration::from_secs(60);
-    let job = Job { content, lists: vec!["two".to_owned()], until, caller: bench.by.clone() };
+    let job = Job { content, lists: vec!["two".to_owned()], views: None, until, caller: bench.by.clone() };
     let (send, answer) = mpsc::channel();
     bench.matcher.submit(job, move |a| send.send(a).unwrap());
     let verdict = answer.recv().unwrap().verdict;
@@ -1220,6 +1223,7 @@ fn a_hash_of_a_hundred_thousand_entries_hides_nothing_else() {
         frame: look,
         look,
         quality: Some(100),
+        view: View::WHOLE,
     });
     let question = Question { seen: seen.collect(), kinds: KindSet::default().with(HashKind::Pdq), ..Question::default() };
     let late = std::cell::Cell::new(0);
@@ -1245,7 +1249,7 @@ fn a_harmless_hash_does_not_hide_the_others_that_are_given_with_it() {
         let content = Content::Hashes(hashes.iter().map(|hash| GivenHash { hash: hash.clone(), quality: None }).collect());
         let until = Instant::now() + Duration::from_secs(60);
         let (send, answer) = mpsc::channel();
-        let job = Job { content, lists: Vec::new(), until, caller: bench.by.clone() };
+        let job = Job { content, lists: Vec::new(), views: None, until, caller: bench.by.clone() };
         bench.matcher.submit(job, move |a| send.send(a).unwrap());
         answer.recv().unwrap().verdict
     };
@@ -1269,7 +1273,9 @@ fn a_list_that_is_asked_for_and_holds_nothing_to_search_is_left_out_in_words() {
         let until = Instant::now() + Duration::from_secs(60);
         let lists = lists.iter().map(|l| l.to_string()).collect();
         let (send, answer) = mpsc::channel();
-        bench.matcher.submit(Job { content, lists, until, caller: bench.by.clone() }, move |a| send.send(a).unwrap());
+        bench
+            .matcher
+            .submit(Job { content, lists, views: None, until, caller: bench.by.clone() }, move |a| send.send(a).unwrap());
         answer.recv().unwrap().verdict
     };
     assert_eq!(ask(&["known"]).outcome, Outcome::NoMatch);

@@ -625,6 +625,9 @@ fn check_migrated(dir: &Path, (seq, chain): &(u64, String)) {
         [(40, false, true), (45, false, true), (46, true, true), (45, true, true), (47, true, true), (60, false, false)];
     assert_eq!(told, expected);
     assert_eq!(pointers(&store), (5, 3, 6));
+    // Its policies were written before there were views.
+    let whole_only = |list: &HashList| list.policy.views.is_empty() && list.policy.view_action_max == Action::Review;
+    assert!(store.lists().unwrap().iter().all(whole_only));
     let rows = |version| store.rows(LIST).unwrap().map(Result::unwrap).filter(|row| row.is_in(VersionNo(version))).count();
     assert_eq!([1, 2, 3, 4, 5, 6].map(rows), [40, 45, 46, 45, 47, 60]);
     // By ids that are hashes too.

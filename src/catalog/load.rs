@@ -58,7 +58,7 @@ pub fn snapshot(store: &Store, choices: Choices, other: Option<(ListId, VersionN
     for entry in alive.iter() {
         make(&mut snapshot, entry, true)?;
     }
-    let widest = |kind| lists.iter().map(|l| l.policy.radius_widest(kind)).max().unwrap_or(0);
+    let widest = |kind| lists.iter().map(|l| l.policy.radius_looked_up(kind)).max().unwrap_or(0);
     let (kinds, mut recall) = (&mut snapshot.kinds, None);
     if let Some(layer) = whole(store, HashKind::Pdq, rows.pdq, choices.pdq, widest(HashKind::Pdq), &mut recall)? {
         kinds.pdq.push(layer);

@@ -441,6 +441,11 @@ impl Catalog {
         if polarity == Polarity::Positive && update.scope.as_ref().is_some_and(|scope| !scope.is_empty()) {
             return Err(CatalogError::Invalid("only a negative list has a scope; this list is positive".to_owned()));
         }
+        let names_views = update.views.as_ref().is_some_and(|classes| !classes.is_empty()) || !update.view_radii.is_empty();
+        if polarity == Polarity::Negative && names_views {
+            let why = "a negative list has no views of its own: its entries are sought in the views that other lists ask for";
+            return Err(CatalogError::Invalid(why.to_owned()));
+        }
         update.apply(policy).map_err(CatalogError::Invalid)
     }
 
@@ -590,10 +595,10 @@ impl Catalog {
         Ok(())
     }
 
-    /// The index that a kind uses, by its number of rows and the widest radius of the lists.
+    /// The index that a kind uses, by its number of rows and the widest radius that anything is looked up at.
     fn index_kind(&self, kind: HashKind) -> Result<IndexKind, CatalogError> {
         let lists = self.store().lists()?;
-        let radius = lists.iter().map(|l| l.policy.radius_widest(kind)).max().unwrap_or(0);
+        let radius = lists.iter().map(|l| l.policy.radius_looked_up(kind)).max().unwrap_or(0);
         let rows = load::column_rows(&self.store(), kind)?;
         Ok(match kind {
             HashKind::Pdq => self.choices.pdq.resolve::<crate::entry::Pdq>(rows, radius),

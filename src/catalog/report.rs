@@ -1,8 +1,10 @@
 //! What the catalog is asked and what it reports, in the words every edge shares: CLI, gRPC, demo.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::entry::{Action, HashKind, HashList, HashValue, ListPolicy, Polarity, Transforms, VersionNo};
+use crate::entry::{
+    Action, HashKind, HashList, HashValue, ListPolicy, Polarity, Transforms, VIEW_RADIUS, VersionNo, ViewKind, ViewRule,
+};
 
 /// Changes to a list's policy; what is not named stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +16,11 @@ pub struct PolicyUpdate {
     pub quality_min: Option<u8>,
     pub transforms: Option<Transforms>,
     pub scope: Option<Vec<String>>,
+    /// The classes of views that count from now on. One that counted before keeps its radius, another starts at [`VIEW_RADIUS`].
+    pub views: Option<BTreeSet<ViewKind>>,
+    /// Radii of classes that count then.
+    pub view_radii: Vec<ViewRule>,
+    pub view_action_max: Option<Action>,
 }
 
 /// A radius in bits for a kind of hash, in the whole list or in one category.
@@ -75,7 +82,31 @@ impl PolicyUpdate {
         if let Some(scope) = &self.scope {
             policy.scope = scope.clone();
         }
+        self.apply_views(&mut policy)?;
         Ok(policy)
+    }
+
+    fn apply_views(&self, policy: &mut ListPolicy) -> Result<(), String> {
+        if let Some(classes) = &self.views {
+            let radius = |class| policy.views.get(class).copied().unwrap_or(VIEW_RADIUS);
+            let rules = classes.iter().map(|class| ViewRule { kind: *class, radius: radius(class) });
+            policy.views = rules
+                .map(|rule| rule.check().map(|()| (rule.kind, rule.radius)))
+                .collect::<Result<_, _>>()
+                .map_err(|bad| bad.0)?;
+        }
+        for rule in &self.view_radii {
+            rule.check().map_err(|bad| bad.0)?;
+            let class = rule.kind;
+            let radius = policy.views.get_mut(&class).ok_or_else(|| {
+                format!("{class} views do not count in this list, so they have no radius: name {class} among its classes of views first")
+            })?;
+            *radius = rule.radius;
+        }
+        if let Some(action) = self.view_action_max {
+            policy.view_action_max = action;
+        }
+        Ok(())
     }
 
     /// What is allowed and hardly meant, in words.

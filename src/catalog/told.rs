@@ -89,13 +89,23 @@ fn changes(old: &ListPolicy, new: &ListPolicy) -> String {
     if old.scope != new.scope {
         said.push(format!("scope {} to {}", scope(old), scope(new)));
     }
+    let views = |policy: &ListPolicy| match policy.views.is_empty() {
+        true => "whole".to_owned(),
+        false => policy.views.iter().map(|(class, radius)| format!("{class}={radius}")).collect::<Vec<_>>().join(","),
+    };
+    if old.views != new.views {
+        said.push(format!("views {} to {}", views(old), views(new)));
+    }
+    if old.view_action_max != new.view_action_max {
+        said.push(format!("action for views at most {} to {}", old.view_action_max, new.view_action_max));
+    }
     said.join("; ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{Action, HashKind, Transforms};
+    use crate::entry::{Action, HashKind, Transforms, ViewKind};
 
     #[test]
     fn each_part_of_a_policy_that_changes_is_said() {
@@ -115,5 +125,7 @@ mod tests {
             "transforms identity,rot90,rot180,rot270,flipx,flipy,flipplus1,flipminus1 to identity",
         );
         check(|new| new.scope = vec!["a".into(), "b".into()], "scope all lists to a,b");
+        check(|new| new.views.extend([(ViewKind::Window, 35), (ViewKind::Extended, 31)]), "views whole to extended=31,window=35");
+        check(|new| new.view_action_max = Action::Block, "action for views at most REVIEW to BLOCK");
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use super::output::{path_text, remark};
-use super::scan::{Each, Item, Matching};
+use super::scan::{Asked, Each, Item, Matching};
 use super::{Context, Exit, Failure};
 use crate::catalog::{
     Catalog, CatalogError, DiffReport, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, OverlapReport, PolicyUpdate,
@@ -178,7 +178,7 @@ fn content_bytes(item: &Item) -> u64 {
 }
 
 impl Matching for LocalMatching {
-    fn run(&self, items: &mut (dyn Iterator<Item = Item> + Send), lists: &[String], each: Each) -> Result<(), Failure> {
+    fn run(&self, items: &mut (dyn Iterator<Item = Item> + Send), asked: &Asked, each: Each) -> Result<(), Failure> {
         let (send, answers) = mpsc::channel::<(usize, u64, Answer)>();
         let mut waiting: BTreeMap<usize, (Item, Option<Result<Verdict, String>>)> = BTreeMap::new();
         let (mut in_work, mut bytes_in_work) = (0, 0);
@@ -201,7 +201,8 @@ impl Matching for LocalMatching {
                         let send = send.clone();
                         let job = Job {
                             content,
-                            lists: lists.to_vec(),
+                            lists: asked.lists.clone(),
+                            views: asked.views,
                             until: Instant::now() + ITEM_MAX,
                             caller: Caller("cli".to_owned()),
                         };

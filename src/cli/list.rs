@@ -1,5 +1,6 @@
 //! `hashwarden list`: lists, their policies, their versions.
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 
 use clap::{Args, Subcommand};
@@ -12,7 +13,7 @@ use super::output::{list_json, list_line, list_text, overlap_json, overlap_text,
 use super::{Context, Exit, Failure};
 use crate::catalog::{ActionRule, EditReport, ListInfo, NewEntry, PolicyUpdate, RadiusRule};
 use crate::entry::shown::{counted, escaped, without_hashes};
-use crate::entry::{HashKind, HashValue, Polarity, Transform, Transforms, VersionNo};
+use crate::entry::{Action, HashKind, HashValue, Polarity, Transform, Transforms, VersionNo, ViewKind, ViewRule};
 use crate::store::Access;
 
 #[derive(Subcommand)]
@@ -144,6 +145,15 @@ pub struct PolicyArgs {
     /// The lists whose matches a negative list suppresses, separated by commas; "" for all.
     #[arg(long, value_name = "LISTS")]
     scope: Option<String>,
+    /// The views of an upload that can match beside the whole picture: extended, window and turned, separated by commas; whole for none.
+    #[arg(long, value_name = "CLASSES", value_parser = view_classes)]
+    views: Option<ViewClasses>,
+    /// Largest distance that matches in a class of views, in bits of PDQ, 0 to 39. Can be repeated.
+    #[arg(long = "view-radius", value_name = "CLASS=N", value_parser = view_rule)]
+    view_radii: Vec<ViewRule>,
+    /// The strictest action that a match through a view asks for: BLOCK, REVIEW or OBSERVE.
+    #[arg(long, value_name = "ACTION", value_parser = action)]
+    view_action: Option<Action>,
 }
 
 impl PolicyArgs {
@@ -163,8 +173,32 @@ impl PolicyArgs {
             quality_min: self.quality_min,
             transforms: self.transforms,
             scope: self.scope.map(names),
+            views: self.views.map(|classes| classes.0),
+            view_radii: self.view_radii,
+            view_action_max: self.view_action,
         }
     }
+}
+
+/// One argument, so not a set that each use adds to.
+#[derive(Clone)]
+struct ViewClasses(BTreeSet<ViewKind>);
+
+fn view_classes(text: &str) -> Result<ViewClasses, String> {
+    let classes =
+        text.split(',').map(|name| name.parse::<ViewKind>().map_err(|bad| bad.0)).collect::<Result<BTreeSet<_>, _>>()?;
+    Ok(ViewClasses(classes.into_iter().filter(|class| *class != ViewKind::Whole).collect()))
+}
+
+fn view_rule(text: &str) -> Result<ViewRule, String> {
+    let (class, radius) = text.split_once('=').ok_or("a radius for views names its class, such as window=31")?;
+    let radius = radius.parse::<u16>().map_err(|_| "a radius is a whole number of bits".to_owned())?;
+    let rule = ViewRule { kind: class.parse().map_err(|bad: crate::entry::BadValue| bad.0)?, radius };
+    rule.check().map(|()| rule).map_err(|bad| bad.0)
+}
+
+fn action(text: &str) -> Result<Action, String> {
+    text.parse().map_err(|bad: crate::entry::BadValue| bad.0)
 }
 
 #[derive(Clone)]
@@ -204,10 +238,9 @@ fn kind(text: &str) -> Result<HashKind, String> {
 }
 
 fn action_rule(text: &str) -> Result<ActionRule, String> {
-    let words = |bad: crate::entry::BadValue| bad.0;
     Ok(match text.split_once('=') {
-        Some((kind, action)) => ActionRule { kind: Some(kind.parse().map_err(words)?), action: action.parse().map_err(words)? },
-        None => ActionRule { kind: None, action: text.parse().map_err(words)? },
+        Some((of, text)) => ActionRule { kind: Some(kind(of)?), action: action(text)? },
+        None => ActionRule { kind: None, action: action(text)? },
     })
 }
 

@@ -100,9 +100,8 @@ enum Verb {
     Scan {
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
-        /// Search only this list; can be repeated.
-        #[arg(long = "list", value_name = "NAME")]
-        lists: Vec<String>,
+        #[command(flatten)]
+        asked: scan::Asked,
     },
     /// Match files or hashes.
     Match(scan::MatchArgs),
@@ -176,7 +175,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.verb {
         Verb::Serve => serve(&context),
         Verb::Hash { files } => hash::run(&context, &files),
-        Verb::Scan { paths, lists } => scan::scan(&context, &paths, lists),
+        Verb::Scan { paths, asked } => scan::scan(&context, &paths, &asked),
         Verb::Match(args) => scan::run_match(&context, args),
         Verb::List(verb) => list::run(&context, verb),
         Verb::Store(verb) => store::run(&context, verb),

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use super::{Context, Exit, Failure};
 use crate::catalog::{ListInfo, OverlapCategory, OverlapReport, polarity_name};
 use crate::entry::shown::{counted, escaped, escaped_json, escaped_lines, in_words, without_hashes};
-use crate::entry::{Action, HashKind, ListVersion, MadeBy, Transforms, VersionNo, VersionState};
-use crate::verdict::{Match, Outcome, Verdict};
+use crate::entry::{Action, HashKind, ListVersion, MadeBy, Transforms, VIEW_SIDE, VersionNo, VersionState, View, ViewKind};
+use crate::verdict::{Match, Outcome, Verdict, ViewCounts};
 
 /// What was matched: the name of its field in JSON and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +82,7 @@ pub fn unread_json(label: &Label, why: &str) -> Value {
         "left_out": [],
         "suppressed": [],
         "cut": 0,
+        "views": views_json(ViewCounts::default()),
         "matches": [],
     })
 }
@@ -104,8 +105,13 @@ pub fn verdict_json(label: &Label, verdict: &Verdict) -> Value {
         "left_out": verdict.left_out.iter().map(|l| &l.0).collect::<Vec<_>>(),
         "suppressed": matches(&verdict.suppressed),
         "cut": verdict.cut,
+        "views": views_json(verdict.views),
         "matches": matches(&verdict.matches),
     })
+}
+
+fn views_json(counts: ViewCounts) -> Value {
+    json!({"searched": counts.searched, "cut": counts.cut})
 }
 
 fn match_json(found: &Match) -> Value {
@@ -120,7 +126,29 @@ fn match_json(found: &Match) -> Value {
         "frame": found.frame,
         "exact": found.exact,
         "action": found.action.name(),
+        "view": view_json(&found.view),
+        "chance": found.chance,
     })
+}
+
+fn view_json(view: &View) -> Value {
+    let fraction = |n: i16| f64::from(n) / f64::from(VIEW_SIDE);
+    json!({
+        "kind": view.kind.name(),
+        "corners": view.corners.map(|(x, y)| [fraction(x), fraction(y)]),
+        "degrees": f64::from(view.degrees) / 100.0,
+    })
+}
+
+/// A view for people; empty for the whole. Such as `  in window 12.5,8 87.5,8 87.5,92 12.5,92 %`.
+fn view_text(view: &View) -> String {
+    if view.kind == ViewKind::Whole {
+        return String::new();
+    }
+    let percent = |n: i16| f64::from(n) * 100.0 / f64::from(VIEW_SIDE);
+    let corners = view.corners.map(|(x, y)| format!("{},{}", percent(x), percent(y))).join(" ");
+    let turned = if view.degrees == 0 { String::new() } else { format!(" turned {} degrees", f64::from(view.degrees) / 100.0) };
+    format!("  in {} {corners} %{turned}", view.kind)
 }
 
 pub fn verdict_text(label: &Label, verdict: &Verdict) -> String {
@@ -141,16 +169,20 @@ pub fn verdict_text(label: &Label, verdict: &Verdict) -> String {
         let frame = if found.frame > 0 { format!("  frame {}", found.frame) } else { String::new() };
         let category = if found.category.is_empty() { String::new() } else { format!(" category {}", escaped(&found.category)) };
         text.push_str(&format!(
-            "\n            {mark} {}/{}{category}  {} {how}  {}{frame}  {}",
+            "\n            {mark} {}/{}{category}  {} {how}  {}{frame}{}  {}",
             found.list,
             escaped(&found.entry_id),
             found.kind,
             found.transform,
+            view_text(&found.view),
             found.action
         ));
     }
     if verdict.cut > 0 {
         text.push_str(&format!("\n            and {} more", verdict.cut));
+    }
+    if verdict.views.cut > 0 {
+        text.push_str("\n            the deadline passed before all views were looked up: this holds for the whole picture");
     }
     text
 }
@@ -198,6 +230,7 @@ pub fn list_json(info: &ListInfo) -> Value {
         .iter()
         .map(|((category, kind), radius)| json!({"category": category, "kind": kind.name(), "radius": radius}))
         .collect();
+    let views: Map<String, Value> = policy.views.iter().map(|(class, radius)| (class.name().to_owned(), json!(radius))).collect();
     json!({
         "name": info.list.name,
         "polarity": polarity_name(info.list.polarity),
@@ -213,6 +246,8 @@ pub fn list_json(info: &ListInfo) -> Value {
         "kinds": kinds,
         "category_radii": categories,
         "scope": policy.scope,
+        "views": views,
+        "view_action_max": policy.view_action_max.name(),
     })
 }
 
@@ -248,6 +283,10 @@ pub fn list_text(info: &ListInfo) -> String {
     }
     for ((category, kind), radius) in &policy.category_radii {
         text.push_str(&format!("\n  {:<16} radius {radius}", format!("{}:{kind}", escaped(category))));
+    }
+    for (class, radius) in &policy.views {
+        let action = policy.view_action_max;
+        text.push_str(&format!("\n  {:<16} {:<10} at most {action}", format!("view {class}"), format!("radius {radius}")));
     }
     if !policy.scope.is_empty() {
         text.push_str(&format!("\n  scope            {}", policy.scope.join(",")));

@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use tonic::Code;
 
 use super::backend::Lists;
-use super::scan::{Each, Item, Matching};
+use super::scan::{Asked, Each, Item, Matching};
 use super::{Exit, Failure};
 use crate::catalog::{
     DiffReport, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, OverlapReport, PolicyUpdate, Progress,
@@ -134,7 +134,7 @@ type Items = BTreeMap<usize, (Item, Option<Result<Verdict, String>>)>;
 type Waiting = Mutex<Items>;
 
 impl Matching for Remote {
-    fn run(&self, items: &mut (dyn Iterator<Item = Item> + Send), lists: &[String], each: Each) -> Result<(), Failure> {
+    fn run(&self, items: &mut (dyn Iterator<Item = Item> + Send), asked: &Asked, each: Each) -> Result<(), Failure> {
         let waiting = Arc::new(Waiting::default());
         let (sender, receiver) = tokio::sync::mpsc::channel(16);
         let (give_back, slots) = mpsc::channel();
@@ -143,7 +143,7 @@ impl Matching for Remote {
         }
         std::thread::scope(|scope| {
             let ahead = waiting.clone();
-            scope.spawn(move || feed(items, lists, &ahead, &slots, &sender));
+            scope.spawn(move || feed(items, asked, &ahead, &slots, &sender));
             let printed: Result<(), Failure> = self.runtime.block_on(async {
                 let mut results = self.client.match_stream(receiver).await;
                 while let Some(result) = results.recv().await {
@@ -178,7 +178,7 @@ fn lock(waiting: &Waiting) -> MutexGuard<'_, Items> {
 /// for it that could give one free.
 fn feed(
     items: &mut (dyn Iterator<Item = Item> + Send),
-    lists: &[String],
+    asked: &Asked,
     waiting: &Waiting,
     slots: &mpsc::Receiver<()>,
     sender: &tokio::sync::mpsc::Sender<client::Item>,
@@ -193,7 +193,8 @@ fn feed(
                     return;
                 }
                 lock(waiting).insert(number, (item, None));
-                let item = client::Item { id: number.to_string(), reference: String::new(), content, lists: lists.to_vec() };
+                let (id, lists, views) = (number.to_string(), asked.lists.clone(), asked.views);
+                let item = client::Item { id, reference: String::new(), content, lists, views };
                 if sender.blocking_send(item).is_err() {
                     return;
                 }

@@ -8,8 +8,8 @@ use super::list::HashArgs;
 use super::number::whole;
 use super::output::{Counts, Label, line, path_text, remark, unread_json, unread_text, verdict_json, verdict_text, written};
 use super::{Context, Exit, Failure};
-use crate::entry::Reason;
 use crate::entry::shown::{in_words, looks_like_hash, unopened};
+use crate::entry::{Reason, ViewSet};
 use crate::hash::digest::Digests;
 use crate::matcher::{Content, GivenHash};
 use crate::verdict::{Outcome, Verdict};
@@ -26,9 +26,24 @@ pub struct MatchArgs {
     /// Quality of the PDQ hashes given, 0 to 100; without it, it counts as unknown.
     #[arg(long, value_name = "N", value_parser = whole(0..=100u8))]
     quality: Option<u8>,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+/// What is asked of every item.
+#[derive(Args)]
+pub struct Asked {
     /// Search only this list; can be repeated.
     #[arg(long = "list", value_name = "NAME")]
-    lists: Vec<String>,
+    pub lists: Vec<String>,
+    /// Which views of a picture to look up: the whole picture alone, or all that the lists let count. By default as the configuration, or
+    /// the server's, says.
+    #[arg(long, value_name = "whole|all", value_parser = views)]
+    pub views: Option<ViewSet>,
+}
+
+fn views(text: &str) -> Result<ViewSet, String> {
+    text.parse().map_err(|bad: crate::entry::BadValue| bad.0)
 }
 
 /// One thing to match, read only when its turn comes.
@@ -44,10 +59,10 @@ pub type Each<'a> = &'a mut dyn FnMut(&Item, Result<Verdict, String>) -> Result<
 
 /// Where matching happens. Verdicts come in the items' order.
 pub trait Matching {
-    fn run(&self, items: &mut (dyn Iterator<Item = Item> + Send), lists: &[String], each: Each) -> Result<(), Failure>;
+    fn run(&self, items: &mut (dyn Iterator<Item = Item> + Send), asked: &Asked, each: Each) -> Result<(), Failure>;
 }
 
-pub fn scan(context: &Context, paths: &[PathBuf], lists: Vec<String>) -> Result<Exit, Failure> {
+pub fn scan(context: &Context, paths: &[PathBuf], asked: &Asked) -> Result<Exit, Failure> {
     let mut files = Vec::new();
     for path in paths {
         files_under(path, &mut files)?;
@@ -57,7 +72,7 @@ pub fn scan(context: &Context, paths: &[PathBuf], lists: Vec<String>) -> Result<
         None => file_item(context, found.path),
         Some(why) => Item { label: Label::file(&found.path), content: Err(why), digests_only: false },
     });
-    let counts = match_all(context, &mut items, &lists);
+    let counts = match_all(context, &mut items, asked);
     bar.finish_and_clear();
     let counts = counts?;
     if !context.json() {
@@ -89,7 +104,7 @@ pub fn run_match(context: &Context, args: MatchArgs) -> Result<Exit, Failure> {
         }
     }
     let of_files = args.files.into_iter().map(|path| file_item(context, path));
-    Ok(match_all(context, &mut of_files.chain(of_hashes), &args.lists)?.exit())
+    Ok(match_all(context, &mut of_files.chain(of_hashes), &args.asked)?.exit())
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
@@ -104,11 +119,11 @@ fn bar(context: &Context, files: usize) -> ProgressBar {
     ProgressBar::with_draw_target(Some(files as u64), target).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn match_all(context: &Context, items: &mut (dyn Iterator<Item = Item> + Send), lists: &[String]) -> Result<Counts, Failure> {
-    let matching = super::backend::matching(context, lists)?;
+fn match_all(context: &Context, items: &mut (dyn Iterator<Item = Item> + Send), asked: &Asked) -> Result<Counts, Failure> {
+    let matching = super::backend::matching(context, &asked.lists)?;
     let mut counts = Counts::default();
     let mut out = io::stdout().lock();
-    matching.run(items, lists, &mut |item, result| {
+    matching.run(items, asked, &mut |item, result| {
         let text = match result {
             Ok(mut verdict) => {
                 if item.digests_only {

@@ -8,14 +8,14 @@ use crate::catalog::{
 };
 use crate::entry::{
     Action, HashKind, HashList, HashValue, KindPolicy, LeftOut, ListId, ListPolicy, ListVersion, MadeBy, Observation, Polarity,
-    Reason, Transform, VersionNo, VersionState,
+    Reason, Transform, VIEW_SIDE, VersionNo, VersionState, View, ViewKind,
 };
 use crate::extract::{Features, Unscanned};
 use crate::hash::digest::Digests;
 use crate::lists::{ColumnUse, Format};
 use crate::matcher::Hashed;
 use crate::proto::v1;
-use crate::verdict::{Match, Outcome, Verdict};
+use crate::verdict::{Match, Outcome, Verdict, ViewCounts};
 
 type Read<T> = Result<T, ClientError>;
 
@@ -65,6 +65,7 @@ fn verdict(v: v1::Verdict) -> Read<Verdict> {
         pdq_quality: v.pdq_quality.map(|q| number(q, "a quality")).transpose()?,
         snapshot: v.snapshot,
         lists: v.lists.into_iter().map(|asked| (asked.list, VersionNo(asked.version))).collect(),
+        views: v.views.map_or_else(Default::default, |counts| ViewCounts { searched: counts.searched, cut: counts.cut }),
     })
 }
 
@@ -80,7 +81,26 @@ fn a_match(m: v1::Match) -> Read<Match> {
         frame: m.frame,
         exact: m.exact,
         action: action(m.action)?,
+        // A server from before there were views looks at the whole.
+        view: m.view.map_or(Ok(View::WHOLE), view)?,
+        chance: m.chance,
     })
+}
+
+fn view(view: v1::View) -> Read<View> {
+    let whole = |n: f64| (n.abs() <= f64::from(i16::MAX)).then_some(n.round() as i16);
+    let part = |n: f64| whole(n * f64::from(VIEW_SIDE));
+    let corners = view.corners.iter().map(|corner| Some((part(corner.x)?, part(corner.y)?))).collect::<Option<Vec<_>>>();
+    let corners = corners.and_then(|corners| corners.try_into().ok());
+    Ok(View {
+        kind: view_kind(view.kind)?,
+        corners: some(corners, "a view without four corners")?,
+        degrees: some(whole(view.degrees * 100.0), "an angle out of range")?,
+    })
+}
+
+fn view_kind(n: i32) -> Read<ViewKind> {
+    some(u8::try_from(n).ok().and_then(ViewKind::from_u8), "an unknown class of views")
 }
 
 fn reason(n: i32) -> Read<Option<Reason>> {
@@ -133,6 +153,7 @@ pub fn hashed(reply: v1::HashResponse) -> Read<Hashed> {
         None => Ok(Features {
             seen: reply.observations.into_iter().map(observation).collect::<Read<_>>()?,
             left_out: left_out(reply.left_out),
+            planes: Vec::new(),
         }),
     };
     Ok(Hashed { digests, features })
@@ -145,7 +166,8 @@ fn hash(given: &v1::Hash) -> Read<HashValue> {
 fn observation(seen: v1::Observation) -> Read<Observation> {
     let given = some(seen.hash, "an observation without a hash")?;
     let quality = given.quality.map(|q| number(q, "a quality")).transpose()?;
-    Ok(Observation { hash: hash(&given)?, transform: transform(seen.transform)?, frame: seen.frame, look: 0, quality })
+    let (hash, transform) = (hash(&given)?, transform(seen.transform)?);
+    Ok(Observation { hash, transform, frame: seen.frame, look: 0, quality, view: View::WHOLE })
 }
 
 pub fn list_info(list: Option<v1::HashList>) -> Read<ListInfo> {
@@ -178,12 +200,16 @@ fn policy(policy: v1::ListPolicy) -> Read<ListPolicy> {
     let of_kind =
         |p: v1::KindPolicy| Ok((kind(p.kind)?, KindPolicy { radius: number(p.radius, "a radius")?, action: action(p.action)? }));
     let of_category = |r: v1::RadiusRule| Ok(((r.category.unwrap_or_default(), kind(r.kind)?), number(r.radius, "a radius")?));
+    let of_view = |r: v1::ViewRule| Ok((view_kind(r.kind)?, number(r.radius, "a radius")?));
     Ok(ListPolicy {
         kinds: policy.kinds.into_iter().map(of_kind).collect::<Read<_>>()?,
         category_radii: policy.category_radii.into_iter().map(of_category).collect::<Read<_>>()?,
         quality_min: number(policy.quality_min, "a quality")?,
         transforms: policy.transforms.into_iter().map(transform).collect::<Read<_>>()?,
         scope: policy.scope,
+        views: policy.views.into_iter().map(of_view).collect::<Read<_>>()?,
+        // A server from before there were views names none.
+        view_action_max: if policy.view_action_max == 0 { Action::Review } else { action(policy.view_action_max)? },
     })
 }
 

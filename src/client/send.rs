@@ -1,7 +1,7 @@
 //! The doors' values to request messages.
 
 use crate::catalog::{ImportOptions, NewEntry, PolicyUpdate};
-use crate::entry::{Action, HashKind, HashValue, Polarity, Transform};
+use crate::entry::{Action, HashKind, HashValue, Polarity, Transform, ViewSet};
 use crate::lists::{Column, Format, Header, Mapping};
 use crate::matcher::Content;
 use crate::proto::v1;
@@ -14,7 +14,12 @@ pub fn item(item: super::Item) -> v1::MatchItem {
             v1::match_item::Content::Hashes(v1::Hashes { hashes })
         }
     };
-    v1::MatchItem { item_id: item.id, reference: item.reference, content: Some(content), lists: item.lists }
+    let views = match item.views {
+        None => v1::ViewSet::Unspecified,
+        Some(ViewSet::Whole) => v1::ViewSet::Whole,
+        Some(ViewSet::All) => v1::ViewSet::All,
+    };
+    v1::MatchItem { item_id: item.id, reference: item.reference, content: Some(content), lists: item.lists, views: views as i32 }
 }
 
 fn hash(value: &HashValue, quality: Option<u8>) -> v1::Hash {
@@ -49,6 +54,8 @@ pub fn policy_update(update: &PolicyUpdate) -> v1::PolicyUpdate {
     let removed = removed.map(|(category, of)| v1::CategoryRadius { category: category.clone(), kind: kind(*of) });
     let actions = update.actions.iter();
     let actions = actions.map(|rule| v1::ActionRule { kind: rule.kind.map(kind), action: action(rule.action) });
+    let view_radii = update.view_radii.iter();
+    let view_radii = view_radii.map(|rule| v1::ViewRule { kind: rule.kind as i32, radius: rule.radius.into() });
     v1::PolicyUpdate {
         radii: radii.collect(),
         radii_removed: removed.collect(),
@@ -56,6 +63,10 @@ pub fn policy_update(update: &PolicyUpdate) -> v1::PolicyUpdate {
         quality_min: update.quality_min.map(u32::from),
         transforms: update.transforms.map(|set| v1::TransformSet { transforms: set.iter().map(transform).collect() }),
         scope: update.scope.clone().map(|lists| v1::ListNames { lists }),
+        // The numbers of classes are the same by intent.
+        views: update.views.as_ref().map(|set| v1::ViewKindSet { kinds: set.iter().map(|class| *class as i32).collect() }),
+        view_radii: view_radii.collect(),
+        view_action_max: update.view_action_max.map(action),
     }
 }
 

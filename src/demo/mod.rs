@@ -194,8 +194,8 @@ async fn match_all(client: &Client) -> Result<(Vec<(&'static str, Row)>, Timing)
     let sending = sent.clone();
     let feeder = tokio::spawn(async move {
         for (number, (group, expected, bytes)) in files.into_iter().enumerate() {
-            let item =
-                Item { id: number.to_string(), reference: String::new(), content: Content::Image(bytes), lists: Vec::new() };
+            let (id, content) = (number.to_string(), Content::Image(bytes));
+            let item = Item { id, reference: String::new(), content, lists: Vec::new(), views: None };
             let Ok(slot) = items.reserve().await else { return };
             if let Some(sent) = lock(&sending).get_mut(number) {
                 *sent = Some(Sent { group, expected, at: Instant::now() });

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::shown::is_visible;
-use super::{BadValue, HashKind, HashValue, Transforms};
+use super::{BadValue, HashKind, HashValue, Transforms, VIEWS_DEFAULT, ViewKind};
 
 /// An entry's number: dense in a store, never reused. It names one immutable content, so an entry whose content changes gets
 /// a new number.
@@ -121,16 +121,25 @@ pub struct ListPolicy {
     pub transforms: Transforms,
     /// Of a negative list: the names of the lists whose matches it suppresses; empty means all.
     pub scope: Vec<String>,
+    /// The classes of views that count beside the whole picture, which always does, and their radii in bits of PDQ. Of a negative list:
+    /// none, as its entries are sought in the views that other lists ask for.
+    pub views: BTreeMap<ViewKind, u16>,
+    /// The strictest action of a match through a view.
+    pub view_action_max: Action,
 }
+
+/// PDQ's usual radius.
+const PDQ_RADIUS: u16 = 31;
 
 impl ListPolicy {
     /// PDQ radius 31, quality 50, all transforms, REVIEW; 64-bit kinds radius 4, OBSERVE. A negative list's radii are 0.
+    /// A positive list starts with the views of [`VIEWS_DEFAULT`].
     pub fn default_for(polarity: Polarity) -> Self {
         let kinds = HashKind::ALL
             .into_iter()
             .map(|kind| {
                 let (radius, action) = match kind {
-                    HashKind::Pdq => (31, Action::Review),
+                    HashKind::Pdq => (PDQ_RADIUS, Action::Review),
                     HashKind::Phash64 | HashKind::Dhash64 => (4, Action::Observe),
                     _ => (0, Action::Review),
                 };
@@ -138,7 +147,16 @@ impl ListPolicy {
                 (kind, KindPolicy { radius, action })
             })
             .collect();
-        ListPolicy { kinds, category_radii: BTreeMap::new(), quality_min: 50, transforms: Transforms::ALL, scope: Vec::new() }
+        let views = if polarity == Polarity::Negative { &[] } else { VIEWS_DEFAULT };
+        ListPolicy {
+            kinds,
+            category_radii: BTreeMap::new(),
+            quality_min: 50,
+            transforms: Transforms::ALL,
+            scope: Vec::new(),
+            views: views.iter().map(|rule| (rule.kind, rule.radius)).collect(),
+            view_action_max: Action::Review,
+        }
     }
 
     /// The radius for a kind of hash in a category.
@@ -155,10 +173,35 @@ impl ListPolicy {
         self.category_radii.iter().filter(|((_, k), _)| *k == kind).map(|(_, r)| *r).fold(whole, u16::max)
     }
 
+    /// The largest radius of a kind that anything is looked up at, views too: what its index is chosen by and proven at.
+    pub fn radius_looked_up(&self, kind: HashKind) -> u16 {
+        let of_views = if kind == HashKind::Pdq { self.views.values().max().copied() } else { None };
+        of_views.unwrap_or(0).max(self.radius_widest(kind))
+    }
+
     /// The smallest.
     pub fn radius_narrowest(&self, kind: HashKind) -> u16 {
         let whole = self.kinds.get(&kind).map_or(0, |k| k.radius);
         self.category_radii.iter().filter(|((_, k), _)| *k == kind).map(|(_, r)| *r).fold(whole, u16::min)
+    }
+
+    /// The threshold for an entry of a category that is found in a view; `None` where views of the class do not count.
+    pub fn threshold(&self, category: &str, kind: HashKind, view: ViewKind) -> Option<u16> {
+        self.threshold_by(self.radius(category, kind), view)
+    }
+
+    /// The smallest threshold over all categories.
+    pub fn threshold_narrowest(&self, kind: HashKind, view: ViewKind) -> Option<u16> {
+        self.threshold_by(self.radius_narrowest(kind), view)
+    }
+
+    /// A radius of its own narrows a class where it is narrower than usual; it widens none.
+    fn threshold_by(&self, own: u16, view: ViewKind) -> Option<u16> {
+        if view == ViewKind::Whole {
+            return Some(own);
+        }
+        let class = *self.views.get(&view)?;
+        Some(if own < PDQ_RADIUS { class.min(own) } else { class })
     }
 }
 

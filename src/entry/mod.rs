@@ -9,6 +9,7 @@ mod hash;
 mod list;
 mod seen;
 pub mod shown;
+mod view;
 
 pub use change::{Caller, Change, ChangeOp, ROWS_BYTES_MAX, ROWS_MAX, RowChange};
 pub use hash::{BadValue, Bits, Hash64, HashKind, HashValue, Pdq};
@@ -17,3 +18,4 @@ pub use list::{
     ListId, ListPolicy, ListVersion, MadeBy, Polarity, VersionNo, VersionState, check_list_name,
 };
 pub use seen::{LeftOut, Observation, Reason, Transform, Transforms};
+pub use view::{VIEW_QUALITY_MIN, VIEW_RADIUS, VIEW_RADIUS_MAX, VIEW_SIDE, VIEWS_DEFAULT, View, ViewKind, ViewRule, ViewSet};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{BadValue, HashValue};
+use super::{BadValue, HashValue, View};
 
 /// One of the eight symmetries of a square, as PDQ's reference names them: rotations are counter-clockwise, `flipx` swaps
 /// top and bottom, `flipy` mirrors, `flipplus1` transposes, `flipminus1` anti-transposes.
@@ -54,7 +54,7 @@ impl FromStr for Transform {
 }
 
 /// A set of transforms, one bit each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Transforms(pub u8);
 
 impl Transforms {
@@ -144,7 +144,7 @@ impl fmt::Display for Reason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut(pub String);
 
-/// One perceptual hash as it was seen in a picture, or brought by a caller.
+/// One hash as it was seen in a picture, or brought by a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
     pub hash: HashValue,
@@ -153,6 +153,8 @@ pub struct Observation {
     pub frame: u32,
     /// Hashes with one number were taken of the same pixels: of a frame as it is stored, or as it is laid over white or black.
     pub look: u32,
-    /// PDQ's quality of the frame, 0 to 100; `None` where the caller did not say.
+    /// PDQ's quality of what was hashed, 0 to 100; `None` where the caller did not say.
     pub quality: Option<u8>,
+    /// What of the picture was hashed.
+    pub view: View,
 }

@@ -49,14 +49,20 @@ enum Hashable {
 ///
 /// Costs one pass over the pixels and memory for `height / 128` rows of floats.
 pub fn plane64(luma: &LumaPlane<'_>) -> Luma64 {
+    plane64_and_rows(luma, |_| ())
+}
+
+/// The same, and shows each row of the picture's luma on the way, from the top.
+pub fn plane64_and_rows(luma: &LumaPlane<'_>, mut each_row: impl FnMut(&[f32])) -> Luma64 {
     let (width, height) = (luma.width() as usize, luma.height() as usize);
     let mut samples = [0.0; SIDE * SIDE];
     if width < HASHABLE_SIDE_MIN || height < HASHABLE_SIDE_MIN {
-        return Luma64(samples, Hashable::TooSmall);
+        return Luma64(samples, Hashable::TooSmall); // nothing can be seen of it in views either
     }
     if width == SIDE && height == SIDE {
         for (y, row) in samples.chunks_exact_mut(SIDE).enumerate() {
             luma.row(y as u32, row);
+            each_row(row);
         }
         return Luma64(samples, Hashable::Yes);
     }
@@ -72,6 +78,7 @@ pub fn plane64(luma: &LumaPlane<'_>) -> Luma64 {
         width,
         |y, out| {
             luma.row(y as u32, &mut raw);
+            each_row(&raw);
             box_across(across, &raw, |x, value| out[x] = value);
         },
         |y, row| {

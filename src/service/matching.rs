@@ -31,7 +31,7 @@ impl MatchService for Matching {
         }
         let in_flight = meter::InFlight::new();
         let (send, answer) = oneshot::channel();
-        let job = Job { content: item.content, lists: convert::distinct(item.lists), until, caller };
+        let job = Job { content: item.content, lists: convert::distinct(item.lists), views: item.views, until, caller };
         Span::current().record("reference", &name.reference);
         name.span(&job.content).in_scope(|| {
             // Nobody waits any more if the deadline passed or the caller went.

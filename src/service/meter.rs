@@ -1,12 +1,12 @@
 //! What is counted of calls and items: outcomes, reasons, matches, stages, effort, what is in flight. Labels come from closed sets and
 //! the names of lists, never from a request.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tonic::Code;
 
-use crate::entry::Action;
+use crate::entry::{Action, ViewKind};
 use crate::index::Effort;
 use crate::matcher::Stages;
 use crate::verdict::{Outcome, Verdict};
@@ -30,6 +30,14 @@ pub fn answered(method: &'static str, verdict: &Verdict) {
     }
     for (list, action) in strictest {
         metrics::counter!("hashwarden_matches_total", "list" => list.to_owned(), "action" => action.name()).increment(1);
+    }
+    let in_views = verdict.matches.iter().filter(|found| found.view.kind != ViewKind::Whole);
+    for (list, view) in in_views.map(|found| (&found.list, found.view.kind)).collect::<BTreeSet<_>>() {
+        metrics::counter!("hashwarden_view_matches_total", "list" => list.clone(), "view" => view.name()).increment(1);
+    }
+    for (result, views) in [("searched", verdict.views.searched), ("cut", verdict.views.cut)].into_iter().filter(|(_, n)| *n > 0)
+    {
+        metrics::counter!("hashwarden_views_total", "result" => result).increment(views);
     }
 }
 

@@ -258,7 +258,8 @@ impl Reader {
             return Err(Fault::no_such_list(format!("{path}.lists[{n}]"), &item.lists[n]));
         }
         let until = self.deadline.until(&self.shared.options);
-        Ok(Job { content: item.content, lists: convert::distinct(item.lists), until, caller: self.caller.clone() })
+        let lists = convert::distinct(item.lists);
+        Ok(Job { content: item.content, lists, views: item.views, until, caller: self.caller.clone() })
     }
 
     async fn look_at(&self, mut job: Job, claim: Claim) {

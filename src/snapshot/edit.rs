@@ -132,9 +132,9 @@ impl Snapshot {
         k.sha256.replace(merge.sha256);
     }
 
-    /// The widest radius any list has for a kind: what its index is chosen by.
+    /// The widest radius that anything is looked up at: what a kind's index is chosen by.
     fn radius_of(&self, kind: HashKind) -> u16 {
-        self.policy.lists.iter().map(|l| l.policy.radius_widest(kind)).max().unwrap_or(0)
+        self.policy.lists.iter().map(|l| l.policy.radius_looked_up(kind)).max().unwrap_or(0)
     }
 }
 

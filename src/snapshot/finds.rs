@@ -3,17 +3,41 @@
 //! All of them, as long as they are not very many. Beyond [`FINDS_MAX`] each (question, list, kind, look) keeps the nearest entries
 //! alone, as many as a verdict shows of a list, of those that the list's policy admits; from then on what is farther is not taken up at all.
 //! Nothing that an outcome turns on is lost: a list that has a match in a look keeps one there. The entries that went are counted.
+//! Hits in views are kept apart ([`Of::Views`]), so that they never cost one of the whole: there each view keeps its nearest of each list,
+//! which is the last that a negative list would take out.
 
 use std::collections::BTreeMap;
 
 use super::{Question, Snapshot};
-use crate::entry::{EntryNo, HashKind, ListId};
-use crate::verdict::{admits, admits_within};
+use crate::entry::{EntryNo, HashKind, ListId, Observation};
+use crate::verdict::{Candidate, Policy, admits, admits_beside_views, admits_within};
 
 /// Hits kept whole: some 256 KiB.
 const FINDS_MAX: usize = 16_384;
 /// Questions and lists whose entries are marked, so that none is counted twice: a bit for each entry there is. Of others the count is at the least.
 const MARKED_MAX: usize = 16;
+/// Entries of a list that one view keeps.
+const VIEW_KEPT: usize = 8;
+
+/// What hits are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// Hashes of the whole.
+    Whole,
+    /// Hashes of views, and those of the whole once more for what negative lists say beside them.
+    Views,
+}
+
+impl Of {
+    /// A question's observations, as hits number them.
+    pub fn observation(self, question: &Question, n: u32) -> Option<&Observation> {
+        let n = n as usize;
+        match self {
+            Of::Whole => question.seen.get(n),
+            Of::Views => question.views.get(n).or_else(|| question.seen.get(n - question.views.len())),
+        }
+    }
+}
 
 /// A live hit: which observation of which question, which entry, how far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,11 +54,11 @@ impl Found {
     }
 }
 
-/// Finds of which only so many are kept.
+/// Finds of which only so many are kept: of a question, a list, a kind and a look, or a view.
 type Group = (u32, ListId, HashKind, u32);
 
-#[derive(Default)]
 pub struct Finds {
+    of: Of,
     found: Vec<Found>,
     /// How many may gather before they are thinned out.
     room: usize,
@@ -66,6 +90,27 @@ impl Matched {
     }
 }
 
+/// Finds of questions in their order.
+pub struct ByQuestion<'f> {
+    rest: &'f [Found],
+    matched: &'f BTreeMap<(u32, ListId), Matched>,
+}
+
+impl<'f> ByQuestion<'f> {
+    /// Those of a question; those of the ones before are passed.
+    pub fn next_of(&mut self, question: u32) -> &'f [Found] {
+        let (mine, others) = self.rest.split_at(self.rest.partition_point(|f| f.question <= question));
+        self.rest = others;
+        mine
+    }
+
+    /// How many entries of each list match a question, at the least, where they were too many to be kept.
+    pub fn matched(&self, question: u32) -> impl Iterator<Item = (ListId, u64)> {
+        let all = self.matched.range((question, ListId(0))..=(question, ListId(u32::MAX)));
+        all.map(|((_, list), matched)| (*list, matched.n))
+    }
+}
+
 /// What holds for the hits of one hash in one list, which mostly come one after the other.
 #[derive(Clone, Copy)]
 struct Last {
@@ -79,6 +124,11 @@ struct Last {
 }
 
 impl Finds {
+    pub fn new(of: Of) -> Self {
+        let (found, full, matched, to_mark) = (Vec::new(), BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Finds { of, found, room: FINDS_MAX, full, matched, last: None, to_mark }
+    }
+
     pub fn clear(&mut self) {
         self.found.clear();
         self.found.shrink_to(4 * FINDS_MAX);
@@ -114,15 +164,20 @@ impl Finds {
     }
 
     fn look_at(&self, snapshot: &Snapshot, questions: &[Question], list: ListId, found: &Found) -> Last {
-        let seen = &questions[found.question as usize].seen[found.seen as usize];
-        let kind = seen.hash.kind();
+        let candidate = snapshot.candidate(self.of, &questions[found.question as usize], found);
+        let group = candidate.as_ref().map(|candidate| self.group(found, candidate));
         Last {
             question: found.question,
             seen: found.seen,
             list,
-            farthest: self.full.get(&(found.question, list, kind, seen.look)).copied(),
-            admitted: snapshot.policy.list(list).and_then(|l| admits_within(l, kind, seen.transform, seen.quality)),
+            farthest: group.and_then(|group| self.full.get(&group).copied()),
+            admitted: candidate.and_then(|candidate| admits_within(snapshot.policy.list(list)?, &candidate)),
         }
+    }
+
+    fn group(&self, found: &Found, candidate: &Candidate<'_>) -> Group {
+        let part = if self.of == Of::Whole { candidate.look } else { found.seen };
+        (found.question, candidate.list, candidate.kind, part)
     }
 
     /// Marks what the last list's entries were.
@@ -134,18 +189,10 @@ impl Finds {
         self.to_mark.clear();
     }
 
-    pub fn sort_by_question(&mut self) {
+    /// What there is, to be taken question by question.
+    pub fn by_question(&mut self) -> ByQuestion<'_> {
         self.found.sort_unstable_by_key(|f| f.question);
-    }
-
-    pub fn as_slice(&self) -> &[Found] {
-        &self.found
-    }
-
-    /// How many entries of each list match a question, at the least, where they were too many to be kept.
-    pub fn matched(&self, question: u32) -> impl Iterator<Item = (ListId, u64)> {
-        let all = self.matched.range((question, ListId(0))..=(question, ListId(u32::MAX)));
-        all.map(|((_, list), matched)| (*list, matched.n))
+        ByQuestion { rest: &self.found, matched: &self.matched }
     }
 
     /// Makes room where it has run out. To be called whenever some thousands have been pushed.
@@ -155,19 +202,26 @@ impl Finds {
             return;
         }
         self.last = None;
+        let shown_max = snapshot.policy.matches_per_list_max.max(1);
+        let (kept_max, counts): (_, fn(&Policy, &Candidate<'_>) -> bool) = match self.of {
+            Of::Whole => (shown_max, admits),
+            Of::Views => (shown_max.min(VIEW_KEPT), admits_beside_views),
+        };
         let mut groups: BTreeMap<Group, Vec<Found>> = BTreeMap::new();
-        for found in self.found.drain(..) {
+        let mut all = std::mem::take(&mut self.found);
+        for found in all.drain(..) {
             let question = &questions[found.question as usize];
-            let candidate = snapshot.candidate(question, &found);
-            if let Some(candidate) = candidate.filter(|candidate| admits(&snapshot.policy, candidate)) {
-                let group = (found.question, candidate.list, candidate.kind, candidate.look);
+            let candidate = snapshot.candidate(self.of, question, &found);
+            if let Some(candidate) = candidate.filter(|candidate| counts(&snapshot.policy, candidate)) {
+                let group = self.group(&found, &candidate);
                 groups.entry(group).or_default().push(found);
             }
         }
-        let kept_max = snapshot.policy.matches_per_list_max.max(1);
+        self.found = all; // its memory
         for (group, mut finds) in groups {
             let (question, list, ..) = group;
-            let transform = |f: &Found| questions[question as usize].seen[f.seen as usize].transform;
+            let question_of = &questions[question as usize];
+            let transform = |f: &Found| self.of.observation(question_of, f.seen).map(|seen| seen.transform);
             finds.sort_unstable_by_key(|f| (f.entry, f.distance, transform(f)));
             finds.dedup_by_key(|f| f.entry);
             if finds.len() > kept_max {

@@ -8,6 +8,7 @@ mod alive;
 mod edit;
 mod facts;
 mod finds;
+mod in_views;
 mod layers;
 
 use std::collections::BTreeMap;
@@ -16,13 +17,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::entry::{Bits, EntryNo, Hash64, HashKind, HashValue, LeftOut, ListId, Observation, Pdq, Polarity, Reason, Transform};
+use crate::entry::{
+    Bits, EntryNo, Hash64, HashKind, HashValue, LeftOut, ListId, Observation, Pdq, Polarity, Reason, Transform, Transforms, View,
+};
 use crate::index::{Effort, Query, Scratch};
-use crate::verdict::{Candidate, Policy, Subject, Verdict, judge};
+use crate::verdict::{Candidate, Live, Policy, Subject, Tries, Verdict, ViewCounts, judge};
 
 pub use alive::Alive;
 pub use edit::{Choices, HashRows, Merge};
-use finds::{Finds, Found};
+use finds::{Finds, Found, Of};
 
 pub use facts::{Fact, Facts, KindSet};
 pub use layers::{DigestLayers, LAYERS_MAX, Layer, RadiusLayers, Rows, TAIL_MAX};
@@ -47,13 +50,17 @@ pub struct Snapshot {
     pub facts: Facts,
     pub alive: Alive,
     /// Live entries that have a hash of the kind, by list; disabled lists are counted too.
-    pub live: BTreeMap<(ListId, HashKind), u64>,
+    pub live: Live,
 }
 
 /// One picture's hashes and what is known of it beside them.
 #[derive(Debug, Clone, Default)]
 pub struct Question {
     pub seen: Vec<Observation>,
+    /// What else the picture may have been, by PDQ.
+    pub views: Vec<Observation>,
+    /// Views that could not be made in time, at the least.
+    pub views_unmade: u64,
     /// Kinds that were looked for, hashes or not: an undecodable picture has no PDQ, but PDQ was wanted.
     pub kinds: KindSet,
     /// Names of the lists asked for; empty means all.
@@ -63,22 +70,31 @@ pub struct Question {
 }
 
 /// What a look-up writes into, kept between look-ups so that they allocate nothing.
-#[derive(Default)]
 pub struct Workspace {
     scratch: Scratch,
     found: Finds,
+    in_views: Finds,
+    /// Of each question.
+    views: Vec<ViewCounts>,
     /// Questions whose look-ups were given up.
     given_up: Vec<bool>,
+}
+
+impl Default for Workspace {
+    fn default() -> Self {
+        let (found, in_views) = (Finds::new(Of::Whole), Finds::new(Of::Views));
+        Workspace { scratch: Scratch::default(), found, in_views, views: Vec::new(), given_up: Vec::new() }
+    }
 }
 
 /// Queries whose look-ups are never given up, most often: all of a still picture's.
 pub const QUERIES_SURE: usize = 16;
 
 impl Snapshot {
-    /// Answers questions together: one batch for each kind, so that look-ups share their memory accesses.
+    /// Answers questions together: one batch for each kind, so that look-ups share their memory accesses, and then one for all views.
     ///
     /// `late` is asked now and then whether to give up: what was not looked up by then is NOT_SCANNED(timeout), unless something matched. It is
-    /// not asked before the first `sure` queries of a kind are done.
+    /// not asked before the first `sure` queries of a kind are done. Views that are given up are counted in the verdict, and change nothing else.
     pub fn answer(
         &self,
         questions: &[Question],
@@ -86,6 +102,28 @@ impl Snapshot {
         sure: usize,
         late: &dyn Fn() -> bool,
     ) -> (Vec<Verdict>, Effort) {
+        let mut effort = self.look_up_whole(questions, work, sure, late);
+        effort += self.look_up_views(questions, work, late);
+        (self.verdicts(questions, work), effort)
+    }
+
+    /// Answers one question whose views are made by `make_views`, after the whole was looked up.
+    pub fn answer_in_views(
+        &self,
+        question: Question,
+        work: &mut Workspace,
+        sure: usize,
+        late: &dyn Fn() -> bool,
+        make_views: impl FnOnce(&mut Question),
+    ) -> (Vec<Verdict>, Effort) {
+        let mut question = [question];
+        let mut effort = self.look_up_whole(&question, work, sure, late);
+        make_views(&mut question[0]);
+        effort += self.look_up_views(&question, work, late);
+        (self.verdicts(&question, work), effort)
+    }
+
+    fn look_up_whole(&self, questions: &[Question], work: &mut Workspace, sure: usize, late: &dyn Fn() -> bool) -> Effort {
         work.found.clear();
         work.given_up.clear();
         work.given_up.resize(questions.len(), false);
@@ -94,19 +132,28 @@ impl Snapshot {
         effort += self.near(&self.kinds.phash64, HashKind::Phash64, phash64, questions, work, sure, late);
         effort += self.near(&self.kinds.dhash64, HashKind::Dhash64, dhash64, questions, work, sure, late);
         self.exact(questions, work, late);
-        work.found.sort_by_question();
-        let mut rest = work.found.as_slice();
-        let verdicts = questions.iter().enumerate().map(|(q, question)| {
-            let (mine, others) = rest.split_at(rest.partition_point(|f| f.question == q as u32));
-            rest = others;
-            self.judge(question, mine, work.found.matched(q as u32).collect(), work.given_up[q])
+        effort
+    }
+
+    fn verdicts(&self, questions: &[Question], work: &mut Workspace) -> Vec<Verdict> {
+        let admitted = self.transforms();
+        let Workspace { found, in_views, views, given_up, .. } = work;
+        let (mut of_whole, mut of_views) = (found.by_question(), in_views.by_question());
+        let verdicts = (0..).zip(questions).zip(views).zip(given_up).map(|(((q, question), views), given_up)| {
+            let mut candidates = Vec::new();
+            for (of, found) in [(Of::Whole, of_whole.next_of(q)), (Of::Views, of_views.next_of(q))] {
+                candidates.extend(found.iter().filter_map(|found| self.candidate(of, question, found)));
+            }
+            let matched = of_whole.matched(q).chain(of_views.matched(q)).collect();
+            let tries = Tries { seen: &question.seen, admitted, views: views.searched, live: Some(&self.live) };
+            self.judge(question, &candidates, Subject { matched, tries, views: *views, ..Subject::default() }, *given_up)
         });
-        (verdicts.collect(), effort)
+        verdicts.collect()
     }
 
     /// The transforms that some list admits: no other needs a hash.
-    pub fn transforms(&self) -> crate::entry::Transforms {
-        crate::entry::Transforms(self.policy.lists.iter().fold(1, |bits, list| bits | list.policy.transforms.0))
+    pub fn transforms(&self) -> Transforms {
+        Transforms(self.policy.lists.iter().fold(1, |bits, list| bits | list.policy.transforms.0))
     }
 
     /// Heap bytes of each kind's layers.
@@ -159,7 +206,7 @@ impl Snapshot {
                 }
             }
         }
-        let Workspace { scratch, found, given_up } = work;
+        let Workspace { scratch, found, given_up, .. } = work;
         let (sure, rest) = queries.split_at(queries.len().min(sure));
         let (mut effort, mut ended) = (Effort::default(), false);
         for (first, some) in [(0, sure), (sure.len(), rest)] {
@@ -206,8 +253,8 @@ impl Snapshot {
         }
     }
 
-    fn candidate<'a>(&'a self, question: &Question, found: &Found) -> Option<Candidate<'a>> {
-        let seen = question.seen.get(found.seen as usize)?;
+    fn candidate<'a>(&'a self, of: Of, question: &Question, found: &Found) -> Option<Candidate<'a>> {
+        let seen = of.observation(question, found.seen)?;
         let fact = self.facts.get(found.entry)?;
         Some(Candidate {
             list: fact.list,
@@ -219,12 +266,13 @@ impl Snapshot {
             frame: seen.frame,
             look: seen.look,
             quality: seen.quality,
+            view: seen.view,
         })
     }
 
-    fn judge(&self, question: &Question, found: &[Found], matched: Vec<(ListId, u64)>, given_up: bool) -> Verdict {
+    /// `looked_up` says what the look-ups came to.
+    fn judge(&self, question: &Question, candidates: &[Candidate<'_>], looked_up: Subject<'_>, given_up: bool) -> Verdict {
         let late = || (Reason::Timeout, "the deadline passed before all look-ups were done".to_owned());
-        let candidates: Vec<Candidate<'_>> = found.iter().filter_map(|f| self.candidate(question, f)).collect();
         let holding = |kinds: &dyn Fn(HashKind) -> bool| {
             let lists = self.policy.lists.iter().filter(|l| l.polarity == Polarity::Positive);
             lists.filter(|l| question.kinds.iter().any(|k| kinds(k) && self.holds(l.id, k))).map(|l| l.id).collect()
@@ -236,9 +284,9 @@ impl Snapshot {
             qualities: qualities(&question.seen),
             sought: holding(&|_| true),
             sought_by_pixels: holding(&|kind| !kind.is_digest()),
-            matched,
+            ..looked_up
         };
-        judge(&self.policy, self.id, subject, &candidates)
+        judge(&self.policy, self.id, subject, candidates)
     }
 }
 
@@ -269,7 +317,7 @@ impl Question {
     pub fn push(&mut self, hash: HashValue, quality: Option<u8>) {
         self.kinds = self.kinds.with(hash.kind());
         let look = self.seen.len() as u32; // each for itself: nobody says of which frame they are
-        self.seen.push(Observation { hash, transform: Transform::Identity, frame: 0, look, quality });
+        self.seen.push(Observation { hash, transform: Transform::Identity, frame: 0, look, quality, view: View::WHOLE });
     }
 }
 

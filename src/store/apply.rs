@@ -14,7 +14,7 @@ use super::wire::{self, row_bytes};
 use super::{BY_BYTES_MAX, LISTS_MAX, POLICY_BYTES_MAX, SOURCE_BYTES_MAX, Store, StoreError, Writer};
 use crate::entry::{
     Change, ChangeOp, Entry, EntryNo, HashList, ListId, ListPolicy, ListVersion, MadeBy, ROWS_BYTES_MAX, ROWS_MAX, RowChange,
-    VersionNo, VersionState, check_list_name,
+    VersionNo, VersionState, ViewRule, check_list_name,
 };
 use rocksdb::{WriteBatch, WriteOptions};
 use std::collections::{HashMap, HashSet};
@@ -498,6 +498,9 @@ fn check_policy(policy: &ListPolicy) -> Result<(), StoreError> {
         if radius > kind.radius_max() {
             return Err(refused(format!("{kind} radius {radius} is above the largest, {}", kind.radius_max())));
         }
+    }
+    for (kind, radius) in &policy.views {
+        ViewRule { kind: *kind, radius: *radius }.check().map_err(|bad| refused(bad.0))?;
     }
     Ok(())
 }

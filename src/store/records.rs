@@ -81,6 +81,20 @@ pub(super) struct PolicyRecord {
     pub transforms: u32,
     #[prost(string, repeated, tag = "5")]
     pub scope: Vec<String>,
+    /// None in policies from before there were views: they count the whole picture alone.
+    #[prost(message, repeated, tag = "6")]
+    pub views: Vec<ViewRecord>,
+    /// 0 in these.
+    #[prost(uint32, tag = "7")]
+    pub view_action_max: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ViewRecord {
+    #[prost(uint32, tag = "1")]
+    pub kind: u32,
+    #[prost(uint32, tag = "2")]
+    pub radius: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]

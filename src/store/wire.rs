@@ -8,7 +8,7 @@ use super::keys::{Family, check_entry};
 use super::records::*;
 use crate::entry::{
     Action, Change, ChangeOp, Entry, EntryNo, HashKind, HashList, HashValue, KindPolicy, ListId, ListPolicy, ListVersion, MadeBy,
-    Polarity, RowChange, Transforms, VersionNo, VersionState,
+    Polarity, RowChange, Transforms, VersionNo, VersionState, ViewKind, ViewRule,
 };
 use prost::Message;
 
@@ -159,6 +159,12 @@ impl From<&ListPolicy> for PolicyRecord {
             quality_min: policy.quality_min.into(),
             transforms: policy.transforms.0.into(),
             scope: policy.scope.clone(),
+            views: policy
+                .views
+                .iter()
+                .map(|(kind, radius)| ViewRecord { kind: *kind as u32, radius: (*radius).into() })
+                .collect(),
+            view_action_max: policy.view_action_max as u32,
         }
     }
 }
@@ -264,6 +270,10 @@ fn read_kind(family: Family, n: u32) -> Result<HashKind, StoreError> {
     u8::try_from(n).ok().and_then(HashKind::from_u8).ok_or_else(|| family.corrupt("an unknown kind of hash"))
 }
 
+fn read_action(family: Family, n: u32) -> Result<Action, StoreError> {
+    Action::ALL.into_iter().find(|action| *action as u32 == n).ok_or_else(|| family.corrupt("an unknown action"))
+}
+
 fn read_digest(family: Family, bytes: &[u8]) -> Result<[u8; 32], StoreError> {
     bytes.try_into().map_err(|_| family.corrupt("a digest has not 32 bytes"))
 }
@@ -281,12 +291,22 @@ fn read_policy(family: Family, record: Option<PolicyRecord>) -> Result<ListPolic
             u8::try_from(record.transforms).map_err(|_| family.corrupt("a set of transforms is out of range"))?,
         ),
         scope: record.scope,
+        views: Default::default(),
+        view_action_max: match record.view_action_max {
+            0 => Action::Review,
+            n => read_action(family, n)?,
+        },
     };
     for k in record.kinds {
         let kind = read_kind(family, k.kind)?;
-        let action =
-            Action::ALL.into_iter().find(|a| *a as u32 == k.action).ok_or_else(|| family.corrupt("an unknown action"))?;
-        policy.kinds.insert(kind, KindPolicy { radius: radius(kind, k.radius)?, action });
+        policy.kinds.insert(kind, KindPolicy { radius: radius(kind, k.radius)?, action: read_action(family, k.action)? });
+    }
+    for view in record.views {
+        let kind = u8::try_from(view.kind).ok().and_then(ViewKind::from_u8);
+        let kind = kind.ok_or_else(|| family.corrupt("an unknown class of views"))?;
+        let rule = ViewRule { kind, radius: u16::try_from(view.radius).unwrap_or(u16::MAX) };
+        rule.check().map_err(|bad| family.corrupt(bad.0))?;
+        policy.views.insert(kind, rule.radius);
     }
     for c in record.category_radii {
         let kind = read_kind(family, c.kind)?;
@@ -312,6 +332,8 @@ mod tests {
         policy.kinds.remove(&HashKind::PhotoDna);
         policy.transforms = Transforms(0b1001_0001);
         policy.scope = vec!["one".into(), "two".into()];
+        policy.views = [(ViewKind::Extended, 0), (ViewKind::Turned, 39)].into();
+        policy.view_action_max = Action::Block;
         policy
     }
 
@@ -366,6 +388,15 @@ mod tests {
         }
     }
 
+    /// As every policy was written before there were views.
+    #[test]
+    fn a_policy_without_views_counts_the_whole_picture_alone() {
+        let policy = |record| read_policy(Family::Lists, Some(record)).unwrap();
+        let old = policy(PolicyRecord { transforms: 255, ..PolicyRecord::default() });
+        assert_eq!((old.views.len(), old.view_action_max), (0, Action::Review));
+        assert_eq!(old.threshold("", HashKind::Pdq, ViewKind::Window), None);
+    }
+
     #[test]
     fn lists_and_versions_come_back_as_they_were() {
         let (active, previous, head) = (VersionNo(3), VersionNo(2), VersionNo(0));
@@ -408,7 +439,11 @@ mod tests {
         let rows = |row| OpRecord::Rows(Rows { list: 1, version: 1, rows: vec![close(1), row] });
         let policy = |kind, radius, action, quality_min, transforms| {
             let kinds = vec![KindRecord { kind, radius, action }];
-            let policy = PolicyRecord { kinds, category_radii: vec![], quality_min, transforms, scope: vec![] };
+            let policy = PolicyRecord { kinds, quality_min, transforms, ..PolicyRecord::default() };
+            OpRecord::SetPolicy(SetPolicy { list: 1, policy: Some(policy) })
+        };
+        let views = |kind, radius, view_action_max| {
+            let policy = PolicyRecord { views: vec![ViewRecord { kind, radius }], view_action_max, ..PolicyRecord::default() };
             OpRecord::SetPolicy(SetPolicy { list: 1, policy: Some(policy) })
         };
         for (op, ok) in [
@@ -427,6 +462,11 @@ mod tests {
             (Some(policy(1, 1, 0, 0, 0)), false),
             (Some(policy(1, 1, 3, 256, 0)), false),
             (Some(policy(1, 1, 3, 0, 256)), false),
+            (Some(views(2, 39, 0)), true),
+            (Some(views(1, 31, 0)), false),
+            (Some(views(5, 31, 0)), false),
+            (Some(views(2, 40, 0)), false),
+            (Some(views(2, 31, 4)), false),
             (Some(OpRecord::SetPolicy(SetPolicy { list: 1, policy: None })), false),
             (Some(OpRecord::Seal(Seal { list: 1, version: 1, rows: 0, digest: vec![0; 31] })), false),
             (None, false),

@@ -29,6 +29,7 @@ fn a_policy_is_made_with_the_list_and_changed_by_name() {
             "sha1": {"radius": 0, "action": "REVIEW"}, "sha256": {"radius": 0, "action": "REVIEW"},
             "photodna": {"radius": 0, "action": "REVIEW"},
         },
+        "views": {}, "view_action_max": "REVIEW",
     });
     assert_eq!(made, expected);
     assert_eq!(place.run(&["list", "show", "a", "--json"]).exits(0).one(), expected);
@@ -68,6 +69,38 @@ fn a_policy_is_made_with_the_list_and_changed_by_name() {
     place.run(&["list", "add", "a", "--id", "x", "--category", "A1", "--pdq", &pdq(0x11)]).exits(0);
     let strange = place.run(&["list", "set", "a", "--radius", "A2:pdq=5"]).exits(0);
     strange.says(&["warning: no entry of list \"a\" has the category \"A2\""]);
+}
+
+#[test]
+fn a_list_says_which_views_count() {
+    let place = Place::new();
+    let create = ["list", "create", "a", "--json", "--views", "extended,window", "--view-radius", "window=27"];
+    let made = place.run(&create).exits(0).one();
+    assert_eq!(made["views"], json!({"extended": 31, "window": 27}));
+    assert_eq!(place.run(&["list", "show", "a", "--json"]).exits(0).one(), made);
+
+    let set = |args: &[&str]| place.run(&[&["list", "set", "a", "--json"], args].concat()).exits(0).one();
+    // A class that counted before keeps its radius.
+    assert_eq!(set(&["--views", "window,turned"])["views"], json!({"turned": 31, "window": 27}));
+    let changed = set(&["--view-radius", "turned=0", "--view-radius", "window=39", "--view-action", "block"]);
+    assert_eq!((&changed["views"], &changed["view_action_max"]), (&json!({"turned": 0, "window": 39}), &json!("BLOCK")));
+    let text = place.run(&["list", "show", "a"]).exits(0).out;
+    assert!(text.contains("view window      radius 39  at most BLOCK"), "{text}");
+    assert_eq!(set(&["--quality-min", "60"])["views"], changed["views"], "what is not named stays");
+    assert_eq!(set(&["--views", "whole"])["views"], json!({}));
+    let text = place.run(&["list", "show", "a"]).exits(0).out;
+    assert!(!text.contains("view "), "{text}");
+
+    let refused = |args: &[&str], words: &str| drop(place.run(&[&["list", "set", "a"], args].concat()).exits(2).says(&[words]));
+    refused(&["--view-radius", "window=31"], "window views do not count in this list");
+    refused(&["--views", "window", "--view-radius", "window=40"], "the radius for window views must be 0 to 39 bits");
+    refused(&["--view-radius", "31"], "a radius for views names its class, such as window=31");
+    refused(&["--view-radius", "window=x"], "a radius is a whole number of bits");
+    refused(&["--views", "inset"], "unknown class of views \"inset\": one of extended, window, turned");
+    refused(&["--view-action", "FORGET"], "unknown action");
+    let negative = place.run(&["list", "create", "n", "--negative", "--views", "window"]).exits(2);
+    negative.says(&["a negative list has no views of its own"]);
+    place.run(&["list", "create", "n", "--negative", "--views", "whole"]).exits(0);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "action",
     "cut",
     "detail",
@@ -19,10 +19,16 @@ const FIELDS: [&str; 12] = [
     "reason",
     "snapshot",
     "suppressed",
+    "views",
     "file",
 ];
-const MATCH_FIELDS: [&str; 10] =
-    ["action", "category", "distance", "entry_id", "exact", "frame", "kind", "list", "threshold", "transform"];
+const MATCH_FIELDS: [&str; 12] =
+    ["action", "category", "chance", "distance", "entry_id", "exact", "frame", "kind", "list", "threshold", "transform", "view"];
+
+/// The view that is the whole picture.
+fn whole() -> Value {
+    json!({"kind": "whole", "corners": [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], "degrees": 0.0})
+}
 
 #[test]
 fn the_exit_code_says_what_happened() {
@@ -164,10 +170,11 @@ fn a_verdict_has_the_fields_of_the_contract() {
         assert_eq!(keys(found), MATCH_FIELDS);
         assert!(found["distance"].as_u64().unwrap() <= distance_max, "{found}");
         let mut found = found.clone();
-        found["distance"] = json!(0);
+        assert!(found["chance"].as_f64().unwrap() < 1e-20, "{found}");
+        (found["distance"], found["chance"]) = (json!(0), json!(0));
         let expected = json!({
             "list": "known", "entry_id": "first", "category": "A1", "kind": "pdq", "distance": 0, "threshold": 31,
-            "transform": transform, "frame": 0, "exact": false, "action": "REVIEW",
+            "transform": transform, "frame": 0, "exact": false, "action": "REVIEW", "chance": 0, "view": whole(),
         });
         assert_eq!(found, expected);
         line
@@ -451,4 +458,37 @@ fn a_store_that_was_changed_by_hand_is_no_store_or_not_sound() {
     place.write("other/notes.txt", b"mine");
     run(&["--store", &place.arg("other"), "list", "create", "a"]).exits(3).says(&["holds no hashwarden store"]);
     assert_eq!(std::fs::read_dir(place.path("other")).unwrap().count(), 1);
+}
+
+/// What a crop of four per cent a side was before is found through a view, and said to be.
+#[test]
+fn a_match_through_a_view_says_where_it_was_found() {
+    let place = Place::new();
+    place.known();
+    let picture = draw(1, 320, 240);
+    let crop = image::imageops::crop_imm(&picture, 13, 10, 294, 220).to_image();
+    let file = place.arg("crop.png");
+    crop.save(&file).unwrap();
+    place.run(&["match", &file]).exits(0);
+    place.run(&["list", "set", "known", "--views", "extended", "--view-radius", "extended=39"]).exits(0);
+    let line = place.run(&["match", "--json", &file]).exits(1).one();
+    let found = &line["matches"][0];
+    assert_eq!((&found["entry_id"], &found["action"], &found["threshold"]), (&json!("first"), &json!("REVIEW"), &json!(39)));
+    assert_eq!((&found["view"]["kind"], &found["view"]["degrees"]), (&json!("extended"), &json!(0.0)));
+    let corners = found["view"]["corners"].as_array().unwrap();
+    let corner = |n: usize, axis: usize| corners[n][axis].as_f64().unwrap();
+    assert!(corners.len() == 4 && corner(0, 0) < 0.0 && corner(2, 1) > 1.0, "{corners:?}");
+    assert!(found["chance"].as_f64().unwrap() < 1e-9);
+    assert!(line["views"]["searched"].as_u64().unwrap() > 0 && line["views"]["cut"] == 0);
+    let text = place.run(&["match", &file]).exits(1).out;
+    assert!(text.contains("  in extended -"), "{text}");
+
+    let line = place.run(&["match", "--json", &place.arg("known.jpg")]).exits(1).one();
+    let pdq = line["matches"].as_array().unwrap().iter().find(|m| m["kind"] == "pdq").unwrap();
+    assert_eq!(pdq["view"], whole());
+    let text = place.run(&["match", &place.arg("known.jpg")]).exits(1).out;
+    assert!(!text.contains("whole"), "{text}");
+    place.run(&["match", "--views", "whole", &file]).exits(0);
+    place.run(&["scan", "--views", "all", &file]).exits(1);
+    place.run(&["match", "--views", "half", &file]).exits(2).says(&["unknown set of views \"half\": whole or all"]);
 }

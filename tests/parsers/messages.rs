@@ -77,6 +77,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         reference: "a post".to_owned(),
         lists: vec!["known".to_owned(); 3],
         content: Some(content),
+        views: v1::ViewSet::All as i32,
     };
     let hashes = content(v1::match_item::Content::Hashes(v1::Hashes { hashes: vec![hash(), hash()] }));
     let picture = content(v1::match_item::Content::Image(vec![0xff, 0xd8, 0xff]));

@@ -4,12 +4,13 @@ use crate::catalog::{
     BadRow, DiffReport, EditReport, Hold, ImportReport, ListInfo, OverlapCategory, OverlapHub, OverlapReport, Phase, Progress,
 };
 use crate::entry::{
-    Action, HashKind, HashValue, LeftOut, ListPolicy, ListVersion, MadeBy, Observation, Polarity, Reason, Transform, VersionState,
+    Action, HashKind, HashValue, LeftOut, ListPolicy, ListVersion, MadeBy, Observation, Polarity, Reason, Transform, VIEW_SIDE,
+    VersionState, View, ViewKind,
 };
 use crate::lists::{ColumnUse, Format};
 use crate::matcher::Hashed;
 use crate::proto::v1;
-use crate::verdict::{Match, Outcome, Verdict};
+use crate::verdict::{Match, Outcome, Verdict, ViewCounts};
 
 /// How hashes are taken here: kind and version of the code that takes it, which rises when a change alters hashes.
 pub const ALGORITHMS: &str = "pdq-full/1 phash64/1 dhash64/1";
@@ -32,7 +33,12 @@ pub fn verdict(verdict: Verdict, ages: &[Option<u64>]) -> v1::Verdict {
             .map(|(n, (list, version))| v1::AskedList { list, version: version.0, age_seconds: ages.get(n).copied().flatten() })
             .collect(),
         algorithms: ALGORITHMS.to_owned(),
+        views: Some(view_counts(verdict.views)),
     }
+}
+
+fn view_counts(counts: ViewCounts) -> v1::ViewCounts {
+    v1::ViewCounts { searched: counts.searched, cut: counts.cut }
 }
 
 /// What one list that was asked takes in a verdict, about.
@@ -40,7 +46,7 @@ pub const ASKED_LIST_BYTES: u64 = 96;
 
 /// What a verdict takes in memory until it is sent, about.
 pub fn verdict_bytes(verdict: &Verdict) -> u64 {
-    let of_match = |m: &Match| 200 + m.list.len() + m.entry_id.len() + m.category.len();
+    let of_match = |m: &Match| 320 + m.list.len() + m.entry_id.len() + m.category.len();
     let matches = verdict.matches.iter().chain(&verdict.suppressed).map(of_match).sum::<usize>();
     let left_out = verdict.left_out.iter().map(|part| 48 + part.0.len()).sum::<usize>();
     let lists = verdict.lists.len() as u64 * ASKED_LIST_BYTES;
@@ -59,7 +65,28 @@ fn a_match(found: Match) -> v1::Match {
         frame: found.frame,
         exact: found.exact,
         action: action(found.action),
+        view: Some(view(found.view)),
+        chance: found.chance,
     }
+}
+
+fn view(view: View) -> v1::View {
+    let fraction = |n: i16| f64::from(n) / f64::from(VIEW_SIDE);
+    v1::View {
+        kind: view_kind(view.kind),
+        corners: view.corners.iter().map(|(x, y)| v1::Point { x: fraction(*x), y: fraction(*y) }).collect(),
+        degrees: f64::from(view.degrees) / 100.0,
+    }
+}
+
+fn view_kind(kind: ViewKind) -> i32 {
+    let kind = match kind {
+        ViewKind::Whole => v1::ViewKind::Whole,
+        ViewKind::Extended => v1::ViewKind::Extended,
+        ViewKind::Window => v1::ViewKind::Window,
+        ViewKind::Turned => v1::ViewKind::Turned,
+    };
+    kind as i32
 }
 
 fn outcome(outcome: Outcome) -> v1::Outcome {
@@ -193,6 +220,8 @@ fn policy(policy: ListPolicy) -> v1::ListPolicy {
         quality_min: policy.quality_min.into(),
         transforms: policy.transforms.iter().map(transform).collect(),
         scope: policy.scope,
+        views: policy.views.iter().map(|(of, radius)| v1::ViewRule { kind: view_kind(*of), radius: (*radius).into() }).collect(),
+        view_action_max: action(policy.view_action_max),
     }
 }
 

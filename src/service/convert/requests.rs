@@ -2,7 +2,7 @@
 //!
 //! Paths are those of the message as it was sent, with zero-based indexes. Invariant: what comes out is within the limits.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::Fault;
 use crate::catalog::{ActionRule, ImportOptions, NewEntry, PolicyUpdate, RadiusRule};
@@ -10,7 +10,7 @@ use crate::entry::LIST_NAME_BYTES_MAX;
 use crate::entry::shown::is_visible;
 use crate::entry::{
     Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, HashKind, HashValue, Polarity, Transform, Transforms,
-    check_list_name,
+    ViewKind, ViewRule, ViewSet, check_list_name,
 };
 use crate::lists::{Column, Format, Header, Mapping, Signal};
 use crate::matcher::{Content, GivenHash};
@@ -30,6 +30,8 @@ const RULES_MAX: usize = 1000;
 pub struct Item {
     pub content: Content,
     pub lists: Vec<String>,
+    /// `None` where the service's default holds.
+    pub views: Option<ViewSet>,
 }
 
 /// An item's id as a result repeats it: one that is too long is cut, as its item is refused.
@@ -65,6 +67,12 @@ pub fn item(item: v1::MatchItem, path: &str, options: &Options) -> Result<Item, 
     for (n, name) in item.lists.iter().enumerate() {
         at_most(name.len(), LIST_NAME_BYTES_MAX, "bytes", || at(&format!("lists[{n}]")))?;
     }
+    let views = match v1::ViewSet::try_from(item.views) {
+        Ok(v1::ViewSet::Unspecified) => None,
+        Ok(v1::ViewSet::Whole) => Some(ViewSet::Whole),
+        Ok(v1::ViewSet::All) => Some(ViewSet::All),
+        Err(_) => return Err(Fault::malformed(at("views"), "is not a set of views")),
+    };
     let content = match item.content {
         None => return Err(Fault::malformed(path, "has neither an image nor hashes")),
         Some(v1::match_item::Content::Image(bytes)) => Content::Image(bytes),
@@ -77,7 +85,7 @@ pub fn item(item: v1::MatchItem, path: &str, options: &Options) -> Result<Item, 
             Content::Hashes(hashes.iter().enumerate().map(given).collect::<Result<_, _>>()?)
         }
     };
-    Ok(Item { content, lists: item.lists })
+    Ok(Item { content, lists: item.lists, views })
 }
 
 fn given_hash(given: &v1::Hash, path: &str) -> Result<GivenHash, Fault> {
@@ -107,6 +115,18 @@ fn action(n: i32, path: impl Fn() -> String) -> Result<Action, Fault> {
 
 fn transform(n: i32, path: impl Fn() -> String) -> Result<Transform, Fault> {
     Transform::ALL.into_iter().find(|t| *t as i32 + 1 == n).ok_or_else(|| Fault::malformed(path(), "is not a transform"))
+}
+
+/// A class of views, so not the whole.
+fn view_class(n: i32, path: impl Fn() -> String) -> Result<ViewKind, Fault> {
+    let class = ViewKind::CLASSES.into_iter().find(|class| *class as i32 == n);
+    class.ok_or_else(|| Fault::malformed(path(), "is not a class of views"))
+}
+
+fn view_rule(rule: &v1::ViewRule, path: &str) -> Result<ViewRule, Fault> {
+    let kind = view_class(rule.kind, || format!("{path}.kind"))?;
+    let rule = ViewRule { kind, radius: u16::try_from(rule.radius).unwrap_or(u16::MAX) };
+    rule.check().map(|()| rule).map_err(|bad| Fault::malformed(format!("{path}.radius"), bad.0))
 }
 
 fn percent(n: u32, path: impl Fn() -> String) -> Result<u8, Fault> {
@@ -157,6 +177,8 @@ pub fn policy_update(update: Option<v1::PolicyUpdate>) -> Result<PolicyUpdate, F
         let kind = rule.kind.map(|k| kind(k, || at("kind"))).transpose()?;
         Ok(ActionRule { kind, action: action(rule.action, || at("action"))? })
     });
+    at_most(update.view_radii.len(), RULES_MAX, "rules", || "policy.view_radii".to_owned())?;
+    let view_radii = update.view_radii.iter().enumerate().map(|(n, rule)| view_rule(rule, &format!("policy.view_radii[{n}]")));
     Ok(PolicyUpdate {
         radii: radii.collect::<Result<_, _>>()?,
         radii_removed: removed.collect::<Result<_, _>>()?,
@@ -164,7 +186,15 @@ pub fn policy_update(update: Option<v1::PolicyUpdate>) -> Result<PolicyUpdate, F
         quality_min: update.quality_min.map(|q| percent(q, || "policy.quality_min".to_owned())).transpose()?,
         transforms: update.transforms.map(transforms).transpose()?,
         scope: update.scope.map(scope).transpose()?,
+        views: update.views.map(view_classes).transpose()?,
+        view_radii: view_radii.collect::<Result<_, _>>()?,
+        view_action_max: update.view_action_max.map(|n| action(n, || "policy.view_action_max".to_owned())).transpose()?,
     })
+}
+
+fn view_classes(set: v1::ViewKindSet) -> Result<BTreeSet<ViewKind>, Fault> {
+    let class = |(n, kind): (usize, &i32)| view_class(*kind, || format!("policy.views.kinds[{n}]"));
+    set.kinds.iter().enumerate().map(class).collect()
 }
 
 fn transforms(set: v1::TransformSet) -> Result<Transforms, Fault> {
@@ -352,6 +382,7 @@ mod tests {
         check(v1::MatchItem { item_id: "i".repeat(257), ..hashes(vec![good()]) }, "items[4].item_id", "at most 256");
         check(v1::MatchItem { reference: "r".repeat(1025), ..hashes(vec![good()]) }, "items[4].reference", "at most 1024");
         check(v1::MatchItem { lists: vec![String::new(); 1001], ..hashes(vec![good()]) }, "items[4].lists", "at most 1000");
+        check(v1::MatchItem { views: 3, ..hashes(vec![good()]) }, "items[4].views", "not a set of views");
     }
 
     #[test]
@@ -383,5 +414,14 @@ mod tests {
         check(v1::PolicyUpdate { transforms: no_transform, ..none() }, "policy.transforms.transforms");
         let scope = Some(v1::ListNames { lists: vec!["good".into(), "../bad".into()] });
         check(v1::PolicyUpdate { scope, ..none() }, "policy.scope.lists[1]");
+        let kinds = vec![v1::ViewKind::Window as i32, v1::ViewKind::Whole as i32];
+        check(v1::PolicyUpdate { views: Some(v1::ViewKindSet { kinds }), ..none() }, "policy.views.kinds[1]");
+        let view = |kind: v1::ViewKind, radius| v1::PolicyUpdate {
+            view_radii: vec![v1::ViewRule { kind: kind as i32, radius }],
+            ..none()
+        };
+        check(view(v1::ViewKind::Unspecified, 31), "policy.view_radii[0].kind");
+        check(view(v1::ViewKind::Turned, 40), "policy.view_radii[0].radius");
+        check(v1::PolicyUpdate { view_action_max: Some(9), ..none() }, "policy.view_action_max");
     }
 }
