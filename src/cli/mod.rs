@@ -4,6 +4,7 @@
 //! go to standard output, all else to standard error.
 
 mod backend;
+mod draw;
 mod hash;
 mod import;
 mod list;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::draw::draw;
 use super::list::HashArgs;
 use super::number::whole;
 use super::output::{Counts, Label, line, path_text, remark, unread_json, unread_text, verdict_json, verdict_text, written};
@@ -28,6 +29,9 @@ pub struct MatchArgs {
     quality: Option<u8>,
     #[command(flatten)]
     asked: Asked,
+    /// Draw the matched views on the picture, into this PNG; for one file.
+    #[arg(long, value_name = "OUT.png")]
+    draw: Option<PathBuf>,
 }
 
 /// What is asked of every item.
@@ -72,7 +76,7 @@ pub fn scan(context: &Context, paths: &[PathBuf], asked: &Asked) -> Result<Exit,
         None => file_item(context, found.path),
         Some(why) => Item { label: Label::file(&found.path), content: Err(why), digests_only: false },
     });
-    let counts = match_all(context, &mut items, asked);
+    let counts = match_all(context, &mut items, asked, &mut |_| Ok(()));
     bar.finish_and_clear();
     let counts = counts?;
     if !context.json() {
@@ -85,6 +89,9 @@ pub fn run_match(context: &Context, args: MatchArgs) -> Result<Exit, Failure> {
     let hashes = args.hashes.values()?;
     if args.files.is_empty() && hashes.is_empty() {
         return Err(Failure::usage("match needs a file or a hash, such as --pdq HEX"));
+    }
+    if args.draw.is_some() && (args.files.len() != 1 || !hashes.is_empty()) {
+        return Err(Failure::usage("--draw needs one file, and nothing else to match"));
     }
     let quality = args.quality;
     let of_hashes = hashes.into_iter().map(move |hash| Item {
@@ -103,8 +110,23 @@ pub fn run_match(context: &Context, args: MatchArgs) -> Result<Exit, Failure> {
             return Err(Failure::usage(format!("{} is a folder; use scan", path_text(path))));
         }
     }
+    if let (Some(out), [file]) = (&args.draw, args.files.as_slice()) {
+        return match_and_draw(context, file, &args.asked, out);
+    }
     let of_files = args.files.into_iter().map(|path| file_item(context, path));
-    Ok(match_all(context, &mut of_files.chain(of_hashes), &args.asked)?.exit())
+    Ok(match_all(context, &mut of_files.chain(of_hashes), &args.asked, &mut |_| Ok(()))?.exit())
+}
+
+fn match_and_draw(context: &Context, file: &Path, asked: &Asked, out: &Path) -> Result<Exit, Failure> {
+    let is_the_file = || Some(std::fs::canonicalize(out).ok()? == std::fs::canonicalize(file).ok()?);
+    if is_the_file() == Some(true) {
+        return Err(Failure::usage("--draw would overwrite the picture: give it another name"));
+    }
+    let item = file_item(context, file.to_owned());
+    let bytes = if let Ok(Content::Image(bytes)) = &item.content { bytes.clone() } else { Vec::new() };
+    let limits = context.config.limits();
+    let counts = match_all(context, &mut [item].into_iter(), asked, &mut |verdict| draw(&bytes, &limits, verdict, out))?;
+    Ok(counts.exit())
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
@@ -119,25 +141,32 @@ fn bar(context: &Context, files: usize) -> ProgressBar {
     ProgressBar::with_draw_target(Some(files as u64), target).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn match_all(context: &Context, items: &mut (dyn Iterator<Item = Item> + Send), asked: &Asked) -> Result<Counts, Failure> {
+/// Prints each item's verdict, and then hands it to `told`.
+fn match_all(
+    context: &Context,
+    items: &mut (dyn Iterator<Item = Item> + Send),
+    asked: &Asked,
+    told: &mut dyn FnMut(&Verdict) -> Result<(), Failure>,
+) -> Result<Counts, Failure> {
     let matching = super::backend::matching(context, &asked.lists)?;
     let mut counts = Counts::default();
     let mut out = io::stdout().lock();
     matching.run(items, asked, &mut |item, result| {
-        let text = match result {
-            Ok(mut verdict) => {
-                if item.digests_only {
-                    mark_too_large(&mut verdict);
-                }
-                counts.add(verdict.outcome);
-                line(context, || verdict_json(&item.label, &verdict), || verdict_text(&item.label, &verdict))
-            }
+        let mut verdict = match result {
+            Ok(verdict) => verdict,
             Err(why) => {
                 counts.add(Outcome::NotScanned);
-                line(context, || unread_json(&item.label, &why), || unread_text(&item.label, &why))
+                let text = line(context, || unread_json(&item.label, &why), || unread_text(&item.label, &why));
+                return written(writeln!(out, "{text}"));
             }
         };
-        written(writeln!(out, "{text}"))
+        if item.digests_only {
+            mark_too_large(&mut verdict);
+        }
+        counts.add(verdict.outcome);
+        let text = line(context, || verdict_json(&item.label, &verdict), || verdict_text(&item.label, &verdict));
+        written(writeln!(out, "{text}"))?;
+        told(&verdict)
     })?;
     Ok(counts)
 }

@@ -480,14 +480,28 @@ fn a_match_through_a_view_says_where_it_was_found() {
     assert!(corners.len() == 4 && corner(0, 0) < 0.0 && corner(2, 1) > 1.0, "{corners:?}");
     assert!(found["chance"].as_f64().unwrap() < 1e-9);
     assert!(line["views"]["searched"].as_u64().unwrap() > 0 && line["views"]["cut"] == 0);
-    let text = place.run(&["match", &file]).exits(1).out;
-    assert!(text.contains("  in extended -"), "{text}");
+    let text_of_match = place.run(&["match", &file]).exits(1).out;
+    assert!(text_of_match.contains("  in extended -"), "{text_of_match}");
 
     let line = place.run(&["match", "--json", &place.arg("known.jpg")]).exits(1).one();
     let pdq = line["matches"].as_array().unwrap().iter().find(|m| m["kind"] == "pdq").unwrap();
     assert_eq!(pdq["view"], whole());
     let text = place.run(&["match", &place.arg("known.jpg")]).exits(1).out;
     assert!(!text.contains("whole"), "{text}");
+
+    // On the picture: what lies beyond its edges is drawn there.
+    let out = place.arg("drawn.png");
+    assert_eq!(place.run(&["match", "--draw", &out, &file]).exits(1).out, text_of_match);
+    let (drawn, size) = (image::open(&out).unwrap().to_rgb8(), crop.dimensions());
+    assert!(drawn.width() > size.0 + 10 && drawn.height() > size.1 + 10, "{:?}", drawn.dimensions());
+    assert!(drawn.pixels().any(|pixel| pixel.0 == [255, 220, 0]), "no line");
+    std::fs::remove_file(&out).unwrap();
+    place.run(&["match", "--draw", &out, "--views", "whole", &file]).exits(0).says(&["nothing matched: ", "was not written"]);
+    assert!(!std::path::Path::new(&out).exists());
+    place.run(&["match", "--draw", &file, &file]).exits(2).says(&["--draw would overwrite the picture"]);
+    place.run(&["match", "--draw", &out, &file, &file]).exits(2).says(&["--draw needs one file"]);
+    place.run(&["match", "--draw", &place.arg("absent/drawn.png"), &file]).exits(3).says(&["absent/drawn.png"]);
+
     place.run(&["match", "--views", "whole", &file]).exits(0);
     place.run(&["scan", "--views", "all", &file]).exits(1);
     place.run(&["match", "--views", "half", &file]).exits(2).says(&["unknown set of views \"half\": whole or all"]);
