@@ -137,8 +137,10 @@ pub struct Views {
     /// Which views of a picture are looked up where its caller does not say.
     #[serde(with = "by_name")]
     pub default: ViewSet,
-    /// This: the limit of the views' `Limits`.
-    pub plane_views_max: u32,
+    /// This and the next two: the limits of the views' `Limits`.
+    pub extended_max: u32,
+    pub windows_max: u32,
+    pub turned_max: u32,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -287,7 +289,12 @@ impl Default for Extract {
 impl Default for Views {
     fn default() -> Self {
         let limits = crate::views::Limits::default();
-        Views { default: ViewSet::default(), plane_views_max: limits.plane_views_max }
+        Views {
+            default: ViewSet::default(),
+            extended_max: limits.extended_max,
+            windows_max: limits.windows_max,
+            turned_max: limits.turned_max,
+        }
     }
 }
 
@@ -420,7 +427,8 @@ impl Config {
 
     /// What bounds the views of a picture.
     pub fn view_limits(&self) -> crate::views::Limits {
-        crate::views::Limits { plane_views_max: self.views.plane_views_max }
+        let v = &self.views;
+        crate::views::Limits { extended_max: v.extended_max, windows_max: v.windows_max, turned_max: v.turned_max }
     }
 
     /// What types cannot hold: every value within what works.
@@ -479,7 +487,9 @@ impl Config {
         within("extract", "alloc_bytes_max", e.alloc_bytes_max, MIB..=64 * 1024 * MIB)?;
         within("extract", "jpeg_scans_max", e.jpeg_scans_max, 1..=10_000)?;
         within("extract", "jpeg_scan_pixels_max", e.jpeg_scan_pixels_max, e.pixels_max..=1_000_000_000_000)?;
-        within("views", "plane_views_max", self.views.plane_views_max, 1..=1_000_000)?;
+        within("views", "extended_max", self.views.extended_max, 0..=10_000)?;
+        within("views", "windows_max", self.views.windows_max, 0..=10_000)?;
+        within("views", "turned_max", self.views.turned_max, 0..=10_000)?;
         within("search", "threads", self.search.threads, 0..=1024)?;
         within("snapshot", "candidates_max", self.snapshot.candidates_max, 1..=1_000_000)?;
         within("import", "change_percent_max", self.import.change_percent_max, 0..=1000)?;

@@ -3,7 +3,9 @@
 //! What is expected of each edit stands in [`edits`], fixed before results were seen. Everything lives in a temporary folder that
 //! goes when the demo ends.
 
+pub mod alterations;
 pub mod edits;
+pub mod generic;
 pub mod lists;
 pub mod pictures;
 

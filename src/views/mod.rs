@@ -1,114 +1,117 @@
-//! Which views of a picture are hashed?
+//! What may this picture have been before it was altered?
 //!
-//! A view is what the picture would have been before it was altered. Views are taken of a [`Plane`], a small luma plane that a [`Reducer`]
-//! makes of the picture's rows on their way to the hashes of the whole. Which views there are depends on the plane and the limits alone.
-//! So far: the picture extended beyond its edges on all sides, as if it had been cropped.
+//! A *view* is an answer to that: more than is left of a cropped picture ([`extended`]), a part of it between straight edges ([`windows`]), the
+//! picture turned back ([`turned`]). Each view has a PDQ hash of its own. Views are taken of a [`Plane`], a small luma plane of one look at
+//! one frame. Positions are in the plane's pixels; a view says where it lies in shares of the picture.
+//!
+//! Taking a hash is linear but for its last step, and separable: box filters, samples and cosines make one small matrix for each axis ([`axis`]).
+//! A view changes that matrix, not the plane, so views that share an interval of rows share most of the work ([`spectra`]).
+//!
+//! A view is looked up only if there is enough in it ([`evidence`]).
+//!
+//! Invariant: which views there are, and their hashes, depend on the picture and the limits alone: no clock, no chance, and the same floats
+//! in the same order on every processor. Hashes of views are within some 7 bits of what the reference gives for the same pixels: good enough to
+//! be looked up with a radius, and never used for the whole picture. Absent: which views count (the lists' policies say so).
 
-use crate::decode::{Channels, Look, Picture};
-use crate::entry::{HashValue, Observation, Transform, VIEW_QUALITY_MIN, VIEW_SIDE, View, ViewKind};
-use crate::hash::pdq;
+mod axis;
+mod evidence;
+mod extended;
+mod plane;
+mod spectra;
+mod steps;
+mod turned;
+mod windows;
 
-/// The longer side of a plane, at most.
-const PLANE_SIDE_MAX: u32 = 256;
-/// What may have been cut off each side, in hundredths of the original's.
-const CROPS: [u16; 6] = [1, 2, 3, 4, 5, 6];
+use std::collections::HashSet;
 
-/// What bounds the views of one plane.
+use crate::entry::{HashValue, Observation, Pdq, Transform, View, ViewKind};
+use crate::hash::pdq::{self, Spectrum};
+
+pub use plane::{Plane, Reducer};
+
+/// How many views a plane may have, by class; each is looked up as it is and mirrored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Views of one plane, mirrors counted.
-    pub plane_views_max: u32,
+    pub extended_max: u32,
+    pub windows_max: u32,
+    pub turned_max: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { plane_views_max: 4_096 }
+        Limits { extended_max: 400, windows_max: 240, turned_max: 40 }
     }
 }
 
-/// A look at a frame, made small.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Plane {
-    width: usize,
-    luma: Vec<f32>,
-    frame: u32,
-    look: u32,
-}
+/// A side of a view must have this many pixels of the picture.
+const SOURCE_SIDE_MIN: f32 = 64.0;
+/// A picture that is smaller than this along an axis of its plane has no views: little of it is left to be told apart.
+const PLANE_SIDE_MIN: usize = 32;
 
-/// Makes a plane of a picture's rows.
-pub struct Reducer {
-    factor: usize,
-    width: usize,
-    rows_left: usize,
-    sums: Vec<f32>,
-    luma: Vec<f32>,
-}
+/// Upright or with left and right swapped.
+const MIRRORED: [Transform; 2] = [Transform::Identity, Transform::FlipY];
 
-impl Reducer {
-    pub fn new(width: u32, height: u32) -> Self {
-        let factor = width.max(height).div_ceil(PLANE_SIDE_MAX).max(1) as usize;
-        let width = width as usize / factor;
-        Reducer { factor, width, rows_left: factor, sums: vec![0.0; width], luma: Vec::new() }
-    }
-
-    /// Takes the next row from the top.
-    pub fn row(&mut self, row: &[f32]) {
-        for (sum, values) in self.sums.iter_mut().zip(row.chunks_exact(self.factor)) {
-            *sum += values.iter().sum::<f32>();
-        }
-        self.rows_left -= 1;
-        if self.rows_left == 0 {
-            let pixels = (self.factor * self.factor) as f32;
-            self.luma.extend(self.sums.iter_mut().map(|sum| std::mem::take(sum) / pixels));
-            self.rows_left = self.factor;
-        }
-    }
-
-    pub fn finish(self, frame: u32, look: u32) -> Plane {
-        Plane { width: self.width, luma: self.luma, frame, look }
-    }
-}
-
-/// Hashes a plane's views, as they are and mirrored.
+/// The views of a plane, each with its transforms.
 pub fn observe(plane: &Plane, limits: &Limits, out: &mut Vec<Observation>) {
-    let before = out.len();
-    for percent in CROPS {
-        let Some(picture) = extended(plane, percent) else { return };
-        let luma = pdq::plane64(&picture.luma(Look::Stored));
-        let quality = pdq::quality(&luma);
-        if quality < VIEW_QUALITY_MIN {
-            continue;
-        }
-        let beyond = (u32::from(percent) * VIEW_SIDE as u32 / (100 - 2 * u32::from(percent))) as i16;
-        let view = View::upright(ViewKind::Extended, (-beyond, -beyond), (VIEW_SIDE + beyond, VIEW_SIDE + beyond));
-        out.extend(Transform::ALL.into_iter().zip(pdq::hashes(&luma)).map(|(transform, hash)| Observation {
-            hash: HashValue::Pdq(hash),
-            transform,
-            frame: plane.frame,
-            look: plane.look,
-            quality: Some(quality),
-            view,
-        }));
+    if plane.fine.width.min(plane.fine.height) < PLANE_SIDE_MIN || plane.source_side_min() < SOURCE_SIDE_MIN {
+        return;
     }
-    out.truncate(before + limits.plane_views_max as usize);
+    let views = Views { plane, known: HashSet::new(), out };
+    pulp::Arch::new().dispatch(Work { plane, limits, views });
 }
 
-/// The plane as if `percent` of the original had been cut off each side: edges are repeated, faded half-way to the mean.
-fn extended(plane: &Plane, percent: u16) -> Option<Picture> {
-    let (width, height) = (plane.width, plane.luma.len().checked_div(plane.width)?);
-    let beyond = |side: usize| (side * usize::from(percent)).div_ceil(100 - 2 * usize::from(percent));
-    let (across, down) = (beyond(width), beyond(height));
-    let mean = plane.luma.iter().sum::<f32>() / plane.luma.len() as f32;
-    let nearest = |at: usize, by: usize, side: usize| {
-        let inside = at.clamp(by, by + side - 1) - by;
-        (inside, (at as f32 - (inside + by) as f32).abs() / by.max(1) as f32)
-    };
-    let (wide, high) = (width + 2 * across, height + 2 * down);
-    let pixel = |(x, y): (usize, usize)| {
-        let ((x, off_x), (y, off_y)) = (nearest(x, across, width), nearest(y, down, height));
-        let value = plane.luma[y * width + x];
-        (value + (mean - value) * off_x.max(off_y) / 2.0).round() as u8
-    };
-    let samples = (0..high).flat_map(|y| (0..wide).map(move |x| (x, y))).map(pixel).collect();
-    Picture::new(wide as u32, high as u32, Channels::Grey, samples)
+/// Compiled for what the processor has, which is several times as quick as the plainest. All give the same. What its hot loops are in must be
+/// `#[inline(always)]`, or it is compiled for the plainest alone.
+struct Work<'a> {
+    plane: &'a Plane,
+    limits: &'a Limits,
+    views: Views<'a>,
 }
+
+impl pulp::NullaryFnOnce for Work<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Work { plane, limits, mut views } = self;
+        let [small, medium] = plane::SIDES.map(|side| plane.fine.reduced(side));
+        let lines = steps::Lines::of(&plane.fine);
+        extended::find(&small, plane, &lines, limits.extended_max as usize, &mut views);
+        windows::find(&[&plane.fine, &medium, &small], plane, &lines, limits.windows_max as usize, &mut views);
+        turned::find(&small, limits.turned_max as usize, &mut views);
+    }
+}
+
+/// Collects views, each hash once.
+struct Views<'a> {
+    plane: &'a Plane,
+    known: HashSet<Pdq>,
+    out: &'a mut Vec<Observation>,
+}
+
+impl Views<'_> {
+    #[inline(always)]
+    fn add(&mut self, view: View, spectrum: &Spectrum, quality: u8, transforms: &[Transform]) {
+        for transform in transforms {
+            let hash = pdq::hash_of(spectrum, *transform);
+            if self.known.insert(hash) {
+                let (frame, look) = (self.plane.frame, self.plane.look);
+                let hash = HashValue::Pdq(hash);
+                self.out.push(Observation { hash, transform: *transform, frame, look, quality: Some(quality), view });
+            }
+        }
+    }
+}
+
+/// A view that is not turned, by its ends in shares of the picture.
+fn upright(kind: ViewKind, (left, right): (f32, f32), (top, bottom): (f32, f32)) -> View {
+    View::upright(kind, (share(left), share(top)), (share(right), share(bottom)))
+}
+
+/// Ten-thousandths.
+fn share(of: f32) -> i16 {
+    (of * 10_000.0).round() as i16
+}
+
+#[cfg(test)]
+mod tests;

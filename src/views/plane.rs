@@ -1,0 +1,201 @@
+//! A picture's luma made small.
+
+/// The longer side of a plane: edges are found to a pixel of it, 0.2 % of the picture.
+const FINE_SIDE: usize = 512;
+/// Of smaller planes. The smallest is enough to hash the whole of a picture: within 7 bits of the reference on average, where 512 gives 6.
+pub const SIDES: [usize; 2] = [192, 320];
+
+/// The largest first.
+pub type Levels<'a> = [&'a Level; 3];
+
+/// One look at one frame, and where it came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plane {
+    pub(super) fine: Level,
+    /// Pixels of the picture to one of the plane.
+    pub(super) scale: f32,
+    pub(super) frame: u32,
+    pub(super) look: u32,
+}
+
+impl Plane {
+    pub(super) fn source_side_min(&self) -> f32 {
+        self.fine.width.min(self.fine.height) as f32 * self.scale
+    }
+}
+
+/// Luma less its mean, row by row. No hash sees the mean, and what is unknown beyond an edge fades to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Level {
+    pub width: usize,
+    pub height: usize,
+    luma: Vec<f32>,
+}
+
+impl Level {
+    pub fn new(width: usize, height: usize, luma: Vec<f32>) -> Self {
+        Level { width, height, luma }
+    }
+
+    #[inline(always)]
+    pub fn row(&self, y: usize) -> &[f32] {
+        &self.luma[y * self.width..][..self.width]
+    }
+
+    #[inline(always)]
+    pub fn at(&self, x: usize, y: usize) -> f32 {
+        self.luma[y * self.width + x]
+    }
+
+    /// Made smaller, until the longer side is at most `side`.
+    #[inline(always)]
+    pub fn reduced(&self, side: usize) -> Level {
+        let mut reducer = Areas::new(self.width, self.height, side);
+        for y in 0..self.height {
+            reducer.row(self.row(y));
+        }
+        reducer.finish()
+    }
+
+    /// The rows from `top` to `bottom`, the columns from `left` to `right`.
+    pub fn part(&self, (left, right): (usize, usize), (top, bottom): (usize, usize)) -> Level {
+        let luma = (top..bottom).flat_map(|y| self.row(y)[left..right].iter().copied()).collect();
+        Level::new(right - left, bottom - top, luma)
+    }
+
+    /// With `margin` more pixels on each side: what lies at the edge, by `fade` of the distance in pixels.
+    pub fn padded(&self, margin: usize, fade: impl Fn(f32) -> f32) -> Level {
+        let (width, height) = (self.width + 2 * margin, self.height + 2 * margin);
+        let inside = |at: usize, side: usize| at.clamp(margin, margin + side - 1);
+        let mut luma = Vec::with_capacity(width * height);
+        for y in 0..height {
+            let (in_y, row) = (inside(y, self.height), self.row(inside(y, self.height) - margin));
+            let off_y = y.abs_diff(in_y) as f32;
+            luma.extend((0..width).map(|x| {
+                let in_x = inside(x, self.width);
+                let off_x = x.abs_diff(in_x) as f32;
+                let value = row[in_x - margin];
+                if off_x == 0.0 && off_y == 0.0 { value } else { value * fade((off_x * off_x + off_y * off_y).sqrt()) }
+            }));
+        }
+        Level::new(width, height, luma)
+    }
+
+    /// Between pixels; the middle of the first is at 0.5. Beyond the outermost pixels there is more of them.
+    #[inline(always)]
+    pub fn between(&self, x: f32, y: f32) -> f32 {
+        let (x, y) = ((x - 0.5).clamp(0.0, (self.width - 2) as f32), (y - 0.5).clamp(0.0, (self.height - 2) as f32));
+        let (left, top) = (x as usize, y as usize);
+        let (part_x, part_y) = (x - left as f32, y - top as f32);
+        let at = top * self.width + left;
+        let (above, below) = (&self.luma[at..][..2], &self.luma[at + self.width..][..2]);
+        let (a, b) = (above[0] + (above[1] - above[0]) * part_x, below[0] + (below[1] - below[0]) * part_x);
+        a + (b - a) * part_y
+    }
+}
+
+/// Makes a plane of a picture's rows.
+pub struct Reducer {
+    areas: Areas,
+    scale: f32,
+}
+
+impl Reducer {
+    pub fn new(width: u32, height: u32) -> Self {
+        let areas = Areas::new(width as usize, height as usize, FINE_SIDE);
+        let scale = width.max(height) as f32 / areas.width.max(areas.height) as f32;
+        Reducer { areas, scale }
+    }
+
+    /// Takes the next row from the top.
+    pub fn row(&mut self, row: &[f32]) {
+        self.areas.row(row);
+    }
+
+    pub fn finish(self, frame: u32, look: u32) -> Plane {
+        let mut fine = self.areas.finish();
+        let sum: f64 = fine.luma.iter().map(|value| f64::from(*value)).sum();
+        let mean = (sum / fine.luma.len().max(1) as f64) as f32;
+        fine.luma.iter_mut().for_each(|value| *value -= mean);
+        Plane { fine, scale: self.scale, frame, look }
+    }
+}
+
+/// Means over areas. Rows are added up whole, and each sum is made narrow once.
+struct Areas {
+    /// Of what is made.
+    width: usize,
+    height: usize,
+    rows: usize,
+    across: Vec<Share>,
+    y: usize,
+    sums: Vec<f32>,
+    luma: Vec<f32>,
+}
+
+/// The pixels that one is made of: the first and the last count in part.
+#[derive(Clone, Copy)]
+struct Share {
+    first: usize,
+    last: usize,
+    of_first: f32,
+    of_last: f32,
+    whole: f32,
+}
+
+/// The part `i` of `parts` of `n` pixels.
+fn part(i: usize, parts: usize, n: usize) -> Share {
+    let (begin, end) = (i as f64 * n as f64 / parts as f64, (i + 1) as f64 * n as f64 / parts as f64);
+    let first = begin as usize;
+    let last = (end.ceil() as usize).clamp(first + 1, n.max(first + 1)) - 1;
+    let of_first = if first == last { end - begin } else { (first + 1) as f64 - begin };
+    Share { first, last, of_first: of_first as f32, of_last: (end - last as f64) as f32, whole: (end - begin) as f32 }
+}
+
+impl Areas {
+    fn new(columns: usize, rows: usize, side: usize) -> Self {
+        let (columns, rows) = (columns.max(1), rows.max(1));
+        let share = (side as f64 / columns.max(rows) as f64).min(1.0);
+        let of = |n: usize| ((n as f64 * share).round() as usize).max(1);
+        let (width, height) = (of(columns), of(rows));
+        let across = (0..width).map(|i| part(i, width, columns)).collect();
+        Areas { width, height, rows, across, y: 0, sums: vec![0.0; columns], luma: Vec::with_capacity(width * height) }
+    }
+
+    #[inline(always)]
+    fn row(&mut self, row: &[f32]) {
+        // A row of the picture lies in one row of what is made, or in two.
+        while self.luma.len() < self.width * self.height {
+            let share = part(self.luma.len() / self.width, self.height, self.rows);
+            let factor = match self.y {
+                y if y == share.first => share.of_first,
+                y if y == share.last => share.of_last,
+                _ => 1.0,
+            };
+            for (sum, value) in self.sums.iter_mut().zip(row) {
+                *sum += factor * value;
+            }
+            if self.y < share.last {
+                break;
+            }
+            for of in &self.across {
+                let inner = self.sums[(of.first + 1).min(of.last)..of.last].iter().sum::<f32>();
+                let last = if of.last > of.first { self.sums[of.last] * of.of_last } else { 0.0 };
+                self.luma.push((self.sums[of.first] * of.of_first + inner + last) / (of.whole * share.whole));
+            }
+            self.sums.fill(0.0);
+            // The next one may begin in this row, or with the next.
+            if self.luma.len() == self.width * self.height
+                || part(self.luma.len() / self.width, self.height, self.rows).first > self.y
+            {
+                break;
+            }
+        }
+        self.y += 1;
+    }
+
+    fn finish(mut self) -> Level {
+        self.luma.resize(self.width * self.height, 0.0);
+        Level::new(self.width, self.height, self.luma)
+    }
+}

@@ -1,0 +1,156 @@
+//! Straight edges: where does a step in luma run along much of a row or column?
+//!
+//! A step is a difference between neighbours that is large enough, and no smaller than the differences beside it.
+
+use super::plane::Level;
+
+/// Levels of luma that make a step.
+const STEP: f32 = 4.0;
+/// Lines in each direction.
+const LINES: usize = 32;
+/// A line's best run must hold this share of steps, and its surplus over that must be this share of the line.
+const RUN: f32 = 0.4;
+const SURPLUS: f32 = 0.05;
+/// A side of a window, or of a band, must be a step along this share of its length.
+pub const SIDE: f32 = 0.15;
+/// Bands that are tried in each direction, of those that cover at most a fifth of the picture.
+const BANDS: usize = 6;
+
+/// An interval of rows or columns.
+type Interval = (usize, usize);
+
+/// The straight edges of a level. A line at `y` lies between rows `y - 1` and `y`.
+pub struct Lines {
+    width: usize,
+    height: usize,
+    /// The lines with the longest runs of steps, those first.
+    pub ys: Vec<usize>,
+    pub xs: Vec<usize>,
+    /// Steps between each row and the one above it, left of each place: `height` rows of `width + 1`.
+    along: Vec<u16>,
+    /// Steps between each column and the one left of it, above each place: `height + 1` rows of `width`.
+    down: Vec<u16>,
+}
+
+impl Lines {
+    #[inline(always)]
+    pub fn of(level: &Level) -> Self {
+        let (width, height) = (level.width, level.height);
+        let along = steps_along(level);
+        let down = steps_down(level);
+        let run = |steps: f32, length: usize| steps - RUN * length as f32;
+        // The largest rise of (steps - RUN * length) from any place to a later one.
+        let rows = along.chunks_exact(width + 1).map(|sums| {
+            let (mut best, mut low) = (0.0f32, 0.0f32);
+            for (x, sum) in sums.iter().enumerate() {
+                let rise = run(f32::from(*sum), x);
+                low = low.min(rise);
+                best = best.max(rise - low);
+            }
+            best
+        });
+        let ys = best(rows.collect(), width);
+        let (mut best_down, mut low) = (vec![0.0f32; width], vec![0.0f32; width]);
+        for (y, sums) in down.chunks_exact(width).enumerate() {
+            for ((best, low), sum) in best_down.iter_mut().zip(&mut low).zip(sums) {
+                let rise = run(f32::from(*sum), y);
+                *low = low.min(rise);
+                *best = best.max(rise - *low);
+            }
+        }
+        let xs = best(best_down, height);
+        Lines { width, height, ys, xs, along, down }
+    }
+
+    /// The share of the line at `y`, between two columns, that is a step.
+    #[inline(always)]
+    pub fn along(&self, y: usize, (left, right): Interval) -> f32 {
+        let row = &self.along[y * (self.width + 1)..][..self.width + 1];
+        f32::from(row[right] - row[left]) / (right - left) as f32
+    }
+
+    /// The share of the line at `x`, between two rows, that is a step.
+    #[inline(always)]
+    pub fn down(&self, x: usize, (top, bottom): Interval) -> f32 {
+        let steps = self.down[bottom * self.width + x] - self.down[top * self.width + x];
+        f32::from(steps) / (bottom - top) as f32
+    }
+
+    /// What is left where a band covers an end: of the rows, and of the columns.
+    pub fn bands(&self) -> (Vec<Interval>, Vec<Interval>) {
+        let left = |at: usize, side: usize| if at * 2 < side { (at, side) } else { (0, at) };
+        let near = |at: usize, side: usize| at.min(side - at) * 5 <= side;
+        let ys = self.ys.iter().filter(|y| near(**y, self.height) && self.along(**y, (0, self.width)) > SIDE);
+        let xs = self.xs.iter().filter(|x| near(**x, self.width) && self.down(**x, (0, self.height)) > SIDE);
+        (ys.take(BANDS).map(|y| left(*y, self.height)).collect(), xs.take(BANDS).map(|x| left(*x, self.width)).collect())
+    }
+}
+
+/// The best lines, by their surplus; of neighbours the better one.
+fn best(surplus: Vec<f32>, length: usize) -> Vec<usize> {
+    let mut lines: Vec<(f32, usize)> = surplus.into_iter().enumerate().map(|(at, surplus)| (surplus, at)).collect();
+    let last = lines.len().saturating_sub(1);
+    lines.retain(|(surplus, at)| *surplus >= SURPLUS * length as f32 && (2..last).contains(at));
+    lines.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut chosen: Vec<usize> = Vec::new();
+    for (_, at) in lines {
+        if chosen.len() == LINES {
+            break;
+        }
+        if chosen.iter().all(|other| other.abs_diff(at) > 1) {
+            chosen.push(at);
+        }
+    }
+    chosen
+}
+
+#[inline(always)]
+fn steps_along(level: &Level) -> Vec<u16> {
+    let (width, height) = (level.width, level.height);
+    let mut sums = vec![0u16; height * (width + 1)];
+    let difference = |y: usize, out: &mut [f32]| {
+        if y == 0 || y >= height {
+            return out.fill(0.0);
+        }
+        for ((out, a), b) in out.iter_mut().zip(level.row(y)).zip(level.row(y - 1)) {
+            *out = (a - b).abs();
+        }
+    };
+    let (mut above, mut here, mut below) = (vec![0.0f32; width], vec![0.0f32; width], vec![0.0f32; width]);
+    let mut hits = vec![0u16; width];
+    difference(1, &mut here);
+    for y in 1..height {
+        difference(y + 1, &mut below);
+        for (((hit, here), above), below) in hits.iter_mut().zip(&here).zip(&above).zip(&below) {
+            *hit = u16::from((*here > STEP) & (here >= above) & (here >= below));
+        }
+        let mut sum = 0;
+        for (place, hit) in sums[y * (width + 1) + 1..][..width].iter_mut().zip(&hits) {
+            sum += hit;
+            *place = sum;
+        }
+        std::mem::swap(&mut above, &mut here);
+        std::mem::swap(&mut here, &mut below);
+    }
+    sums
+}
+
+#[inline(always)]
+fn steps_down(level: &Level) -> Vec<u16> {
+    let (width, height) = (level.width, level.height);
+    let mut sums = vec![0u16; (height + 1) * width];
+    // Between columns x - 1 and x, with nothing before the first and after the last.
+    let mut differences = vec![0.0f32; width + 2];
+    for y in 0..height {
+        let row = level.row(y);
+        for ((out, a), b) in differences[1..width].iter_mut().zip(&row[1..]).zip(row) {
+            *out = (a - b).abs();
+        }
+        let (before, after) = sums.split_at_mut((y + 1) * width);
+        let places = after[1..width].iter_mut().zip(&before[y * width + 1..]);
+        for ((place, sum), three) in places.zip(differences.windows(3)) {
+            *place = sum + u16::from((three[1] > STEP) & (three[1] >= three[0]) & (three[1] >= three[2]));
+        }
+    }
+    sums
+}

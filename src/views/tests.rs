@@ -1,0 +1,110 @@
+use pulp::NullaryFnOnce;
+
+use super::*;
+use crate::decode::{Channels, Look, Picture, drawn};
+
+fn plane(picture: &Picture) -> Plane {
+    let luma = picture.luma(Look::Stored);
+    let mut reducer = Reducer::new(luma.width(), luma.height());
+    let mut row = vec![0.0; luma.width() as usize];
+    for y in 0..luma.height() {
+        luma.row(y, &mut row);
+        reducer.row(&row);
+    }
+    reducer.finish(3, 5)
+}
+
+fn views(picture: &Picture) -> Vec<Observation> {
+    let mut out = Vec::new();
+    observe(&plane(picture), &Limits::default(), &mut out);
+    out
+}
+
+/// A picture drawn in greys; `at` gives its luma.
+fn grey(width: u32, height: u32, at: impl Fn(u32, u32) -> u8) -> Picture {
+    let samples = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(|(x, y)| at(x, y)).collect();
+    Picture::new(width, height, Channels::Grey, samples).unwrap()
+}
+
+/// Clouds with enough detail that no half of them is flat.
+fn original(seed: u64) -> Picture {
+    drawn::grey_clouds(480, 360, seed)
+}
+
+#[test]
+fn views_are_the_same_on_every_processor_and_every_time() {
+    let picture = original(6);
+    let (plane, limits) = (plane(&picture), Limits::default());
+    let mut plain = Vec::new();
+    // Compiled for the plainest processor.
+    let views = Views { plane: &plane, known: HashSet::new(), out: &mut plain };
+    Work { plane: &plane, limits: &limits, views }.call();
+    assert!(plain.len() > 500, "{}", plain.len());
+    assert_eq!(plain, self::views(&picture));
+}
+
+#[test]
+fn limits_bound_each_class_and_the_likeliest_stay() {
+    let plane = plane(&original(7));
+    let count = |extended_max, windows_max, turned_max| {
+        let mut out = Vec::new();
+        observe(&plane, &Limits { extended_max, windows_max, turned_max }, &mut out);
+        ViewKind::ALL.map(|kind| out.iter().filter(|o| o.view.kind == kind).count())
+    };
+    assert_eq!(count(0, 0, 0), [0; 4]);
+    let [whole, extended, windows, turned] = count(10, 5, 3);
+    assert!(
+        whole == 0 && (1..=20).contains(&extended) && windows <= 10 && (1..=6).contains(&turned),
+        "{extended} {windows} {turned}"
+    );
+    let [_, more, _, _] = count(300, 0, 0);
+    assert!((580..=600).contains(&more), "{more}");
+}
+
+/// Pictures that no photograph is: bounded, and without a panic.
+#[test]
+fn degenerate_pictures_have_bounded_views() {
+    let limits = Limits::default();
+    let most =
+        2 * (limits.extended_max + limits.windows_max) as usize + 2 * limits.turned_max as usize + Transform::ALL.len() + 40;
+    let noise =
+        |x: u32, y: u32| ((x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).wrapping_mul(2_246_822_519) >> 24) as u8;
+    let mut checked = 0;
+    let mut check = |width: u32, height: u32, at: &dyn Fn(u32, u32) -> u8, flat: bool| {
+        let found = views(&grey(width, height, at));
+        assert!(found.len() <= most, "{width}x{height}: {}", found.len());
+        assert!(!flat || found.is_empty(), "{width}x{height}: {} views of a flat picture", found.len());
+        checked += 1;
+    };
+    let sizes =
+        [(1, 1), (5, 6_000), (6_000, 5), (31, 31), (64, 64), (65, 63), (512, 512), (511, 1_025), (300, 2_000), (2_000, 70)];
+    for (width, height) in sizes {
+        check(width, height, &|_, _| 0, true);
+        check(width, height, &|_, _| 255, true);
+        for period in [1, 2, 3, 7, 16, 50] {
+            check(width, height, &|x, _| if x / period % 2 == 0 { 0 } else { 255 }, false);
+            check(width, height, &|_, y| if y / period % 2 == 0 { 0 } else { 255 }, false);
+            check(width, height, &|x, y| if (x / period + y / period) % 2 == 0 { 0 } else { 255 }, false);
+        }
+        check(width, height, &noise, false);
+        check(width, height, &|x, y| (x * 255 / width.max(1)) as u8 ^ (y % 2) as u8, false);
+    }
+    assert_eq!(checked, sizes.len() * (2 + 18 + 2));
+}
+
+#[test]
+fn reduced_areas_keep_the_mean_and_every_pixel() {
+    for (width, height) in [(1, 1), (512, 512), (513, 700), (1_024, 600), (3_000, 7), (7, 3_000), (1_500, 1_499)] {
+        let picture = grey(width, height, |x, y| (x.wrapping_mul(7) ^ y.wrapping_mul(13)) as u8);
+        let plane = plane(&picture);
+        let longer = width.max(height).min(512) as usize;
+        assert_eq!(plane.fine.width.max(plane.fine.height), longer, "{width}x{height}");
+        let sum: f64 = (0..plane.fine.height).flat_map(|y| plane.fine.row(y)).map(|value| f64::from(*value)).sum();
+        let mean = sum / (plane.fine.width * plane.fine.height) as f64;
+        assert!(mean.abs() < 0.05, "{width}x{height}: {mean}");
+    }
+    // A white column three wide, in the middle of nine: made three times narrower it is one.
+    let narrow = plane(&grey(4_608, 9, |x, _| if x % 9 / 3 == 1 { 240 } else { 0 }));
+    let row = narrow.fine.row(0);
+    assert!(row.windows(2).all(|pair| (pair[0] - pair[1]).abs() < 1e-3), "nine to one: each pixel holds a whole stripe");
+}
