@@ -22,7 +22,7 @@ use hashwarden::demo::pictures::{self, Random};
 use hashwarden::demo::{edits, generic};
 use hashwarden::entry::{Bits, HashValue, Observation, Pdq, ViewKind};
 use hashwarden::hash::pdq;
-use hashwarden::index::{IndexKind, Query, RadiusIndex, Scratch, build};
+use hashwarden::index::{IndexKind, Query, Scratch, build};
 use hashwarden::views::{self, Reducer};
 use image::RgbImage;
 use rayon::prelude::*;

@@ -169,7 +169,7 @@ fn chart(page: &mut Page) {
             let ground = page.ground;
             page.fill(ground);
             let mut from = 0.0;
-            while from < 6.28 {
+            while from < std::f32::consts::TAU {
                 let to = from + page.random.between(0.4, 2.0);
                 let slice = page.colour();
                 page.paint((width / 2.0, height / 2.0), width.min(height) * 0.4, slice, |x, y| {
