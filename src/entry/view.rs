@@ -110,7 +110,11 @@ pub const VIEW_RADIUS: u16 = 31;
 /// The largest radius of a class. An upload has a thousand views and more, so that chance has as many tries.
 pub const VIEW_RADIUS_MAX: u16 = 39;
 /// What counts in a list that is made anew: what was measured to give no false matches.
-pub const VIEWS_DEFAULT: &[ViewRule] = &[];
+pub const VIEWS_DEFAULT: &[ViewRule] = &[
+    ViewRule { kind: ViewKind::Extended, radius: VIEW_RADIUS },
+    ViewRule { kind: ViewKind::Window, radius: VIEW_RADIUS },
+    ViewRule { kind: ViewKind::Turned, radius: VIEW_RADIUS },
+];
 /// PDQ quality below this is no evidence in a view, whatever the list says of whole pictures.
 pub const VIEW_QUALITY_MIN: u8 = 50;
 
