@@ -235,7 +235,7 @@ mod tests {
             [(over_black * 255 / alpha.max(1)).min(255) as u8, alpha as u8]
         });
         let mixed = Picture::new(90, 60, decode::Channels::GreyAlpha, mixed.collect()).unwrap();
-        let wants = Wants { pdq: true, phash64: false, dhash64: false, transforms: false };
+        let wants = Wants { pdq: true, phash64: false, dhash64: false, transforms: false, views: false };
         let seen = extract(&png(&mixed, ExtendedColorType::La8), wants).unwrap().seen;
         let pdq = |observation: &Observation| match observation.hash {
             HashValue::Pdq(hash) => hash,
