@@ -109,12 +109,9 @@ pub struct ViewRule {
 pub const VIEW_RADIUS: u16 = 31;
 /// The largest radius of a class. An upload has a thousand views and more, so that chance has as many tries.
 pub const VIEW_RADIUS_MAX: u16 = 39;
-/// What counts in a list that is made anew: what was measured to give no false matches.
-pub const VIEWS_DEFAULT: &[ViewRule] = &[
-    ViewRule { kind: ViewKind::Extended, radius: VIEW_RADIUS },
-    ViewRule { kind: ViewKind::Window, radius: VIEW_RADIUS },
-    ViewRule { kind: ViewKind::Turned, radius: VIEW_RADIUS },
-];
+/// What counts in a list that is made anew: nothing beside the whole. Of generic pictures (charts, frames, chats) a few in 10,000 match through some
+/// view another of their kind on a list, which is more than may happen unasked.
+pub const VIEWS_DEFAULT: &[ViewRule] = &[];
 /// PDQ quality below this is no evidence in a view, whatever the list says of whole pictures.
 pub const VIEW_QUALITY_MIN: u8 = 50;
 

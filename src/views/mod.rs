@@ -92,6 +92,9 @@ struct Views<'a> {
 impl Views<'_> {
     #[inline(always)]
     fn add(&mut self, view: View, spectrum: &Spectrum, quality: u8, transforms: &[Transform]) {
+        if !evidence::is_spread(spectrum) {
+            return;
+        }
         for transform in transforms {
             let hash = pdq::hash_of(spectrum, *transform);
             if self.known.insert(hash) {
