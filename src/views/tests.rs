@@ -26,9 +26,15 @@ fn grey(width: u32, height: u32, at: impl Fn(u32, u32) -> u8) -> Picture {
     Picture::new(width, height, Channels::Grey, samples).unwrap()
 }
 
-/// Clouds with enough detail that no half of them is flat.
-fn original(seed: u64) -> Picture {
-    drawn::grey_clouds(480, 360, seed)
+/// Tiles of chance greys of several sizes: something at every frequency.
+fn original(seed: u32) -> Picture {
+    let chance = |x: u32, y: u32, size: u32| {
+        let place = (x / size).wrapping_mul(2_654_435_761)
+            ^ (y / size).wrapping_mul(2_246_822_519)
+            ^ (seed + size).wrapping_mul(3_266_489_917);
+        (place.wrapping_mul(668_265_263) ^ (place >> 15)).wrapping_mul(2_147_483_659_u32) >> 26
+    };
+    grey(480, 360, |x, y| [120, 67, 29, 13].into_iter().map(|size| chance(x, y, size)).sum::<u32>() as u8)
 }
 
 #[test]
