@@ -1,7 +1,7 @@
 use pulp::NullaryFnOnce;
 
 use super::*;
-use crate::decode::{Channels, Look, Picture, drawn};
+use crate::decode::{Channels, Look, Picture};
 
 fn plane(picture: &Picture) -> Plane {
     let luma = picture.luma(Look::Stored);
