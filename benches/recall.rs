@@ -15,15 +15,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hashwarden::decode::{self, Limits, Picture};
+use hashwarden::decode::Limits;
 use hashwarden::demo::alterations::{self, Alteration};
 use hashwarden::demo::lists::random_pdq;
 use hashwarden::demo::pictures::{self, Random};
 use hashwarden::demo::{edits, generic};
 use hashwarden::entry::{Bits, HashValue, Observation, Pdq, ViewKind};
-use hashwarden::hash::pdq;
+use hashwarden::extract::{Extractor, InProcess, Wants};
 use hashwarden::index::{IndexKind, Query, Scratch, build};
-use hashwarden::views::{self, Reducer};
+use hashwarden::views;
 use image::RgbImage;
 use rayon::prelude::*;
 
@@ -36,7 +36,7 @@ const GENERIC: u64 = 200;
 const ROWS: usize = 1_000_000;
 
 struct Seen {
-    whole: [Pdq; 8],
+    whole: Vec<Pdq>,
     views: Vec<Observation>,
     /// To hash the views.
     took: Duration,
@@ -44,22 +44,16 @@ struct Seen {
 
 fn seen(image: &RgbImage, quality: u8) -> Seen {
     let bytes = edits::jpeg(image, quality).unwrap();
-    let mut found = None;
-    let mut each = |_: u32, picture: &Picture| {
-        let luma = picture.luma(picture.looks()[0]);
-        let mut reducer = Reducer::new(luma.width(), luma.height());
-        let plane64 = pdq::plane64_and_rows(&luma, |row| reducer.row(row));
-        let (began, mut views) = (Instant::now(), Vec::new());
-        views::observe(&reducer.finish(0, 0), &views::Limits::default(), &mut views);
-        found = Some(Seen { whole: pdq::hashes(&plane64), views, took: began.elapsed() });
-        ControlFlow::Continue(())
-    };
-    decode::frames(&bytes, &Limits::default(), &|| false, &mut each).unwrap();
-    found.unwrap()
+    let wants = Wants { pdq: true, phash64: false, dhash64: false, transforms: true, views: true };
+    let far = Instant::now() + Duration::from_secs(3600);
+    let features = InProcess::new(Limits::default(), Instant::now).extract(&bytes, &wants, far).unwrap();
+    let (began, mut views) = (Instant::now(), Vec::new());
+    views::observe(&features.planes[0], &views::Limits::default(), &mut views);
+    Seen { whole: features.seen.iter().map(pdq_of).collect(), views, took: began.elapsed() }
 }
 
 fn pdq_of(observation: &Observation) -> Pdq {
-    let HashValue::Pdq(hash) = observation.hash else { unreachable!("views have PDQ hashes alone") };
+    let HashValue::Pdq(hash) = observation.hash else { unreachable!("PDQ alone was asked for") };
     hash
 }
 
@@ -94,8 +88,6 @@ impl Row {
     }
 }
 
-static ALTERATIONS: [Alteration; 46] = alterations::ALL;
-
 fn main() {
     let folder = std::env::var_os("PHOTOS").filter(|dir| !dir.is_empty()).map(PathBuf::from);
     let originals = match &folder {
@@ -104,7 +96,7 @@ fn main() {
     };
     assert!(originals.len() > 10, "ten pictures are needed at least: {} found", originals.len());
     let hashes: Vec<Pdq> = originals.par_iter().map(|picture| seen(picture, 95).whole[0]).collect();
-    let rows: Vec<Row> = ALTERATIONS.iter().map(|alteration| measure(alteration, &originals, &hashes)).collect();
+    let rows: Vec<Row> = alterations::ALL.iter().map(|alteration| measure(alteration, &originals, &hashes)).collect();
     // The answers are right before they are counted: what is not altered is found as a whole.
     assert!(rows[0].found(&[], 31) == 100.0, "unaltered pictures were not found");
 

@@ -15,6 +15,7 @@ use crate::decode::{self, Limits, LumaPlane, Picture, Taken};
 use crate::entry::{HashValue, LeftOut, Observation, Reason, Transform, View};
 use crate::hash::{hash64, pdq};
 use crate::views::{Plane, Reducer};
+pub use planes::PLANES_BYTES_MAX;
 use planes::Planes;
 
 /// The hashes that are asked for.

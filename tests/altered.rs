@@ -4,35 +4,29 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
-use hashwarden::decode::{self, Limits, Picture};
+use hashwarden::decode::Limits;
 use hashwarden::demo::alterations::{self, Alteration};
 use hashwarden::demo::pictures::{self, Random};
 use hashwarden::demo::{edits, generic};
 use hashwarden::entry::{Bits, HashValue, Observation, Pdq, Transform, VIEW_SIDE, ViewKind};
-use hashwarden::hash::pdq;
-use hashwarden::views::{self, Reducer};
+use hashwarden::extract::{Extractor, InProcess, Wants};
+use hashwarden::views;
 use image::RgbImage;
 
 const RADIUS: u16 = 31;
 
 /// The hashes of the whole, and the views.
-fn seen(image: &RgbImage, quality: u8) -> ([Pdq; 8], Vec<Observation>) {
+fn seen(image: &RgbImage, quality: u8) -> (Vec<Pdq>, Vec<Observation>) {
     let bytes = edits::jpeg(image, quality).unwrap();
-    let mut found = None;
-    let mut each = |_: u32, picture: &Picture| {
-        let luma = picture.luma(picture.looks()[0]);
-        let mut reducer = Reducer::new(luma.width(), luma.height());
-        let plane64 = pdq::plane64_and_rows(&luma, |row| reducer.row(row));
-        let mut views = Vec::new();
-        views::observe(&reducer.finish(0, 0), &views::Limits::default(), &mut views);
-        found = Some((pdq::hashes(&plane64), views));
-        ControlFlow::Continue(())
-    };
-    let left_out = decode::frames(&bytes, &Limits::default(), &|| false, &mut each).unwrap();
-    assert!(left_out.is_empty());
-    found.unwrap()
+    let wants = Wants { pdq: true, phash64: false, dhash64: false, transforms: true, views: true };
+    let far = Instant::now() + Duration::from_secs(3600);
+    let features = InProcess::new(Limits::default(), Instant::now).extract(&bytes, &wants, far).unwrap();
+    assert!(features.left_out.is_empty());
+    let mut views = Vec::new();
+    views::observe(&features.planes[0], &views::Limits::default(), &mut views);
+    (features.seen.iter().map(pdq_of).collect(), views)
 }
 
 fn hash(image: &RgbImage) -> Pdq {
@@ -63,8 +57,7 @@ fn nearest(alteration: &Alteration, seeds: std::ops::Range<u64>) -> Vec<(u16, Ob
 }
 
 fn named(group: &str, name: &str) -> &'static Alteration {
-    static ALL: [Alteration; 46] = alterations::ALL;
-    ALL.iter().find(|alteration| (alteration.group, alteration.name) == (group, name)).unwrap()
+    alterations::ALL.iter().find(|alteration| (alteration.group, alteration.name) == (group, name)).unwrap()
 }
 
 #[test]

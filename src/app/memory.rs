@@ -3,6 +3,7 @@
 //! In bytes. Absent: the lists' indexes and entries, which go with the lists, and the store's caches, which do not change.
 
 use crate::config::Config;
+use crate::extract::PLANES_BYTES_MAX;
 use crate::service::{CALL_BYTES, CONNECTION_BYTES};
 
 const MIB: u64 = 1024 * 1024;
@@ -16,6 +17,7 @@ pub struct Most {
     calls: u64,
     queue: u64,
     decoding: u64,
+    views: u64,
     log: u64,
 }
 
@@ -30,12 +32,13 @@ impl Most {
             calls: CALL_BYTES.saturating_mul(g.calls_max),
             queue: e.queue_bytes_max,
             decoding: e.alloc_bytes_max.saturating_mul(threads),
+            views: PLANES_BYTES_MAX.saturating_mul(threads),
             log: config.log.queue_bytes_max,
         }
     }
 
-    fn parts(&self) -> [u64; 7] {
-        [self.receiving, self.streams, self.connections, self.calls, self.queue, self.decoding, self.log]
+    fn parts(&self) -> [u64; 8] {
+        [self.receiving, self.streams, self.connections, self.calls, self.queue, self.decoding, self.views, self.log]
     }
 
     pub fn total(&self) -> u64 {
@@ -44,7 +47,7 @@ impl Most {
 
     /// One line, to compare with the container's limit.
     pub fn tell(&self) {
-        let [receiving_mib, streams_mib, connections_mib, calls_mib, queue_mib, decoding_mib, log_mib] =
+        let [receiving_mib, streams_mib, connections_mib, calls_mib, queue_mib, decoding_mib, views_mib, log_mib] =
             self.parts().map(|part| part / MIB);
         tracing::info!(
             total_mib = self.total() / MIB,
@@ -54,6 +57,7 @@ impl Most {
             calls_mib,
             queue_mib,
             decoding_mib,
+            views_mib,
             log_mib,
             "the most memory that limits allow, beside the lists' indexes and the store's caches"
         );
@@ -75,7 +79,7 @@ mod tests {
         let sum = most.parts().map(words).join(" + ");
         let text = include_str!("../../deploy/hashwarden.toml");
         assert!(text.contains(&format!("that is {sum}; what")), "{sum}");
-        assert_eq!(most.total(), 4_880 * MIB);
+        assert_eq!(most.total(), 4_952 * MIB);
         let mut config = Config::default();
         config.grpc.calls_max = u64::MAX;
         assert_eq!(Most::of(&config, 2).total(), u64::MAX);

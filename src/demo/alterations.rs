@@ -40,7 +40,7 @@ const fn of(
     Alteration { group, name, jpeg_quality, draw }
 }
 
-pub const ALL: [Alteration; 46] = [
+pub static ALL: [Alteration; 46] = [
     of("none", "as it is", 88, |s, _| s.picture.clone()),
     of("none", "half size", 88, |s, _| scaled(s.picture, s.picture.width() / 2)),
     of("none", "JPEG 30", 30, |s, _| s.picture.clone()),

@@ -4,10 +4,16 @@
 //! the last, so some are kept on the way, at a stride that doubles whenever there are too many: the middle is the one of those that is
 //! nearest to half of the way, the earlier of two. It is off by at most a sixth of the frames, and the same for the same file.
 
-use crate::views::Plane;
+use crate::views::{PLANE_BYTES_MAX, Plane};
 
 /// Frames that are kept for the middle, the first among them.
 const KEPT_MAX: usize = 4;
+
+/// Bytes that the planes of one file take at the most: of the frames that are kept, of the last and of the one that is being looked at, three looks
+/// each; and as much again, for what views are made in.
+pub const PLANES_BYTES_MAX: u64 = 2 * (KEPT_MAX as u64 + 2) * LOOKS_MAX * PLANE_BYTES_MAX;
+/// A picture with transparency is looked at as it is stored, over white and over black.
+const LOOKS_MAX: u64 = 3;
 
 /// The planes of a frame, with the numbers of their looks.
 pub type OfFrame = Vec<(u32, Plane)>;

@@ -24,7 +24,6 @@ const TOLD_MIN: usize = 216;
 
 /// Whether a spectrum says something in nearly all of its values: the bits of those that are as good as none are chance. Nested frames, which
 /// are all symmetric, have 96 to 211 that are told; views through which altered photographs were found have 221 and more.
-#[inline(always)]
 pub fn is_spread(spectrum: &Spectrum) -> bool {
     let values = spectrum.as_flattened();
     let squares: f32 = values.iter().map(|value| value * value).sum();
@@ -33,7 +32,6 @@ pub fn is_spread(spectrum: &Spectrum) -> bool {
 }
 
 /// PDQ's quality of a part of a level, from 64 x 64 of its pixels; `None` where the part is no evidence.
-#[inline(always)]
 pub fn quality(level: &Level, (left, right): (f32, f32), (top, bottom): (f32, f32)) -> Option<u8> {
     let place = |from: f32, to: f32, i: usize, side: usize| {
         ((from + (to - from) * (i as f32 + 0.5) / SIDE as f32).max(0.0) as usize).min(side - 1)

@@ -1,6 +1,7 @@
 //! Views that reach beyond the picture's edges: undo crops, and bands that cover an end.
 
 use std::cmp::Ordering;
+use std::sync::LazyLock;
 
 use super::axis::Axis;
 use super::evidence::quality;
@@ -13,12 +14,12 @@ use crate::entry::{View, ViewKind};
 /// What may have been cut off the original's top, bottom, left and right, in shares of its sides.
 type Cut = [f32; 4];
 
-/// The cuts that are tried, the likeliest first.
+/// The cuts that are tried, each once, the likeliest first.
 ///
 /// PDQ bears some 1.25 % at an end if all else is known; what is filled in beyond a deep cut takes most of that. So shallow cuts are tried on
-/// a coarse grid at all four ends, deep ones where all sides, two ends or one side are cut alike: on photographs such a set found more than
-/// twice as many views on a finer grid.
-fn cuts() -> impl Iterator<Item = Cut> {
+/// a coarse grid at all four ends, deep ones where all sides, two ends or one side are cut alike. On 60 photographs 172 cuts chosen so found 95 %
+/// of the pictures that had lost 5 to 10 % at one side, where an even grid of 624 found 48 %; of shallow crops both found about as many.
+static CUTS: LazyLock<Vec<Cut>> = LazyLock::new(|| {
     const EVEN: [f32; 6] = [0.03, 0.04, 0.05, 0.06, 0.07, 0.08];
     const SIDE: [f32; 12] = [0.04, 0.05, 0.06, 0.07, 0.08, 0.095, 0.11, 0.125, 0.14, 0.16, 0.18, 0.2];
     const ENDS: [f32; 5] = [0.04, 0.055, 0.07, 0.085, 0.1];
@@ -37,8 +38,14 @@ fn cuts() -> impl Iterator<Item = Cut> {
         GRID.into_iter()
             .flat_map(move |bottom| GRID.into_iter().flat_map(move |left| GRID.map(|right| [top, bottom, left, right])))
     });
-    even.chain(side).chain(ends).chain(axes).chain(grid)
-}
+    let mut cuts: Vec<Cut> = Vec::new();
+    for cut in even.chain(side).chain(ends).chain(axes).chain(grid) {
+        if cut != [0.0; 4] && !cuts.contains(&cut) {
+            cuts.push(cut);
+        }
+    }
+    cuts
+});
 
 /// The ends of the original, in shares of what is left of it.
 fn ends(before: f32, after: f32) -> (f32, f32) {
@@ -46,20 +53,9 @@ fn ends(before: f32, after: f32) -> (f32, f32) {
     (-before / left, 1.0 + after / left)
 }
 
-#[inline(always)]
-pub fn find(level: &Level, plane: &Plane, lines: &Lines, max: usize, views: &mut Views<'_>) {
-    // What is filled in is no evidence: what is there decides for all.
-    let whole = quality(level, (0.0, level.width as f32), (0.0, level.height as f32));
-    let Some(whole) = whole.filter(|_| max > 0) else { return };
-    let mut chosen: Vec<Cut> = Vec::new();
-    for cut in cuts().filter(|cut| *cut != [0.0; 4]) {
-        if chosen.len() == max {
-            break;
-        }
-        if !chosen.contains(&cut) {
-            chosen.push(cut);
-        }
-    }
+/// `whole` is the quality of the picture as it is.
+pub fn find(level: &Level, plane: &Plane, lines: &Lines, whole: u8, max: usize, views: &mut Views<'_>) {
+    let mut chosen: Vec<Cut> = CUTS.iter().take(max).copied().collect();
     // Intervals of columns come again and again: each is made once.
     let mut intervals: Vec<[f32; 2]> = chosen.iter().map(|cut| [cut[2], cut[3]]).collect();
     intervals.sort_by(|a, b| a.partial_cmp(b).unwrap_or(Ordering::Equal));
@@ -77,30 +73,27 @@ pub fn find(level: &Level, plane: &Plane, lines: &Lines, max: usize, views: &mut
             views.add(view, &spectrum(level, &down, &axes[n], &shared), whole, &MIRRORED);
         }
     }
-    if chosen.len() < max {
-        banded(level, plane, lines, views);
-    }
+    banded(level, plane, lines, max - chosen.len(), views);
 }
 
 /// A band across an end, such as a banner, is what a cut would have left: the rest is extended over it.
-#[inline(always)]
-fn banded(level: &Level, plane: &Plane, lines: &Lines, views: &mut Views<'_>) {
+fn banded(level: &Level, plane: &Plane, lines: &Lines, max: usize, views: &mut Views<'_>) {
     let (bands_y, bands_x) = lines.bands();
+    let down = max.min(bands_y.len());
     let whole = upright(ViewKind::Extended, (0.0, 1.0), (0.0, 1.0));
     let scale = |at: usize, fine: usize, side: usize| (at as f32 * side as f32 / fine as f32).round() as usize;
-    for (top, bottom) in bands_y {
+    for (top, bottom) in bands_y.into_iter().take(down) {
         let (top, bottom) = (scale(top, plane.fine.height, level.height), scale(bottom, plane.fine.height, level.height));
         let part = level.part((0, level.width), (top, bottom));
         over(&part, (0.0, level.width as f32), (-(top as f32), (level.height - top) as f32), whole, views);
     }
-    for (left, right) in bands_x {
+    for (left, right) in bands_x.into_iter().take(max - down) {
         let (left, right) = (scale(left, plane.fine.width, level.width), scale(right, plane.fine.width, level.width));
         let part = level.part((left, right), (0, level.height));
         over(&part, (-(left as f32), (level.width - left) as f32), (0.0, level.height as f32), whole, views);
     }
 }
 
-#[inline(always)]
 fn over(part: &Level, across: (f32, f32), down: (f32, f32), view: View, views: &mut Views<'_>) {
     let Some(worth) = quality(part, (0.0, part.width as f32), (0.0, part.height as f32)) else { return };
     let (across, down) = (Axis::new(part.width, part.height, across), Axis::new(part.height, part.width, down));

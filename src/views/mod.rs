@@ -10,7 +10,7 @@
 //! A view is looked up only if there is enough in it ([`evidence`]).
 //!
 //! Invariant: which views there are, and their hashes, depend on the picture and the limits alone: no clock, no chance, and the same floats
-//! in the same order on every processor. Hashes of views are within some 7 bits of what the reference gives for the same pixels: good enough to
+//! in the same order on every processor. So sines and exponentials are those of `libm`: a system's own differ by processor. Hashes of views are within some 7 bits of what the reference gives for the same pixels: good enough to
 //! be looked up with a radius, and never used for the whole picture. Absent: which views count (the lists' policies say so).
 
 mod axis;
@@ -27,7 +27,7 @@ use std::collections::HashSet;
 use crate::entry::{HashValue, Observation, Pdq, Transform, View, ViewKind};
 use crate::hash::pdq::{self, Spectrum};
 
-pub use plane::{Plane, Reducer};
+pub use plane::{PLANE_BYTES_MAX, Plane, Reducer};
 
 /// How many views a plane may have, by class; each is looked up as it is and mirrored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,29 +56,17 @@ pub fn observe(plane: &Plane, limits: &Limits, out: &mut Vec<Observation>) {
     if plane.fine.width.min(plane.fine.height) < PLANE_SIDE_MIN || plane.source_side_min() < SOURCE_SIDE_MIN {
         return;
     }
-    let views = Views { plane, known: HashSet::new(), out };
-    pulp::Arch::new().dispatch(Work { plane, limits, views });
-}
-
-/// Compiled for what the processor has, which is several times as quick as the plainest. All give the same. What its hot loops are in must be
-/// `#[inline(always)]`, or it is compiled for the plainest alone.
-struct Work<'a> {
-    plane: &'a Plane,
-    limits: &'a Limits,
-    views: Views<'a>,
-}
-
-impl pulp::NullaryFnOnce for Work<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        let Work { plane, limits, mut views } = self;
-        let [small, medium] = plane::SIDES.map(|side| plane.fine.reduced(side));
-        let lines = steps::Lines::of(&plane.fine);
-        extended::find(&small, plane, &lines, limits.extended_max as usize, &mut views);
-        windows::find(&[&plane.fine, &medium, &small], plane, &lines, limits.windows_max as usize, &mut views);
-        turned::find(&small, limits.turned_max as usize, &mut views);
+    let mut views = Views { plane, known: HashSet::new(), out };
+    let [small, medium] = plane::SIDES.map(|side| plane.fine.reduced(side));
+    let lines = steps::Lines::of(&plane.fine);
+    // What is filled in beyond a picture's edges is no evidence: for views that reach beyond them, what is there decides.
+    if let Some(whole) = evidence::quality(&small, (0.0, small.width as f32), (0.0, small.height as f32)) {
+        extended::find(&small, plane, &lines, whole, limits.extended_max as usize, &mut views);
+        turned::find_blindly(&small, whole, limits.turned_max as usize, &mut views);
+    }
+    windows::find(&[&plane.fine, &medium, &small], plane, &lines, limits.windows_max as usize, &mut views);
+    if limits.turned_max > 0 {
+        turned::find_by_corners(&small, &mut views);
     }
 }
 
@@ -90,7 +78,6 @@ struct Views<'a> {
 }
 
 impl Views<'_> {
-    #[inline(always)]
     fn add(&mut self, view: View, spectrum: &Spectrum, quality: u8, transforms: &[Transform]) {
         if !evidence::is_spread(spectrum) {
             return;

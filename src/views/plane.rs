@@ -2,6 +2,8 @@
 
 /// The longer side of a plane: edges are found to a pixel of it, 0.2 % of the picture.
 const FINE_SIDE: usize = 512;
+/// What a plane takes in memory, at the most.
+pub const PLANE_BYTES_MAX: u64 = (FINE_SIDE * FINE_SIDE * size_of::<f32>()) as u64;
 /// Of smaller planes. The smallest is enough to hash the whole of a picture: within 7 bits of the reference on average, where 512 gives 6.
 pub const SIDES: [usize; 2] = [192, 320];
 
@@ -37,18 +39,15 @@ impl Level {
         Level { width, height, luma }
     }
 
-    #[inline(always)]
     pub fn row(&self, y: usize) -> &[f32] {
         &self.luma[y * self.width..][..self.width]
     }
 
-    #[inline(always)]
     pub fn at(&self, x: usize, y: usize) -> f32 {
         self.luma[y * self.width + x]
     }
 
     /// Made smaller, until the longer side is at most `side`.
-    #[inline(always)]
     pub fn reduced(&self, side: usize) -> Level {
         let mut reducer = Areas::new(self.width, self.height, side);
         for y in 0..self.height {
@@ -82,7 +81,6 @@ impl Level {
     }
 
     /// Between pixels; the middle of the first is at 0.5. Beyond the outermost pixels there is more of them.
-    #[inline(always)]
     pub fn between(&self, x: f32, y: f32) -> f32 {
         let (x, y) = ((x - 0.5).clamp(0.0, (self.width - 2) as f32), (y - 0.5).clamp(0.0, (self.height - 2) as f32));
         let (left, top) = (x as usize, y as usize);
@@ -162,7 +160,6 @@ impl Areas {
         Areas { width, height, rows, across, y: 0, sums: vec![0.0; columns], luma: Vec::with_capacity(width * height) }
     }
 
-    #[inline(always)]
     fn row(&mut self, row: &[f32]) {
         // A row of the picture lies in one row of what is made, or in two.
         while self.luma.len() < self.width * self.height {

@@ -15,7 +15,6 @@ pub struct Shared {
 
 impl Shared {
     /// Of the columns from `first` to `end`.
-    #[inline(always)]
     pub fn new(level: &Level, down: &Axis, (first, end): (usize, usize)) -> Self {
         let width = end - first;
         let mut rows = vec![0.0f32; FREQUENCIES * width];
@@ -25,7 +24,7 @@ impl Shared {
             let row = |i: usize| &level.row((y + i).min(level.height - 1))[first..end];
             let weights: [Row; 4] = std::array::from_fn(|i| four.get(i).copied().unwrap_or_default());
             let (a, b, c, d) = (row(0), row(1), row(2), row(3));
-            for (k, sums) in rows.chunks_exact_mut(width.max(1)).enumerate() {
+            for (k, sums) in rows.chunks_exact_mut(width).enumerate() {
                 let (wa, wb, wc, wd) = (weights[0][k], weights[1][k], weights[2][k], weights[3][k]);
                 for ((((sum, a), b), c), d) in sums.iter_mut().zip(a).zip(b).zip(c).zip(d) {
                     *sum = *sum + wa * a + wb * b + wc * c + wd * d;
@@ -46,7 +45,6 @@ impl Shared {
 }
 
 /// The sum of weights by values: two sums at a time, which keeps the processor busy.
-#[inline(always)]
 fn weighted(weights: &[Row], a: &[f32], b: &[f32]) -> (Row, Row) {
     let (mut of_a, mut of_b) = ([0.0f32; FREQUENCIES], [0.0f32; FREQUENCIES]);
     for ((weights, a), b) in weights.iter().zip(a).zip(b) {
@@ -58,7 +56,6 @@ fn weighted(weights: &[Row], a: &[f32], b: &[f32]) -> (Row, Row) {
     (of_a, of_b)
 }
 
-#[inline(always)]
 pub fn spectrum(level: &Level, down: &Axis, across: &Axis, shared: &Shared) -> Spectrum {
     let mut spectrum: Spectrum = [[0.0; FREQUENCIES]; FREQUENCIES];
     let columns = across.first - shared.first..across.end - shared.first;
@@ -96,7 +93,6 @@ pub fn spectrum(level: &Level, down: &Axis, across: &Axis, shared: &Shared) -> S
 }
 
 /// Beyond both axes: what is at the corner, by both factors.
-#[inline(always)]
 fn corner(spectrum: &mut Spectrum, down: &Square, across: &Square, value: f32) {
     for (k, (row, down)) in spectrum.iter_mut().zip(down).enumerate() {
         for ((sum, down), across) in row.iter_mut().zip(down).zip(across) {

@@ -33,7 +33,6 @@ pub struct Lines {
 }
 
 impl Lines {
-    #[inline(always)]
     pub fn of(level: &Level) -> Self {
         let (width, height) = (level.width, level.height);
         let along = steps_along(level);
@@ -63,14 +62,12 @@ impl Lines {
     }
 
     /// The share of the line at `y`, between two columns, that is a step.
-    #[inline(always)]
     pub fn along(&self, y: usize, (left, right): Interval) -> f32 {
         let row = &self.along[y * (self.width + 1)..][..self.width + 1];
         f32::from(row[right] - row[left]) / (right - left) as f32
     }
 
     /// The share of the line at `x`, between two rows, that is a step.
-    #[inline(always)]
     pub fn down(&self, x: usize, (top, bottom): Interval) -> f32 {
         let steps = self.down[bottom * self.width + x] - self.down[top * self.width + x];
         f32::from(steps) / (bottom - top) as f32
@@ -104,7 +101,6 @@ fn best(surplus: Vec<f32>, length: usize) -> Vec<usize> {
     chosen
 }
 
-#[inline(always)]
 fn steps_along(level: &Level) -> Vec<u16> {
     let (width, height) = (level.width, level.height);
     let mut sums = vec![0u16; height * (width + 1)];
@@ -135,7 +131,6 @@ fn steps_along(level: &Level) -> Vec<u16> {
     sums
 }
 
-#[inline(always)]
 fn steps_down(level: &Level) -> Vec<u16> {
     let (width, height) = (level.width, level.height);
     let mut sums = vec![0u16; (height + 1) * width];

@@ -34,55 +34,81 @@ struct Frame {
     degrees: f32,
 }
 
-#[inline(always)]
-pub fn find(level: &Level, max: usize, views: &mut Views<'_>) {
+/// A few angles either way. `whole` is the quality of the picture as it is.
+pub fn find_blindly(level: &Level, whole: u8, max: usize, views: &mut Views<'_>) {
     let (width, height) = (level.width as f32, level.height as f32);
-    let whole = Frame { middle: (width / 2.0, height / 2.0), sides: (width, height), degrees: 0.0 };
-    let filled = between_filled_corners(level).map(|frame| (frame, &Transform::ALL[..]));
+    let middle = (width / 2.0, height / 2.0);
     let cut = CUT.into_iter().flat_map(|degrees| [degrees, -degrees]).map(|degrees| {
         // The picture whose largest upright part of its own shape, once it is turned, is this one.
-        let (sin, cos) = degrees.abs().to_radians().sin_cos();
+        let (sin, cos) = libm::sincosf(degrees.abs().to_radians());
         let zoom = (cos + sin * height / width).max(cos + sin * width / height);
-        Frame { sides: (width * zoom, height * zoom), degrees, ..whole }
+        Frame { middle, sides: (width * zoom, height * zoom), degrees }
     });
-    let same = KEPT.into_iter().flat_map(|degrees| [degrees, -degrees]).map(|degrees| Frame { degrees, ..whole });
-    let blind = cut.chain(same).map(|frame| (frame, &MIRRORED[..]));
-    let margin = (width.max(height) * MARGIN) as usize;
-    let padded = level.padded(margin, |distance| kept(FREQUENCY, distance / width.max(height)));
-    for (frame, transforms) in filled.into_iter().chain(blind).take(max) {
-        let turned = upright(&padded, margin, frame);
-        let ends = ((0.0, turned.width as f32), (0.0, turned.height as f32));
-        let Some(worth) = quality(&turned, ends.0, ends.1) else { continue };
-        let (across, down) = (Axis::new(turned.width, turned.height, ends.0), Axis::new(turned.height, turned.width, ends.1));
-        let shared = Shared::new(&turned, &down, (0, turned.width));
-        views.add(view(level, frame), &spectrum(&turned, &down, &across, &shared), worth, transforms);
+    let kept = KEPT.into_iter().flat_map(|degrees| [degrees, -degrees]);
+    let kept = kept.map(|degrees| Frame { middle, sides: (width, height), degrees });
+    let padded = Padded::of(level);
+    // All are of one shape.
+    let mut axes = None;
+    for frame in cut.chain(kept).take(max) {
+        let turned = padded.upright(frame);
+        let (across, down) = axes.get_or_insert_with(|| axes_of(&turned));
+        let shared = Shared::new(&turned, down, (0, turned.width));
+        views.add(view(level, frame), &spectrum(&turned, down, across, &shared), whole, &MIRRORED);
     }
 }
 
-/// What is in a frame, turned upright. The level has a margin that the frame's place does not count.
-#[inline(always)]
-fn upright(level: &Level, margin: usize, frame: Frame) -> Level {
-    let margin = margin as f32;
-    let (width, height) = frame.sides;
-    let factor = SIDE / width.max(height);
-    let of = |side: f32| ((side * factor).round() as usize).max(16);
-    let (columns, rows) = (of(width), of(height));
-    let (sin, cos) = frame.degrees.to_radians().sin_cos();
-    let place = |i: usize, n: usize, side: f32| ((i as f32 + 0.5) / n as f32 - 0.5) * side;
-    let mut luma = vec![0.0f32; columns * rows];
-    for (j, row) in luma.chunks_exact_mut(columns).enumerate() {
-        let v = place(j, rows, height);
-        for (i, value) in row.iter_mut().enumerate() {
-            let u = place(i, columns, width);
-            let (x, y) = (frame.middle.0 + cos * u - sin * v, frame.middle.1 + sin * u + cos * v);
-            *value = level.between(x + margin, y + margin);
-        }
+/// What lies between corners of one colour, in every way that it may be turned by quarters and mirrored: which of its sides was the top isn't known.
+pub fn find_by_corners(level: &Level, views: &mut Views<'_>) {
+    let Some(frame) = between_filled_corners(level) else { return };
+    let turned = Padded::of(level).upright(frame);
+    let Some(quality) = quality(&turned, (0.0, turned.width as f32), (0.0, turned.height as f32)) else { return };
+    let (across, down) = axes_of(&turned);
+    let shared = Shared::new(&turned, &down, (0, turned.width));
+    views.add(view(level, frame), &spectrum(&turned, &down, &across, &shared), quality, &Transform::ALL);
+}
+
+/// Across and down.
+fn axes_of(level: &Level) -> (Axis, Axis) {
+    let (width, height) = (level.width, level.height);
+    (Axis::new(width, height, (0.0, width as f32)), Axis::new(height, width, (0.0, height as f32)))
+}
+
+/// A level with a margin that frames do not count.
+struct Padded {
+    level: Level,
+    margin: f32,
+}
+
+impl Padded {
+    fn of(level: &Level) -> Self {
+        let longer = level.width.max(level.height) as f32;
+        let margin = (longer * MARGIN) as usize;
+        Padded { level: level.padded(margin, |distance| kept(FREQUENCY, distance / longer)), margin: margin as f32 }
     }
-    Level::new(columns, rows, luma)
+
+    /// What is in a frame, turned upright.
+    fn upright(&self, frame: Frame) -> Level {
+        let (width, height) = frame.sides;
+        let factor = SIDE / width.max(height);
+        let of = |side: f32| ((side * factor).round() as usize).max(16);
+        let (columns, rows) = (of(width), of(height));
+        let (sin, cos) = libm::sincosf(frame.degrees.to_radians());
+        let place = |i: usize, n: usize, side: f32| ((i as f32 + 0.5) / n as f32 - 0.5) * side;
+        let (x, y) = (frame.middle.0 + self.margin, frame.middle.1 + self.margin);
+        let mut luma = vec![0.0f32; columns * rows];
+        for (j, row) in luma.chunks_exact_mut(columns).enumerate() {
+            let v = place(j, rows, height);
+            for (i, value) in row.iter_mut().enumerate() {
+                let u = place(i, columns, width);
+                *value = self.level.between(x + cos * u - sin * v, y + sin * u + cos * v);
+            }
+        }
+        Level::new(columns, rows, luma)
+    }
 }
 
 fn view(level: &Level, frame: Frame) -> View {
-    let (sin, cos) = frame.degrees.to_radians().sin_cos();
+    let (sin, cos) = libm::sincosf(frame.degrees.to_radians());
     let corner = |u: f32, v: f32| {
         let (u, v) = (u * frame.sides.0 / 2.0, v * frame.sides.1 / 2.0);
         let (x, y) = (frame.middle.0 + cos * u - sin * v, frame.middle.1 + sin * u + cos * v);
@@ -93,7 +119,6 @@ fn view(level: &Level, frame: Frame) -> View {
 }
 
 /// A turned picture whose corners, and what lies beyond its sides, have one colour.
-#[inline(always)]
 fn between_filled_corners(level: &Level) -> Option<Frame> {
     let colour = corners(level)?;
     let rim = rim(level, |x, y| (level.at(x, y) - colour).abs() > OTHER);
@@ -128,7 +153,6 @@ fn corners(level: &Level) -> Option<f32> {
 }
 
 /// The first and last two pixels in a row that are on, of each row and column.
-#[inline(always)]
 fn rim(level: &Level, on: impl Fn(usize, usize) -> bool) -> Vec<(f32, f32)> {
     let mut rim = Vec::with_capacity(2 * (level.width + level.height));
     for y in 0..level.height {
@@ -155,9 +179,8 @@ struct Around<'a> {
 
 impl Around<'_> {
     /// The frame around the rim at an angle, but for a few points, and how much of the picture it covers.
-    #[inline(always)]
     fn at(&self, degrees: f32) -> (Frame, usize) {
-        let (sin, cos) = degrees.to_radians().sin_cos();
+        let (sin, cos) = libm::sincosf(degrees.to_radians());
         let (x0, y0) = (self.level.width as f32 / 2.0, self.level.height as f32 / 2.0);
         let along = |(x, y): (f32, f32)| ((x - x0) * cos + (y - y0) * sin, (y - y0) * cos - (x - x0) * sin);
         let stray = (self.rim.len() / 200).max(1);

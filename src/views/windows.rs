@@ -44,7 +44,6 @@ impl Window {
     }
 }
 
-#[inline(always)]
 pub fn find(levels: &Levels<'_>, plane: &Plane, lines: &Lines, max: usize, views: &mut Views<'_>) {
     let fine = levels[0];
     let mut windows = windows(fine, lines, max, (SOURCE_SIDE_MIN / plane.scale).ceil() as usize);
@@ -66,8 +65,9 @@ pub fn find(levels: &Levels<'_>, plane: &Plane, lines: &Lines, max: usize, views
                     columns.push((window, worth, Axis::new(level.width, level.height, ends)));
                 }
             }
-            let first = columns.iter().map(|(_, _, axis)| axis.first).min().unwrap_or(0);
-            let end = columns.iter().map(|(_, _, axis)| axis.end).max().unwrap_or(first);
+            let first = columns.iter().map(|(_, _, axis)| axis.first).min();
+            let end = columns.iter().map(|(_, _, axis)| axis.end).max();
+            let (Some(first), Some(end)) = (first, end) else { continue };
             let shared = Shared::new(level, &down, (first, end));
             for (window, worth, axis) in &columns {
                 let of = |n: usize, side: usize| n as f32 / side as f32;
@@ -80,7 +80,6 @@ pub fn find(levels: &Levels<'_>, plane: &Plane, lines: &Lines, max: usize, views
 }
 
 /// The best windows, those first; each at least `least` pixels a side.
-#[inline(always)]
 fn windows(level: &Level, lines: &Lines, max: usize, least: usize) -> Vec<Window> {
     let (mut ys, mut xs) = (lines.ys.clone(), lines.xs.clone());
     let (width, height) = (level.width, level.height);

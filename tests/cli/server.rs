@@ -774,7 +774,7 @@ fn the_most_memory_is_told_at_start() {
     ];
     let server = Server::start_with(&place.store, "info", &set);
     let line = server.log.line("the most memory that limits allow, beside the lists' indexes and the store's caches");
-    let parts = ["receiving", "streams", "connections", "calls", "queue", "decoding", "log", "total"]
+    let parts = ["receiving", "streams", "connections", "calls", "queue", "decoding", "views", "log", "total"]
         .map(|part| line[format!("{part}_mib")].as_u64());
-    assert_eq!(parts, [100, 256, 200, 1024, 512, 1536, 16, 3644].map(Some));
+    assert_eq!(parts, [100, 256, 200, 1024, 512, 1536, 108, 16, 3752].map(Some));
 }
