@@ -1,18 +1,16 @@
 //! How many altered copies are found, by alteration and by class of views, at which cost, and what is found that should not be?
 //!
 //! On pictures drawn here, or on a folder of one's own photographs: `make bench-recall PHOTOS=DIR`. Each picture's own PDQ hash stands in the
-//! list; its altered copy, as a JPEG, is looked up as a whole (with its eight transforms) and in its views, with the default limits. Then generic pictures of
-//! twelve kinds, half of them listed and half looked up: whatever matches there through a view and not as a whole is a false match.
+//! list; its altered copy, as a JPEG, is looked up as a whole (with its eight transforms) and in its views, with the default limits. Then generic
+//! pictures of twenty kinds, half of them listed and half looked up: whatever matches there through a view and not as a whole is a false match.
 //!
 //! Prints a table in Markdown and writes a plot beside it (`recall.svg` in the target directory).
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hashwarden::decode::Limits;
@@ -20,7 +18,7 @@ use hashwarden::demo::alterations::{self, Alteration};
 use hashwarden::demo::lists::random_pdq;
 use hashwarden::demo::pictures::{self, Random};
 use hashwarden::demo::{edits, generic};
-use hashwarden::entry::{Bits, HashValue, Observation, Pdq, ViewKind};
+use hashwarden::entry::{Bits, HashValue, Observation, Pdq, ViewKind, ViewRule};
 use hashwarden::extract::{Extractor, InProcess, Wants};
 use hashwarden::index::{IndexKind, Query, Scratch, build};
 use hashwarden::views;
@@ -28,12 +26,39 @@ use image::RgbImage;
 use rayon::prelude::*;
 
 const RADII: [u16; 3] = [31, 35, 39];
+
+/// How near counts: one radius for every class, or each class's usual one.
+#[derive(Clone, Copy)]
+enum Radius {
+    Of(u16),
+    Usual,
+}
+
+impl Radius {
+    fn of(self, kind: ViewKind) -> u16 {
+        match self {
+            Radius::Of(radius) => radius,
+            Radius::Usual => ViewRule::usual(kind).radius,
+        }
+    }
+
+    fn name(self) -> String {
+        match self {
+            Radius::Of(radius) => format!("radius {radius}"),
+            Radius::Usual => "by default".to_owned(),
+        }
+    }
+}
+
+const WAYS: [Radius; 4] = [Radius::Of(RADII[0]), Radius::Usual, Radius::Of(RADII[1]), Radius::Of(RADII[2])];
+const WAYS_NAMED: &str = "31 bits | by default | 35 | 39";
+const CLASSES: [usize; 3] = [1, 2, 3];
 /// Pictures drawn, or taken from the folder.
 const PICTURES: usize = 60;
 /// Generic pictures of a kind, listed and looked up each.
-const GENERIC: u64 = 200;
-/// Rows of the index that the cost of look-ups is measured with.
-const ROWS: usize = 1_000_000;
+const GENERIC: u64 = 1_000;
+/// Rows of the indexes that the cost of look-ups is measured with.
+const ROWS: [usize; 2] = [1_000_000, 10_000_000];
 
 struct Seen {
     whole: Vec<Pdq>,
@@ -82,8 +107,9 @@ struct Row {
 
 impl Row {
     /// Percent found as a whole or in one of some classes.
-    fn found(&self, classes: &[usize], radius: u16) -> f64 {
-        let within = |nearest: &&Nearest| nearest[0] <= radius.min(31) || classes.iter().any(|class| nearest[*class] <= radius);
+    fn found(&self, classes: &[usize], radius: Radius) -> f64 {
+        let near = |nearest: &Nearest, class: usize| nearest[class] <= radius.of(ViewKind::ALL[class]);
+        let within = |nearest: &&Nearest| nearest[0] <= 31 || classes.iter().any(|class| near(nearest, *class));
         100.0 * self.nearest.iter().filter(within).count() as f64 / self.nearest.len() as f64
     }
 }
@@ -98,32 +124,32 @@ fn main() {
     let hashes: Vec<Pdq> = originals.par_iter().map(|picture| seen(picture, 95).whole[0]).collect();
     let rows: Vec<Row> = alterations::ALL.iter().map(|alteration| measure(alteration, &originals, &hashes)).collect();
     // The answers are right before they are counted: what is not altered is found as a whole.
-    assert!(rows[0].found(&[], 31) == 100.0, "unaltered pictures were not found");
+    assert!(rows[0].found(&[], Radius::Usual) == 100.0, "unaltered pictures were not found");
 
     let what = if folder.is_some() { "photographs" } else { "drawn pictures" };
     println!(
-        "{} {what}, {} alterations; percent found at radius 31, each class with the whole, then all at {RADII:?}\n",
+        "{} {what}, {} alterations; percent found by default, each class with the whole, then all at several radii\n",
         originals.len(),
         rows.len()
     );
     println!(
-        "| altered copy | | PDQ as it is | + extended | + window | + turned | all, 31 | all, 35 | all, 39 | views | ms to hash them |"
+        "| altered copy | | PDQ as it is | + extended | + window | + turned | all at {WAYS_NAMED} | views | ms to hash them |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     for row in &rows {
-        let classes = [&[][..], &[1], &[2], &[3], &[1, 2, 3]].map(|classes| row.found(classes, 31));
+        let classes = [&[][..], &[1], &[2], &[3]].map(|classes| row.found(classes, Radius::Usual));
         print!("| {} | {} |", row.alteration.group, row.alteration.name);
         classes.iter().for_each(|percent| print!(" {percent:.0} |"));
-        RADII[1..].iter().for_each(|radius| print!(" {:.0} |", row.found(&[1, 2, 3], *radius)));
+        WAYS.iter().for_each(|radius| print!(" {:.0} |", row.found(&CLASSES, *radius)));
         let files = row.nearest.len() as f64;
         println!(" {:.0} | {:.1} |", row.views as f64 / files, row.took.as_secs_f64() * 1e3 / files);
     }
     let mean = |classes: &[usize], radius| rows.iter().map(|row| row.found(classes, radius)).sum::<f64>() / rows.len() as f64;
-    let all = RADII.map(|radius| format!("{:.1}", mean(&[1, 2, 3], radius)));
-    println!("\nAll together: {:.1} % as they are, {} % in views at {RADII:?}.", mean(&[], 31), all.join(", "));
+    let all = WAYS.map(|radius| format!("{:.1}", mean(&CLASSES, radius)));
+    println!("\nAll together: {:.1} % as they are, {} % in views at {WAYS_NAMED}.", mean(&[], Radius::Usual), all.join(", "));
     println!("Nearest view to a stranger's hash: {} bits.", rows.iter().map(|row| row.stranger).min().unwrap());
     cost(&originals[0]);
-    false_matches();
+    false_matches(&originals, &hashes);
     let plot = Path::new(option_env!("CARGO_TARGET_TMPDIR").unwrap_or("target/tmp")).with_file_name("recall.svg");
     std::fs::write(&plot, svg(&rows)).unwrap();
     println!("\nPlot: {}", plot.display());
@@ -169,13 +195,17 @@ fn measure(alteration: &'static Alteration, originals: &[RgbImage], hashes: &[Pd
 
 /// Look-ups of a picture's views as one batch.
 fn cost(picture: &RgbImage) {
-    let views: Vec<Pdq> = seen(picture, 90).views.iter().map(pdq_of).collect();
-    let rows: Arc<[Pdq]> = random_pdq(1, ROWS).into();
-    let index = build(IndexKind::MultiIndex, rows);
-    println!("\nOne thread, {} views of a picture in a list of {ROWS} as one batch:", views.len());
-    for radius in RADII {
-        let queries: Vec<Query<Pdq>> = views.iter().map(|hash| Query { hash: *hash, radius }).collect();
-        let mut scratch = Scratch::default();
+    let views: Vec<(ViewKind, Pdq)> = seen(picture, 90).views.iter().map(|view| (view.view.kind, pdq_of(view))).collect();
+    let mut index = build(IndexKind::MultiIndex, Vec::new().into());
+    let mut scratch = Scratch::default();
+    for (rows, radius) in ROWS.into_iter().flat_map(|rows| WAYS.map(|radius| (rows, radius))) {
+        if rows != index.len() {
+            index = build(IndexKind::MultiIndex, random_pdq(1, rows).into());
+            println!("\nOne thread, {} views of a picture in a list of {rows} as one batch:", views.len());
+        }
+        let mut queries: Vec<Query<Pdq>> =
+            views.iter().map(|(kind, hash)| Query { hash: *hash, radius: radius.of(*kind) }).collect();
+        queries.sort_by_key(|query| query.radius);
         let once = |scratch: &mut Scratch| {
             let began = Instant::now();
             index.look_up(&queries, scratch, &mut |_| ControlFlow::Continue(()));
@@ -183,44 +213,60 @@ fn cost(picture: &RgbImage) {
         };
         let quickest = (0..20).map(|_| once(&mut scratch)).min().unwrap();
         let each = quickest.as_secs_f64() * 1e6 / views.len().max(1) as f64;
-        println!("radius {radius}: {:.2} ms, {each:.2} us a view", quickest.as_secs_f64() * 1e3);
+        println!("{}: {:.2} ms, {each:.2} us a view", radius.name(), quickest.as_secs_f64() * 1e3);
     }
 }
 
-/// Generic pictures against others of their kind and of all kinds.
-fn false_matches() {
-    let both = |seeds: std::ops::Range<u64>| -> Vec<(usize, u64)> {
+/// Generic pictures against others of their kind and of all kinds, and beside them the pictures that were altered.
+fn false_matches(originals: &[RgbImage], hashes: &[Pdq]) {
+    let all = |seeds: Range<u64>| -> Vec<(usize, u64)> {
         (0..generic::KINDS.len()).flat_map(|kind| seeds.clone().map(move |seed| (kind, seed))).collect()
     };
-    let listed: Vec<Pdq> =
-        both(0..GENERIC).par_iter().map(|(kind, seed)| seen(&generic::draw(*kind, *seed), 95).whole[0]).collect();
-    let found: Vec<(usize, [bool; RADII.len()], usize)> = both(1_000_000..1_000_000 + GENERIC)
-        .par_iter()
-        .map(|(kind, seed)| {
-            let seen = seen(&generic::draw(*kind, *seed), 88);
-            let mut matched = [false; RADII.len()];
-            for nearest in listed.iter().map(|hash| nearest(&seen, hash)).filter(|nearest| nearest[0] > 31) {
-                for (matched, radius) in matched.iter_mut().zip(RADII) {
-                    *matched |= nearest[1..].iter().any(|distance| *distance <= radius);
+    let hash = |(kind, seed): &(usize, u64)| seen(&generic::draw(*kind, *seed), 95).whole[0];
+    let mut listed: Vec<Pdq> = all(0..GENERIC).par_iter().map(hash).collect();
+    listed.extend_from_slice(hashes);
+    let index = build(IndexKind::MultiIndex, listed.clone().into());
+    // Of a picture: at which radii a view matches an entry that the whole does not, and how many views there are.
+    let look_up = |seen: &Seen, own: Option<usize>| -> ([bool; WAYS.len()], usize) {
+        let radius = RADII[RADII.len() - 1];
+        let queries: Vec<Query<Pdq>> = seen.views.iter().map(|view| Query { hash: pdq_of(view), radius }).collect();
+        let mut matched = [false; WAYS.len()];
+        index.look_up(&queries, &mut Scratch::default(), &mut |hits| {
+            for hit in hits.iter().filter(|hit| own != Some(hit.row as usize)) {
+                let entry = listed[hit.row as usize];
+                if seen.whole.iter().all(|whole| whole.distance(&entry) > 31) {
+                    let kind = seen.views[hit.query as usize].view.kind;
+                    matched.iter_mut().zip(WAYS).for_each(|(matched, radius)| *matched |= hit.distance <= radius.of(kind));
                 }
             }
-            (*kind, matched, seen.views.len())
+            ControlFlow::Continue(())
+        });
+        (matched, seen.views.len())
+    };
+    let uploads = all(1_000_000..1_000_000 + GENERIC);
+    let mut found: Vec<(&str, [bool; WAYS.len()], usize)> = uploads
+        .par_iter()
+        .map(|(kind, seed)| {
+            let (matched, views) = look_up(&seen(&generic::draw(*kind, *seed), 88), None);
+            (generic::KINDS[*kind], matched, views)
         })
         .collect();
+    let beside = originals.par_iter().enumerate().map(|(own, picture)| {
+        let (matched, views) = look_up(&seen(picture, 88), Some(generic::KINDS.len() * GENERIC as usize + own));
+        ("(the pictures above)", matched, views)
+    });
+    found.extend(beside.collect::<Vec<_>>());
     println!(
         "\n{} generic pictures listed, as many others looked up: those that match through a view and not as a whole\n",
-        listed.len()
+        listed.len() - hashes.len()
     );
-    println!("| kind | looked up | at 31 | at 35 | at 39 | views |\n|---|---|---|---|---|---|");
-    let mut by_kind: BTreeMap<usize, (usize, [usize; RADII.len()], usize)> = BTreeMap::new();
-    for (kind, matched, views) in &found {
-        let sum = by_kind.entry(*kind).or_default();
-        sum.0 += 1;
-        sum.1.iter_mut().zip(matched).for_each(|(n, matched)| *n += usize::from(*matched));
-        sum.2 += views;
-    }
-    for (kind, (n, matched, views)) in by_kind {
-        println!("| {} | {n} | {} | {} | {} | {} |", generic::KINDS[kind], matched[0], matched[1], matched[2], views / n);
+    println!("| kind | looked up | {WAYS_NAMED} | views |\n|---|---|---|---|---|---|---|");
+    for of_kind in found.chunk_by(|a, b| a.0 == b.0) {
+        let matched = |n: usize| of_kind.iter().filter(|(_, matched, _)| matched[n]).count();
+        let (n, views) = (of_kind.len(), of_kind.iter().map(|(_, _, views)| views).sum::<usize>());
+        print!("| {} | {n} |", of_kind[0].0);
+        (0..WAYS.len()).for_each(|way| print!(" {} |", matched(way)));
+        println!(" {} |", views / n);
     }
 }
 
@@ -240,8 +286,8 @@ fn svg(rows: &[Row]) -> String {
          <text x=\"200\" y=\"20\">Altered copies found, percent: PDQ as it is (grey), with views (green)</text>\n"
     );
     for (i, (group, of)) in groups.iter().enumerate() {
-        let mean = |classes: &[usize]| of.iter().map(|row| row.found(classes, 31)).sum::<f64>() / of.len() as f64;
-        let (whole, all, y) = (mean(&[]), mean(&[1, 2, 3]), 34 + 26 * i);
+        let mean = |classes: &[usize]| of.iter().map(|row| row.found(classes, Radius::Usual)).sum::<f64>() / of.len() as f64;
+        let (whole, all, y) = (mean(&[]), mean(&CLASSES), 34 + 26 * i);
         let _ = write!(
             out,
             "<text x=\"190\" y=\"{}\" text-anchor=\"end\">{group}</text>\n\

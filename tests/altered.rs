@@ -101,7 +101,7 @@ fn a_view_says_where_it_lies() {
 
 #[test]
 fn a_mirrored_crop_is_found_under_its_transform() {
-    for (off, found) in nearest(named("mirrored", "and 3 % off a side"), 0..4) {
+    for (off, found) in nearest(named("mirrored crop", "3 % a side"), 0..4) {
         assert_eq!((off <= RADIUS, found.transform), (true, Transform::FlipY), "{off} {found:?}");
     }
 }

@@ -218,6 +218,8 @@ async fn a_crop_matches_through_a_view_and_says_so_over_the_wire() {
         drop(send);
         served.client.match_stream(items).await.recv().await.unwrap().unwrap().verdict.unwrap()
     };
+    let whole_only = PolicyUpdate { views: Some([].into()), ..PolicyUpdate::default() };
+    served.client.set("known", &whole_only).await.unwrap();
     assert_eq!(ask(&crop, Some(ViewSet::All)).await.outcome, Outcome::NoMatch, "the list does not let views count");
     let update = PolicyUpdate { views: Some([ViewKind::Extended].into()), ..PolicyUpdate::default() };
     served.client.set("known", &update).await.unwrap();
@@ -449,7 +451,7 @@ async fn a_list_lives_the_same_over_the_wire_as_in_the_catalog() {
         here
     };
     let policy = same("a").await.list.policy;
-    let of_views = [(ViewKind::Extended, 31), (ViewKind::Window, 31), (ViewKind::Turned, 27)];
+    let of_views = [(ViewKind::Extended, 35), (ViewKind::Window, 31), (ViewKind::Turned, 27)];
     assert_eq!((policy.views, policy.view_action_max), (of_views.into(), Action::Observe));
     let whole_only = PolicyUpdate { views: Some(Default::default()), ..PolicyUpdate::default() };
     assert!(client.set("a", &whole_only).await.unwrap().list.policy.views.is_empty());

@@ -95,7 +95,7 @@ def with_stubs(channel, files):
     drawn, crop = (files / "drawn.png").read_bytes(), (files / "crop.png").read_bytes()
     hashed = matching.Hash(match_service_pb2.HashRequest(image=drawn))
     drawn_pdq = next(seen.hash for seen in hashed.observations if seen.transform == hash_pb2.TRANSFORM_IDENTITY)
-    extended = hash_list_pb2.ViewRule(kind=hash_pb2.VIEW_KIND_EXTENDED, radius=35)
+    extended = hash_list_pb2.ViewRule(kind=hash_pb2.VIEW_KIND_EXTENDED, radius=37)
     policy = hash_list_pb2.PolicyUpdate(views=hash_list_pb2.ViewKindSet(kinds=[extended.kind]), view_radii=[extended])
     made = lists.CreateHashList(hash_list_service_pb2.CreateHashListRequest(name="views", policy=policy)).list
     check((list(made.policy.views), made.policy.view_action_max), ([extended], verdict_pb2.ACTION_REVIEW), "a list with views")
@@ -104,7 +104,7 @@ def with_stubs(channel, files):
     verdict = match(Item(image=crop))
     check((verdict.outcome, verdict.action), (verdict_pb2.OUTCOME_MATCH, verdict_pb2.ACTION_REVIEW), "a crop")
     found = verdict.matches[0]
-    check((found.entry_id, found.view.kind, found.threshold), ("d", hash_pb2.VIEW_KIND_EXTENDED, 35), "its view")
+    check((found.entry_id, found.view.kind, found.threshold), ("d", hash_pb2.VIEW_KIND_EXTENDED, 37), "its view")
     check((len(found.view.corners), found.view.corners[0].x < 0, found.view.corners[2].x > 1), (4, True, True), "where it lies")
     check((verdict.views.searched > 0, verdict.views.cut, 0 < found.chance < 1e-9), (True, 0, True), "how many views there were")
     verdict = match(Item(image=crop, views=match_service_pb2.VIEW_SET_WHOLE))

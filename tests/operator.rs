@@ -358,6 +358,35 @@ async fn matches_are_counted_by_list_and_action() {
     served.end().await;
 }
 
+/// What is found through a view is counted by list and class, and how many views were looked up.
+#[tokio::test(flavor = "multi_thread")]
+async fn views_and_what_they_find_are_counted() {
+    use hashwarden::catalog::{NewEntry, PolicyUpdate};
+    use hashwarden::entry::Polarity;
+    const SEARCHED: &str = "hashwarden_views_total{result=\"searched\"}";
+    let found = |view: &str| format!("hashwarden_view_matches_total{{list=\"seen\",view=\"{view}\"}}");
+    let served = serve().await;
+    let picture = draw(1, 400, 300);
+    let crop = image::imageops::crop_imm(&picture, 16, 12, 368, 276).to_image();
+    let files = [&picture, &crop].map(|picture| hashwarden::demo::edits::jpeg(picture, 90).unwrap());
+    let observed = served.client.hash(files[0].clone()).await.unwrap();
+    let pdq = observed.features.unwrap().seen.into_iter().find(|seen| seen.hash.kind() == HashKind::Pdq).unwrap().hash;
+    served.client.create("seen", Polarity::Positive, &PolicyUpdate::default()).await.unwrap();
+    let entry = NewEntry { id: Some("e1".to_owned()), category: String::new(), hashes: vec![pdq] };
+    served.client.add("seen", vec![entry]).await.unwrap();
+    let before = served.metric(SEARCHED);
+    let mut searched = 0;
+    for file in &files {
+        let verdict = served.client.match_one(Content::Image(file.clone()), vec![]).await.unwrap();
+        assert_eq!(verdict.outcome, Outcome::Match);
+        searched += verdict.views.searched;
+    }
+    assert!(searched > 0);
+    assert_eq!(served.metric(SEARCHED) - before, searched as f64);
+    assert_eq!(["extended", "window", "turned"].map(|view| served.metric(&found(view))), [1.0, 0.0, 0.0]);
+    served.end().await;
+}
+
 /// The log said that a file could not be kept, and not whose, or of which list.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_logged_of_an_import_says_which_call_caller_and_list() {

@@ -100,8 +100,12 @@ fn a_cropped_picture_is_found_through_a_view_where_its_list_lets_it_count() {
     bench.create("known", Polarity::Positive, &PolicyUpdate::default());
     add(&bench.catalog, "known", "one", pdq_of(&picture));
     let verdict = bench.ask(&crop, None);
-    assert_eq!((verdict.outcome, verdict.views), (Outcome::NoMatch, ViewCounts::default()), "a new list counts the whole alone");
+    let by_default = verdict.matches.iter().map(|m| (m.view.kind, m.threshold)).collect::<Vec<_>>();
+    assert_eq!((verdict.outcome, by_default), (Outcome::Match, vec![(ViewKind::Extended, 35)]), "a new list counts all classes");
 
+    bench.catalog.set(&by(), "known", &classes(&[])).unwrap();
+    let verdict = bench.ask(&crop, None);
+    assert_eq!((verdict.outcome, verdict.views), (Outcome::NoMatch, ViewCounts::default()));
     bench.catalog.set(&by(), "known", &classes(&[ViewKind::Turned])).unwrap();
     assert_eq!(bench.ask(&crop, None).outcome, Outcome::NoMatch);
     bench.catalog.set(&by(), "known", &classes(&[ViewKind::Extended])).unwrap();
@@ -109,7 +113,7 @@ fn a_cropped_picture_is_found_through_a_view_where_its_list_lets_it_count() {
     assert_eq!((verdict.outcome, verdict.action, verdict.matches.len()), (Outcome::Match, Some(Action::Review), 1));
     assert!(verdict.views.searched > 0 && verdict.views.cut == 0);
     let found = &verdict.matches[0];
-    assert_eq!((found.entry_id.as_str(), found.view.kind, found.threshold, found.exact), ("one", ViewKind::Extended, 31, false));
+    assert_eq!((found.entry_id.as_str(), found.view.kind, found.threshold, found.exact), ("one", ViewKind::Extended, 35, false));
     assert!(found.chance > 0.0 && found.chance < 1e-9, "{}", found.chance);
     // The view lies where the picture was.
     let [(left, top), _, (right, bottom), _] = found.view.corners;

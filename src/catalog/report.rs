@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::entry::{
-    Action, HashKind, HashList, HashValue, ListPolicy, Polarity, Transforms, VIEW_RADIUS, VersionNo, ViewKind, ViewRule,
-};
+use crate::entry::{Action, HashKind, HashList, HashValue, ListPolicy, Polarity, Transforms, VersionNo, ViewKind, ViewRule};
 
 /// Changes to a list's policy; what is not named stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,7 +14,7 @@ pub struct PolicyUpdate {
     pub quality_min: Option<u8>,
     pub transforms: Option<Transforms>,
     pub scope: Option<Vec<String>>,
-    /// The classes of views that count from now on. One that counted before keeps its radius, another starts at [`VIEW_RADIUS`].
+    /// The classes of views that count from now on. One that counted before keeps its radius, another starts at its usual one.
     pub views: Option<BTreeSet<ViewKind>>,
     /// Radii of classes that count then.
     pub view_radii: Vec<ViewRule>,
@@ -88,7 +86,7 @@ impl PolicyUpdate {
 
     fn apply_views(&self, policy: &mut ListPolicy) -> Result<(), String> {
         if let Some(classes) = &self.views {
-            let radius = |class| policy.views.get(class).copied().unwrap_or(VIEW_RADIUS);
+            let radius = |class| policy.views.get(class).copied().unwrap_or(ViewRule::usual(*class).radius);
             let rules = classes.iter().map(|class| ViewRule { kind: *class, radius: radius(class) });
             policy.views = rules
                 .map(|rule| rule.check().map(|()| (rule.kind, rule.radius)))

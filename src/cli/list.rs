@@ -145,10 +145,12 @@ pub struct PolicyArgs {
     /// The lists whose matches a negative list suppresses, separated by commas; "" for all.
     #[arg(long, value_name = "LISTS")]
     scope: Option<String>,
-    /// The views of an upload that can match beside the whole picture: extended, window and turned, separated by commas; whole for none.
+    /// The views of an upload that can match beside the whole picture: extended, window and turned, separated by commas; whole for none. A new
+    /// list has all three.
     #[arg(long, value_name = "CLASSES", value_parser = view_classes)]
     views: Option<ViewClasses>,
-    /// Largest distance that matches in a class of views, in bits of PDQ, 0 to 39. Can be repeated.
+    /// Largest distance that matches in a class of views, in bits of PDQ, 0 to 39; unless set, 35 for extended and turned, 31 for window. Can be
+    /// repeated.
     #[arg(long = "view-radius", value_name = "CLASS=N", value_parser = view_rule)]
     view_radii: Vec<ViewRule>,
     /// The strictest action that a match through a view asks for: BLOCK, REVIEW or OBSERVE.

@@ -6,6 +6,7 @@
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 
+use super::edits::Reach;
 use super::pictures::Random;
 
 /// One alteration.
@@ -25,6 +26,15 @@ struct Scene<'a> {
 }
 
 impl Alteration {
+    /// What to expect of PDQ and its views at a new list's radii. They lie where most of the original is left and its place can be told.
+    pub fn reach(&self) -> Reach {
+        match self.group {
+            "none" => Reach::Within,
+            "deeper crop" | "collage of 9" | "turn by 4 degrees" | "overlay" => Reach::Edge,
+            _ => Reach::Mostly,
+        }
+    }
+
     /// `others` are not altered; some are taken for collages, and at least one must be there.
     pub fn apply(&self, picture: &RgbImage, others: &[RgbImage], random: &mut Random) -> RgbImage {
         (self.draw)(&Scene { picture, others }, random)
@@ -86,7 +96,7 @@ pub static ALL: [Alteration; 46] = [
     of("perspective", "corners by up to 3 %", 88, |s, r| perspective(s.picture, r)),
     of("overlay", "banner over 9 %", 88, |s, r| banner(s.picture, r)),
     of("overlay", "three stickers", 88, |s, r| stickers(s.picture, r)),
-    of("mirrored", "and 3 % off a side", 88, |s, _| imageops::flip_horizontal(&cut(s.picture, [0.03; 4]))),
+    of("mirrored crop", "3 % a side", 88, |s, _| imageops::flip_horizontal(&cut(s.picture, [0.03; 4]))),
 ];
 
 const BLACK: Rgb<u8> = Rgb([0; 3]);

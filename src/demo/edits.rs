@@ -55,11 +55,13 @@ pub enum Edit {
     LargeCrop,
 }
 
-/// Whether hashes of the whole picture can find the original of an edited one.
+/// Whether hashes can find the original of an edited picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// Found: anything else is a fault.
     Within,
+    /// Found but for one picture in five at the most.
+    Mostly,
     /// Found or not, as the picture has it: to be counted, not judged.
     Edge,
     /// Not found: a known limit of such hashes.

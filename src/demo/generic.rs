@@ -1,6 +1,6 @@
 //! Pictures that are alike in their parts: what a hash of a part may take for another.
 //!
-//! Frames, shapes in two tones, logos, charts, chats, keyboards, feeds, pages, memes, skies, icons, tables, each drawn from a seed. No two share
+//! Frames, logos, charts, chats, keyboards, pages, maps, QR codes and so on, each drawn from a seed. No two share
 //! a picture, so whatever matches between two of them is a false match. Like [`alterations`](super::alterations) not the same bytes on every
 //! platform.
 
@@ -9,8 +9,28 @@ use image::{Rgb, RgbImage};
 use super::alterations::{block, words};
 use super::pictures::Random;
 
-pub const KINDS: [&str; 12] =
-    ["frame", "two tones", "logo", "chart", "chat", "keyboard", "feed", "page", "meme", "sky", "icons", "table"];
+pub const KINDS: [&str; 20] = [
+    "frame",
+    "two tones",
+    "logo",
+    "chart",
+    "chat",
+    "keyboard",
+    "feed",
+    "page",
+    "meme",
+    "sky",
+    "icons",
+    "table",
+    "QR code",
+    "barcode",
+    "map",
+    "sheet music",
+    "calendar",
+    "source code",
+    "card",
+    "wallpaper",
+];
 
 /// Draws one. `kind` is an index of [`KINDS`].
 pub fn draw(kind: usize, seed: u64) -> RgbImage {
@@ -22,7 +42,10 @@ pub fn draw(kind: usize, seed: u64) -> RgbImage {
         false => (grey(random.between(225.0, 255.0)), grey(random.between(0.0, 70.0))),
     };
     let mut page = Page { all: RgbImage::from_pixel(width, height, ground), ground, ink, is_dark, random };
-    let draw = [frame, two_tones, logo, chart, chat, keyboard, feed, text, meme, sky, icons, table];
+    let draw: [fn(&mut Page); KINDS.len()] = [
+        frame, two_tones, logo, chart, chat, keyboard, feed, text, meme, sky, icons, table, qr_code, barcode, map, music,
+        calendar, code, card, wallpaper,
+    ];
     draw[kind % KINDS.len()](&mut page);
     page.all
 }
@@ -321,5 +344,169 @@ fn table(page: &mut Page) {
             let place = (left + column as f32 * wide + 4.0, top + (row as f32 + 0.3) * high);
             page.words(place.0, place.1, length, (high * 0.4).min(16.0), ink);
         }
+    }
+}
+
+fn qr_code(page: &mut Page) {
+    let (width, height) = page.size();
+    let (modules, ink) = (21 + 4 * page.random.below(7), page.ink);
+    let module = width.min(height) * page.random.between(0.6, 0.95) / modules as f32;
+    let side = module * modules as f32;
+    let (left, top) = ((width - side) / 2.0, (height - side) * page.random.between(0.2, 0.8));
+    for row in 0..modules {
+        for column in 0..modules {
+            let at_end = |n: usize| n < 8 || n + 8 >= modules;
+            let is_finder = at_end(row) && at_end(column) && (row < 8 || column < 8);
+            if !is_finder && page.random.below(2) == 0 {
+                page.block(left + column as f32 * module, top + row as f32 * module, module.ceil(), module.ceil(), ink);
+            }
+        }
+    }
+    let (far, ground) = (side - 7.0 * module, page.ground);
+    for (x, y) in [(0.0, 0.0), (far, 0.0), (0.0, far)] {
+        for (inset, colour) in [(0.0, ink), (1.0, ground), (2.0, ink)] {
+            let wide = (7.0 - 2.0 * inset) * module;
+            page.block(left + x + inset * module, top + y + inset * module, wide, wide, colour);
+        }
+    }
+}
+
+fn barcode(page: &mut Page) {
+    let (width, height) = page.size();
+    let (module, high, ink) = (width * page.random.between(0.004, 0.009), height * page.random.between(0.2, 0.7), page.ink);
+    let (mut x, top) = (width * page.random.between(0.05, 0.15), height * page.random.between(0.05, 0.2));
+    let (left, right) = (x, width * page.random.between(0.7, 0.95));
+    while x < right {
+        let bar = (1 + page.random.below(4)) as f32 * module;
+        page.block(x, top, bar, high, ink);
+        x += bar + (1 + page.random.below(4)) as f32 * module;
+    }
+    page.words(left, top + high + 6.0, right - left, 18.0, ink);
+}
+
+fn map(page: &mut Page) {
+    let (width, height) = page.size();
+    for _ in 0..3 + page.random.below(5) {
+        let tint = [Rgb([200, 230, 190]), Rgb([170, 210, 240]), Rgb([235, 225, 205])][page.random.below(3)];
+        let middle = (page.random.between(0.0, width), page.random.between(0.0, height));
+        let reach = page.random.between(0.1, 0.35) * width;
+        page.shape(middle, reach, tint);
+    }
+    let (ink, road) = (page.ink, grey(if page.is_dark { 110.0 } else { 255.0 }));
+    for n in 0..12 + page.random.below(14) {
+        let (mut x, mut y) = (page.random.between(0.0, width), page.random.between(0.0, height));
+        let (mut angle, wide) = (page.random.between(0.0, 6.3), if n < 4 { 10.0 } else { 4.0 });
+        for _ in 0..400 {
+            page.block(x - 1.0, y - 1.0, wide + 2.0, wide + 2.0, grey(150.0));
+            page.block(x, y, wide, wide, road);
+            angle += page.random.between(-0.08, 0.08);
+            (x, y) = (x + 2.0 * angle.cos(), y + 2.0 * angle.sin());
+        }
+    }
+    for _ in 0..8 {
+        let (x, y) = (page.random.between(0.0, width), page.random.between(0.0, height));
+        page.words(x, y, 90.0, 11.0, ink);
+    }
+}
+
+fn music(page: &mut Page) {
+    let (width, height) = page.size();
+    let (gap, margin, ink) = (page.random.between(5.0, 11.0), width * page.random.between(0.04, 0.1), page.ink);
+    let mut y = height * page.random.between(0.04, 0.12);
+    while y + 4.0 * gap < height * 0.97 {
+        (0..5).for_each(|line| page.block(margin, y + line as f32 * gap, width - 2.0 * margin, 1.0, ink));
+        let mut x = margin + 30.0;
+        while x < width - margin - 10.0 {
+            let place = y + gap * 0.5 * (page.random.below(11) as f32 - 1.0);
+            page.paint((x, place), gap * 0.65, ink, |x, y| x * x + 1.6 * y * y <= 1.0);
+            page.block(x + gap * 0.5, place - 3.0 * gap, 1.5, 3.0 * gap, ink);
+            if page.random.below(5) == 0 {
+                x += gap * 2.0;
+                page.block(x, y, 1.5, 4.0 * gap, ink);
+            }
+            x += gap * page.random.between(2.0, 4.5);
+        }
+        y += gap * page.random.between(8.0, 11.0);
+    }
+}
+
+fn calendar(page: &mut Page) {
+    let (width, height) = page.size();
+    let (first, ink, accent) = (page.random.below(7), page.ink, page.colour());
+    let (wide, top) = (width / 7.0, height * page.random.between(0.1, 0.25));
+    let high = (height - top) / 6.0;
+    page.words(width * 0.05, top * 0.3, width * 0.5, top * 0.3, ink);
+    let lines = page.random.below(2) == 0;
+    for day in 0..31 {
+        let cell = first + day;
+        let (x, y) = ((cell % 7) as f32 * wide, top + (cell / 7) as f32 * high);
+        if lines {
+            page.block(x, y, wide, 1.0, grey(160.0));
+            page.block(x, y, 1.0, high, grey(160.0));
+        }
+        if page.random.below(9) == 0 {
+            page.block(x + 4.0, y + high * 0.55, wide - 8.0, high * 0.3, accent);
+        }
+        page.words(x + wide * 0.3, y + high * 0.15, wide * 0.4, high * 0.25, ink);
+    }
+}
+
+fn code(page: &mut Page) {
+    let (width, height) = page.size();
+    let size = page.random.between(9.0, 16.0);
+    let colours: Vec<Rgb<u8>> = (0..4).map(|_| page.colour()).collect();
+    let (mut y, mut depth) = (10.0, 0usize);
+    while y < height - size {
+        page.words(6.0, y, size * 2.0, size, grey(128.0));
+        if page.random.below(7) > 0 {
+            let mut x = size * (3.5 + 2.0 * depth as f32);
+            for _ in 0..=page.random.below(4) {
+                let (length, colour) = (page.random.between(1.0, 9.0) * size, colours[page.random.below(4)]);
+                page.words(x, y, length.min(width - x - 6.0), size, colour);
+                x += length + size;
+            }
+        }
+        depth = (depth + page.random.below(3)).saturating_sub(1).min(6);
+        y += size * 1.5;
+    }
+}
+
+fn card(page: &mut Page) {
+    let (width, height) = page.size();
+    let (high, accent, pale, ink) = (width * page.random.between(0.5, 0.66), page.colour(), page.colour(), page.ink);
+    let (top, left) = ((height - high).max(0.0) * 0.5, width * page.random.between(0.0, 0.08));
+    let wide = width - 2.0 * left;
+    page.block(left, top, wide, high, pale);
+    let head = high * page.random.between(0.12, 0.25);
+    page.block(left, top, wide, head, accent);
+    let photo = page.colour();
+    page.block(left + wide * 0.05, top + high * 0.32, wide * 0.25, high * 0.5, photo);
+    let (middle, reach) = ((left + wide * 0.175, top + high * 0.57), high * 0.15);
+    page.paint(middle, reach, accent, |x, y| x * x + 0.7 * y * y <= 1.0);
+    for line in 0..4 + page.random.below(3) {
+        let length = wide * page.random.between(0.2, 0.55);
+        page.words(left + wide * 0.36, top + high * (0.32 + 0.1 * line as f32), length, high * 0.06, ink);
+    }
+}
+
+fn wallpaper(page: &mut Page) {
+    let (width, height) = page.size();
+    let random = &mut page.random;
+    let waves: Vec<[f32; 5]> = (0..2 + random.below(4))
+        .map(|_| [(); 5].map(|()| random.between(0.0, 1.0)))
+        .map(|[angle, length, phase, light, bend]| [angle * 6.3, 60.0 + 400.0 * length, phase * 6.3, 20.0 + 50.0 * light, bend])
+        .collect();
+    let tint = random.between(0.5, 1.0);
+    for (x, y, pixel) in page.all.enumerate_pixels_mut() {
+        let (a, b) = (x as f32 - width / 2.0, y as f32 - height / 2.0);
+        let light: f32 = waves
+            .iter()
+            .map(|[angle, length, phase, light, bend]| {
+                let along = a * angle.cos() + b * angle.sin() + bend * 0.002 * (a * a - b * b);
+                light * (along / length * 6.3 + phase).sin()
+            })
+            .sum();
+        let level = (128.0 + light).clamp(0.0, 255.0);
+        *pixel = Rgb([level as u8, (level * tint) as u8, (255.0 - level * 0.5) as u8]);
     }
 }

@@ -1,6 +1,6 @@
 //! The main job, end to end, on pictures drawn here: list file, import, server, gRPC, verdicts against what was expected.
 //!
-//! What is expected of each edit stands in [`edits`], fixed before results were seen. Everything lives in a temporary folder that
+//! What is expected of each edit stands in [`edits`], and of each alteration in [`alterations`], fixed before results were seen. Everything lives in a temporary folder that
 //! goes when the demo ends.
 
 pub mod alterations;
@@ -25,7 +25,9 @@ use crate::entry::{BadValue, Caller, Entry, HashKind, HashValue, Polarity};
 use crate::lists::{Format, Mapping};
 use crate::matcher::Content;
 use crate::verdict::{Outcome, Verdict};
+use alterations::Alteration;
 use edits::{Edit, Reach};
+use pictures::Random;
 
 /// Pictures drawn; the first [`KNOWN`] are in the list, the rest are strangers.
 const PICTURES: u64 = 200;
@@ -33,6 +35,8 @@ const KNOWN: u64 = 100;
 const WIDTH: u32 = 640;
 const HEIGHT: u32 = 480;
 const LIST: &str = "demo-known";
+/// Percent that must be found of what mostly is.
+const MOSTLY_PERCENT: usize = 80;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
@@ -54,6 +58,8 @@ pub enum DemoError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
     Found(u64),
+    /// Found or not, and found in [`MOSTLY_PERCENT`] of all files of a row at least.
+    MostlyFound(u64),
     /// Found or not: counted, not judged.
     FoundOrNot(u64),
     NotFound,
@@ -73,6 +79,8 @@ struct Row {
     got: BTreeMap<String, usize>,
     distance_max: Option<u16>,
     wrong: usize,
+    /// Of what is mostly found: how many were, and how many there are.
+    mostly: (usize, usize),
 }
 
 /// Runs the demo; `false` where any verdict was not as expected.
@@ -182,7 +190,7 @@ struct Timing {
     latencies_ms: Vec<f64>,
 }
 
-/// Every edit of every tenth known picture and the original of all, strangers, broken files: sent as one stream.
+/// Every edit and alteration of every tenth known picture and the original of all, strangers, broken files: sent as one stream.
 async fn match_all(client: &Client) -> Result<(Vec<(&'static str, Row)>, Timing), DemoError> {
     // Drawn before the clock starts.
     let files = blocking(files).await??;
@@ -229,6 +237,7 @@ async fn match_all(client: &Client) -> Result<(Vec<(&'static str, Row)>, Timing)
     if latencies_ms.len() != n {
         return Err(DemoError::Failed(format!("{} of {n} items were answered", latencies_ms.len())));
     }
+    rows.iter_mut().for_each(|(_, row)| row.close());
     latencies_ms.sort_by(f64::total_cmp);
     Ok((rows, Timing { files: n, bytes, seconds: started.elapsed().as_secs_f64(), latencies_ms }))
 }
@@ -242,12 +251,7 @@ type File = (&'static str, Expected, Vec<u8>);
 fn files() -> Result<Vec<File>, DemoError> {
     let edited = Edit::ALL.into_iter().flat_map(|edit| {
         let step = if edit == Edit::Original { 1 } else { 10 };
-        let expected = move |seed| match edit.reach() {
-            Reach::Within => Expected::Found(seed),
-            Reach::Edge => Expected::FoundOrNot(seed),
-            Reach::Beyond => Expected::NotFound,
-        };
-        (0..KNOWN).step_by(step).map(move |seed| (edit.name(), expected(seed), edit, seed))
+        (0..KNOWN).step_by(step).map(move |seed| (edit.name(), expected(edit.reach(), seed), edit, seed))
     });
     let strangers = (KNOWN..PICTURES).map(|seed| ("stranger", Expected::NotFound, Edit::Original, seed));
     let tasks: Vec<_> = edited.chain(strangers).collect();
@@ -255,12 +259,32 @@ fn files() -> Result<Vec<File>, DemoError> {
         Ok::<File, DemoError>((name, expected, edit.apply(&pictures::draw(seed, WIDTH, HEIGHT))?))
     };
     let mut files = tasks.into_par_iter().map(draw).collect::<Result<Vec<_>, _>>()?;
+    // Collages and insets are with strangers.
+    let others: Vec<_> = (KNOWN..KNOWN + 8).into_par_iter().map(|seed| pictures::draw(seed, WIDTH, HEIGHT)).collect();
+    let altered = alterations::ALL.iter().filter(|alteration| alteration.reach() != Reach::Within);
+    let altered: Vec<_> = altered.flat_map(|alteration| (0..KNOWN).step_by(10).map(move |seed| (alteration, seed))).collect();
+    let alter = |(alteration, seed): (&'static Alteration, u64)| {
+        let picture = alteration.apply(&pictures::draw(seed, WIDTH, HEIGHT), &others, &mut Random::new(seed));
+        let bytes = edits::jpeg(&picture, alteration.jpeg_quality)?;
+        Ok::<File, DemoError>((alteration.group, expected(alteration.reach(), seed), bytes))
+    };
+    files.extend(altered.into_par_iter().map(alter).collect::<Result<Vec<_>, _>>()?);
     files.extend(edits::broken()?.into_iter().map(|broken| (broken.name, Expected::Broken(broken.expected), broken.bytes)));
     Ok(files)
 }
 
+fn expected(reach: Reach, seed: u64) -> Expected {
+    match reach {
+        Reach::Within => Expected::Found(seed),
+        Reach::Mostly => Expected::MostlyFound(seed),
+        Reach::Edge => Expected::FoundOrNot(seed),
+        Reach::Beyond => Expected::NotFound,
+    }
+}
+
 fn expectation(expected: Expected) -> String {
     match expected {
+        Expected::MostlyFound(_) => format!("{MOSTLY_PERCENT} % MATCH with original"),
         Expected::Found(_) => "MATCH with its original".to_owned(),
         Expected::FoundOrNot(_) => "at the edge: either".to_owned(),
         Expected::NotFound => "NO_MATCH".to_owned(),
@@ -278,17 +302,26 @@ impl Row {
         let only = |seed| verdict.outcome == Outcome::Match && verdict.matches.iter().all(|m| m.entry_id == entry_id(seed));
         let right = match expected {
             Expected::Found(seed) => only(seed),
-            Expected::FoundOrNot(seed) => only(seed) || verdict.outcome == Outcome::NoMatch,
+            Expected::MostlyFound(seed) | Expected::FoundOrNot(seed) => only(seed) || verdict.outcome == Outcome::NoMatch,
             Expected::NotFound => verdict.outcome == Outcome::NoMatch,
             Expected::Broken(edits::Outcome::NotScanned(reason)) => {
                 verdict.outcome == Outcome::NotScanned && verdict.reason == Some(reason)
             }
             Expected::Broken(edits::Outcome::Partial) => verdict.outcome == Outcome::Partial && !verdict.left_out.is_empty(),
         };
+        if let Expected::MostlyFound(seed) = expected {
+            self.mostly = (self.mostly.0 + usize::from(only(seed)), self.mostly.1 + 1);
+        }
         *self.got.entry(got).or_default() += 1;
         self.wrong += usize::from(!right);
         let nearest = verdict.matches.iter().filter(|m| m.kind == HashKind::Pdq).map(|m| m.distance).min();
         self.distance_max = self.distance_max.max(nearest);
+    }
+
+    /// Once all of its files are answered.
+    fn close(&mut self) {
+        let (found, n) = self.mostly;
+        self.wrong += (n * MOSTLY_PERCENT).div_ceil(100).saturating_sub(found);
     }
 
     fn got_text(&self) -> String {

@@ -147,7 +147,7 @@ impl ListPolicy {
                 (kind, KindPolicy { radius, action })
             })
             .collect();
-        let views = if polarity == Polarity::Negative { &[] } else { VIEWS_DEFAULT };
+        let views: &[_] = if polarity == Polarity::Negative { &[] } else { &VIEWS_DEFAULT };
         ListPolicy {
             kinds,
             category_radii: BTreeMap::new(),

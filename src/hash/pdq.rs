@@ -284,10 +284,9 @@ fn above_median(spectrum: &Spectrum) -> Pdq {
     let values = spectrum.as_flattened();
     let median = median(values);
     let mut words = [0u64; 4];
-    for (bit, value) in values.iter().enumerate() {
-        if *value > median {
-            words[3 - bit / 64] |= 1 << (bit % 64);
-        }
+    for (word, values) in words.iter_mut().rev().zip(values.chunks_exact(64)) {
+        // Without a branch: half of them would be guessed wrong.
+        *word = values.iter().rev().fold(0, |bits, value| bits << 1 | u64::from(*value > median));
     }
     Pdq(words)
 }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use super::axis::Axis;
 use super::evidence::quality;
 use super::plane::{Level, Plane};
-use super::spectra::{Shared, spectrum};
+use super::spectra::{Across, Shared, spectrum};
 use super::steps::Lines;
 use super::{MIRRORED, Views, upright};
 use crate::entry::{View, ViewKind};
@@ -60,8 +60,8 @@ pub fn find(level: &Level, plane: &Plane, lines: &Lines, whole: u8, max: usize, 
     let mut intervals: Vec<[f32; 2]> = chosen.iter().map(|cut| [cut[2], cut[3]]).collect();
     intervals.sort_by(|a, b| a.partial_cmp(b).unwrap_or(Ordering::Equal));
     intervals.dedup();
-    let axis = |cut: &[f32; 2]| Axis::new(level.width, level.height, times(ends(cut[0], cut[1]), level.width));
-    let axes: Vec<Axis> = intervals.iter().map(axis).collect();
+    let across = |cut: &[f32; 2]| Across::new(level, times(ends(cut[0], cut[1]), level.width));
+    let columns: Vec<Across> = intervals.iter().map(across).collect();
     chosen.sort_by(|a, b| a.partial_cmp(b).unwrap_or(Ordering::Equal));
     for same_rows in chosen.chunk_by(|a, b| a[..2] == b[..2]) {
         let rows = ends(same_rows[0][0], same_rows[0][1]);
@@ -70,7 +70,7 @@ pub fn find(level: &Level, plane: &Plane, lines: &Lines, whole: u8, max: usize, 
         for cut in same_rows {
             let Some(n) = intervals.iter().position(|interval| *interval == cut[2..]) else { continue };
             let view = upright(ViewKind::Extended, ends(cut[2], cut[3]), rows);
-            views.add(view, &spectrum(level, &down, &axes[n], &shared), whole, &MIRRORED);
+            views.add(view, &spectrum(level, &columns[n], &shared), whole, &MIRRORED);
         }
     }
     banded(level, plane, lines, max - chosen.len(), views);
@@ -96,9 +96,9 @@ fn banded(level: &Level, plane: &Plane, lines: &Lines, max: usize, views: &mut V
 
 fn over(part: &Level, across: (f32, f32), down: (f32, f32), view: View, views: &mut Views<'_>) {
     let Some(worth) = quality(part, (0.0, part.width as f32), (0.0, part.height as f32)) else { return };
-    let (across, down) = (Axis::new(part.width, part.height, across), Axis::new(part.height, part.width, down));
+    let (across, down) = (Across::new(part, across), Axis::new(part.height, part.width, down));
     let shared = Shared::new(part, &down, (0, part.width));
-    views.add(view, &spectrum(part, &down, &across, &shared), worth, &MIRRORED);
+    views.add(view, &spectrum(part, &across, &shared), worth, &MIRRORED);
 }
 
 fn times((begin, end): (f32, f32), side: usize) -> (f32, f32) {

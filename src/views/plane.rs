@@ -66,30 +66,42 @@ impl Level {
     pub fn padded(&self, margin: usize, fade: impl Fn(f32) -> f32) -> Level {
         let (width, height) = (self.width + 2 * margin, self.height + 2 * margin);
         let inside = |at: usize, side: usize| at.clamp(margin, margin + side - 1);
+        // By how far off it is down, then across.
+        let off = |n: usize| (n / (margin + 1), n % (margin + 1));
+        let distance = |(down, across): (usize, usize)| ((down * down + across * across) as f32).sqrt();
+        let mut fades: Vec<f32> = (0..(margin + 1) * (margin + 1)).map(|n| fade(distance(off(n)))).collect();
+        fades[0] = 1.0;
         let mut luma = Vec::with_capacity(width * height);
         for y in 0..height {
-            let (in_y, row) = (inside(y, self.height), self.row(inside(y, self.height) - margin));
-            let off_y = y.abs_diff(in_y) as f32;
-            luma.extend((0..width).map(|x| {
-                let in_x = inside(x, self.width);
-                let off_x = x.abs_diff(in_x) as f32;
-                let value = row[in_x - margin];
-                if off_x == 0.0 && off_y == 0.0 { value } else { value * fade((off_x * off_x + off_y * off_y).sqrt()) }
-            }));
+            let in_y = inside(y, self.height);
+            let (row, fades) = (self.row(in_y - margin), &fades[y.abs_diff(in_y) * (margin + 1)..][..margin + 1]);
+            luma.extend((0..margin).map(|x| row[0] * fades[margin - x]));
+            luma.extend(row.iter().map(|value| value * fades[0]));
+            luma.extend((1..=margin).map(|off| row[self.width - 1] * fades[off]));
         }
         Level::new(width, height, luma)
     }
 
-    /// Between pixels; the middle of the first is at 0.5. Beyond the outermost pixels there is more of them.
-    pub fn between(&self, x: f32, y: f32) -> f32 {
-        let (x, y) = ((x - 0.5).clamp(0.0, (self.width - 2) as f32), (y - 0.5).clamp(0.0, (self.height - 2) as f32));
-        let (left, top) = (x as usize, y as usize);
-        let (part_x, part_y) = (x - left as f32, y - top as f32);
-        let at = top * self.width + left;
-        let (above, below) = (&self.luma[at..][..2], &self.luma[at + self.width..][..2]);
-        let (a, b) = (above[0] + (above[1] - above[0]) * part_x, below[0] + (below[1] - below[0]) * part_x);
-        a + (b - a) * part_y
+    /// Between pixels, at a place by [`fixed`]; the middle of the first is at 0.5. Beyond the outermost pixels there is more of them.
+    #[inline(always)]
+    pub fn between(&self, x: i32, y: i32) -> f32 {
+        let inside = |at: i32, side: usize| (at - ONE / 2).clamp(0, (side as i32 - 1) * ONE - 1);
+        let (x, y) = (inside(x, self.width), inside(y, self.height));
+        let part = |at: i32| (at & (ONE - 1)) as f32 * (1.0 / ONE as f32);
+        let at = (y >> BITS) as usize * self.width + (x >> BITS) as usize;
+        let four = &self.luma[at..at + self.width + 2];
+        let (above, below) = (four[0] + (four[1] - four[0]) * part(x), &four[self.width..]);
+        let below = below[0] + (below[1] - below[0]) * part(x);
+        above + (below - above) * part(y)
     }
+}
+
+/// A pixel in fixed point, which is quicker to step through than floats are to cut.
+const BITS: u32 = 16;
+const ONE: i32 = 1 << BITS;
+
+pub fn fixed(pixels: f32) -> i32 {
+    (pixels * ONE as f32).round() as i32
 }
 
 /// Makes a plane of a picture's rows.

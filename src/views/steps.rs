@@ -2,15 +2,17 @@
 //!
 //! A step is a difference between neighbours that is large enough, and no smaller than the differences beside it.
 
+use std::cmp::Reverse;
+
 use super::plane::Level;
 
 /// Levels of luma that make a step.
 const STEP: f32 = 4.0;
 /// Lines in each direction.
 const LINES: usize = 32;
-/// A line's best run must hold this share of steps, and its surplus over that must be this share of the line.
-const RUN: f32 = 0.4;
-const SURPLUS: f32 = 0.05;
+/// A line's best run must hold this share of steps, two in five, and its surplus over that must be a twentieth of the line.
+const RUN: (i32, i32) = (2, 5);
+const SURPLUS: i32 = 20;
 /// A side of a window, or of a band, must be a step along this share of its length.
 pub const SIDE: f32 = 0.15;
 /// Bands that are tried in each direction, of those that cover at most a fifth of the picture.
@@ -37,24 +39,24 @@ impl Lines {
         let (width, height) = (level.width, level.height);
         let along = steps_along(level);
         let down = steps_down(level);
-        let run = |steps: f32, length: usize| steps - RUN * length as f32;
+        let run = |steps: u16, length: usize| i32::from(steps) * RUN.1 - length as i32 * RUN.0;
         // The largest rise of (steps - RUN * length) from any place to a later one.
         let rows = along.chunks_exact(width + 1).map(|sums| {
-            let (mut best, mut low) = (0.0f32, 0.0f32);
+            let (mut best, mut low) = (0, 0);
             for (x, sum) in sums.iter().enumerate() {
-                let rise = run(f32::from(*sum), x);
+                let rise = run(*sum, x);
                 low = low.min(rise);
                 best = best.max(rise - low);
             }
             best
         });
         let ys = best(rows.collect(), width);
-        let (mut best_down, mut low) = (vec![0.0f32; width], vec![0.0f32; width]);
+        let (mut best_down, mut low) = (vec![0; width], vec![0; width]);
         for (y, sums) in down.chunks_exact(width).enumerate() {
             for ((best, low), sum) in best_down.iter_mut().zip(&mut low).zip(sums) {
-                let rise = run(f32::from(*sum), y);
-                *low = low.min(rise);
-                *best = best.max(rise - *low);
+                let rise = run(*sum, y);
+                *low = rise.min(*low);
+                *best = (rise - *low).max(*best);
             }
         }
         let xs = best(best_down, height);
@@ -84,11 +86,11 @@ impl Lines {
 }
 
 /// The best lines, by their surplus; of neighbours the better one.
-fn best(surplus: Vec<f32>, length: usize) -> Vec<usize> {
-    let mut lines: Vec<(f32, usize)> = surplus.into_iter().enumerate().map(|(at, surplus)| (surplus, at)).collect();
+fn best(surplus: Vec<i32>, length: usize) -> Vec<usize> {
+    let mut lines: Vec<(i32, usize)> = surplus.into_iter().enumerate().map(|(at, surplus)| (surplus, at)).collect();
     let last = lines.len().saturating_sub(1);
-    lines.retain(|(surplus, at)| *surplus >= SURPLUS * length as f32 && (2..last).contains(at));
-    lines.sort_by(|a, b| b.0.total_cmp(&a.0));
+    lines.retain(|(surplus, at)| surplus * SURPLUS >= length as i32 * RUN.1 && (2..last).contains(at));
+    lines.sort_by_key(|(surplus, _)| Reverse(*surplus));
     let mut chosen: Vec<usize> = Vec::new();
     for (_, at) in lines {
         if chosen.len() == LINES {

@@ -45,7 +45,7 @@ fn the_views_of_a_drawn_picture_stay_what_they_are() {
         let places = view.view.corners.into_iter().flat_map(|(x, y)| [x as u64, y as u64]);
         words.into_iter().chain(places).chain([view.transform as u64, view.view.degrees as u64]).fold(sum, mix)
     });
-    assert_eq!((found.len(), digest), (1_054, 17_882_829_920_447_590_008));
+    assert_eq!((found.len(), digest), (1_064, 2_398_362_303_125_316_303));
 }
 
 #[test]
@@ -111,4 +111,37 @@ fn reduced_areas_keep_the_mean_and_every_pixel() {
     let narrow = plane(&grey(4_608, 9, |x, _| if x % 9 / 3 == 1 { 240 } else { 0 }));
     let row = narrow.fine.row(0);
     assert!(row.windows(2).all(|pair| (pair[0] - pair[1]).abs() < 1e-3), "nine to one: each pixel holds a whole stripe");
+}
+
+/// Bits of rows and columns alone have rank 1; of chance, some 8.
+#[test]
+fn hashes_of_rows_and_columns_are_told_from_varied_ones() {
+    let chance = |seed: u32| {
+        let mut state = seed.wrapping_mul(2_654_435_761) | 1;
+        move || {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state
+        }
+    };
+    let packed =
+        |rows: [u16; 16]| Pdq(std::array::from_fn(|i| (0..4).fold(0, |word, j| word | u64::from(rows[4 * i + j]) << (16 * j))));
+    for seed in 1..200 {
+        let mut next = chance(seed);
+        let varied: [u16; 16] = std::array::from_fn(|_| next() as u16);
+        assert!(evidence::is_varied(&packed(varied)), "{varied:04x?}");
+        // The same row or its opposite, with a bit in ten changed.
+        let row = next() as u16;
+        let mut product: [u16; 16] = std::array::from_fn(|_| if next() % 2 == 0 { row } else { !row });
+        assert!(!evidence::is_varied(&packed(product)), "{product:04x?}");
+        for _ in 0..25 {
+            product[next() as usize % 16] ^= 1 << (next() % 16);
+        }
+        assert!(!evidence::is_varied(&packed(product)), "{product:04x?}");
+    }
+    // Two patterns in equal parts are of rank 2, three of 3.
+    let patterns =
+        |n: usize| packed(std::array::from_fn(|i| [0x00ff, 0x0f0f, 0x3333, 0x5555, 0x0ff0, 0x3c3c, 0x6666, 0x6969][i % n]));
+    assert!(!evidence::is_varied(&patterns(2)) && evidence::is_varied(&patterns(4)) && evidence::is_varied(&patterns(8)));
 }

@@ -5,8 +5,8 @@
 
 use super::axis::{Axis, kept};
 use super::evidence::quality;
-use super::plane::Level;
-use super::spectra::{Shared, spectrum};
+use super::plane::{Level, fixed};
+use super::spectra::{Across, Shared, spectrum};
 use super::{MIRRORED, Views, share};
 use crate::entry::{Transform, View, ViewKind};
 
@@ -48,29 +48,36 @@ pub fn find_blindly(level: &Level, whole: u8, max: usize, views: &mut Views<'_>)
     let kept = kept.map(|degrees| Frame { middle, sides: (width, height), degrees });
     let padded = Padded::of(level);
     // All are of one shape.
+    let size = size((width, height));
     let mut axes = None;
     for frame in cut.chain(kept).take(max) {
-        let turned = padded.upright(frame);
+        let turned = padded.upright(frame, size);
         let (across, down) = axes.get_or_insert_with(|| axes_of(&turned));
         let shared = Shared::new(&turned, down, (0, turned.width));
-        views.add(view(level, frame), &spectrum(&turned, down, across, &shared), whole, &MIRRORED);
+        views.add(view(level, frame), &spectrum(&turned, across, &shared), whole, &MIRRORED);
     }
 }
 
 /// What lies between corners of one colour, in every way that it may be turned by quarters and mirrored: which of its sides was the top isn't known.
 pub fn find_by_corners(level: &Level, views: &mut Views<'_>) {
     let Some(frame) = between_filled_corners(level) else { return };
-    let turned = Padded::of(level).upright(frame);
+    let turned = Padded::of(level).upright(frame, size(frame.sides));
     let Some(quality) = quality(&turned, (0.0, turned.width as f32), (0.0, turned.height as f32)) else { return };
     let (across, down) = axes_of(&turned);
     let shared = Shared::new(&turned, &down, (0, turned.width));
-    views.add(view(level, frame), &spectrum(&turned, &down, &across, &shared), quality, &Transform::ALL);
+    views.add(view(level, frame), &spectrum(&turned, &across, &shared), quality, &Transform::ALL);
+}
+
+/// The columns and rows that a frame with these sides is turned upright in.
+fn size((width, height): (f32, f32)) -> (usize, usize) {
+    let of = |side: f32| ((side * SIDE / width.max(height)).round() as usize).max(16);
+    (of(width), of(height))
 }
 
 /// Across and down.
-fn axes_of(level: &Level) -> (Axis, Axis) {
+fn axes_of(level: &Level) -> (Across, Axis) {
     let (width, height) = (level.width, level.height);
-    (Axis::new(width, height, (0.0, width as f32)), Axis::new(height, width, (0.0, height as f32)))
+    (Across::new(level, (0.0, width as f32)), Axis::new(height, width, (0.0, height as f32)))
 }
 
 /// A level with a margin that frames do not count.
@@ -86,21 +93,22 @@ impl Padded {
         Padded { level: level.padded(margin, |distance| kept(FREQUENCY, distance / longer)), margin: margin as f32 }
     }
 
-    /// What is in a frame, turned upright.
-    fn upright(&self, frame: Frame) -> Level {
+    /// What is in a frame, turned upright, in so many columns and rows.
+    fn upright(&self, frame: Frame, (columns, rows): (usize, usize)) -> Level {
         let (width, height) = frame.sides;
-        let factor = SIDE / width.max(height);
-        let of = |side: f32| ((side * factor).round() as usize).max(16);
-        let (columns, rows) = (of(width), of(height));
         let (sin, cos) = libm::sincosf(frame.degrees.to_radians());
-        let place = |i: usize, n: usize, side: f32| ((i as f32 + 0.5) / n as f32 - 0.5) * side;
         let (x, y) = (frame.middle.0 + self.margin, frame.middle.1 + self.margin);
+        // A column's and a row's step.
+        let (along, down) = (width / columns as f32, height / rows as f32);
+        let (step_x, step_y) = (fixed(cos * along), fixed(sin * along));
+        let u = (0.5 - columns as f32 / 2.0) * along;
         let mut luma = vec![0.0f32; columns * rows];
         for (j, row) in luma.chunks_exact_mut(columns).enumerate() {
-            let v = place(j, rows, height);
-            for (i, value) in row.iter_mut().enumerate() {
-                let u = place(i, columns, width);
-                *value = self.level.between(x + cos * u - sin * v, y + sin * u + cos * v);
+            let v = (j as f32 + 0.5 - rows as f32 / 2.0) * down;
+            let (mut x, mut y) = (fixed(x + cos * u - sin * v), fixed(y + sin * u + cos * v));
+            for value in row {
+                *value = self.level.between(x, y);
+                (x, y) = (x + step_x, y + step_y);
             }
         }
         Level::new(columns, rows, luma)
@@ -185,8 +193,9 @@ impl Around<'_> {
         let along = |(x, y): (f32, f32)| ((x - x0) * cos + (y - y0) * sin, (y - y0) * cos - (x - x0) * sin);
         let stray = (self.rim.len() / 200).max(1);
         let ends = |mut places: Vec<f32>| {
-            places.sort_unstable_by(f32::total_cmp);
-            (places[stray], places[places.len() - 1 - stray])
+            let last = places.len() - 1 - stray;
+            let first = *places.select_nth_unstable_by(stray, f32::total_cmp).1;
+            (first, *places.select_nth_unstable_by(last, f32::total_cmp).1)
         };
         let u = ends(self.rim.iter().map(|point| along(*point).0).collect());
         let v = ends(self.rim.iter().map(|point| along(*point).1).collect());

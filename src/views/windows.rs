@@ -6,7 +6,7 @@
 use super::axis::Axis;
 use super::evidence::quality;
 use super::plane::{Level, Levels, Plane};
-use super::spectra::{Shared, spectrum};
+use super::spectra::{Across, Shared, spectrum};
 use super::steps::{Lines, SIDE};
 use super::{MIRRORED, SOURCE_SIDE_MIN, Views, upright};
 use crate::entry::ViewKind;
@@ -58,22 +58,22 @@ pub fn find(levels: &Levels<'_>, plane: &Plane, lines: &Lines, max: usize, views
         for same_rows in mine.chunk_by(|a, b| (a.top, a.bottom) == (b.top, b.bottom)) {
             let rows = (same_rows[0].top as f32 * y, same_rows[0].bottom as f32 * y);
             let down = Axis::new(level.height, level.width, rows);
-            let mut columns: Vec<(&Window, u8, Axis)> = Vec::new();
+            let mut columns: Vec<(&Window, u8, Across)> = Vec::new();
             for window in same_rows {
                 let ends = (window.left as f32 * x, window.right as f32 * x);
                 if let Some(worth) = quality(level, ends, rows) {
-                    columns.push((window, worth, Axis::new(level.width, level.height, ends)));
+                    columns.push((window, worth, Across::new(level, ends)));
                 }
             }
-            let first = columns.iter().map(|(_, _, axis)| axis.first).min();
-            let end = columns.iter().map(|(_, _, axis)| axis.end).max();
+            let first = columns.iter().map(|(_, _, across)| across.axis.first).min();
+            let end = columns.iter().map(|(_, _, across)| across.axis.end).max();
             let (Some(first), Some(end)) = (first, end) else { continue };
             let shared = Shared::new(level, &down, (first, end));
-            for (window, worth, axis) in &columns {
+            for (window, worth, across) in &columns {
                 let of = |n: usize, side: usize| n as f32 / side as f32;
-                let across = (of(window.left, fine.width), of(window.right, fine.width));
-                let view = upright(ViewKind::Window, across, (of(window.top, fine.height), of(window.bottom, fine.height)));
-                views.add(view, &spectrum(level, &down, axis, &shared), *worth, &MIRRORED);
+                let ends = (of(window.left, fine.width), of(window.right, fine.width));
+                let view = upright(ViewKind::Window, ends, (of(window.top, fine.height), of(window.bottom, fine.height)));
+                views.add(view, &spectrum(level, across, &shared), *worth, &MIRRORED);
             }
         }
     }

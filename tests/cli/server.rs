@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hashwarden::demo::edits::Edit;
+use hashwarden::demo::pictures::draw;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use serde_json::{Value, json};
 
@@ -172,6 +173,22 @@ fn timeless(ran: &Ran) -> (i32, Vec<String>, String) {
         },
     };
     (ran.exit, ran.out.lines().map(line).collect(), ran.err.clone())
+}
+
+/// The picture is drawn on here, of the file at hand, whoever looked it up.
+#[test]
+fn a_match_is_drawn_the_same_through_a_server() {
+    let place = Place::new();
+    place.known();
+    let (file, here, there) = (place.arg("crop.png"), place.arg("here.png"), place.arg("there.png"));
+    image::imageops::crop_imm(&draw(1, 320, 240), 13, 10, 294, 220).to_image().save(&file).unwrap();
+    let local = place.run(&["match", "--draw", &here, &file]).exits(1).out;
+    let server = Server::start(&place.store, "warn");
+    assert_eq!(server.run(&["match", "--draw", &there, &file]).exits(1).out, local);
+    assert_eq!(std::fs::read(&here).unwrap(), std::fs::read(&there).unwrap());
+    std::fs::remove_file(&there).unwrap();
+    server.run(&["match", "--draw", &there, "--views", "whole", &file]).exits(0).says(&["was not written"]);
+    assert!(!std::path::Path::new(&there).exists());
 }
 
 /// Everything that a list can go through, given to the embedded store of one place and to the server of another.

@@ -50,7 +50,7 @@ fn a_store_without_its_current_file_is_not_recommended_to_be_accepted() {
     }
 }
 
-/// Whether the system writes a core dump of a server that is ended by SIGQUIT.
+/// Whether the system writes a core dump of a server that is ended by SIGABRT, which no shell has its background jobs ignore.
 fn leaves_a_core(core_dumps: &str) -> bool {
     let place = Place::new();
     let command = format!("ulimit -c unlimited; exec {} serve --store {}", env!("CARGO_BIN_EXE_hashwarden"), place.store);
@@ -68,7 +68,7 @@ fn leaves_a_core(core_dumps: &str) -> bool {
     let mut line = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
     assert!(line.contains("gRPC on"), "{line:?}");
-    assert!(Command::new("kill").args(["-QUIT", &child.id().to_string()]).status().unwrap().success());
+    assert!(Command::new("kill").args(["-ABRT", &child.id().to_string()]).status().unwrap().success());
     child.wait().unwrap().core_dumped()
 }
 
