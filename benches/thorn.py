@@ -17,8 +17,8 @@ tables alone. The first listing scaled every photograph to 256 pixels beforehand
 
 Ours is the service itself, over gRPC with its default configuration: the PDQ hashes of the unaltered JPEGs, as `hashwarden hash` prints them,
 stand in two lists, half of them in each, and every copy is looked up in both, so that it is a stranger to one of them. It is found if its own
-entry matches. A match with any other entry is false. "whole" looks up the whole picture alone (8 transforms), "views" every class of views at
-radius 31 or 39. Times are medians of calls one after another, from sending the file to having its verdict.
+entry matches. A match with any other entry is false. "whole" looks up the whole picture alone (8 transforms), "views" every class of views too, at
+the radii of a new list, or all at 39. Times are medians of calls one after another, from sending the file to having its verdict.
 """
 
 import argparse
@@ -44,7 +44,11 @@ from perception.benchmarking.common import compute_threshold_precision_recall
 
 PRECISION = 99.99
 RADIUS = 31
-VIEW_RADII = (31, 39)
+# What a list is made with beside its name: nothing, and the widest radius that views can have.
+POLICIES = {
+    "views": [],
+    "views at 39": [option for kind in ("extended", "window", "turned") for option in ("--view-radius", f"{kind}=39")],
+}
 BITS = 256
 HASHERS = {"phash": hashers.PHash(hash_size=16), "pdq": hashers.PDQHash()}
 
@@ -131,15 +135,13 @@ class Service:
             sys.exit(f"hashwarden {arguments[0]} {arguments[1]} failed with {done.returncode}")
         return done.stdout
 
-    def list(self, name, entries, view_radius, folder):
+    def list(self, name, entries, policy, folder):
         """`entries`: id and PDQ hash."""
         rows = folder / f"{name}.csv"
         with rows.open("w", newline="") as file:
             csv.writer(file).writerows([("id", "pdq"), *entries])
-        classes = ("extended", "window", "turned")
-        radii = [option for kind in classes for option in ("--view-radius", f"{kind}={view_radius}")]
         here = ("--endpoint", f"http://{self.address}")
-        self.run("list", "create", name, "--radius", str(RADIUS), "--views", ",".join(classes), *radii, *here)
+        self.run("list", "create", name, *policy, *here)
         self.run("list", "import", name, str(rows), *here)
 
     def match(self, image, lists, views):
@@ -214,15 +216,15 @@ def ours(service, copies, lists, views, missed):
 
 
 def fill(service, unaltered, folder):
-    """The lists of each radius; and whether the service finds what is in them."""
+    """The lists of each policy; and whether the service finds what is in them."""
     told = map(json.loads, service.run("hash", "--json", *unaltered.values()).splitlines())
     entries = [(entry, line["pdq"]) for entry, line in zip(unaltered, told, strict=True)]
-    lists = {radius: [f"{half}-{radius}" for half in ("even", "odd")] for radius in VIEW_RADII}
-    for radius, names in lists.items():
+    lists = {policy: [f"{policy} {half}".replace(" ", "-") for half in ("even", "odd")] for policy in POLICIES}
+    for policy, names in lists.items():
         for half, name in enumerate(names):
-            service.list(name, entries[half::2], radius, folder)
+            service.list(name, entries[half::2], POLICIES[policy], folder)
     for entry, file in unaltered.items():
-        matches, _ = service.match(pathlib.Path(file).read_bytes(), lists[RADIUS], service.messages.VIEW_SET_WHOLE)
+        matches, _ = service.match(pathlib.Path(file).read_bytes(), lists["views"], service.messages.VIEW_SET_WHOLE)
         if (entry, 0) not in [(match.entry_id, match.distance) for match in matches]:
             sys.exit(f"{entry}: the service does not find the unaltered photograph; if it is nearly blank, leave it out")
     return lists
@@ -254,14 +256,14 @@ def main():
         rows = {}
         with Service(options.binary.resolve(), options.proto_dir.resolve(), folder) as service:
             lists, request = fill(service, copies["noop"], folder), service.messages
-            ways = [(RADIUS, request.VIEW_SET_WHOLE), *((bits, request.VIEW_SET_ALL) for bits in VIEW_RADII)]
+            ways = [("views", request.VIEW_SET_WHOLE), *((policy, request.VIEW_SET_ALL) for policy in POLICIES)]
             for name in copies:
                 rows[name] = peers(metrics[metrics["transform_name"] == name])
-                for bits, views in ways:
+                for policy, views in ways:
                     missed = []
-                    rows[name].append(ours(service, copies[name], lists[bits], views, missed))
+                    rows[name].append(ours(service, copies[name], lists[policy], views, missed))
                     if options.missed and missed and views == request.VIEW_SET_ALL:
-                        print(f"{name}, missed at {bits}:", *missed, sep="\n  ", file=sys.stderr)
+                        print(f"{name}, missed in {policy}:", *missed, sep="\n  ", file=sys.stderr)
     altered = [columns for name, columns in rows.items() if name != "noop"]
     together = peers(metrics[metrics["transform_name"] != "noop"])
     rows["all ten"] = together + [sum(column[1:], column[0]) for column in zip(*(columns[len(together) :] for columns in altered), strict=True)]
@@ -269,7 +271,7 @@ def main():
 
 
 def show(rows, number):
-    heads = ["pHash (bits)", "PDQ (bits)", f"PDQ at {RADIUS}", "ours, whole", *(f"ours, views at {bits}" for bits in VIEW_RADII)]
+    heads = ["pHash (bits)", "PDQ (bits)", f"PDQ at {RADIUS}", "ours, whole", *(f"ours, {policy}" for policy in POLICIES)]
     print(f"Percent found of {number} photographs' copies (the bits are the threshold that perception picks); false matches, in the order of the")
     print("columns; milliseconds a file, of our three.\n")
     print("| transform |", " | ".join(heads), "| false matches | ms |")

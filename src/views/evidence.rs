@@ -7,7 +7,7 @@
 //! - They are made of rows and columns, and so are their hashes: the bits, as a square of signs by the frequencies down and across, have hardly
 //!   more than one pattern of a row, the same or its opposite again and again. How many patterns there are is the square's effective rank, by
 //!   the participation ratio of its squared singular values: 1 for a product of rows and columns, some 8 for chance, 4.7 and more for 98 % of
-//!   those views.
+//!   those views. Of 500 public photographs one has a hash below 4.
 //! - Much of their spectrum is as good as none: nested frames, which are symmetric, have 96 to 211 of 256 values that are told from none; those
 //!   views have 221 and more.
 
