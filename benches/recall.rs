@@ -45,13 +45,13 @@ impl Radius {
     fn name(self) -> String {
         match self {
             Radius::Of(radius) => format!("radius {radius}"),
-            Radius::Usual => "by default".to_owned(),
+            Radius::Usual => "usual radii".to_owned(),
         }
     }
 }
 
 const WAYS: [Radius; 4] = [Radius::Of(RADII[0]), Radius::Usual, Radius::Of(RADII[1]), Radius::Of(RADII[2])];
-const WAYS_NAMED: &str = "31 bits | by default | 35 | 39";
+const WAYS_NAMED: &str = "31 bits | usual radii | 35 | 39";
 const CLASSES: [usize; 3] = [1, 2, 3];
 /// Pictures drawn, or taken from the folder.
 const PICTURES: usize = 60;
@@ -128,7 +128,7 @@ fn main() {
 
     let what = if folder.is_some() { "photographs" } else { "drawn pictures" };
     println!(
-        "{} {what}, {} alterations; percent found by default, each class with the whole, then all at several radii\n",
+        "{} {what}, {} alterations; percent found at the usual radii, each class with the whole, then all at several radii\n",
         originals.len(),
         rows.len()
     );

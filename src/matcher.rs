@@ -251,7 +251,7 @@ impl Matcher {
         let inner = self.0.clone();
         let Some(permit) = self.0.image_permit(&bytes) else { return done(None) };
         let work = self.0.extractor.work(&bytes);
-        self.line_up(caller, work, until, move |turn| {
+        self.line_up(caller, (work, 0), until, move |turn| {
             let hashed = (turn == Turn::Work).then(|| inner.hash(&bytes, &Wants::ALL, until));
             drop((permit, bytes));
             done(hashed);
@@ -265,7 +265,8 @@ impl Matcher {
         };
         let of_views = if inner.wants_views(&image, &inner.published.load()) { VIEWS_WORK } else { 0 };
         let work = self.0.extractor.work(&image.bytes) + of_views;
-        self.line_up(caller, work, until, move |turn| {
+        // The whole is answered where there is time for it alone.
+        self.line_up(caller, (work, of_views), until, move |turn| {
             let queued = started.elapsed();
             let refused = match turn {
                 Turn::Shed => Some(shed(Vec::new())),
@@ -283,7 +284,7 @@ impl Matcher {
     }
 
     /// `job` is done when it is its turn, or shed at once where it can't be done in time.
-    fn line_up(&self, caller: &Caller, work: u64, until: Instant, job: impl FnOnce(Turn) + Send + 'static) {
+    fn line_up(&self, caller: &Caller, work: (u64, u64), until: Instant, job: impl FnOnce(Turn) + Send + 'static) {
         let job: ImageWork = (Span::current(), Box::new(job));
         if let Err((_, job)) = self.0.queue.push(caller, work, until, job) {
             return job(Turn::Shed);

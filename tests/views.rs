@@ -99,9 +99,12 @@ fn a_cropped_picture_is_found_through_a_view_where_its_list_lets_it_count() {
     let (picture, crop) = picture_and_crop(1);
     bench.create("known", Polarity::Positive, &PolicyUpdate::default());
     add(&bench.catalog, "known", "one", pdq_of(&picture));
-    let verdict = bench.ask(&crop, None);
+    assert_eq!(bench.ask(&crop, None).outcome, Outcome::NoMatch, "a new list counts windows alone");
+    let mut framed = RgbImage::from_pixel(700, 560, image::Rgb([255; 3]));
+    image::imageops::replace(&mut framed, &pictures::draw(1, 500, 400), 100, 80);
+    let verdict = bench.ask(&png(&framed), None);
     let by_default = verdict.matches.iter().map(|m| (m.view.kind, m.threshold)).collect::<Vec<_>>();
-    assert_eq!((verdict.outcome, by_default), (Outcome::Match, vec![(ViewKind::Extended, 35)]), "a new list counts all classes");
+    assert_eq!((verdict.outcome, by_default), (Outcome::Match, vec![(ViewKind::Window, 31)]), "a new list counts windows");
 
     bench.catalog.set(&by(), "known", &classes(&[])).unwrap();
     let verdict = bench.ask(&crop, None);

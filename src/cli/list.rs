@@ -146,14 +146,14 @@ pub struct PolicyArgs {
     #[arg(long, value_name = "LISTS")]
     scope: Option<String>,
     /// The views of an upload that can match beside the whole picture: extended, window and turned, separated by commas; whole for none. A new
-    /// list has all three.
+    /// list has window; a negative one has none.
     #[arg(long, value_name = "CLASSES", value_parser = view_classes)]
     views: Option<ViewClasses>,
     /// Largest distance that matches in a class of views, in bits of PDQ, 0 to 39; unless set, 35 for extended and turned, 31 for window. Can be
     /// repeated.
     #[arg(long = "view-radius", value_name = "CLASS=N", value_parser = view_rule)]
     view_radii: Vec<ViewRule>,
-    /// The strictest action that a match through a view asks for: BLOCK, REVIEW or OBSERVE.
+    /// The strictest action that a match through a view asks for: BLOCK, REVIEW (unless set) or OBSERVE.
     #[arg(long, value_name = "ACTION", value_parser = action)]
     view_action: Option<Action>,
 }
@@ -189,6 +189,11 @@ struct ViewClasses(BTreeSet<ViewKind>);
 fn view_classes(text: &str) -> Result<ViewClasses, String> {
     let classes =
         text.split(',').map(|name| name.parse::<ViewKind>().map_err(|bad| bad.0)).collect::<Result<BTreeSet<_>, _>>()?;
+    if classes.contains(&ViewKind::Whole) && classes.len() > 1 {
+        return Err(
+            "whole is for none beside the whole picture, which always counts: name it alone, or the classes alone".to_owned()
+        );
+    }
     Ok(ViewClasses(classes.into_iter().filter(|class| *class != ViewKind::Whole).collect()))
 }
 

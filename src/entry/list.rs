@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::shown::is_visible;
-use super::{BadValue, HashKind, HashValue, Transforms, VIEWS_DEFAULT, ViewKind};
+use super::{BadValue, HashKind, HashValue, Transforms, VIEWS_DEFAULT, ViewKind, ViewRule};
 
 /// An entry's number: dense in a store, never reused. It names one immutable content, so an entry whose content changes gets
 /// a new number.
@@ -154,7 +154,7 @@ impl ListPolicy {
             quality_min: 50,
             transforms: Transforms::ALL,
             scope: Vec::new(),
-            views: views.iter().map(|rule| (rule.kind, rule.radius)).collect(),
+            views: views.iter().map(|class| (*class, ViewRule::usual(*class).radius)).collect(),
             view_action_max: Action::Review,
         }
     }

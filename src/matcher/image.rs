@@ -4,7 +4,7 @@
 //! time, its views. The deadline cuts views and never what was found of the whole.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Answer, Hashed, Inner, Stages, WORKSPACE};
 use crate::entry::{HashKind, Observation, ViewSet};
@@ -14,6 +14,10 @@ use crate::views::{self, Plane};
 
 /// What the views of a plane take, in the pixels that an extractor tells work by: some 8 ms, measured.
 pub const VIEWS_WORK: u64 = 1_000_000;
+/// A plane's views are made only while so much is left until the deadline: they take at most some 30 ms, and are looked up then.
+const MAKING_MARGIN: Duration = Duration::from_millis(45);
+/// Views are given up while there is still time to hand over what was found of the whole.
+const ANSWER_MARGIN: Duration = Duration::from_millis(10);
 
 /// An image and what is asked of it.
 pub struct Image {
@@ -46,14 +50,16 @@ impl Inner {
         let stages = Stages { extract: extracting.elapsed(), ..stages };
         let (question, planes) = image_question(hashed, lists);
         let late = || Instant::now() >= until;
+        let late_by = |margin: Duration| move || Instant::now() + margin >= until;
         let make_views = |question: &mut Question| {
             if in_views && question.unscanned.is_none() {
-                make_views(question, &planes, &self.view_limits, &late);
+                make_views(question, &planes, &self.view_limits, &late_by(MAKING_MARGIN));
             }
         };
         let searching = Instant::now();
-        let (verdicts, effort) =
-            WORKSPACE.with_borrow_mut(|work| snapshot.answer_in_views(question, work, QUERIES_SURE, &late, make_views));
+        let (verdicts, effort) = WORKSPACE.with_borrow_mut(|work| {
+            snapshot.answer_in_views(question, work, QUERIES_SURE, &late, &late_by(ANSWER_MARGIN), make_views)
+        });
         let stages = Stages { search: searching.elapsed(), ..stages };
         verdicts.into_iter().map(|verdict| Answer { verdict, effort, stages }).collect()
     }

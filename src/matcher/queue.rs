@@ -50,14 +50,14 @@ impl<J> Queue<J> {
         Queue { threads: threads.max(1) as u64, state: Mutex::new(state) }
     }
 
-    /// Puts a job in its caller's line, or gives it back where it can't be done in time.
-    pub fn push(&self, caller: &Caller, work: u64, until: Instant, job: J) -> Result<(), J> {
+    /// Puts a job in its caller's line, or gives it back where it can't be done in time. Of its work `spare` can be left undone.
+    pub fn push(&self, caller: &Caller, (work, spare): (u64, u64), until: Instant, job: J) -> Result<(), J> {
         let mut state = self.lock();
         let own = state.lines.get(caller).map_or(0, |line| line.waiting);
         let others = state.lines.iter().filter(|(of, line)| *of != caller && line.waiting > 0).count() as u64;
         // Others get no more than as much before it, each.
         let before = state.waiting.min((own + work).saturating_mul(others + 1)).max(own);
-        let pixels = (before + state.in_work) / self.threads + work;
+        let pixels = (before + state.in_work) / self.threads + work.saturating_sub(spare);
         let takes = Duration::from_nanos((pixels as f64 * state.pixel_ns) as u64);
         // Where nothing stands before it, it is tried: a measure that went wrong would else never be mended.
         if before + state.in_work > 0 && until.saturating_duration_since(Instant::now()) < takes {
@@ -127,13 +127,13 @@ mod tests {
     fn another_callers_image_waits_for_what_is_in_work_and_no_more() {
         let queue = Queue::new(1);
         for _ in 0..100 {
-            queue.push(&caller("a"), 1_000_000, later(), "a").unwrap();
+            queue.push(&caller("a"), (1_000_000, 0), later(), "a").unwrap();
         }
         assert_eq!(queue.pop().unwrap().job, "a");
-        queue.push(&caller("b"), 5_000_000, later(), "b").unwrap();
+        queue.push(&caller("b"), (5_000_000, 0), later(), "b").unwrap();
         assert_eq!(queue.pop().unwrap().job, "b");
         // Who was served much waits until the other was, too.
-        queue.push(&caller("b"), 1, later(), "b").unwrap();
+        queue.push(&caller("b"), (1, 0), later(), "b").unwrap();
         let rest = order(&queue);
         let at = rest.iter().position(|job| *job == "b").unwrap();
         assert!((1..=6).contains(&at), "{at}");
@@ -143,10 +143,10 @@ mod tests {
     fn small_files_of_one_and_large_of_another_get_as_much_time() {
         let queue = Queue::new(1);
         for _ in 0..20 {
-            queue.push(&caller("small"), 10, later(), "s").unwrap();
+            queue.push(&caller("small"), (10, 0), later(), "s").unwrap();
         }
         for _ in 0..4 {
-            queue.push(&caller("large"), 50, later(), "L").unwrap();
+            queue.push(&caller("large"), (50, 0), later(), "L").unwrap();
         }
         let text: String = order(&queue).concat();
         assert_eq!(text.matches('s').count(), 20);
@@ -159,18 +159,29 @@ mod tests {
     fn what_can_not_be_done_in_time_is_refused_at_once() {
         let queue = Queue::new(2);
         let until = Instant::now() + Duration::from_secs(10);
-        let taken = (0..400).filter(|_| queue.push(&caller("a"), 12_000_000, until, "a").is_ok()).count();
+        let taken = (0..400).filter(|_| queue.push(&caller("a"), (12_000_000, 0), until, "a").is_ok()).count();
         // 12 megapixels at 8 ns are 96 ms: some 200 in ten seconds on two threads.
         assert!((190..=210).contains(&taken), "{taken}");
         // Another caller's is not behind them all.
-        assert!(queue.push(&caller("b"), 12_000_000, until, "b").is_ok());
+        assert!(queue.push(&caller("b"), (12_000_000, 0), until, "b").is_ok());
         let soon = Instant::now() + Duration::from_millis(50);
-        assert!(queue.push(&caller("c"), 12_000_000, soon, "c").is_err(), "it takes 96 ms by itself");
+        assert!(queue.push(&caller("c"), (12_000_000, 0), soon, "c").is_err(), "it takes 96 ms by itself");
         // What is measured counts: work that goes more slowly fits less.
         let begun = queue.pop().unwrap();
         (0..100).for_each(|_| queue.lock().in_work += begun.work);
         (0..100).for_each(|_| queue.done(begun.work, Duration::from_secs(5)));
-        assert!(queue.push(&caller("b"), 12_000_000, until, "b").is_err());
+        assert!(queue.push(&caller("b"), (12_000_000, 0), until, "b").is_err());
+    }
+
+    /// An image was refused whose whole could have been answered in time, for the sake of its views.
+    #[test]
+    fn work_that_can_be_left_undone_turns_nothing_away() {
+        let queue = Queue::new(1);
+        queue.push(&caller("a"), (1, 0), later(), "a").unwrap();
+        let _begun = queue.pop().unwrap();
+        let soon = Instant::now() + Duration::from_millis(50);
+        assert!(queue.push(&caller("b"), (120_000_000, 0), soon, "b").is_err(), "it takes a second by itself");
+        assert!(queue.push(&caller("b"), (120_000_000, 119_900_000), soon, "b").is_ok());
     }
 
     /// A tiny file that took ten seconds made every pixel look that slow: nothing was admitted, so nothing was measured again.
@@ -178,15 +189,15 @@ mod tests {
     fn a_header_that_lies_does_not_turn_others_away_for_good() {
         let queue = Queue::new(1);
         let until = || Instant::now() + Duration::from_secs(10);
-        queue.push(&caller("a"), 20_000, until(), "a").unwrap();
+        queue.push(&caller("a"), (20_000, 0), until(), "a").unwrap();
         let begun = queue.pop().unwrap();
         queue.done(begun.work, Duration::from_secs(10));
         for _ in 0..40 {
-            queue.push(&caller("b"), 12_000_000, until(), "b").unwrap();
+            queue.push(&caller("b"), (12_000_000, 0), until(), "b").unwrap();
             let begun = queue.pop().unwrap();
             queue.done(begun.work, Duration::from_millis(96));
         }
-        let taken = (0..20).filter(|_| queue.push(&caller("b"), 12_000_000, until(), "b").is_ok()).count();
+        let taken = (0..20).filter(|_| queue.push(&caller("b"), (12_000_000, 0), until(), "b").is_ok()).count();
         assert_eq!(taken, 20, "the measure is as before");
     }
 }

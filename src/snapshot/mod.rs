@@ -114,12 +114,13 @@ impl Snapshot {
         work: &mut Workspace,
         sure: usize,
         late: &dyn Fn() -> bool,
+        late_for_views: &dyn Fn() -> bool,
         make_views: impl FnOnce(&mut Question),
     ) -> (Vec<Verdict>, Effort) {
         let mut question = [question];
         let mut effort = self.look_up_whole(&question, work, sure, late);
         make_views(&mut question[0]);
-        effort += self.look_up_views(&question, work, late);
+        effort += self.look_up_views(&question, work, late_for_views);
         (self.verdicts(&question, work), effort)
     }
 

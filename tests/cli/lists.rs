@@ -29,7 +29,7 @@ fn a_policy_is_made_with_the_list_and_changed_by_name() {
             "sha1": {"radius": 0, "action": "REVIEW"}, "sha256": {"radius": 0, "action": "REVIEW"},
             "photodna": {"radius": 0, "action": "REVIEW"},
         },
-        "views": {"extended": 35, "window": 31, "turned": 35}, "view_action_max": "REVIEW",
+        "views": {"window": 31}, "view_action_max": "REVIEW",
     });
     assert_eq!(made, expected);
     assert_eq!(place.run(&["list", "show", "a", "--json"]).exits(0).one(), expected);
@@ -97,6 +97,8 @@ fn a_list_says_which_views_count() {
     refused(&["--view-radius", "31"], "a radius for views names its class, such as window=31");
     refused(&["--view-radius", "window=x"], "a radius is a whole number of bits");
     refused(&["--views", "inset"], "unknown class of views \"inset\": one of extended, window, turned");
+    refused(&["--views", "window,whole"], "name it alone, or the classes alone");
+    refused(&["--views", ""], "unknown class of views \"\": one of extended, window, turned");
     refused(&["--view-action", "FORGET"], "unknown action");
     let negative = place.run(&["list", "create", "n", "--negative", "--views", "window"]).exits(2);
     negative.says(&["a negative list has no views of its own"]);

@@ -181,6 +181,7 @@ fn a_match_is_drawn_the_same_through_a_server() {
     let place = Place::new();
     place.known();
     let (file, here, there) = (place.arg("crop.png"), place.arg("here.png"), place.arg("there.png"));
+    place.run(&["list", "set", "known", "--views", "extended"]).exits(0);
     image::imageops::crop_imm(&draw(1, 320, 240), 13, 10, 294, 220).to_image().save(&file).unwrap();
     let local = place.run(&["match", "--draw", &here, &file]).exits(1).out;
     let server = Server::start(&place.store, "warn");
