@@ -20,7 +20,7 @@ help:
 	@echo 'make serve   run the service; CONFIG=FILE names a configuration (deploy/hashwarden.toml shows all keys)'
 	@echo 'make bench   measure the hot paths, and print one table (some 20 minutes, 10 GB)'
 	@echo 'make bench-peers   measure PDQ look-ups beside Faiss and python-threatexchange (some 10 minutes, 10 GB)'
-	@echo 'make bench-recall   count the altered copies that are found, on drawn pictures or on your own photographs: PHOTOS=DIR (some 5 minutes)'
+	@echo 'make bench-recall   count the altered copies that are found, on drawn pictures or on your own photographs: PHOTOS=DIR (some 10 minutes)'
 	@echo 'make bench-thorn PHOTOS=DIR   Thorn'"'"'s published benchmark on your own photographs: pHash, PDQ and ours (a minute; installs 0.8 GB of Python)'
 	@echo 'make fuzz    try the parsers of untrusted bytes on what nobody wrote, guided by coverage; SECONDS=60 for each, PARSERS="lists messages"'
 	@echo 'make lint    formatting, clippy, and whether the sources keep to the map of rooms'

@@ -19,7 +19,7 @@ use hashwarden::demo::lists::random_pdq;
 use hashwarden::demo::pictures::{self, Random};
 use hashwarden::demo::{edits, generic};
 use hashwarden::entry::{Bits, HashValue, Observation, Pdq, ViewKind, ViewRule};
-use hashwarden::extract::{Extractor, InProcess, Wants};
+use hashwarden::extract::{Extractor, Features, InProcess, Wants};
 use hashwarden::index::{IndexKind, Query, Scratch, build};
 use hashwarden::views;
 use image::RgbImage;
@@ -67,11 +67,20 @@ struct Seen {
     took: Duration,
 }
 
-fn seen(image: &RgbImage, quality: u8) -> Seen {
+fn features(image: &RgbImage, quality: u8, views: bool) -> Features {
     let bytes = edits::jpeg(image, quality).unwrap();
-    let wants = Wants { pdq: true, phash64: false, dhash64: false, transforms: true, views: true };
+    let wants = Wants { pdq: true, phash64: false, dhash64: false, transforms: views, views };
     let far = Instant::now() + Duration::from_secs(3600);
-    let features = InProcess::new(Limits::default(), Instant::now).extract(&bytes, &wants, far).unwrap();
+    InProcess::new(Limits::default(), Instant::now).extract(&bytes, &wants, far).unwrap()
+}
+
+/// What a list would have of a picture.
+fn hash(image: &RgbImage) -> Pdq {
+    pdq_of(&features(image, 95, false).seen[0])
+}
+
+fn seen(image: &RgbImage, quality: u8) -> Seen {
+    let features = features(image, quality, true);
     let (began, mut views) = (Instant::now(), Vec::new());
     views::observe(&features.planes[0], &views::Limits::default(), &mut views);
     Seen { whole: features.seen.iter().map(pdq_of).collect(), views, took: began.elapsed() }
@@ -121,7 +130,7 @@ fn main() {
         None => (0..PICTURES as u64).into_par_iter().map(|seed| pictures::draw(seed, 640, 480)).collect(),
     };
     assert!(originals.len() > 10, "ten pictures are needed at least: {} found", originals.len());
-    let hashes: Vec<Pdq> = originals.par_iter().map(|picture| seen(picture, 95).whole[0]).collect();
+    let hashes: Vec<Pdq> = originals.par_iter().map(hash).collect();
     let rows: Vec<Row> = alterations::ALL.iter().map(|alteration| measure(alteration, &originals, &hashes)).collect();
     // The answers are right before they are counted: what is not altered is found as a whole.
     assert!(rows[0].found(&[], Radius::Usual) == 100.0, "unaltered pictures were not found");
@@ -222,8 +231,7 @@ fn false_matches(originals: &[RgbImage], hashes: &[Pdq]) {
     let all = |seeds: Range<u64>| -> Vec<(usize, u64)> {
         (0..generic::KINDS.len()).flat_map(|kind| seeds.clone().map(move |seed| (kind, seed))).collect()
     };
-    let hash = |(kind, seed): &(usize, u64)| seen(&generic::draw(*kind, *seed), 95).whole[0];
-    let mut listed: Vec<Pdq> = all(0..GENERIC).par_iter().map(hash).collect();
+    let mut listed: Vec<Pdq> = all(0..GENERIC).par_iter().map(|(kind, seed)| hash(&generic::draw(*kind, *seed))).collect();
     listed.extend_from_slice(hashes);
     let index = build(IndexKind::MultiIndex, listed.clone().into());
     // Of a picture: at which radii a view matches an entry that the whole does not, and how many views there are.

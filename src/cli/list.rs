@@ -190,9 +190,7 @@ fn view_classes(text: &str) -> Result<ViewClasses, String> {
     let classes =
         text.split(',').map(|name| name.parse::<ViewKind>().map_err(|bad| bad.0)).collect::<Result<BTreeSet<_>, _>>()?;
     if classes.contains(&ViewKind::Whole) && classes.len() > 1 {
-        return Err(
-            "whole is for none beside the whole picture, which always counts: name it alone, or the classes alone".to_owned()
-        );
+        return Err("whole means no class beside the whole picture: give it alone, or the classes without it".to_owned());
     }
     Ok(ViewClasses(classes.into_iter().filter(|class| *class != ViewKind::Whole).collect()))
 }

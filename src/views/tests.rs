@@ -140,7 +140,7 @@ fn hashes_of_rows_and_columns_are_told_from_varied_ones() {
         }
         assert!(!evidence::is_varied(&packed(product)), "{product:04x?}");
     }
-    // Two patterns in equal parts are of rank 2, three of 3.
+    // Two patterns in equal parts are of rank 2.
     let patterns =
         |n: usize| packed(std::array::from_fn(|i| [0x00ff, 0x0f0f, 0x3333, 0x5555, 0x0ff0, 0x3c3c, 0x6666, 0x6969][i % n]));
     assert!(!evidence::is_varied(&patterns(2)) && evidence::is_varied(&patterns(4)) && evidence::is_varied(&patterns(8)));

@@ -97,7 +97,7 @@ fn a_list_says_which_views_count() {
     refused(&["--view-radius", "31"], "a radius for views names its class, such as window=31");
     refused(&["--view-radius", "window=x"], "a radius is a whole number of bits");
     refused(&["--views", "inset"], "unknown class of views \"inset\": one of extended, window, turned");
-    refused(&["--views", "window,whole"], "name it alone, or the classes alone");
+    refused(&["--views", "window,whole"], "give it alone, or the classes without it");
     refused(&["--views", ""], "unknown class of views \"\": one of extended, window, turned");
     refused(&["--view-action", "FORGET"], "unknown action");
     let negative = place.run(&["list", "create", "n", "--negative", "--views", "window"]).exits(2);
