@@ -2,7 +2,7 @@
 //!
 //! On pictures drawn here, or on a folder of one's own photographs: `make bench-recall PHOTOS=DIR`. Each picture's own PDQ hash stands in the
 //! list; its altered copy, as a JPEG, is looked up as a whole (with its eight transforms) and in its views, with the default limits. Then generic
-//! pictures of twenty kinds, half of them listed and half looked up: whatever matches there through a view and not as a whole is a false match.
+//! pictures of 26 kinds, half of them listed and half looked up: whatever matches there through a view and not as a whole is a false match.
 //!
 //! Prints a table in Markdown and writes a plot beside it (`recall.svg` in the target directory).
 
@@ -18,45 +18,21 @@ use hashwarden::demo::alterations::{self, Alteration};
 use hashwarden::demo::lists::random_pdq;
 use hashwarden::demo::pictures::{self, Random};
 use hashwarden::demo::{edits, generic};
-use hashwarden::entry::{Bits, HashValue, Observation, Pdq, ViewKind, ViewRule};
+use hashwarden::entry::{Bits, HashValue, Observation, Pdq, VIEW_RADIUS, VIEW_RADIUS_MAX, ViewKind};
 use hashwarden::extract::{Extractor, Features, InProcess, Wants};
 use hashwarden::index::{IndexKind, Query, Scratch, build};
 use hashwarden::views;
 use image::RgbImage;
 use rayon::prelude::*;
 
-const RADII: [u16; 3] = [31, 35, 39];
-
-/// How near counts: one radius for every class, or each class's usual one.
-#[derive(Clone, Copy)]
-enum Radius {
-    Of(u16),
-    Usual,
-}
-
-impl Radius {
-    fn of(self, kind: ViewKind) -> u16 {
-        match self {
-            Radius::Of(radius) => radius,
-            Radius::Usual => ViewRule::usual(kind).radius,
-        }
-    }
-
-    fn name(self) -> String {
-        match self {
-            Radius::Of(radius) => format!("radius {radius}"),
-            Radius::Usual => "usual radii".to_owned(),
-        }
-    }
-}
-
-const WAYS: [Radius; 4] = [Radius::Of(RADII[0]), Radius::Usual, Radius::Of(RADII[1]), Radius::Of(RADII[2])];
-const WAYS_NAMED: &str = "31 bits | usual radii | 35 | 39";
+/// In bits; the first is what a list has by default.
+const RADII: [u16; 3] = [VIEW_RADIUS, 35, VIEW_RADIUS_MAX];
+const RADII_NAMED: &str = "31 bits | 35 | 39";
 const CLASSES: [usize; 3] = [1, 2, 3];
 /// Pictures drawn, or taken from the folder.
 const PICTURES: usize = 60;
 /// Generic pictures of a kind, listed and looked up each.
-const GENERIC: u64 = 1_000;
+const GENERIC: u64 = 800;
 /// Rows of the indexes that the cost of look-ups is measured with.
 const ROWS: [usize; 2] = [1_000_000, 10_000_000];
 
@@ -116,9 +92,8 @@ struct Row {
 
 impl Row {
     /// Percent found as a whole or in one of some classes.
-    fn found(&self, classes: &[usize], radius: Radius) -> f64 {
-        let near = |nearest: &Nearest, class: usize| nearest[class] <= radius.of(ViewKind::ALL[class]);
-        let within = |nearest: &&Nearest| nearest[0] <= 31 || classes.iter().any(|class| near(nearest, *class));
+    fn found(&self, classes: &[usize], radius: u16) -> f64 {
+        let within = |nearest: &&Nearest| nearest[0] <= 31 || classes.iter().any(|class| nearest[*class] <= radius);
         100.0 * self.nearest.iter().filter(within).count() as f64 / self.nearest.len() as f64
     }
 }
@@ -133,29 +108,29 @@ fn main() {
     let hashes: Vec<Pdq> = originals.par_iter().map(hash).collect();
     let rows: Vec<Row> = alterations::ALL.iter().map(|alteration| measure(alteration, &originals, &hashes)).collect();
     // The answers are right before they are counted: what is not altered is found as a whole.
-    assert!(rows[0].found(&[], Radius::Usual) == 100.0, "unaltered pictures were not found");
+    assert!(rows[0].found(&[], VIEW_RADIUS) == 100.0, "unaltered pictures were not found");
 
     let what = if folder.is_some() { "photographs" } else { "drawn pictures" };
     println!(
-        "{} {what}, {} alterations; percent found at the usual radii, each class with the whole, then all at several radii\n",
+        "{} {what}, {} alterations; percent found at 31 bits, each class with the whole, then all at several radii\n",
         originals.len(),
         rows.len()
     );
     println!(
-        "| altered copy | | PDQ as it is | + extended | + window | + turned | all at {WAYS_NAMED} | views | ms to hash them |"
+        "| altered copy | | PDQ as it is | + extended | + window | + turned | all at {RADII_NAMED} | views | ms to hash them |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for row in &rows {
-        let classes = [&[][..], &[1], &[2], &[3]].map(|classes| row.found(classes, Radius::Usual));
+        let classes = [&[][..], &[1], &[2], &[3]].map(|classes| row.found(classes, VIEW_RADIUS));
         print!("| {} | {} |", row.alteration.group, row.alteration.name);
         classes.iter().for_each(|percent| print!(" {percent:.0} |"));
-        WAYS.iter().for_each(|radius| print!(" {:.0} |", row.found(&CLASSES, *radius)));
+        RADII.iter().for_each(|radius| print!(" {:.0} |", row.found(&CLASSES, *radius)));
         let files = row.nearest.len() as f64;
         println!(" {:.0} | {:.1} |", row.views as f64 / files, row.took.as_secs_f64() * 1e3 / files);
     }
     let mean = |classes: &[usize], radius| rows.iter().map(|row| row.found(classes, radius)).sum::<f64>() / rows.len() as f64;
-    let all = WAYS.map(|radius| format!("{:.1}", mean(&CLASSES, radius)));
-    println!("\nAll together: {:.1} % as they are, {} % in views at {WAYS_NAMED}.", mean(&[], Radius::Usual), all.join(", "));
+    let all = RADII.map(|radius| format!("{:.1}", mean(&CLASSES, radius)));
+    println!("\nAll together: {:.1} % as they are, {} % in views at {RADII_NAMED}.", mean(&[], VIEW_RADIUS), all.join(", "));
     println!("Nearest view to a stranger's hash: {} bits.", rows.iter().map(|row| row.stranger).min().unwrap());
     cost(&originals[0]);
     false_matches(&originals, &hashes);
@@ -204,17 +179,15 @@ fn measure(alteration: &'static Alteration, originals: &[RgbImage], hashes: &[Pd
 
 /// Look-ups of a picture's views as one batch.
 fn cost(picture: &RgbImage) {
-    let views: Vec<(ViewKind, Pdq)> = seen(picture, 90).views.iter().map(|view| (view.view.kind, pdq_of(view))).collect();
+    let views: Vec<Pdq> = seen(picture, 90).views.iter().map(pdq_of).collect();
     let mut index = build(IndexKind::MultiIndex, Vec::new().into());
     let mut scratch = Scratch::default();
-    for (rows, radius) in ROWS.into_iter().flat_map(|rows| WAYS.map(|radius| (rows, radius))) {
+    for (rows, radius) in ROWS.into_iter().flat_map(|rows| RADII.map(|radius| (rows, radius))) {
         if rows != index.len() {
             index = build(IndexKind::MultiIndex, random_pdq(1, rows).into());
             println!("\nOne thread, {} views of a picture in a list of {rows} as one batch:", views.len());
         }
-        let mut queries: Vec<Query<Pdq>> =
-            views.iter().map(|(kind, hash)| Query { hash: *hash, radius: radius.of(*kind) }).collect();
-        queries.sort_by_key(|query| query.radius);
+        let queries: Vec<Query<Pdq>> = views.iter().map(|hash| Query { hash: *hash, radius }).collect();
         let once = |scratch: &mut Scratch| {
             let began = Instant::now();
             index.look_up(&queries, scratch, &mut |_| ControlFlow::Continue(()));
@@ -222,8 +195,18 @@ fn cost(picture: &RgbImage) {
         };
         let quickest = (0..20).map(|_| once(&mut scratch)).min().unwrap();
         let each = quickest.as_secs_f64() * 1e6 / views.len().max(1) as f64;
-        println!("{}: {:.2} ms, {each:.2} us a view", radius.name(), quickest.as_secs_f64() * 1e3);
+        println!("radius {radius}: {:.2} ms, {each:.2} us a view", quickest.as_secs_f64() * 1e3);
     }
+}
+
+/// What became of a picture whose original is not listed.
+struct Looked {
+    kind: &'static str,
+    /// Whether it matches as a whole, as PDQ alone would have it.
+    whole: bool,
+    /// The nearest entry to one of its views; none where it matches as a whole.
+    in_views: Option<u16>,
+    views: usize,
 }
 
 /// Generic pictures against others of their kind and of all kinds, and beside them the pictures that were altered.
@@ -234,48 +217,46 @@ fn false_matches(originals: &[RgbImage], hashes: &[Pdq]) {
     let mut listed: Vec<Pdq> = all(0..GENERIC).par_iter().map(|(kind, seed)| hash(&generic::draw(*kind, *seed))).collect();
     listed.extend_from_slice(hashes);
     let index = build(IndexKind::MultiIndex, listed.clone().into());
-    // Of a picture: at which radii a view matches an entry that the whole does not, and how many views there are.
-    let look_up = |seen: &Seen, own: Option<usize>| -> ([bool; WAYS.len()], usize) {
-        let radius = RADII[RADII.len() - 1];
-        let queries: Vec<Query<Pdq>> = seen.views.iter().map(|view| Query { hash: pdq_of(view), radius }).collect();
-        let mut matched = [false; WAYS.len()];
-        index.look_up(&queries, &mut Scratch::default(), &mut |hits| {
-            for hit in hits.iter().filter(|hit| own != Some(hit.row as usize)) {
-                let entry = listed[hit.row as usize];
-                if seen.whole.iter().all(|whole| whole.distance(&entry) > 31) {
-                    let kind = seen.views[hit.query as usize].view.kind;
-                    matched.iter_mut().zip(WAYS).for_each(|(matched, radius)| *matched |= hit.distance <= radius.of(kind));
-                }
-            }
-            ControlFlow::Continue(())
-        });
-        (matched, seen.views.len())
+    let look_up = |kind: &'static str, seen: &Seen, own: Option<usize>| {
+        // The nearest entry, its own aside.
+        let nearest = |hashes: Vec<Pdq>, radius: u16| {
+            let queries: Vec<Query<Pdq>> = hashes.into_iter().map(|hash| Query { hash, radius }).collect();
+            let mut nearest = None;
+            index.look_up(&queries, &mut Scratch::default(), &mut |hits| {
+                let others = hits.iter().filter(|hit| own != Some(hit.row as usize)).map(|hit| hit.distance);
+                nearest = others.chain(nearest).min();
+                ControlFlow::Continue(())
+            });
+            nearest
+        };
+        let in_views = nearest(seen.views.iter().map(pdq_of).collect(), VIEW_RADIUS_MAX);
+        let whole = nearest(seen.whole.clone(), VIEW_RADIUS).is_some();
+        Looked { kind, whole, in_views: in_views.filter(|_| !whole), views: seen.views.len() }
     };
     let uploads = all(1_000_000..1_000_000 + GENERIC);
-    let mut found: Vec<(&str, [bool; WAYS.len()], usize)> = uploads
+    let mut looked: Vec<Looked> = uploads
         .par_iter()
-        .map(|(kind, seed)| {
-            let (matched, views) = look_up(&seen(&generic::draw(*kind, *seed), 88), None);
-            (generic::KINDS[*kind], matched, views)
-        })
+        .map(|(kind, seed)| look_up(generic::KINDS[*kind], &seen(&generic::draw(*kind, *seed), 88), None))
         .collect();
-    let beside = originals.par_iter().enumerate().map(|(own, picture)| {
-        let (matched, views) = look_up(&seen(picture, 88), Some(generic::KINDS.len() * GENERIC as usize + own));
-        ("(the pictures above)", matched, views)
-    });
-    found.extend(beside.collect::<Vec<_>>());
+    let first = listed.len() - hashes.len();
+    let beside = originals
+        .par_iter()
+        .enumerate()
+        .map(|(own, picture)| look_up("(the pictures above)", &seen(picture, 88), Some(first + own)));
+    looked.extend(beside.collect::<Vec<_>>());
     println!(
-        "\n{} generic pictures listed, as many others looked up: those that match through a view and not as a whole\n",
-        listed.len() - hashes.len()
+        "\n{first} generic pictures listed, as many others looked up: those that match as a whole, and those that match through a view and not as a whole\n"
     );
-    println!("| kind | looked up | {WAYS_NAMED} | views |\n|---|---|---|---|---|---|---|");
-    for of_kind in found.chunk_by(|a, b| a.0 == b.0) {
-        let matched = |n: usize| of_kind.iter().filter(|(_, matched, _)| matched[n]).count();
-        let (n, views) = (of_kind.len(), of_kind.iter().map(|(_, _, views)| views).sum::<usize>());
-        print!("| {} | {n} |", of_kind[0].0);
-        (0..WAYS.len()).for_each(|way| print!(" {} |", matched(way)));
-        println!(" {} |", views / n);
-    }
+    println!("| kind | looked up | as a whole | {RADII_NAMED} | views |\n|---|---|---|---|---|---|---|");
+    let line = |name: &str, of: &[Looked]| {
+        print!("| {name} | {} | {} |", of.len(), of.iter().filter(|one| one.whole).count());
+        for radius in RADII {
+            print!(" {} |", of.iter().filter(|one| one.in_views.is_some_and(|nearest| nearest <= radius)).count());
+        }
+        println!(" {} |", of.iter().map(|one| one.views).sum::<usize>() / of.len());
+    };
+    looked.chunk_by(|a, b| a.kind == b.kind).for_each(|of| line(of[0].kind, of));
+    line("all", &looked);
 }
 
 /// Bars: what PDQ finds as it is, and what views add, by group.
@@ -294,7 +275,7 @@ fn svg(rows: &[Row]) -> String {
          <text x=\"200\" y=\"20\">Altered copies found, percent: PDQ as it is (grey), with views (green)</text>\n"
     );
     for (i, (group, of)) in groups.iter().enumerate() {
-        let mean = |classes: &[usize]| of.iter().map(|row| row.found(classes, Radius::Usual)).sum::<f64>() / of.len() as f64;
+        let mean = |classes: &[usize]| of.iter().map(|row| row.found(classes, VIEW_RADIUS)).sum::<f64>() / of.len() as f64;
         let (whole, all, y) = (mean(&[]), mean(&CLASSES), 34 + 26 * i);
         let _ = write!(
             out,

@@ -126,14 +126,15 @@ fn the_angle_of_a_turned_view_is_told_counter_clockwise() {
 #[test]
 fn strangers_stay_far_and_generic_pictures_are_no_evidence() {
     let known: Vec<Pdq> = (0..60).map(|seed| hash(&draw(seed))).collect();
-    for seed in 100..112 {
-        let nearest = seen(&draw(seed), 90).1.iter().flat_map(|view| known.iter().map(|hash| pdq_of(view).distance(hash))).min();
-        assert!(nearest.unwrap() > 50, "{seed}: {nearest:?}");
-    }
+    let strangers: Vec<u16> = (100..112)
+        .flat_map(|seed| seen(&draw(seed), 90).1)
+        .map(|view| known.iter().map(|hash| pdq_of(&view).distance(hash)).min().unwrap())
+        .collect();
+    assert!(strangers.len() > 5_000 && strangers.iter().all(|nearest| *nearest > 50), "{strangers:?}");
     // Each kind: half of them listed, the other half looked up.
     for kind in 0..generic::KINDS.len() {
-        let listed: Vec<Pdq> = (0..20).map(|seed| hash(&generic::draw(kind, seed))).collect();
-        for seed in 1_000..1_012 {
+        let listed: Vec<Pdq> = (0..12).map(|seed| hash(&generic::draw(kind, seed))).collect();
+        for seed in 1_000..1_006 {
             let (whole, views) = seen(&generic::draw(kind, seed), 90);
             for hash in listed.iter().filter(|hash| whole.iter().all(|whole| whole.distance(hash) > RADIUS)) {
                 let near = views.iter().find(|view| pdq_of(view).distance(hash) <= RADIUS);

@@ -451,7 +451,7 @@ async fn a_list_lives_the_same_over_the_wire_as_in_the_catalog() {
         here
     };
     let policy = same("a").await.list.policy;
-    let of_views = [(ViewKind::Extended, 35), (ViewKind::Window, 31), (ViewKind::Turned, 27)];
+    let of_views = [(ViewKind::Extended, 31), (ViewKind::Window, 31), (ViewKind::Turned, 27)];
     assert_eq!((policy.views, policy.view_action_max), (of_views.into(), Action::Observe));
     let whole_only = PolicyUpdate { views: Some(Default::default()), ..PolicyUpdate::default() };
     assert!(client.set("a", &whole_only).await.unwrap().list.policy.views.is_empty());

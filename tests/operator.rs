@@ -362,7 +362,7 @@ async fn matches_are_counted_by_list_and_action() {
 #[tokio::test(flavor = "multi_thread")]
 async fn views_and_what_they_find_are_counted() {
     use hashwarden::catalog::{NewEntry, PolicyUpdate};
-    use hashwarden::entry::{Polarity, ViewKind};
+    use hashwarden::entry::Polarity;
     const SEARCHED: &str = "hashwarden_views_total{result=\"searched\"}";
     let found = |view: &str| format!("hashwarden_view_matches_total{{list=\"seen\",view=\"{view}\"}}");
     let served = serve().await;
@@ -371,8 +371,7 @@ async fn views_and_what_they_find_are_counted() {
     let files = [&picture, &crop].map(|picture| hashwarden::demo::edits::jpeg(picture, 90).unwrap());
     let observed = served.client.hash(files[0].clone()).await.unwrap();
     let pdq = observed.features.unwrap().seen.into_iter().find(|seen| seen.hash.kind() == HashKind::Pdq).unwrap().hash;
-    let update = PolicyUpdate { views: Some(ViewKind::CLASSES.into()), ..PolicyUpdate::default() };
-    served.client.create("seen", Polarity::Positive, &update).await.unwrap();
+    served.client.create("seen", Polarity::Positive, &PolicyUpdate::default()).await.unwrap();
     let entry = NewEntry { id: Some("e1".to_owned()), category: String::new(), hashes: vec![pdq] };
     served.client.add("seen", vec![entry]).await.unwrap();
     let before = served.metric(SEARCHED);

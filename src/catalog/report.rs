@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::entry::{Action, HashKind, HashList, HashValue, ListPolicy, Polarity, Transforms, VersionNo, ViewKind, ViewRule};
+use crate::entry::{
+    Action, HashKind, HashList, HashValue, ListPolicy, Polarity, Transforms, VIEW_RADIUS, VersionNo, ViewKind, ViewRule,
+};
 
 /// Changes to a list's policy; what is not named stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,7 +16,7 @@ pub struct PolicyUpdate {
     pub quality_min: Option<u8>,
     pub transforms: Option<Transforms>,
     pub scope: Option<Vec<String>>,
-    /// The classes of views that count from now on. One that counted before keeps its radius, another starts at its usual one.
+    /// The classes of views that count from now on. One that counted before keeps its radius, another starts at [`VIEW_RADIUS`].
     pub views: Option<BTreeSet<ViewKind>>,
     /// Radii of classes that count then.
     pub view_radii: Vec<ViewRule>,
@@ -86,7 +88,7 @@ impl PolicyUpdate {
 
     fn apply_views(&self, policy: &mut ListPolicy) -> Result<(), String> {
         if let Some(classes) = &self.views {
-            let radius = |class| policy.views.get(class).copied().unwrap_or(ViewRule::usual(*class).radius);
+            let radius = |class| policy.views.get(class).copied().unwrap_or(VIEW_RADIUS);
             let rules = classes.iter().map(|class| ViewRule { kind: *class, radius: radius(class) });
             policy.views = rules
                 .map(|rule| rule.check().map(|()| (rule.kind, rule.radius)))

@@ -146,11 +146,10 @@ pub struct PolicyArgs {
     #[arg(long, value_name = "LISTS")]
     scope: Option<String>,
     /// The views of an upload that can match beside the whole picture: extended, window and turned, separated by commas; whole for none. A new
-    /// list has window; a negative one has none.
+    /// list has all three; a negative one has none.
     #[arg(long, value_name = "CLASSES", value_parser = view_classes)]
     views: Option<ViewClasses>,
-    /// Largest distance that matches in a class of views, in bits of PDQ, 0 to 39; unless set, 35 for extended and turned, 31 for window. Can be
-    /// repeated.
+    /// Largest distance that matches in a class of views, in bits of PDQ, 0 to 39; 31 unless set. Can be repeated.
     #[arg(long = "view-radius", value_name = "CLASS=N", value_parser = view_rule)]
     view_radii: Vec<ViewRule>,
     /// The strictest action that a match through a view asks for: BLOCK, REVIEW (unless set) or OBSERVE.

@@ -26,7 +26,7 @@ struct Scene<'a> {
 }
 
 impl Alteration {
-    /// What to expect of PDQ and all classes of views at their usual radii. They lie where most of the original is left and its place can be told.
+    /// What to expect of PDQ and all classes of views, as a new list has them. They lie where most of the original is left and its place can be told.
     pub fn reach(&self) -> Reach {
         match self.group {
             "none" => Reach::Within,

@@ -21,7 +21,7 @@ use crate::app;
 use crate::catalog::{ImportOptions, PolicyUpdate};
 use crate::client::{Client, ClientError, Item};
 use crate::config::Config;
-use crate::entry::{BadValue, Caller, Entry, HashKind, HashValue, Polarity, ViewKind};
+use crate::entry::{BadValue, Caller, Entry, HashKind, HashValue, Polarity};
 use crate::lists::{Format, Mapping};
 use crate::matcher::Content;
 use crate::verdict::{Outcome, Verdict};
@@ -105,8 +105,7 @@ pub async fn run(config: &Config, json: bool) -> Result<bool, DemoError> {
     let running = app::start(&config).await?;
     say(&format!("serving on {}, operator port on {}", running.grpc, running.operator));
     let client = Client::connect(&format!("http://{}", running.grpc), Duration::from_secs(10)).await?;
-    let update = PolicyUpdate { views: Some(ViewKind::CLASSES.into()), ..PolicyUpdate::default() };
-    client.create(LIST, Polarity::Positive, &update).await?;
+    client.create(LIST, Polarity::Positive, &PolicyUpdate::default()).await?;
     let options = ImportOptions {
         format: Some(Format::Csv),
         mapping: Mapping::default(),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::shown::is_visible;
-use super::{BadValue, HashKind, HashValue, Transforms, VIEWS_DEFAULT, ViewKind, ViewRule};
+use super::{BadValue, HashKind, HashValue, Transforms, VIEW_RADIUS, ViewKind};
 
 /// An entry's number: dense in a store, never reused. It names one immutable content, so an entry whose content changes gets
 /// a new number.
@@ -133,7 +133,7 @@ const PDQ_RADIUS: u16 = 31;
 
 impl ListPolicy {
     /// PDQ radius 31, quality 50, all transforms, REVIEW; 64-bit kinds radius 4, OBSERVE. A negative list's radii are 0.
-    /// A positive list starts with the views of [`VIEWS_DEFAULT`].
+    /// In a positive list every class of views counts.
     pub fn default_for(polarity: Polarity) -> Self {
         let kinds = HashKind::ALL
             .into_iter()
@@ -147,14 +147,14 @@ impl ListPolicy {
                 (kind, KindPolicy { radius, action })
             })
             .collect();
-        let views: &[_] = if polarity == Polarity::Negative { &[] } else { &VIEWS_DEFAULT };
+        let views: &[_] = if polarity == Polarity::Negative { &[] } else { &ViewKind::CLASSES };
         ListPolicy {
             kinds,
             category_radii: BTreeMap::new(),
             quality_min: 50,
             transforms: Transforms::ALL,
             scope: Vec::new(),
-            views: views.iter().map(|class| (*class, ViewRule::usual(*class).radius)).collect(),
+            views: views.iter().map(|class| (*class, VIEW_RADIUS)).collect(),
             view_action_max: Action::Review,
         }
     }
@@ -175,8 +175,8 @@ impl ListPolicy {
 
     /// The largest radius of a kind that anything is looked up at, views too: what its index is chosen by and proven at.
     pub fn radius_looked_up(&self, kind: HashKind) -> u16 {
-        let of_views = if kind == HashKind::Pdq { self.views.values().max().copied() } else { None };
-        of_views.unwrap_or(0).max(self.radius_widest(kind))
+        let of_views = self.views.keys().filter(|_| kind == HashKind::Pdq).filter_map(|class| self.radius_in_views(*class));
+        of_views.fold(self.radius_widest(kind), u16::max)
     }
 
     /// The smallest.
@@ -193,6 +193,12 @@ impl ListPolicy {
     /// The smallest threshold over all categories.
     pub fn threshold_narrowest(&self, kind: HashKind, view: ViewKind) -> Option<u16> {
         self.threshold_by(self.radius_narrowest(kind), view)
+    }
+
+    /// The largest distance at which views of a class are looked up; `None` where they do not count, or the list is for equal hashes alone.
+    pub fn radius_in_views(&self, view: ViewKind) -> Option<u16> {
+        let own = self.radius_widest(HashKind::Pdq);
+        self.threshold_by(own, view).filter(|_| own > 0)
     }
 
     /// A radius of its own narrows a class where it is narrower than usual; it widens none.

@@ -18,4 +18,4 @@ pub use list::{
     ListId, ListPolicy, ListVersion, MadeBy, Polarity, VersionNo, VersionState, check_list_name,
 };
 pub use seen::{LeftOut, Observation, Reason, Transform, Transforms};
-pub use view::{VIEW_QUALITY_MIN, VIEW_RADIUS_MAX, VIEW_SIDE, VIEWS_DEFAULT, View, ViewKind, ViewRule, ViewSet};
+pub use view::{VIEW_QUALITY_MIN, VIEW_RADIUS, VIEW_RADIUS_MAX, VIEW_SIDE, View, ViewKind, ViewRule, ViewSet};

@@ -20,10 +20,11 @@ impl Radii {
     fn of<'p>(lists: impl Iterator<Item = &'p HashList>) -> Self {
         let mut radii = Radii::default();
         for policy in lists.map(|list| &list.policy) {
-            for (class, radius) in &policy.views {
+            for class in ViewKind::CLASSES {
+                let radius = policy.radius_in_views(class);
                 for transform in policy.transforms.iter() {
-                    let widest = &mut radii.0[*class as usize - 1][transform as usize];
-                    *widest = (*widest).max(Some(*radius));
+                    let widest = &mut radii.0[class as usize - 1][transform as usize];
+                    *widest = (*widest).max(radius);
                 }
             }
         }
@@ -42,7 +43,8 @@ impl Radii {
 impl Snapshot {
     /// Whether a list of these names, or any where none is named, lets views count.
     pub fn wants_views(&self, lists: &[String]) -> bool {
-        let let_count = |list: &HashList| !list.policy.views.is_empty() && self.is_sought(list);
+        let counts = |list: &HashList| ViewKind::CLASSES.into_iter().any(|class| list.policy.radius_in_views(class).is_some());
+        let let_count = |list: &HashList| counts(list) && self.is_sought(list);
         // Most snapshots have none, and the names need no look.
         self.policy.lists.iter().any(let_count) && self.policy.asked(lists).into_iter().any(let_count)
     }

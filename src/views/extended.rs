@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::LazyLock;
 
 use super::axis::Axis;
-use super::evidence::quality;
+use super::evidence::Sums;
 use super::plane::{Level, Plane};
 use super::spectra::{Across, Shared, spectrum};
 use super::steps::Lines;
@@ -95,7 +95,7 @@ fn banded(level: &Level, plane: &Plane, lines: &Lines, max: usize, views: &mut V
 }
 
 fn over(part: &Level, across: (f32, f32), down: (f32, f32), view: View, views: &mut Views<'_>) {
-    let Some(worth) = quality(part, (0.0, part.width as f32), (0.0, part.height as f32)) else { return };
+    let Some(worth) = Sums::of(part).quality_of_all() else { return };
     let (across, down) = (Across::new(part, across), Axis::new(part.height, part.width, down));
     let shared = Shared::new(part, &down, (0, part.width));
     views.add(view, &spectrum(part, &across, &shared), worth, &MIRRORED);

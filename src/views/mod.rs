@@ -24,6 +24,8 @@ mod windows;
 
 use std::collections::HashSet;
 
+use evidence::Sums;
+
 use crate::entry::{HashValue, Observation, Pdq, Transform, View, ViewKind};
 use crate::hash::pdq::{self, Spectrum};
 
@@ -60,7 +62,7 @@ pub fn observe(plane: &Plane, limits: &Limits, out: &mut Vec<Observation>) {
     let [small, medium] = plane::SIDES.map(|side| plane.fine.reduced(side));
     let lines = steps::Lines::of(&plane.fine);
     // What is filled in beyond a picture's edges is no evidence: for views that reach beyond them, what is there decides.
-    if let Some(whole) = evidence::quality(&small, (0.0, small.width as f32), (0.0, small.height as f32)) {
+    if let Some(whole) = Sums::of(&small).quality_of_all() {
         extended::find(&small, plane, &lines, whole, limits.extended_max as usize, &mut views);
         turned::find_blindly(&small, whole, limits.turned_max as usize, &mut views);
     }

@@ -4,7 +4,7 @@
 //! colour, the angle at which a rectangle fits most closely around all that has another.
 
 use super::axis::{Axis, kept};
-use super::evidence::quality;
+use super::evidence::Sums;
 use super::plane::{Level, fixed};
 use super::spectra::{Across, Shared, spectrum};
 use super::{MIRRORED, Views, share};
@@ -62,7 +62,7 @@ pub fn find_blindly(level: &Level, whole: u8, max: usize, views: &mut Views<'_>)
 pub fn find_by_corners(level: &Level, views: &mut Views<'_>) {
     let Some(frame) = between_filled_corners(level) else { return };
     let turned = Padded::of(level).upright(frame, size(frame.sides));
-    let Some(quality) = quality(&turned, (0.0, turned.width as f32), (0.0, turned.height as f32)) else { return };
+    let Some(quality) = Sums::of(&turned).quality_of_all() else { return };
     let (across, down) = axes_of(&turned);
     let shared = Shared::new(&turned, &down, (0, turned.width));
     views.add(view(level, frame), &spectrum(&turned, &across, &shared), quality, &Transform::ALL);

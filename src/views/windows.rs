@@ -4,7 +4,7 @@
 //! is a step along much of its own length. The windows with the plainest sides are taken.
 
 use super::axis::Axis;
-use super::evidence::quality;
+use super::evidence::Sums;
 use super::plane::{Level, Levels, Plane};
 use super::spectra::{Across, Shared, spectrum};
 use super::steps::{Lines, SIDE};
@@ -54,14 +54,18 @@ pub fn find(levels: &Levels<'_>, plane: &Plane, lines: &Lines, max: usize, views
     let level_of = |w: &Window| levels.iter().rposition(|level| fits(level, w)).unwrap_or(0);
     for (n, level) in levels.iter().enumerate() {
         let mine: Vec<Window> = windows.iter().filter(|w| level_of(w) == n).copied().collect();
+        if mine.is_empty() {
+            continue;
+        }
         let (x, y) = (level.width as f32 / fine.width as f32, level.height as f32 / fine.height as f32);
+        let sums = Sums::of(level);
         for same_rows in mine.chunk_by(|a, b| (a.top, a.bottom) == (b.top, b.bottom)) {
             let rows = (same_rows[0].top as f32 * y, same_rows[0].bottom as f32 * y);
             let down = Axis::new(level.height, level.width, rows);
             let mut columns: Vec<(&Window, u8, Across)> = Vec::new();
             for window in same_rows {
                 let ends = (window.left as f32 * x, window.right as f32 * x);
-                if let Some(worth) = quality(level, ends, rows) {
+                if let Some(worth) = sums.quality(ends, rows) {
                     columns.push((window, worth, Across::new(level, ends)));
                 }
             }

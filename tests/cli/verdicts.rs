@@ -469,6 +469,7 @@ fn a_match_through_a_view_says_where_it_was_found() {
     let crop = image::imageops::crop_imm(&picture, 13, 10, 294, 220).to_image();
     let file = place.arg("crop.png");
     crop.save(&file).unwrap();
+    place.run(&["list", "set", "known", "--views", "window"]).exits(0);
     place.run(&["match", &file]).exits(0);
     place.run(&["list", "set", "known", "--views", "extended", "--view-radius", "extended=39"]).exits(0);
     let line = place.run(&["match", "--json", &file]).exits(1).one();
