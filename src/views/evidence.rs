@@ -10,8 +10,8 @@
 //!   more than one pattern of a row, the same or its opposite again and again. How many patterns there are is the square's effective rank, by
 //!   the participation ratio of its squared singular values: 1 for a product of rows and columns, some 8 for chance. Of those photographs
 //!   eight have a hash below 5.
-//! - Much of their spectrum is as good as none: nested frames, which are symmetric, have 96 to 211 of 256 values that are told from none; those
-//!   views have 221 and more.
+//! - Much of their spectrum is as good as none: nested frames, which are symmetric, have 96 to 211 of 256 values that are told from none. Views
+//!   through which altered photographs were found have 221 and more.
 
 use super::plane::Level;
 use crate::entry::{Pdq, VIEW_QUALITY_MIN};
