@@ -133,8 +133,8 @@ fn strangers_stay_far_and_generic_pictures_are_no_evidence() {
     assert!(strangers.len() > 5_000 && strangers.iter().all(|nearest| *nearest > 50), "{strangers:?}");
     // Each kind: half of them listed, the other half looked up.
     for kind in 0..generic::KINDS.len() {
-        let listed: Vec<Pdq> = (0..12).map(|seed| hash(&generic::draw(kind, seed))).collect();
-        for seed in 1_000..1_006 {
+        let listed: Vec<Pdq> = (0..20).map(|seed| hash(&generic::draw(kind, seed))).collect();
+        for seed in 1_000..1_012 {
             let (whole, views) = seen(&generic::draw(kind, seed), 90);
             for hash in listed.iter().filter(|hash| whole.iter().all(|whole| whole.distance(hash) > RADIUS)) {
                 let near = views.iter().find(|view| pdq_of(view).distance(hash) <= RADIUS);

@@ -45,7 +45,7 @@ impl Snapshot {
     pub fn wants_views(&self, lists: &[String]) -> bool {
         let counts = |list: &HashList| ViewKind::CLASSES.into_iter().any(|class| list.policy.radius_in_views(class).is_some());
         let let_count = |list: &HashList| counts(list) && self.is_sought(list);
-        // Most snapshots have none, and the names need no look.
+        // Where no list does, the names need no look.
         self.policy.lists.iter().any(let_count) && self.policy.asked(lists).into_iter().any(let_count)
     }
 
