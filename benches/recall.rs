@@ -204,8 +204,8 @@ struct Looked {
     kind: &'static str,
     /// Whether it matches as a whole, as PDQ alone would have it.
     whole: bool,
-    /// The nearest entry to one of its views; none where it matches as a whole.
-    in_views: Option<u16>,
+    /// The distance of the nearest entry to one of its views, and the view's class; none where it matches as a whole.
+    in_views: Option<(u16, ViewKind)>,
     views: usize,
 }
 
@@ -223,7 +223,7 @@ fn false_matches(originals: &[RgbImage], hashes: &[Pdq]) {
             let queries: Vec<Query<Pdq>> = hashes.into_iter().map(|hash| Query { hash, radius }).collect();
             let mut nearest = None;
             index.look_up(&queries, &mut Scratch::default(), &mut |hits| {
-                let others = hits.iter().filter(|hit| own != Some(hit.row as usize)).map(|hit| hit.distance);
+                let others = hits.iter().filter(|hit| own != Some(hit.row as usize)).map(|hit| (hit.distance, hit.query));
                 nearest = others.chain(nearest).min();
                 ControlFlow::Continue(())
             });
@@ -231,7 +231,8 @@ fn false_matches(originals: &[RgbImage], hashes: &[Pdq]) {
         };
         let in_views = nearest(seen.views.iter().map(pdq_of).collect(), VIEW_RADIUS_MAX);
         let whole = nearest(seen.whole.clone(), VIEW_RADIUS).is_some();
-        Looked { kind, whole, in_views: in_views.filter(|_| !whole), views: seen.views.len() }
+        let in_views = in_views.filter(|_| !whole).map(|(distance, view)| (distance, seen.views[view as usize].view.kind));
+        Looked { kind, whole, in_views, views: seen.views.len() }
     };
     let uploads = all(1_000_000..1_000_000 + GENERIC);
     let mut looked: Vec<Looked> = uploads
@@ -247,12 +248,17 @@ fn false_matches(originals: &[RgbImage], hashes: &[Pdq]) {
     println!(
         "\n{first} generic pictures listed, as many others looked up: those that match as a whole, and those that match through a view and not as a whole\n"
     );
-    println!("| kind | looked up | as a whole | {RADII_NAMED} | views |\n|---|---|---|---|---|---|---|");
+    println!("| kind | looked up | as a whole | {RADII_NAMED} | classes at 31 bits | views |\n|---|---|---|---|---|---|---|---|");
     let line = |name: &str, of: &[Looked]| {
         print!("| {name} | {} | {} |", of.len(), of.iter().filter(|one| one.whole).count());
         for radius in RADII {
-            print!(" {} |", of.iter().filter(|one| one.in_views.is_some_and(|nearest| nearest <= radius)).count());
+            print!(" {} |", of.iter().filter(|one| one.in_views.is_some_and(|(nearest, _)| nearest <= radius)).count());
         }
+        let of_class = |class: ViewKind| {
+            let is_false = |one: &&Looked| one.in_views.is_some_and(|(nearest, of)| nearest <= VIEW_RADIUS && of == class);
+            Some(of.iter().filter(is_false).count()).filter(|count| *count > 0).map(|count| format!("{count} {}", class.name()))
+        };
+        print!(" {} |", ViewKind::ALL.into_iter().filter_map(of_class).collect::<Vec<_>>().join(", "));
         println!(" {} |", of.iter().map(|one| one.views).sum::<usize>() / of.len());
     };
     looked.chunk_by(|a, b| a.kind == b.kind).for_each(|of| line(of[0].kind, of));

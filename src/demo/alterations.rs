@@ -30,7 +30,7 @@ impl Alteration {
     pub fn reach(&self) -> Reach {
         match self.group {
             "none" => Reach::Within,
-            "deeper crop" | "collage of 9" | "turn by 4 degrees" | "overlay" => Reach::Edge,
+            "deeper crop" | "crop, then framed" | "collage of 9" | "turn by 4 degrees" | "overlay" => Reach::Edge,
             _ => Reach::Mostly,
         }
     }
@@ -50,7 +50,7 @@ const fn of(
     Alteration { group, name, jpeg_quality, draw }
 }
 
-pub static ALL: [Alteration; 46] = [
+pub static ALL: [Alteration; 52] = [
     of("none", "as it is", 88, |s, _| s.picture.clone()),
     of("none", "half size", 88, |s, _| scaled(s.picture, s.picture.width() / 2)),
     of("none", "JPEG 30", 30, |s, _| s.picture.clone()),
@@ -97,6 +97,15 @@ pub static ALL: [Alteration; 46] = [
     of("overlay", "banner over 9 %", 88, |s, r| banner(s.picture, r)),
     of("overlay", "three stickers", 88, |s, r| stickers(s.picture, r)),
     of("mirrored crop", "3 % a side", 88, |s, _| imageops::flip_horizontal(&cut(s.picture, [0.03; 4]))),
+    of("crop, then framed", "3 % a side, phone", 88, |s, r| phone(&cut(s.picture, [0.03; 4]), true, 0, r)),
+    of("crop, then framed", "0 to 4 % a side, padded", 88, |s, r| {
+        let sides = [0.0; 4].map(|_| r.between(0.0, 0.04));
+        padded(&cut(s.picture, sides), WHITE, r)
+    }),
+    of("crop, then framed", "one side, caption", 88, |s, r| captioned(&cut_one_side(s.picture, 0.05, 0.1, r), false, false, r)),
+    of("on its side", "phone", 88, |s, r| imageops::rotate90(&phone(s.picture, false, 0, r))),
+    of("on its side", "caption below", 88, |s, r| imageops::rotate270(&captioned(s.picture, false, false, r))),
+    of("on its side", "3 % a side", 88, |s, _| imageops::rotate90(&cut(s.picture, [0.03; 4]))),
 ];
 
 const BLACK: Rgb<u8> = Rgb([0; 3]);

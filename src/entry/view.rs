@@ -15,7 +15,7 @@ use super::BadValue;
 pub enum ViewKind {
     /// The picture as it is.
     Whole = 1,
-    /// The picture and what may have been beyond its edges: undoes a crop.
+    /// The picture, or a window in it, and what may have been beyond its edges: undoes a crop.
     Extended = 2,
     /// A part of the picture between straight edges: undoes padding, captions, screenshots, collages.
     Window = 3,

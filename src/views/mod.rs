@@ -41,7 +41,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { extended_max: 400, windows_max: 240, turned_max: 40 }
+        Limits { extended_max: 700, windows_max: 240, turned_max: 40 }
     }
 }
 
@@ -60,13 +60,17 @@ pub fn observe(plane: &Plane, limits: &Limits, out: &mut Vec<Observation>) {
     }
     let mut views = Views { plane, known: HashSet::new(), out };
     let [small, medium] = plane::SIDES.map(|side| plane.fine.reduced(side));
+    let levels = [&plane.fine, &medium, &small];
     let lines = steps::Lines::of(&plane.fine);
+    let windows = windows::find(&levels, plane, &lines, limits.windows_max as usize);
     // What is filled in beyond a picture's edges is no evidence: for views that reach beyond them, what is there decides.
+    let mut left = limits.extended_max as usize;
     if let Some(whole) = Sums::of(&small).quality_of_all() {
-        extended::find(&small, plane, &lines, whole, limits.extended_max as usize, &mut views);
+        left = extended::find(&small, plane, &lines, whole, left, &mut views);
         turned::find_blindly(&small, whole, limits.turned_max as usize, &mut views);
     }
-    windows::find(&[&plane.fine, &medium, &small], plane, &lines, limits.windows_max as usize, &mut views);
+    extended::find_in_windows(&levels, windows::best(&windows), left, &mut views);
+    windows::add(&levels, windows, &mut views);
     if limits.turned_max > 0 {
         turned::find_by_corners(&small, &mut views);
     }

@@ -56,10 +56,17 @@ impl Level {
         reducer.finish()
     }
 
-    /// The rows from `top` to `bottom`, the columns from `left` to `right`.
+    /// The rows from `top` to `bottom`, the columns from `left` to `right`, less their own mean.
     pub fn part(&self, (left, right): (usize, usize), (top, bottom): (usize, usize)) -> Level {
         let luma = (top..bottom).flat_map(|y| self.row(y)[left..right].iter().copied()).collect();
-        Level::new(right - left, bottom - top, luma)
+        Level::new(right - left, bottom - top, luma).less_its_mean()
+    }
+
+    fn less_its_mean(mut self) -> Level {
+        let sum: f64 = self.luma.iter().map(|value| f64::from(*value)).sum();
+        let mean = (sum / self.luma.len().max(1) as f64) as f32;
+        self.luma.iter_mut().for_each(|value| *value -= mean);
+        self
     }
 
     /// With `margin` more pixels on each side: what lies at the edge, by `fade` of the distance in pixels.
@@ -123,11 +130,7 @@ impl Reducer {
     }
 
     pub fn finish(self, frame: u32, look: u32) -> Plane {
-        let mut fine = self.areas.finish();
-        let sum: f64 = fine.luma.iter().map(|value| f64::from(*value)).sum();
-        let mean = (sum / fine.luma.len().max(1) as f64) as f32;
-        fine.luma.iter_mut().for_each(|value| *value -= mean);
-        Plane { fine, scale: self.scale, frame, look }
+        Plane { fine: self.areas.finish().less_its_mean(), scale: self.scale, frame, look }
     }
 }
 

@@ -42,8 +42,8 @@ pub struct Across {
 }
 
 impl Across {
-    pub fn new(level: &Level, ends: (f32, f32)) -> Self {
-        let axis = Axis::new(level.width, level.height, ends);
+    pub fn new(level: &Level, ends: (f32, f32), fade: f32) -> Self {
+        let axis = Axis::new(level.width, level.height, ends, fade);
         let (top, bottom) = (level.row(0), level.row(level.height - 1));
         let edges = axis.frequencies(|x| [top[x], bottom[x]]);
         Across { axis, edges: [0, 1].map(|edge| edges.map(|of| of[edge])) }

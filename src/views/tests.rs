@@ -49,7 +49,7 @@ fn the_views_of_a_drawn_picture_stay_what_they_are() {
         let places = view.view.corners.into_iter().flat_map(|(x, y)| [x as u64, y as u64]);
         words.into_iter().chain(places).chain([view.transform as u64, view.view.degrees as u64]).fold(sum, mix)
     });
-    assert_eq!((found.len(), digest), (1_270, 15_273_234_734_327_402_558));
+    assert_eq!((found.len(), digest), (1_784, 9_825_204_369_519_909_810));
 }
 
 #[test]
@@ -61,20 +61,22 @@ fn limits_bound_each_class_and_the_likeliest_stay() {
         ViewKind::ALL.map(|kind| out.iter().filter(|o| o.view.kind == kind).count())
     };
     assert_eq!(count(0, 0, 0), [0; 4]);
+    // The nine even cuts and one at a side: those alike at all ends are looked up in all eight ways.
     let [whole, extended, windows, turned] = count(10, 5, 3);
     assert!(
-        whole == 0 && (1..=20).contains(&extended) && windows <= 10 && (1..=6).contains(&turned),
+        whole == 0 && (60..=74).contains(&extended) && windows <= 40 && (1..=6).contains(&turned),
         "{extended} {windows} {turned}"
     );
     let [_, more, _, _] = count(300, 0, 0);
-    assert!((580..=600).contains(&more), "{more}");
+    assert!((630..=654).contains(&more), "{more}");
 }
 
 /// Pictures that no photograph is: bounded, and without a panic.
 #[test]
 fn degenerate_pictures_have_bounded_views() {
     let limits = Limits::default();
-    let most = 2 * (limits.extended_max + limits.windows_max) as usize + 2 * limits.turned_max as usize + Transform::ALL.len();
+    // Of nine extended views, eight windows and one that is turned there are eight ways, not two.
+    let most = 2 * (limits.extended_max + limits.windows_max + limits.turned_max) as usize + 6 * (9 + 8) + 8;
     let noise =
         |x: u32, y: u32| ((x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).wrapping_mul(2_246_822_519) >> 24) as u8;
     let mut checked = 0;

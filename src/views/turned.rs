@@ -3,7 +3,7 @@
 //! Two things are tried: a few angles either way, as if what the turn pushed out had been cut off, or as if nothing had been; and, where the corners have one
 //! colour, the angle at which a rectangle fits most closely around all that has another.
 
-use super::axis::{Axis, kept};
+use super::axis::{Axis, FADES, kept};
 use super::evidence::Sums;
 use super::plane::{Level, fixed};
 use super::spectra::{Across, Shared, spectrum};
@@ -77,7 +77,8 @@ fn size((width, height): (f32, f32)) -> (usize, usize) {
 /// Across and down.
 fn axes_of(level: &Level) -> (Across, Axis) {
     let (width, height) = (level.width, level.height);
-    (Across::new(level, (0.0, width as f32)), Axis::new(height, width, (0.0, height as f32)))
+    let [fade, _] = FADES;
+    (Across::new(level, (0.0, width as f32), fade), Axis::new(height, width, (0.0, height as f32), fade))
 }
 
 /// A level with a margin that frames do not count.
@@ -90,7 +91,7 @@ impl Padded {
     fn of(level: &Level) -> Self {
         let longer = level.width.max(level.height) as f32;
         let margin = (longer * MARGIN) as usize;
-        Padded { level: level.padded(margin, |distance| kept(FREQUENCY, distance / longer)), margin: margin as f32 }
+        Padded { level: level.padded(margin, |distance| kept(FREQUENCY, distance / longer, FADES[0])), margin: margin as f32 }
     }
 
     /// What is in a frame, turned upright, in so many columns and rows.

@@ -3,13 +3,13 @@
 //! Lines are looked for where a step runs along much of a row or column. Four of them, or the picture's borders, make a window if each side
 //! is a step along much of its own length. The windows with the plainest sides are taken.
 
-use super::axis::Axis;
+use super::axis::{Axis, FADES};
 use super::evidence::Sums;
 use super::plane::{Level, Levels, Plane};
 use super::spectra::{Across, Shared, spectrum};
 use super::steps::{Lines, SIDE};
 use super::{MIRRORED, SOURCE_SIDE_MIN, Views, upright};
-use crate::entry::ViewKind;
+use crate::entry::{Transform, ViewKind};
 
 /// What a border of the picture counts as.
 const BORDER: f32 = 0.6;
@@ -22,6 +22,11 @@ const NEAR: f32 = 0.006;
 const PLAIN: [f32; 3] = [3.0, 8.0, 20.0];
 /// A window's longer side has at least so many pixels where it is hashed, if the plane has them.
 const HASHED_SIDE: usize = 112;
+/// So many of the best are looked up turned by quarters as well, for pictures on their side.
+const TURNED: usize = 8;
+/// Of so many of the best, crops are undone: of framed photographs 85 % were among them. Those that overlap by more than this are the same.
+const BEST: usize = 4;
+const SAME: f32 = 0.95;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Window {
@@ -44,41 +49,94 @@ impl Window {
     }
 }
 
-pub fn find(levels: &Levels<'_>, plane: &Plane, lines: &Lines, max: usize, views: &mut Views<'_>) {
+/// A window with enough in it, at the level where it has enough pixels and no more.
+pub struct Found {
+    window: Window,
+    level: usize,
+    /// The columns and rows there.
+    across: (f32, f32),
+    down: (f32, f32),
+    /// In shares of the picture.
+    shares: [(f32, f32); 2],
+    pub quality: u8,
+    ways: &'static [Transform],
+}
+
+impl Found {
+    /// The columns and rows, in shares of the picture.
+    pub fn in_shares(&self) -> ((f32, f32), (f32, f32)) {
+        (self.shares[0], self.shares[1])
+    }
+
+    pub fn cut_out(&self, levels: &Levels<'_>) -> Level {
+        let level = levels[self.level];
+        let pixels = |(begin, end): (f32, f32), side: usize| (begin.round() as usize, (end.round() as usize).min(side));
+        level.part(pixels(self.across, level.width), pixels(self.down, level.height))
+    }
+
+    /// What they share, of what they cover.
+    fn overlap(&self, other: &Found) -> f32 {
+        let (a, b) = (&self.window, &other.window);
+        let both = |from: usize, to: usize| to.saturating_sub(from) as f32;
+        let shared = both(a.left.max(b.left), a.right.min(b.right)) * both(a.top.max(b.top), a.bottom.min(b.bottom));
+        let area = |w: &Window| both(w.left, w.right) * both(w.top, w.bottom);
+        shared / (area(a) + area(b) - shared)
+    }
+}
+
+/// The best windows, those first.
+pub fn find(levels: &Levels<'_>, plane: &Plane, lines: &Lines, max: usize) -> Vec<Found> {
     let fine = levels[0];
-    let mut windows = windows(fine, lines, max, (SOURCE_SIDE_MIN / plane.scale).ceil() as usize);
-    windows.sort_by_key(|w| (w.top, w.bottom, w.left, w.right));
-    // Each is hashed where it has enough pixels and no more.
-    let share = |w: &Window| (w.right - w.left).max(w.bottom - w.top) as f32 / fine.width.max(fine.height) as f32;
-    let fits = |level: &Level, w: &Window| share(w) * level.width.max(level.height) as f32 >= HASHED_SIDE as f32;
-    let level_of = |w: &Window| levels.iter().rposition(|level| fits(level, w)).unwrap_or(0);
-    for (n, level) in levels.iter().enumerate() {
-        let mine: Vec<Window> = windows.iter().filter(|w| level_of(w) == n).copied().collect();
-        if mine.is_empty() {
-            continue;
+    let side = fine.width.max(fine.height);
+    let mut sums: [Option<Sums>; 3] = [const { None }; 3];
+    let mut found = Vec::new();
+    for window in windows(fine, lines, max, (SOURCE_SIDE_MIN / plane.scale).ceil() as usize) {
+        let longer = (window.right - window.left).max(window.bottom - window.top);
+        let fits = |level: &Level| longer * level.width.max(level.height) >= HASHED_SIDE * side;
+        let at = levels.iter().rposition(|level| fits(level)).unwrap_or(0);
+        let level = levels[at];
+        let share = |(from, to): (usize, usize), side: usize| (from as f32 / side as f32, to as f32 / side as f32);
+        let shares = [share((window.left, window.right), fine.width), share((window.top, window.bottom), fine.height)];
+        let scale = |from: usize, to: usize, fine: usize, side: usize| {
+            let scale = side as f32 / fine as f32;
+            (from as f32 * scale, to as f32 * scale)
+        };
+        let across = scale(window.left, window.right, fine.width, level.width);
+        let down = scale(window.top, window.bottom, fine.height, level.height);
+        if let Some(quality) = sums[at].get_or_insert_with(|| Sums::of(level)).quality(across, down) {
+            let ways: &[Transform] = if found.len() < TURNED { &Transform::ALL } else { &MIRRORED };
+            found.push(Found { window, level: at, across, down, shares, quality, ways });
         }
-        let (x, y) = (level.width as f32 / fine.width as f32, level.height as f32 / fine.height as f32);
-        let sums = Sums::of(level);
-        for same_rows in mine.chunk_by(|a, b| (a.top, a.bottom) == (b.top, b.bottom)) {
-            let rows = (same_rows[0].top as f32 * y, same_rows[0].bottom as f32 * y);
-            let down = Axis::new(level.height, level.width, rows);
-            let mut columns: Vec<(&Window, u8, Across)> = Vec::new();
-            for window in same_rows {
-                let ends = (window.left as f32 * x, window.right as f32 * x);
-                if let Some(worth) = sums.quality(ends, rows) {
-                    columns.push((window, worth, Across::new(level, ends)));
-                }
-            }
-            let first = columns.iter().map(|(_, _, across)| across.axis.first).min();
-            let end = columns.iter().map(|(_, _, across)| across.axis.end).max();
-            let (Some(first), Some(end)) = (first, end) else { continue };
-            let shared = Shared::new(level, &down, (first, end));
-            for (window, worth, across) in &columns {
-                let of = |n: usize, side: usize| n as f32 / side as f32;
-                let ends = (of(window.left, fine.width), of(window.right, fine.width));
-                let view = upright(ViewKind::Window, ends, (of(window.top, fine.height), of(window.bottom, fine.height)));
-                views.add(view, &spectrum(level, across, &shared), *worth, &MIRRORED);
-            }
+    }
+    found
+}
+
+/// The best ones that are not nearly the same.
+pub fn best(found: &[Found]) -> impl Iterator<Item = &Found> {
+    let mut chosen: Vec<&Found> = Vec::new();
+    for window in found {
+        if chosen.len() < BEST && chosen.iter().all(|other| window.overlap(other) <= SAME) {
+            chosen.push(window);
+        }
+    }
+    chosen.into_iter()
+}
+
+/// Hashes them.
+pub fn add(levels: &Levels<'_>, mut found: Vec<Found>, views: &mut Views<'_>) {
+    found.sort_by_key(|f| (f.level, f.window.top, f.window.bottom, f.window.left, f.window.right));
+    for same_rows in found.chunk_by(|a, b| (a.level, a.window.top, a.window.bottom) == (b.level, b.window.top, b.window.bottom)) {
+        let level = levels[same_rows[0].level];
+        let [fade, _] = FADES;
+        let down = Axis::new(level.height, level.width, same_rows[0].down, fade);
+        let columns: Vec<Across> = same_rows.iter().map(|found| Across::new(level, found.across, fade)).collect();
+        let first = columns.iter().map(|across| across.axis.first).min();
+        let end = columns.iter().map(|across| across.axis.end).max();
+        let (Some(first), Some(end)) = (first, end) else { continue };
+        let shared = Shared::new(level, &down, (first, end));
+        for (found, across) in same_rows.iter().zip(&columns) {
+            let view = upright(ViewKind::Window, found.shares[0], found.shares[1]);
+            views.add(view, &spectrum(level, across, &shared), found.quality, found.ways);
         }
     }
 }
