@@ -21,7 +21,7 @@ const SIDE: usize = 64;
 /// An area is plain if it differs from its neighbours by less than this share of the root mean square of such differences in the view.
 const PLAIN: f32 = 0.5;
 /// So many of the areas may be plain.
-const PLAIN_MAX: usize = SIDE * SIDE * 4 / 5;
+const PLAIN_MAX: u32 = (SIDE * SIDE * 4 / 5) as u32;
 
 /// A spectrum's value is told from none above this share of their root mean square, and so many of the 256 must be.
 const TOLD: f32 = 0.05;
@@ -99,9 +99,9 @@ impl Sums {
         let (columns, rows) = (areas(left, right, self.width), areas(top, bottom, self.height));
         let across = columns.map(|(left, right)| 1.0 / (right - left) as f32);
         let (first, end) = (columns[0].0, columns[SIDE - 1].1);
+        let columns = columns.map(|(left, right)| (left - first, right - first));
         let mut strip = vec![0; end - first + 1];
-        let mut above = [0.0f32; SIDE];
-        let mut sum = 0;
+        let (mut above, mut percents, mut squares) = ([0.0f32; SIDE], [0.0f32; SIDE], [0.0f32; SIDE]);
         // Squares of the larger difference to the left and above.
         let mut steps = [[0.0f32; SIDE]; SIDE];
         for (j, (from, to)) in rows.into_iter().enumerate() {
@@ -109,25 +109,42 @@ impl Sums {
                 *sum = to - from;
             }
             let down = 1.0 / (16 * (to - from)) as f32;
-            let mean = |i: usize| (strip[columns[i].1 - first] - strip[columns[i].0 - first]) as f32 * down * across[i];
-            let means: [f32; SIDE] = std::array::from_fn(mean);
+            let (mut sums, mut means, mut beside) = ([0i32; SIDE], [0.0f32; SIDE], [0.0f32; SIDE]);
+            for (sum, (left, right)) in sums.iter_mut().zip(&columns) {
+                *sum = strip[*right] - strip[*left];
+            }
+            for i in 0..SIDE {
+                means[i] = sums[i] as f32 * down * across[i];
+            }
+            beside[0] = means[0];
+            beside[1..].copy_from_slice(&means[..SIDE - 1]);
             if j == 0 {
                 above = means;
             }
-            // PDQ cuts each difference to whole percents.
-            let whole = |step: f32| (step * (100.0 / 255.0)) as i32;
             for i in 0..SIDE {
-                let (x, y) = ((means[i] - means[i.max(1) - 1]).abs(), (means[i] - above[i]).abs());
-                sum += whole(x) + whole(y);
+                let (x, y) = ((means[i] - beside[i]).abs(), (means[i] - above[i]).abs());
+                percents[i] += whole_percents(x) + whole_percents(y);
                 steps[j][i] = x.max(y) * x.max(y);
+                squares[i] += steps[j][i];
             }
             above = means;
         }
-        let mean = steps.as_flattened().iter().sum::<f32>() / (SIDE * SIDE) as f32;
-        let plain = steps.as_flattened().iter().filter(|step| **step < PLAIN * PLAIN * mean).count();
+        let mean = squares.iter().sum::<f32>() / (SIDE * SIDE) as f32;
+        let plain: u32 = steps.as_flattened().iter().map(|step| u32::from(*step < PLAIN * PLAIN * mean)).sum();
+        let sum = percents.iter().sum::<f32>() as i32;
         let quality = (sum / 90).min(100) as u8;
         (quality >= VIEW_QUALITY_MIN && plain <= PLAIN_MAX).then_some(quality)
     }
+}
+
+/// A difference in luma in whole percents, as PDQ cuts them: so that the compiler can make lanes of it, by adding what leaves a float no room for
+/// a fraction.
+#[inline(always)]
+fn whole_percents(step: f32) -> f32 {
+    const NO_FRACTION: f32 = 12_582_912.0;
+    // Just less than a half, so that whole numbers stay what they are.
+    let percents = step * (100.0 / 255.0) - 0.499_999;
+    (percents + NO_FRACTION) - NO_FRACTION
 }
 
 /// The pixels that each of the areas touches, of an interval in which they are alike.

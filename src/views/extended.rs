@@ -9,7 +9,7 @@ use super::plane::{Level, Levels, Plane};
 use super::spectra::{Across, Shared, spectrum};
 use super::steps::Lines;
 use super::windows::Found;
-use super::{MIRRORED, Views, upright};
+use super::{MIRRORED, Views, times, upright};
 use crate::entry::{Transform, View, ViewKind};
 
 /// What may have been cut off the original's top, bottom, left and right, in shares of its sides.
@@ -108,8 +108,8 @@ pub fn find_in_windows<'a>(levels: &Levels<'_>, windows: impl Iterator<Item = &'
     let mut left = max;
     for found in windows {
         let cuts = &INNER[..INNER.len().min(left)];
-        let (across, down) = found.in_shares();
-        undo(&found.cut_out(levels), &Place { across, down, ways: &MIRRORED }, cuts, FADES[0], found.quality, views);
+        let place = Place { across: found.across, down: found.down, ways: &MIRRORED };
+        undo(&found.cut_out(levels), &place, cuts, FADES[0], found.quality, views);
         left -= cuts.len();
     }
 }
@@ -162,8 +162,4 @@ fn over(part: &Level, across: (f32, f32), down: (f32, f32), views: &mut Views<'_
     let (across, down) = (Across::new(part, across, fade), Axis::new(part.height, part.width, down, fade));
     let shared = Shared::new(part, &down, (0, part.width));
     views.add(WHOLE.view((0.0, 1.0), (0.0, 1.0)), &spectrum(part, &across, &shared), worth, &MIRRORED);
-}
-
-fn times((begin, end): (f32, f32), side: usize) -> (f32, f32) {
-    (begin * side as f32, end * side as f32)
 }

@@ -108,6 +108,11 @@ fn upright(kind: ViewKind, (left, right): (f32, f32), (top, bottom): (f32, f32))
     View::upright(kind, (share(left), share(top)), (share(right), share(bottom)))
 }
 
+/// Pixels, from shares of a side.
+fn times((begin, end): (f32, f32), side: usize) -> (f32, f32) {
+    (begin * side as f32, end * side as f32)
+}
+
 /// Ten-thousandths.
 fn share(of: f32) -> i16 {
     (of * 10_000.0).round() as i16

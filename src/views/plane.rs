@@ -58,7 +58,8 @@ impl Level {
 
     /// The rows from `top` to `bottom`, the columns from `left` to `right`, less their own mean.
     pub fn part(&self, (left, right): (usize, usize), (top, bottom): (usize, usize)) -> Level {
-        let luma = (top..bottom).flat_map(|y| self.row(y)[left..right].iter().copied()).collect();
+        let mut luma = Vec::with_capacity((right - left) * (bottom - top));
+        (top..bottom).for_each(|y| luma.extend_from_slice(&self.row(y)[left..right]));
         Level::new(right - left, bottom - top, luma).less_its_mean()
     }
 

@@ -8,7 +8,7 @@ use super::evidence::Sums;
 use super::plane::{Level, Levels, Plane};
 use super::spectra::{Across, Shared, spectrum};
 use super::steps::{Lines, SIDE};
-use super::{MIRRORED, SOURCE_SIDE_MIN, Views, upright};
+use super::{MIRRORED, SOURCE_SIDE_MIN, Views, times, upright};
 use crate::entry::{Transform, ViewKind};
 
 /// What a border of the picture counts as.
@@ -49,28 +49,24 @@ impl Window {
     }
 }
 
-/// A window with enough in it, at the level where it has enough pixels and no more.
+/// A window with enough in it, to be hashed at the level where it has enough pixels and no more.
 pub struct Found {
     window: Window,
     level: usize,
-    /// The columns and rows there.
-    across: (f32, f32),
-    down: (f32, f32),
-    /// In shares of the picture.
-    shares: [(f32, f32); 2],
+    /// Its columns and rows, in shares of the picture.
+    pub across: (f32, f32),
+    pub down: (f32, f32),
     pub quality: u8,
     ways: &'static [Transform],
 }
 
 impl Found {
-    /// The columns and rows, in shares of the picture.
-    pub fn in_shares(&self) -> ((f32, f32), (f32, f32)) {
-        (self.shares[0], self.shares[1])
-    }
-
     pub fn cut_out(&self, levels: &Levels<'_>) -> Level {
         let level = levels[self.level];
-        let pixels = |(begin, end): (f32, f32), side: usize| (begin.round() as usize, (end.round() as usize).min(side));
+        let pixels = |shares: (f32, f32), side: usize| {
+            let (begin, end) = times(shares, side);
+            (begin.round() as usize, (end.round() as usize).min(side))
+        };
         level.part(pixels(self.across, level.width), pixels(self.down, level.height))
     }
 
@@ -95,17 +91,13 @@ pub fn find(levels: &Levels<'_>, plane: &Plane, lines: &Lines, max: usize) -> Ve
         let fits = |level: &Level| longer * level.width.max(level.height) >= HASHED_SIDE * side;
         let at = levels.iter().rposition(|level| fits(level)).unwrap_or(0);
         let level = levels[at];
-        let share = |(from, to): (usize, usize), side: usize| (from as f32 / side as f32, to as f32 / side as f32);
-        let shares = [share((window.left, window.right), fine.width), share((window.top, window.bottom), fine.height)];
-        let scale = |from: usize, to: usize, fine: usize, side: usize| {
-            let scale = side as f32 / fine as f32;
-            (from as f32 * scale, to as f32 * scale)
-        };
-        let across = scale(window.left, window.right, fine.width, level.width);
-        let down = scale(window.top, window.bottom, fine.height, level.height);
-        if let Some(quality) = sums[at].get_or_insert_with(|| Sums::of(level)).quality(across, down) {
+        let share = |from: usize, to: usize, side: usize| (from as f32 / side as f32, to as f32 / side as f32);
+        let across = share(window.left, window.right, fine.width);
+        let down = share(window.top, window.bottom, fine.height);
+        let sums = sums[at].get_or_insert_with(|| Sums::of(level));
+        if let Some(quality) = sums.quality(times(across, level.width), times(down, level.height)) {
             let ways: &[Transform] = if found.len() < TURNED { &Transform::ALL } else { &MIRRORED };
-            found.push(Found { window, level: at, across, down, shares, quality, ways });
+            found.push(Found { window, level: at, across, down, quality, ways });
         }
     }
     found
@@ -128,14 +120,15 @@ pub fn add(levels: &Levels<'_>, mut found: Vec<Found>, views: &mut Views<'_>) {
     for same_rows in found.chunk_by(|a, b| (a.level, a.window.top, a.window.bottom) == (b.level, b.window.top, b.window.bottom)) {
         let level = levels[same_rows[0].level];
         let [fade, _] = FADES;
-        let down = Axis::new(level.height, level.width, same_rows[0].down, fade);
-        let columns: Vec<Across> = same_rows.iter().map(|found| Across::new(level, found.across, fade)).collect();
+        let down = Axis::new(level.height, level.width, times(same_rows[0].down, level.height), fade);
+        let columns: Vec<Across> =
+            same_rows.iter().map(|found| Across::new(level, times(found.across, level.width), fade)).collect();
         let first = columns.iter().map(|across| across.axis.first).min();
         let end = columns.iter().map(|across| across.axis.end).max();
         let (Some(first), Some(end)) = (first, end) else { continue };
         let shared = Shared::new(level, &down, (first, end));
         for (found, across) in same_rows.iter().zip(&columns) {
-            let view = upright(ViewKind::Window, found.shares[0], found.shares[1]);
+            let view = upright(ViewKind::Window, found.across, found.down);
             views.add(view, &spectrum(level, across, &shared), found.quality, found.ways);
         }
     }
