@@ -24,7 +24,7 @@ use crate::snapshot::{Published, QUERIES_SURE, Question, Snapshot, Workspace};
 use crate::verdict::Verdict;
 use crate::views;
 use image::{Image, VIEWS_WORK};
-use queue::{Begun, Queue};
+use queue::{Begun, Declared, Queue};
 use watch::Pool;
 pub use watch::PoolState;
 
@@ -294,9 +294,9 @@ impl Matcher {
         // Each takes the next in line, which need not be the one that it was spawned for.
         self.0.extract.spawn_next(move || {
             inner.waiting.fetch_sub(1, Ordering::Relaxed);
-            let Begun { job: (span, job), work } = inner.queue.pop()?;
+            let Begun { job: (span, job), declared } = inner.queue.pop()?;
             let done = move || {
-                let _in_work = InWork { of: inner, work, began: Instant::now() };
+                let _in_work = InWork { of: inner, declared: Some(declared), began: Instant::now() };
                 job(Turn::Work);
             };
             Some((span, done))
@@ -314,13 +314,15 @@ enum Turn {
 /// An image that is worked on, until it is dropped.
 struct InWork {
     of: Arc<Inner>,
-    work: u64,
+    declared: Option<Declared>,
     began: Instant,
 }
 
 impl Drop for InWork {
     fn drop(&mut self) {
-        self.of.queue.done(self.work, self.began.elapsed());
+        if let Some(declared) = self.declared.take() {
+            self.of.queue.done(declared, self.began.elapsed());
+        }
     }
 }
 

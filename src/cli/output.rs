@@ -284,9 +284,10 @@ pub fn list_text(info: &ListInfo) -> String {
     for ((category, kind), radius) in &policy.category_radii {
         text.push_str(&format!("\n  {:<16} radius {radius}", format!("{}:{kind}", escaped(category))));
     }
-    for (class, radius) in &policy.views {
-        let action = policy.view_action_max;
-        text.push_str(&format!("\n  {:<16} {:<10} at most {action}", format!("view {class}"), format!("radius {radius}")));
+    let of_pdq = policy.kinds.get(&HashKind::Pdq).map(|of_pdq| of_pdq.action.min(policy.view_action_max));
+    for (class, action) in policy.views.keys().zip(of_pdq.into_iter().cycle()) {
+        let how = policy.radius_in_views(*class).map_or_else(|| "not looked up".to_owned(), |radius| format!("radius {radius}"));
+        text.push_str(&format!("\n  {:<16} {how:<10} {action}", format!("view {class}")));
     }
     if !policy.scope.is_empty() {
         text.push_str(&format!("\n  scope            {}", policy.scope.join(",")));

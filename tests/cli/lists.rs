@@ -85,7 +85,11 @@ fn a_list_says_which_views_count() {
     let changed = set(&["--view-radius", "turned=0", "--view-radius", "window=39", "--view-action", "block"]);
     assert_eq!((&changed["views"], &changed["view_action_max"]), (&json!({"turned": 0, "window": 39}), &json!("BLOCK")));
     let text = place.run(&["list", "show", "a"]).exits(0).out;
-    assert!(text.contains("view window      radius 39  at most BLOCK"), "{text}");
+    assert!(text.contains("view window      radius 39  REVIEW"), "the action of PDQ is no stricter: {text}");
+    let narrow = place.run(&["list", "create", "narrow", "--radius", "12", "--action", "block"]).exits(0).out;
+    assert!(narrow.contains("view window      radius 12  REVIEW"), "{narrow}");
+    let equal = place.run(&["list", "create", "equal", "--radius", "0"]).exits(0).out;
+    assert!(equal.contains("view window      not looked up"), "{equal}");
     assert_eq!(set(&["--quality-min", "60"])["views"], changed["views"], "what is not named stays");
     assert_eq!(set(&["--views", "whole"])["views"], json!({}));
     let text = place.run(&["list", "show", "a"]).exits(0).out;
