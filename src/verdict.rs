@@ -184,6 +184,7 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
     let matched = |list: &ListId| subject.matched.iter().filter(|(of, _)| of == list).map(|(_, n)| *n).max().unwrap_or(0);
     let cut = counts.iter().map(|(list, counts)| counts.cut.max(matched(list).saturating_sub(counts.kept))).sum();
 
+    let was_scanned = subject.unscanned.is_none();
     let mut reason = subject.unscanned;
     let mut left_out = subject.left_out;
     if !positives().any(|l| holds(&subject.sought, l)) && reason.is_none() {
@@ -198,6 +199,8 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
             None => "disabled or never filled",
             Some(list) if list.polarity == Polarity::Negative => continue,
             Some(list) if holds(&subject.sought, list) => continue,
+            // Of a picture that was not scanned not all kinds are known.
+            Some(_) if !was_scanned => continue,
             Some(_) => "it holds no hash of a kind given",
         };
         left_out.push(LeftOut(format!("list {name}: {why}")));

@@ -1268,8 +1268,7 @@ fn a_list_that_is_asked_for_and_holds_nothing_to_search_is_left_out_in_words() {
         bench.add(list, "e", vec![hash]);
     }
     bench.remove("emptied", "e");
-    let ask = |lists: &[&str]| {
-        let content = Content::Hashes(vec![GivenHash { hash: pdq(9), quality: None }]);
+    let ask_of = |content: Content, lists: &[&str]| {
         let until = Instant::now() + Duration::from_secs(60);
         let lists = lists.iter().map(|l| l.to_string()).collect();
         let (send, answer) = mpsc::channel();
@@ -1278,6 +1277,9 @@ fn a_list_that_is_asked_for_and_holds_nothing_to_search_is_left_out_in_words() {
             .submit(Job { content, lists, views: None, until, caller: bench.by.clone() }, move |a| send.send(a).unwrap());
         answer.recv().unwrap().verdict
     };
+    let ask = |lists: &[&str]| ask_of(Content::Hashes(vec![GivenHash { hash: pdq(9), quality: None }]), lists);
+    let not_scanned = ask_of(Content::Image(b"no picture".to_vec()), &["known"]);
+    assert_eq!((not_scanned.outcome, not_scanned.left_out.len()), (Outcome::NotScanned, 0), "{:?}", not_scanned.left_out);
     assert_eq!(ask(&["known"]).outcome, Outcome::NoMatch);
     for list in ["emptied", "digests"] {
         let verdict = ask(&["known", list]);

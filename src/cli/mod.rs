@@ -67,7 +67,8 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, all scanned, nothing matched; 1 something matched; 2 wrong usage or configuration; 3 failed, \
-                          or an import is staged for review; 4 nothing matched, but something was not scanned whole.";
+                          or an import is staged for review; 4 nothing matched, but something was not scanned whole or its views \
+                          were not all looked up in time.";
 
 /// Over the options that every verb has.
 const COMMON: &str = "Common options";

@@ -147,7 +147,12 @@ fn view_text(view: &View) -> String {
     }
     let percent = |n: i16| f64::from(n) * 100.0 / f64::from(VIEW_SIDE);
     let corners = view.corners.map(|(x, y)| format!("{},{}", percent(x), percent(y))).join(" ");
-    let turned = if view.degrees == 0 { String::new() } else { format!(" turned {} degrees", f64::from(view.degrees) / 100.0) };
+    let degrees = f64::from(view.degrees.unsigned_abs()) / 100.0;
+    let turned = match view.degrees {
+        0 => String::new(),
+        1.. => format!(" turned {degrees} degrees counter-clockwise"),
+        _ => format!(" turned {degrees} degrees clockwise"),
+    };
     format!("  in {} {corners} %{turned}", view.kind)
 }
 
@@ -187,32 +192,37 @@ pub fn verdict_text(label: &Label, verdict: &Verdict) -> String {
     text
 }
 
-/// How many items had which outcome.
+/// How many items had which outcome, and of how many the deadline left views that were not looked up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts([u64; 4]);
+pub struct Counts {
+    outcomes: [u64; 4],
+    cut: u64,
+}
 
 impl Counts {
     const OUTCOMES: [Outcome; 4] = [Outcome::Match, Outcome::NoMatch, Outcome::Partial, Outcome::NotScanned];
 
-    pub fn add(&mut self, outcome: Outcome) {
-        for (count, of) in self.0.iter_mut().zip(Self::OUTCOMES) {
+    pub fn add(&mut self, outcome: Outcome, views_cut: u64) {
+        for (count, of) in self.outcomes.iter_mut().zip(Self::OUTCOMES) {
             *count += u64::from(of == outcome);
         }
+        self.cut += u64::from(views_cut > 0);
     }
 
     pub fn sum(self) -> u64 {
-        self.0.iter().sum()
+        self.outcomes.iter().sum()
     }
 
     /// Such as `3 MATCH, 90 NO_MATCH, 0 PARTIAL, 1 NOT_SCANNED`.
     pub fn words(self) -> String {
-        let parts = self.0.iter().zip(Self::OUTCOMES).map(|(count, outcome)| format!("{count} {}", outcome.name()));
-        parts.collect::<Vec<_>>().join(", ")
+        let parts = self.outcomes.iter().zip(Self::OUTCOMES).map(|(count, outcome)| format!("{count} {}", outcome.name()));
+        let cut = Some(format!("{} with views that were not looked up in time", self.cut)).filter(|_| self.cut > 0);
+        parts.chain(cut).collect::<Vec<_>>().join(", ")
     }
 
     pub fn exit(self) -> Exit {
-        match self.0 {
-            [0, _, 0, 0] => Exit::Done,
+        match self.outcomes {
+            [0, _, 0, 0] if self.cut == 0 => Exit::Done,
             [0, ..] => Exit::NotScanned,
             _ => Exit::Matched,
         }
@@ -400,6 +410,19 @@ pub fn overlap_text(name: &str, other: &str, report: &OverlapReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A script that looks at the exit code alone took views that the deadline left for views without a match.
+    #[test]
+    fn views_that_were_left_out_do_not_exit_as_nothing_matched() {
+        let exit = |items: &[(Outcome, u64)]| {
+            let mut counts = Counts::default();
+            items.iter().for_each(|(outcome, cut)| counts.add(*outcome, *cut));
+            counts.exit()
+        };
+        assert_eq!(exit(&[(Outcome::NoMatch, 0)]), Exit::Done);
+        assert_eq!(exit(&[(Outcome::NoMatch, 0), (Outcome::NoMatch, 3)]), Exit::NotScanned);
+        assert_eq!(exit(&[(Outcome::Match, 0), (Outcome::NoMatch, 3)]), Exit::Matched);
+    }
 
     /// Expected values from `date -u -d @SECONDS`.
     /// One state once had two names, and an edit was "from add".

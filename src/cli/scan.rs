@@ -155,7 +155,7 @@ fn match_all(
         let mut verdict = match result {
             Ok(verdict) => verdict,
             Err(why) => {
-                counts.add(Outcome::NotScanned);
+                counts.add(Outcome::NotScanned, 0);
                 let text = line(context, || unread_json(&item.label, &why), || unread_text(&item.label, &why));
                 return written(writeln!(out, "{text}"));
             }
@@ -163,7 +163,7 @@ fn match_all(
         if item.digests_only {
             mark_too_large(&mut verdict);
         }
-        counts.add(verdict.outcome);
+        counts.add(verdict.outcome, verdict.views.cut);
         let text = line(context, || verdict_json(&item.label, &verdict), || verdict_text(&item.label, &verdict));
         written(writeln!(out, "{text}"))?;
         told(&verdict)

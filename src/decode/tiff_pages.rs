@@ -9,6 +9,8 @@ use super::tally::Tally;
 use super::tiff_data::damage;
 use crate::entry::Reason;
 
+const UNCHECKED: &str = "the deadline passed before it was known whether the data are whole";
+
 /// The decoder reads the first page only, so it is shown a header that points at each page in turn.
 pub(super) fn decode(bytes: &[u8], words: Words<'_>, late: &dyn Fn() -> bool, tally: &mut Tally<'_>) -> Result<(), Refused> {
     for page in &tally.outline().pages {
@@ -30,6 +32,8 @@ pub(super) fn decode(bytes: &[u8], words: Words<'_>, late: &dyn Fn() -> bool, ta
             Err(refused) => tally.fail(refused),
             Ok(()) => {
                 let damage = damage(bytes, source(), words.limits, pixels, late);
+                // What was not looked at is not damaged.
+                let damage = damage.map(|what| if late() { UNCHECKED } else { what });
                 page.doubt.into_iter().chain(damage).for_each(|what| tally.leave_out_of_this(what));
             }
         }

@@ -22,6 +22,8 @@ const NEAR: f32 = 0.006;
 const PLAIN: [f32; 3] = [3.0, 8.0, 20.0];
 /// A window's longer side has at least so many pixels where it is hashed, if the plane has them.
 const HASHED_SIDE: usize = 112;
+/// Until as many are found as may be, so many times as many are tried at the most.
+const TRIED: usize = 4;
 /// So many of the best are looked up turned by quarters as well, for pictures on their side.
 const TURNED: usize = 8;
 /// Of so many of the best, crops are undone: of framed photographs 85 % were among them. Those that overlap by more than this are the same.
@@ -80,13 +82,21 @@ impl Found {
     }
 }
 
-/// The best windows, those first.
+/// The best windows with enough in them, those first: rows and columns of a table make many that have not.
 pub fn find(levels: &Levels<'_>, plane: &Plane, lines: &Lines, max: usize) -> Vec<Found> {
     let fine = levels[0];
     let side = fine.width.max(fine.height);
     let mut sums: [Option<Sums>; 3] = [const { None }; 3];
+    let mut tried = vec![Window { left: 0, top: 0, right: fine.width, bottom: fine.height, score: 0.0 }];
     let mut found = Vec::new();
-    for window in windows(fine, lines, max, (SOURCE_SIDE_MIN / plane.scale).ceil() as usize) {
+    for window in windows(fine, lines, (SOURCE_SIDE_MIN / plane.scale).ceil() as usize) {
+        if found.len() == max || tried.len() > TRIED * max {
+            break;
+        }
+        if tried.iter().any(|other| window.is_near(other)) {
+            continue;
+        }
+        tried.push(window);
         let longer = (window.right - window.left).max(window.bottom - window.top);
         let fits = |level: &Level| longer * level.width.max(level.height) >= HASHED_SIDE * side;
         let at = levels.iter().rposition(|level| fits(level)).unwrap_or(0);
@@ -134,8 +144,8 @@ pub fn add(levels: &Levels<'_>, mut found: Vec<Found>, views: &mut Views<'_>) {
     }
 }
 
-/// The best windows, those first; each at least `least` pixels a side.
-fn windows(level: &Level, lines: &Lines, max: usize, least: usize) -> Vec<Window> {
+/// All windows, the best first; each at least `least` pixels a side.
+fn windows(level: &Level, lines: &Lines, least: usize) -> Vec<Window> {
     let (mut ys, mut xs) = (lines.ys.clone(), lines.xs.clone());
     let (width, height) = (level.width, level.height);
     ys.extend([0, height]);
@@ -172,18 +182,8 @@ fn windows(level: &Level, lines: &Lines, max: usize, least: usize) -> Vec<Window
             }
         }
     }
-    let whole = Window { left: 0, top: 0, right: width, bottom: height, score: 0.0 };
     found.sort_by(|a, b| b.score.total_cmp(&a.score));
-    let mut kept: Vec<Window> = Vec::new();
-    for window in found {
-        if kept.len() == max {
-            break;
-        }
-        if !window.is_near(&whole) && !kept.iter().any(|other| window.is_near(other)) {
-            kept.push(window);
-        }
-    }
-    kept
+    found
 }
 
 /// What is left when rows and columns of one colour are taken off the ends: a frame need not differ from the picture by a step.

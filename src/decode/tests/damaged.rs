@@ -270,20 +270,22 @@ fn a_damaged_frame_of_a_webp_is_told_in_spite_of_a_decoy() {
     left_out(&of(&chunk(b"VP8L", &first), &[first.clone(), longer]), &all, 2, &told);
 }
 
+fn grey_tiff(compression: TiffCompression, (width, height): (u32, u32), samples: &[u8], rows: u32) -> Vec<u8> {
+    let mut out = std::io::Cursor::new(Vec::new());
+    let mut encoder = TiffFile::new(&mut out).unwrap().with_compression(compression);
+    let mut image = encoder.new_image::<tiff::encoder::colortype::Gray8>(width, height).unwrap();
+    image.rows_per_strip(rows).unwrap();
+    image.write_data(samples).unwrap();
+    out.into_inner()
+}
+
 /// The decoder looks at no checksum, and LZW and runs have none: of 150 TIFFs with a changed byte 129 passed for whole.
 #[test]
 fn a_tiff_whose_data_are_changed_is_not_whole() {
     let (width, height) = (300, 240);
     let picture = grey_clouds(width, height, 14);
     let stripes: Vec<u8> = picture.samples().iter().map(|value| value & 0xe0).collect();
-    let tiff = |compression: TiffCompression, samples: &[u8], rows: u32| {
-        let mut out = std::io::Cursor::new(Vec::new());
-        let mut encoder = TiffFile::new(&mut out).unwrap().with_compression(compression);
-        let mut image = encoder.new_image::<tiff::encoder::colortype::Gray8>(width, height).unwrap();
-        image.rows_per_strip(rows).unwrap();
-        image.write_data(samples).unwrap();
-        out.into_inner()
-    };
+    let tiff = |compression, samples: &[u8], rows| grey_tiff(compression, (width, height), samples, rows);
     let deflate = || TiffCompression::Deflate(Default::default());
     let check = |name: &str, compression: TiffCompression, samples: &[u8], rows: u32, most: usize| {
         let whole = tiff(compression, samples, rows);
@@ -301,6 +303,25 @@ fn a_tiff_whose_data_are_changed_is_not_whole() {
         check("deflate", deflate(), picture.samples(), rows, 4);
         check("runs", TiffCompression::Packbits, &stripes, rows, 140);
     }
+}
+
+/// An intact page was called damaged where the deadline passed while its data were looked at.
+#[test]
+fn what_there_was_no_time_to_look_at_is_not_called_damaged() {
+    let picture = grey_clouds(300, 200, 11);
+    let tiff = |compression| grey_tiff(compression, (300, 200), picture.samples(), 20);
+    let mut unchecked = 0;
+    for bytes in [tiff(TiffCompression::Lzw), tiff(TiffCompression::Deflate(Default::default()))] {
+        for looks in 0..200 {
+            let clock = std::cell::Cell::new(0);
+            let late = || clock.replace(clock.get() + 1) >= looks;
+            let mut each = |_: u32, _: &Picture| ControlFlow::Continue(());
+            let Ok(left_out) = frames(&bytes, &Limits::default(), &late, &mut each) else { continue };
+            assert!(left_out.iter().all(|left| left.0.starts_with("the deadline passed")), "{looks}: {left_out:?}");
+            unchecked += left_out.len();
+        }
+    }
+    assert!(unchecked > 0, "the deadline never passed while the data were looked at");
 }
 
 /// A strip that is said to be shorter than its pixels are was read beyond its end.
