@@ -1,10 +1,9 @@
 //! Whose image is worked on next, and is there time for it?
 //!
-//! Each caller has a line of its own. The next image is that of the caller who was served the least, by the work that files declare and, once they
-//! are done, by the time they took: so another's image waits for those that are in work already and not for a long line of somebody
-//! else's. A file that can't be done before
-//! its deadline, by what stands before it and how quickly such work went lately, is refused at once: its caller can go elsewhere, and no time
-//! goes into an answer that nobody waits for. Work is in pixels, as `extract` tells it.
+//! Each caller has a line of its own. The next image is that of the caller who was served the least: by the work that files declare and, once they
+//! are done, by the time they took. So another's image waits for those that are in work already and not for a long line of somebody else's. A
+//! file that can't be done before its deadline, by what stands before it and how quickly such work went lately, is refused at once: its caller
+//! can go elsewhere, and no time goes into an answer that nobody waits for. Work is in pixels, as `extract` tells it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
