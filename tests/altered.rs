@@ -77,6 +77,10 @@ fn each_alteration_is_undone_by_the_views_that_are_for_it() {
     check("inset", "with a white frame", ViewKind::Window, 7);
     check("turn to 3 degrees", "by 2, cropped", ViewKind::Turned, 6);
     check("turn, corners to see", "by 5 to 30, larger frame", ViewKind::Turned, 7);
+    check("crop, then framed", "3 % a side, phone", ViewKind::Extended, 5);
+    check("crop, then framed", "one side, caption", ViewKind::Extended, 5);
+    check("on its side", "phone", ViewKind::Window, 6);
+    check("on its side", "3 % a side", ViewKind::Extended, 6);
 }
 
 #[test]
@@ -97,6 +101,22 @@ fn a_view_says_where_it_lies() {
     for ((x, y), (x_is, y_is)) in [(1, 1), (3, 1), (3, 3), (1, 3)].into_iter().zip(found.view.corners) {
         assert!((x_is - x * VIEW_SIDE / 4).abs() <= 60 && (y_is - y * VIEW_SIDE / 4).abs() <= 60, "{found:?}");
     }
+}
+
+/// Cells of a ruled page make hundreds of windows with plainer sides than a picture has; none was found on it.
+#[test]
+fn a_picture_on_a_ruled_page_is_found() {
+    let found = (0..8).filter(|seed| {
+        let (original, grey) = (draw(*seed), image::Rgb([210; 3]));
+        let is_line = |x: u32, y: u32| x.is_multiple_of(166) || y.is_multiple_of(50);
+        let mut page = RgbImage::from_fn(1000, 800, |x, y| if is_line(x, y) { grey } else { image::Rgb([255; 3]) });
+        let small = image::imageops::resize(&original, 420, 315, image::imageops::FilterType::CatmullRom);
+        image::imageops::replace(&mut page, &small, 300, 183);
+        let hash = hash(&original);
+        seen(&page, 88).1.iter().any(|view| view.view.kind == ViewKind::Window && pdq_of(view).distance(&hash) <= RADIUS)
+    });
+    let found = found.count();
+    assert!(found >= 6, "{found} of 8");
 }
 
 #[test]

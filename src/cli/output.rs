@@ -294,8 +294,9 @@ pub fn list_text(info: &ListInfo) -> String {
     for ((category, kind), radius) in &policy.category_radii {
         text.push_str(&format!("\n  {:<16} radius {radius}", format!("{}:{kind}", escaped(category))));
     }
-    let of_pdq = policy.kinds.get(&HashKind::Pdq).map(|of_pdq| of_pdq.action.min(policy.view_action_max));
-    for (class, action) in policy.views.keys().zip(of_pdq.into_iter().cycle()) {
+    let of_pdq = policy.kinds.get(&HashKind::Pdq).map_or(policy.view_action_max, |of_pdq| of_pdq.action);
+    let action = of_pdq.min(policy.view_action_max);
+    for class in policy.views.keys() {
         let how = policy.radius_in_views(*class).map_or_else(|| "not looked up".to_owned(), |radius| format!("radius {radius}"));
         text.push_str(&format!("\n  {:<16} {how:<10} {action}", format!("view {class}")));
     }
