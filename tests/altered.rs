@@ -103,7 +103,7 @@ fn a_view_says_where_it_lies() {
     }
 }
 
-/// Cells of a ruled page make hundreds of windows with plainer sides than a picture has; none was found on it.
+/// Cells of a ruled page make hundreds of windows with plainer sides than a picture has: one of these was missed for them.
 #[test]
 fn a_picture_on_a_ruled_page_is_found() {
     let found = (0..8).filter(|seed| {
@@ -115,8 +115,7 @@ fn a_picture_on_a_ruled_page_is_found() {
         let hash = hash(&original);
         seen(&page, 88).1.iter().any(|view| view.view.kind == ViewKind::Window && pdq_of(view).distance(&hash) <= RADIUS)
     });
-    let found = found.count();
-    assert!(found >= 6, "{found} of 8");
+    assert_eq!(found.count(), 8);
 }
 
 #[test]
