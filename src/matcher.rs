@@ -23,8 +23,8 @@ use crate::index::Effort;
 use crate::snapshot::{Published, QUERIES_SURE, Question, Snapshot, Workspace};
 use crate::verdict::Verdict;
 use crate::views;
-use image::{Image, VIEWS_WORK};
-use queue::{Begun, Declared, Queue};
+use image::Image;
+use queue::{Begun, Declared, Queue, ViewTime, Work};
 use watch::Pool;
 pub use watch::PoolState;
 
@@ -124,7 +124,7 @@ const QUICK_MAX: usize = 64;
 const QUICK_TIME: Duration = Duration::from_millis(10);
 
 /// What is done with an image when it is its turn.
-type ImageWork = (Span, Box<dyn FnOnce(Turn) + Send>);
+type ImageWork = (Span, Box<dyn FnOnce(Turn) -> ViewTime + Send>);
 
 /// The door. Cheap to clone.
 #[derive(Clone)]
@@ -250,11 +250,12 @@ impl Matcher {
     ) {
         let inner = self.0.clone();
         let Some(permit) = self.0.image_permit(&bytes) else { return done(None) };
-        let work = self.0.extractor.work(&bytes);
-        self.line_up(caller, (work, 0), until, move |turn| {
+        let work = Work { pixels: self.0.extractor.work(&bytes), views: 0 };
+        self.line_up(caller, work, until, move |turn| {
             let hashed = (turn == Turn::Work).then(|| inner.hash(&bytes, &Wants::ALL, until));
             drop((permit, bytes));
             done(hashed);
+            ViewTime::default()
         });
     }
 
@@ -263,10 +264,9 @@ impl Matcher {
         let Some(permit) = self.0.image_permit(&image.bytes) else {
             return one(inner.answer(&[shed(image.lists)], Stages::default(), None), done);
         };
-        let of_views = if inner.wants_views(&image, &inner.published.load()) { VIEWS_WORK } else { 0 };
-        let work = self.0.extractor.work(&image.bytes) + of_views;
-        // The whole is answered where there is time for it alone.
-        self.line_up(caller, (work, of_views), until, move |turn| {
+        let views = u64::from(inner.wants_views(&image, &inner.published.load()));
+        let work = Work { pixels: self.0.extractor.work(&image.bytes), views };
+        self.line_up(caller, work, until, move |turn| {
             let queued = started.elapsed();
             let refused = match turn {
                 Turn::Shed => Some(shed(Vec::new())),
@@ -274,20 +274,25 @@ impl Matcher {
                 Turn::Work => None,
             };
             let stages = Stages { queued, ..Stages::default() };
-            let answers = or_crashed(|| match refused {
-                Some(refused) => inner.answer(&[Question { lists: image.lists, ..refused }], stages, Some(until)),
+            let answered = or_crashed(|| match refused {
+                Some(refused) => {
+                    (inner.answer(&[Question { lists: image.lists, ..refused }], stages, Some(until)), ViewTime::default())
+                }
                 None => inner.answer_image(image, stages, until),
             });
             drop(permit);
-            one(answers.unwrap_or_else(|| inner.answer(&[crashed()], stages, None)), done);
+            let (answers, views) = answered.unwrap_or_else(|| (inner.answer(&[crashed()], stages, None), ViewTime::default()));
+            one(answers, done);
+            views
         });
     }
 
     /// `job` is done when it is its turn, or shed at once where it can't be done in time.
-    fn line_up(&self, caller: &Caller, work: (u64, u64), until: Instant, job: impl FnOnce(Turn) + Send + 'static) {
+    fn line_up(&self, caller: &Caller, work: Work, until: Instant, job: impl FnOnce(Turn) -> ViewTime + Send + 'static) {
         let job: ImageWork = (Span::current(), Box::new(job));
         if let Err((_, job)) = self.0.queue.push(caller, work, until, job) {
-            return job(Turn::Shed);
+            job(Turn::Shed);
+            return;
         }
         let inner = self.0.clone();
         self.0.waiting.fetch_add(1, Ordering::Relaxed);
@@ -296,8 +301,9 @@ impl Matcher {
             inner.waiting.fetch_sub(1, Ordering::Relaxed);
             let Begun { job: (span, job), declared } = inner.queue.pop()?;
             let done = move || {
-                let _in_work = InWork { of: inner, declared: Some(declared), began: Instant::now() };
-                job(Turn::Work);
+                let mut in_work =
+                    InWork { of: inner, declared: Some(declared), began: Instant::now(), views: ViewTime::default() };
+                in_work.views = job(Turn::Work);
             };
             Some((span, done))
         });
@@ -316,12 +322,13 @@ struct InWork {
     of: Arc<Inner>,
     declared: Option<Declared>,
     began: Instant,
+    views: ViewTime,
 }
 
 impl Drop for InWork {
     fn drop(&mut self) {
         if let Some(declared) = self.declared.take() {
-            self.of.queue.done(declared, self.began.elapsed());
+            self.of.queue.done(declared, self.began.elapsed(), self.views);
         }
     }
 }

@@ -3,15 +3,17 @@
     python tests/attack.py BINARY [SECONDS]      (grpcio and grpcio-tools, as for tests/grpc_client.py)
 
 Starts BINARY on free ports of the loopback network with a store of its own, measures it quiet for a while, then lets callers from other
-loopback addresses loose on it: unread streams, half-sent and overfull messages, idle connections that answer PINGs, trickled imports, slow
+loopback addresses loose on it, in a process of their own: unread streams, half-sent and overfull messages, idle connections that answer PINGs, trickled imports, slow
 headers on the operator port, and a flood of costly pictures. Meanwhile a decent caller asks for hashes, pictures and probes. All loops end with the
 time. Prints the figures as JSON; no test runs it, as what it measures depends on the machine.
 """
 
 import json, os, socket, struct, subprocess, sys, tempfile, threading, time, urllib.request, zlib
 
-BINARY, SECONDS = sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 300.0
+ATTACKS = sys.argv[1] == "--attack"  # the other process: --attack GRPC_PORT OPERATOR_PORT
+BINARY, SECONDS = (None, 0.0) if ATTACKS else (sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 300.0)
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+NAMES = [f"list-{n:03}" for n in range(100)]
 QUIET_S = min(20.0, SECONDS / 3)
 
 
@@ -115,31 +117,31 @@ class Server:
 
 
 def main():
+    if ATTACKS:
+        return attack_all(("127.0.0.1", int(sys.argv[2])), ("127.0.0.1", int(sys.argv[3])), sys.argv[4])
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT}/proto", f"--python_out={folder}", f"--grpc_python_out={folder}",
                         *[f"{ROOT}/proto/hashwarden/v1/{f}" for f in sorted(os.listdir(f"{ROOT}/proto/hashwarden/v1"))]], check=True)
         sys.path.insert(0, folder)
         server = Server(folder)
         try:
-            print(json.dumps(run(server), indent=1))
+            print(json.dumps(run(server, folder), indent=1))
         finally:
             server.process.terminate()
             server.process.wait(60)
 
 
-def run(server):
+def run(server, folder):
     import grpc
     from hashwarden.v1 import hash_list_service_pb2 as lists_pb, hash_list_service_pb2_grpc as lists_service
     from hashwarden.v1 import match_service_pb2 as pb, match_service_pb2_grpc as service
 
     channel = grpc.insecure_channel("%s:%d" % server.grpc)
     matching, lists = service.MatchServiceStub(channel), lists_service.HashListServiceStub(channel)
-    names = [f"list-{n:03}" for n in range(100)]
-    for name in names:
+    for name in NAMES:
         lists.CreateHashList(lists_pb.CreateHashListRequest(name=name), timeout=30)
     hashed = pb.MatchItem(item_id="1", hashes={"hashes": [{"kind": 1, "hex": "0f" * 32}]})
-    small, costly = png(640, 480), png(4000, 3000)
-    ended, errors, told = threading.Event(), [], {}
+    small = png(640, 480)
 
     def percentile(values, share):
         return round(sorted(values)[min(len(values) - 1, int(len(values) * share))] * 1000, 2) if values else None
@@ -181,6 +183,24 @@ def run(server):
             "refused": {what: refused.count(what) for what in sorted(set(refused))},
         }
 
+    quiet = measure(QUIET_S)
+    # A process of its own: else what is measured is how long the callers here wait for each other.
+    attackers = subprocess.Popen([sys.executable, __file__, "--attack", *map(str, server.ports), folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    attackers.stdout.readline()
+    under = measure(SECONDS)
+    metrics = [line for line in (server.page("/metrics") or "").splitlines() if "_limit_" in line and not line.startswith("#")]
+    told = json.loads(attackers.communicate()[0])
+    time.sleep(2)
+    return {"seconds": SECONDS, "quiet": quiet, "under attack": under, "attacks": told, "after_mib": server.resident_mib(), "limits": metrics}
+
+
+def attack_all(grpc, operator, folder):
+    """Until the input is closed; then prints how often each was done."""
+    sys.path.insert(0, folder)
+    from hashwarden.v1 import hash_list_service_pb2 as lists_pb, match_service_pb2 as pb
+
+    costly, ended, told = png(4000, 3000), threading.Event(), {}
+
     def attack(name, source, pause, make):
         """One caller that does the same again and again, on new connections where its own were closed."""
         held = []
@@ -199,17 +219,17 @@ def run(server):
     overfull = message(b"\xa3\x06\xa4\x06" + b"\x0a\x00" * 490_000)
     bomb = message(b"\xa3\x06\xa4\x06" + b"\x0a\x00" * 510_000)
     many = message(b"".join(b"\x0a" + bytes([len(i)]) + i for i in [b"\x0a\x011\x22\x46\x0a\x44\x08\x01\x12\x40" + b"0f" * 32] * 12_000))
-    named = pb.MatchItem(item_id="1", hashes={"hashes": [{"kind": 1, "hex": "0f" * 32}]}, lists=names * 10).SerializeToString()
+    named = pb.MatchItem(item_id="1", hashes={"hashes": [{"kind": 1, "hex": "0f" * 32}]}, lists=NAMES * 10).SerializeToString()
     repeated = message(pb.MatchStreamRequest(items=[pb.MatchItem.FromString(named)] * 60).SerializeToString())
     picture = message(pb.MatchRequest(item=pb.MatchItem(item_id="1", image=costly)).SerializeToString())
-    header = message(lists_pb.ImportEntriesRequest(header={"list": names[0], "activate": True}).SerializeToString())
+    header = message(lists_pb.ImportEntriesRequest(header={"list": NAMES[0], "activate": True}).SerializeToString())
     byte = message(lists_pb.ImportEntriesRequest(chunk=b"0").SerializeToString())
 
     def calls(path, body, each=2, most=60):
         def make(held, source):
             if len(held) >= most:
                 held.pop(0).socket.close()
-            raw = Raw(server.grpc, source)
+            raw = Raw(grpc, source)
             [raw.call(path, body, room=900_000) for _ in range(each)]
             raw.pump(0.01)
             held.append(raw)
@@ -218,14 +238,14 @@ def run(server):
 
     def idle(held, source):
         if len(held) < 400:
-            held.append(Raw(server.grpc, source))
+            held.append(Raw(grpc, source))
         for raw in held[:]:
             if not raw.pump(0.001):
                 held.remove(raw)
 
     def trickle(held, source):
         if not held:
-            held.append((raw := Raw(server.grpc, source), raw.call("/hashwarden.v1.HashListService/ImportEntries", header)))
+            held.append((raw := Raw(grpc, source), raw.call("/hashwarden.v1.HashListService/ImportEntries", header)))
         raw, call = held[0]
         raw.more(call, byte)
         if not raw.pump(0.01):
@@ -233,7 +253,7 @@ def run(server):
 
     def slow_headers(held, source):
         if len(held) < 128:
-            s = socket.create_connection(server.operator, timeout=5, source_address=(source, 0))
+            s = socket.create_connection(operator, timeout=5, source_address=(source, 0))
             s.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
             held.append(s)
         for s in held[:]:
@@ -245,7 +265,7 @@ def run(server):
     def pictures(held, source):
         if len(held) >= 4:
             held.pop(0).socket.close()
-        raw = Raw(server.grpc, source)
+        raw = Raw(grpc, source)
         room = 1_900_000 // len(picture)
         [raw.call(match, picture, end=True) for _ in range(min(60, room))]
         raw.pump(0.2, read_all=True)
@@ -264,15 +284,13 @@ def run(server):
         ("slow headers", "127.0.0.11", 0.05, slow_headers),
         ("costly pictures", "127.0.0.12", 0.1, pictures),
     ]
-    quiet = measure(QUIET_S)
     threads = [threading.Thread(target=attack, args=a, daemon=True) for a in attacks]
     [t.start() for t in threads]
-    under = measure(SECONDS)
-    metrics = [line for line in (server.page("/metrics") or "").splitlines() if "_limit_" in line and not line.startswith("#")]
+    print(flush=True)
+    sys.stdin.read()
     ended.set()
     [t.join(10) for t in threads]
-    time.sleep(2)
-    return {"seconds": SECONDS, "quiet": quiet, "under attack": under, "attacks": told, "after_mib": server.resident_mib(), "limits": metrics}
+    print(json.dumps(told))
 
 
 main()

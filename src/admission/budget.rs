@@ -1,6 +1,6 @@
 //! So much for all callers together, and so much of it for one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,6 +39,10 @@ pub struct Budget {
 struct State {
     taken: u64,
     by: HashMap<Arc<Caller>, u64>,
+    /// What each caller waits for, in the order that it came: its number and how much.
+    waiting: HashMap<Arc<Caller>, VecDeque<(u64, u64)>>,
+    /// The number of who comes next.
+    next: u64,
 }
 
 /// Which limit is reached.
@@ -99,16 +103,20 @@ impl Budget {
         Ok(Share { of: self.clone(), caller: caller.clone(), n })
     }
 
-    /// Waits for `n`; one that is larger than all there is waits for all there is.
+    /// Waits for `n`; one that is larger than all there is waits for all there is. Who came first is served first, but nobody waits for another
+    /// caller that has all it may have itself.
     pub async fn take(self: &Arc<Self>, caller: &Arc<Caller>, n: u64) -> Share {
         let n = n.min(self.caller_max);
+        let place = PlaceInLine::take(self, caller, n);
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());
             freed.as_mut().enable();
-            match self.try_take(caller, n) {
-                Ok(share) => return share,
-                Err(_) => freed.await,
+            if place.is_next()
+                && let Ok(share) = self.try_take(caller, n)
+            {
+                return share;
             }
+            freed.await;
         }
     }
 
@@ -148,6 +156,49 @@ impl Budget {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody waits, until it is dropped.
+struct PlaceInLine<'b> {
+    of: &'b Budget,
+    id: u64,
+    caller: Arc<Caller>,
+}
+
+impl<'b> PlaceInLine<'b> {
+    fn take(of: &'b Budget, caller: &Arc<Caller>, n: u64) -> Self {
+        let mut state = of.lock();
+        let id = state.next;
+        state.next += 1;
+        state.waiting.entry(caller.clone()).or_default().push_back((id, n));
+        PlaceInLine { of, id, caller: caller.clone() }
+    }
+
+    /// Whether nobody who came before waits for the same: else small ones would for ever take what a large one waits for.
+    fn is_next(&self) -> bool {
+        let state = self.of.lock();
+        let first = |line: &VecDeque<(u64, u64)>| line.front().copied().filter(|(id, _)| *id <= self.id);
+        if state.waiting.get(&self.caller).and_then(first).is_none_or(|(id, _)| id != self.id) {
+            return false;
+        }
+        let has_all = |caller: &Arc<Caller>, n: u64| state.by.get(caller).copied().unwrap_or(0) + n > self.of.caller_max;
+        let mut before = state.waiting.iter().filter(|(caller, _)| **caller != self.caller);
+        before.all(|(caller, line)| first(line).is_none_or(|(_, n)| has_all(caller, n)))
+    }
+}
+
+impl Drop for PlaceInLine<'_> {
+    fn drop(&mut self) {
+        let mut state = self.of.lock();
+        if let Some(line) = state.waiting.get_mut(&self.caller) {
+            line.retain(|(id, _)| *id != self.id);
+            if line.is_empty() {
+                state.waiting.remove(&self.caller);
+            }
+        }
+        drop(state);
+        self.of.freed.notify_waiters(); // the next may have waited for this one alone
     }
 }
 
@@ -312,5 +363,49 @@ mod tests {
         assert!(!waiting.is_finished());
         drop(held);
         assert_eq!(waiting.await.unwrap(), 3);
+    }
+
+    /// A large message waited for as long as small ones came.
+    #[tokio::test]
+    async fn small_ones_do_not_pass_a_large_one_that_came_before() {
+        let budget = Budget::new("bytes", 12, 8);
+        let (a, b, c) = (caller("a"), caller("b"), caller("c"));
+        let wait = |who: &Arc<Caller>, n: u64| {
+            let (budget, who) = (budget.clone(), who.clone());
+            tokio::spawn(async move { budget.take(&who, n).await })
+        };
+        async fn turn() {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let held = [budget.take(&a, 3).await, budget.take(&a, 3).await];
+        let large = wait(&b, 8);
+        turn().await;
+        let small = wait(&a, 1);
+        turn().await;
+        assert!(!large.is_finished() && !small.is_finished(), "there is room for the small one, and the large one came before");
+        drop(held);
+        let large = large.await.unwrap();
+        assert!(small.await.is_ok(), "there is room for both");
+        // Who has all it may have keeps nobody else waiting.
+        let own = wait(&b, 1);
+        turn().await;
+        assert!(!own.is_finished());
+        let other = wait(&c, 1);
+        turn().await;
+        assert!(other.is_finished());
+        // Who gives up makes place.
+        let large_too = wait(&c, 8);
+        turn().await;
+        let behind = wait(&c, 1);
+        turn().await;
+        assert!(!behind.is_finished());
+        large_too.abort();
+        turn().await;
+        assert!(behind.is_finished());
+        drop(large);
+        turn().await;
+        assert!(own.is_finished());
     }
 }

@@ -6,14 +6,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use super::queue::ViewTime;
 use super::{Answer, Hashed, Inner, Stages, WORKSPACE};
 use crate::entry::{HashKind, Observation, ViewSet};
 use crate::extract::{Features, Unscanned, Wants};
 use crate::snapshot::{KindSet, QUERIES_SURE, Question, Snapshot};
 use crate::views::{self, Plane};
 
-/// What the views of a plane take, in the pixels that an extractor tells work by: some 11 ms, measured.
-pub const VIEWS_WORK: u64 = 1_400_000;
 /// A plane's views are made only while so much is left until the deadline: they take at most some 40 ms, and are looked up then.
 const MAKING_MARGIN: Duration = Duration::from_millis(55);
 /// Views are given up while there is still time to hand over what was found of the whole.
@@ -33,7 +32,7 @@ impl Inner {
 
     /// All that a list may ask for is hashed: which ones do is the answering snapshot's to say, and it is loaded after decoding, so that a list
     /// activated meanwhile counts. It alone decides whether there are views; an image without planes for them is decoded again.
-    pub fn answer_image(&self, image: Image, stages: Stages, until: Instant) -> Vec<Answer> {
+    pub fn answer_image(&self, image: Image, stages: Stages, until: Instant) -> (Vec<Answer>, ViewTime) {
         let extracting = Instant::now();
         let with_planes = self.wants_views(&image, &self.published.load());
         let mut hashed = self.hash(&image.bytes, &Wants { views: with_planes, ..Wants::ALL }, until);
@@ -51,8 +50,10 @@ impl Inner {
         let (question, planes) = image_question(hashed, lists);
         let late = || Instant::now() >= until;
         let late_by = |margin: Duration| move || Instant::now() + margin >= until;
+        let mut making = None;
         let make_views = |question: &mut Question| {
             if in_views && question.unscanned.is_none() {
+                making = Some(Instant::now());
                 make_views(question, &planes, &self.view_limits, &late_by(MAKING_MARGIN));
             }
         };
@@ -61,7 +62,9 @@ impl Inner {
             snapshot.answer_in_views(question, work, QUERIES_SURE, &late, &late_by(ANSWER_MARGIN), make_views)
         });
         let stages = Stages { search: searching.elapsed(), ..stages };
-        verdicts.into_iter().map(|verdict| Answer { verdict, effort, stages }).collect()
+        let cut = verdicts.iter().any(|verdict| verdict.views.cut > 0);
+        let view_time = making.map(|making| ViewTime { took: making.elapsed(), made: !cut }).unwrap_or_default();
+        (verdicts.into_iter().map(|verdict| Answer { verdict, effort, stages }).collect(), view_time)
     }
 }
 
