@@ -18,7 +18,7 @@ help:
 	@echo 'make demo    build, then show the main job from end to end: pictures in, verdicts out'
 	@echo 'make test    run every test'
 	@echo 'make serve   run the service; CONFIG=FILE names a configuration (deploy/hashwarden.toml shows all keys)'
-	@echo 'make bench   measure the hot paths, and print one table (some 20 minutes, 10 GB)'
+	@echo 'make bench   measure the hot paths, print one table, and draw the figures of docs/ (some 20 minutes, 10 GB)'
 	@echo 'make bench-peers   measure PDQ look-ups beside Faiss and python-threatexchange (some 10 minutes, 10 GB)'
 	@echo 'make bench-recall   count the altered copies that are found, on drawn pictures or on your own photographs: PHOTOS=DIR (some 10 minutes)'
 	@echo 'make bench-thorn PHOTOS=DIR   Thorn'"'"'s published benchmark on your own photographs: pHash, PDQ and ours (a minute; installs 0.8 GB of Python)'
@@ -38,7 +38,7 @@ serve: build
 
 bench: setup
 	$(CARGO) bench --bench index --bench matching --bench service
-	@$(CARGO) bench --bench table
+	@$(CARGO) bench --bench table --bench figures
 
 bench-peers: setup
 	@.ci/setup peers $(TARGET)/peers
