@@ -290,18 +290,18 @@ impl HashValue {
 
     /// Reads hex digits of either case.
     pub fn from_hex(kind: HashKind, hex: &str) -> Result<Self, BadValue> {
-        let bad =
-            |what: &str| BadValue(format!("{} has {} hex digits; this one has {what}", kind.with_article(), kind.bytes() * 2));
-        // Before the length, which misleads where a stray character is counted with the digits.
-        if !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(bad("characters that are not hex digits"));
-        }
         let mut buffer = [0u8; 144];
         let bytes = &mut buffer[..kind.bytes()];
-        if hex.len() != bytes.len() * 2 {
-            return Err(bad(&counted(hex.len() as u64, "digit", "digits")));
+        if hex::decode_to_slice(hex, bytes).is_err() {
+            // Not by the length first, which misleads where a stray character is counted with the digits.
+            let digits = hex.bytes().all(|b| b.is_ascii_hexdigit());
+            let what = if digits {
+                counted(hex.len() as u64, "digit", "digits")
+            } else {
+                "characters that are not hex digits".to_owned()
+            };
+            return Err(BadValue(format!("{} has {} hex digits; this one has {what}", kind.with_article(), kind.bytes() * 2)));
         }
-        hex::decode_to_slice(hex, bytes).map_err(|_| bad("characters that are not hex digits"))?;
         Self::from_bytes(kind, bytes)
     }
 

@@ -126,6 +126,7 @@ pub fn is_name(text: &str) -> bool {
         && digits <= NAME_DIGITS_MAX
         && !hex_only
         && !text.contains(['+', '='])
+        && !text.contains(misleads) // its escape would add digits
         && text.split(|c: char| !c.is_alphanumeric()).all(is_word)
 }
 
@@ -334,6 +335,8 @@ mod tests {
             "ABEiMoRVZnc",
             "qwEiMoRVpnclkJHgTrd",
             &"x".repeat(41),
+            "\0eeeeeeeeeeeeeee",
+            "na\u{202e}me",
         ];
         hashes.into_iter().for_each(|hash| assert!(!is_name(hash), "{hash}"));
         assert_eq!((name_or_not("tags"), name_or_not(MD5)), ("\"tags\"".to_owned(), "(not shown)".to_owned()));
