@@ -16,8 +16,9 @@ use crate::entry::{
     Change, ChangeOp, Entry, EntryNo, HashList, ListId, ListPolicy, ListVersion, MadeBy, ROWS_BYTES_MAX, ROWS_MAX, RowChange,
     VersionNo, VersionState, ViewRule, check_list_name,
 };
-use rocksdb::{WriteBatch, WriteOptions};
+use rocksdb::{BoundColumnFamily, WriteBatch, WriteOptions};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// Rows that one batch of an undo takes back.
 const UNDO_ROWS: usize = 10_000;
@@ -37,7 +38,16 @@ impl Store {
         }
         limit("the name of who asks", change.by.len(), BY_BYTES_MAX)?;
         check_derived(derived)?;
-        let mut tx = Tx { store: self, batch: WriteBatch::default(), next_entry: writer.next_entry, next_list: writer.next_list };
+        // Scratch, the last, comes and goes beside this, may be missing on a full disk, and is in no change.
+        let lasting = Family::ALL.into_iter().filter(|family| *family != Family::Scratch);
+        let families = lasting.map(|family| self.family(family)).collect::<Result<_, _>>()?;
+        let mut tx = Tx {
+            store: self,
+            families,
+            batch: WriteBatch::default(),
+            next_entry: writer.next_entry,
+            next_list: writer.next_list,
+        };
         tx.change(change)?;
         put_derived(self, &mut tx.batch, derived)?;
 
@@ -45,14 +55,14 @@ impl Store {
         let (header, contents) = history::record(change, EntryNo(tx.next_entry))?;
         let value = [&writer.chain[..], &header.encode()].concat();
         let chain = sha256(&value);
-        tx.put(Family::History, &seq.to_be_bytes(), &value)?;
+        tx.put(Family::History, &seq.to_be_bytes(), &value);
         if let Some(contents) = contents {
-            tx.put(Family::Contents, &header.contents_key(seq), &contents)?;
+            tx.put(Family::Contents, &header.contents_key(seq), &contents);
         }
-        tx.put(Family::Meta, keys::META_SEQ, &seq.to_be_bytes())?;
-        tx.put(Family::Meta, keys::META_CHAIN, &chain)?;
-        tx.put(Family::Meta, keys::META_NEXT_ENTRY, &tx.next_entry.to_be_bytes())?;
-        tx.put(Family::Meta, keys::META_NEXT_LIST, &tx.next_list.to_be_bytes())?;
+        tx.put(Family::Meta, keys::META_SEQ, &seq.to_be_bytes());
+        tx.put(Family::Meta, keys::META_CHAIN, &chain);
+        tx.put(Family::Meta, keys::META_NEXT_ENTRY, &tx.next_entry.to_be_bytes());
+        tx.put(Family::Meta, keys::META_NEXT_LIST, &tx.next_list.to_be_bytes());
         let Tx { batch, next_entry, next_list, .. } = tx;
         let mut options = WriteOptions::default();
         options.set_sync(is_synced(&change.op));
@@ -99,12 +109,18 @@ fn limit(what: &str, bytes: usize, max: usize) -> Result<(), StoreError> {
 /// A change on its way into a batch.
 struct Tx<'a> {
     store: &'a Store,
+    /// Looked up once, by name, and not for every row; in the order of [`Family::ALL`].
+    families: Vec<Arc<BoundColumnFamily<'a>>>,
     batch: WriteBatch,
     next_entry: u32,
     next_list: u32,
 }
 
-impl Tx<'_> {
+impl<'a> Tx<'a> {
+    fn family(&self, family: Family) -> &Arc<BoundColumnFamily<'a>> {
+        &self.families[family as usize]
+    }
+
     fn change(&mut self, change: &Change) -> Result<(), StoreError> {
         match &change.op {
             ChangeOp::CreateList { list, name, polarity, policy } => self.create_list(HashList {
@@ -116,33 +132,33 @@ impl Tx<'_> {
                 previous: VersionNo(0),
                 head: VersionNo(0),
                 disabled: false,
-            }),
+            })?,
             ChangeOp::SetPolicy { list, policy } => {
                 check_policy(policy)?;
                 let list = self.list(*list)?;
-                self.put_list(&HashList { policy: policy.clone(), ..list })
+                self.put_list(&HashList { policy: policy.clone(), ..list });
             }
             ChangeOp::SetDisabled { list, disabled } => {
                 let list = self.list(*list)?;
-                self.put_list(&HashList { disabled: *disabled, ..list })
+                self.put_list(&HashList { disabled: *disabled, ..list });
             }
-            ChangeOp::DeleteList { list } => self.delete_list(*list),
+            ChangeOp::DeleteList { list } => self.delete_list(*list)?,
             ChangeOp::Stage { list, version, source, made_by } => {
                 let list = self.list(*list)?;
                 let version = self.stage(&list, *version, source, change.time_ms, *made_by)?;
-                self.put_version(&version)
+                self.put_version(&version);
             }
             ChangeOp::Rows { list, version, rows } => {
                 self.list(*list)?;
                 let mut version = self.staged(*list, *version)?;
                 self.rows(&mut version, rows)?;
-                self.put_version(&version)
+                self.put_version(&version);
             }
             ChangeOp::Seal { list, version, rows, digest } => {
                 let mut list = self.list(*list)?;
                 let version = self.staged(list.id, *version)?;
                 self.seal(&mut list, version, *rows, digest)?;
-                self.put_list(&list)
+                self.put_list(&list);
             }
             ChangeOp::Activate { list, version } => {
                 let mut list = self.list(*list)?;
@@ -150,13 +166,13 @@ impl Tx<'_> {
                 let not_sealed = || refused(format!("version {} of list {} is not sealed", version.0, list.name));
                 let sealed = sealed.ok_or_else(not_sealed)?;
                 activate(&mut list, *version)?;
-                self.put_version(&ListVersion { activated: true, ..sealed })?;
-                self.put_list(&list)
+                self.put_version(&ListVersion { activated: true, ..sealed });
+                self.put_list(&list);
             }
             ChangeOp::Undo { list, version } => {
                 self.list(*list)?;
                 let version = self.staged(*list, *version)?;
-                self.undo(version)
+                self.undo(version)?;
             }
             ChangeOp::Edit { list, version, source, rows, rows_total, digest } => {
                 let mut list = self.list(*list)?;
@@ -166,13 +182,14 @@ impl Tx<'_> {
                 let number = version.version;
                 self.seal(&mut list, version, *rows_total, digest)?;
                 activate(&mut list, number)?;
-                self.put_list(&list)
+                self.put_list(&list);
             }
             ChangeOp::Drop { list, versions } => {
                 let list = self.list(*list)?;
-                self.drop_versions(&list, versions)
+                self.drop_versions(&list, versions)?;
             }
         }
+        Ok(())
     }
 
     /// Their records and the contents of the changes that made them go here; their rows go later, which no look-up notices: see
@@ -193,13 +210,14 @@ impl Tx<'_> {
                 Some(VersionState::Staged) => return Err(refused(format!("{which} is being written"))),
                 None => return Err(refused(format!("{which} does not exist"))),
             }
-            self.delete(Family::Versions, &keys::version_key(list.id, *version))?;
+            self.delete(Family::Versions, &keys::version_key(list.id, *version));
             let (from, to) = (keys::version_key(list.id, *version), keys::version_key(list.id, VersionNo(version.0 + 1)));
-            self.batch.delete_range_cf(&self.store.family(Family::Contents)?, from, to);
+            self.batch.delete_range_cf(&self.families[Family::Contents as usize], from, to);
         }
         let before = self.store.sweep_due(list.id)?;
         let span = before.map_or((*lowest, *highest), |(low, high)| (low.min(*lowest), high.max(*highest)));
-        self.put(Family::Meta, &keys::sweep_key(list.id), &[span.0.0.to_be_bytes(), span.1.0.to_be_bytes()].concat())
+        self.put(Family::Meta, &keys::sweep_key(list.id), &[span.0.0.to_be_bytes(), span.1.0.to_be_bytes()].concat());
+        Ok(())
     }
 
     fn create_list(&mut self, list: HashList) -> Result<(), StoreError> {
@@ -216,13 +234,14 @@ impl Tx<'_> {
             return Err(refused(format!("the next list's number is {}, not {}", self.next_list, list.id.0)));
         }
         self.next_list += 1;
-        self.put_list(&list)
+        self.put_list(&list);
+        Ok(())
     }
 
     fn delete_list(&mut self, list: ListId) -> Result<(), StoreError> {
         self.list(list)?;
-        self.delete(Family::Lists, &keys::list_key(list))?;
-        self.delete(Family::Meta, &keys::sweep_key(list))?;
+        self.delete(Family::Lists, &keys::list_key(list));
+        self.delete(Family::Meta, &keys::sweep_key(list));
         for family in [Family::Versions, Family::EntryIds, Family::Entries, Family::Deltas, Family::Contents] {
             let handle = self.store.family(family)?;
             self.batch.delete_range_cf(&handle, keys::list_key(list), keys::list_end(list));
@@ -231,7 +250,7 @@ impl Tx<'_> {
         raw.seek_to_first();
         while let Some((key, value)) = raw.item() {
             if value.starts_with(&keys::list_key(list)) {
-                self.delete(Family::Columns, key)?;
+                self.delete(Family::Columns, key);
             }
             raw.next();
         }
@@ -303,7 +322,7 @@ impl Tx<'_> {
         let id_key = self.id_key(version.list, &content.id);
         let is_open = match seen.ids.get(&content.id) {
             Some(is_open) => *is_open,
-            None => self.store.db.get_pinned_cf(&self.store.family(Family::EntryIds)?, &id_key)?.is_some(),
+            None => self.store.db.get_pinned_cf(self.family(Family::EntryIds), &id_key)?.is_some(),
         };
         if is_open {
             return Err(refused(format!("entry {} has an id that another row of the list has", entry.0)));
@@ -312,9 +331,9 @@ impl Tx<'_> {
 
         let digest = sha256(&value[4..]);
         let record = IdRecord { entry, from: version.version, fingerprint: fingerprint(&digest) };
-        self.put(Family::Entries, &keys::row_key(version.list, entry, version.version), &value)?;
-        self.put(Family::EntryIds, &id_key, &keys::id_value(&record))?;
-        self.put(Family::Deltas, &keys::delta_key(version.list, version.version, keys::OPENED, entry), &[])?;
+        self.put(Family::Entries, &keys::row_key(version.list, entry, version.version), &value);
+        self.put(Family::EntryIds, &id_key, &keys::id_value(&record));
+        self.put(Family::Deltas, &keys::delta_key(version.list, version.version, keys::OPENED, entry), &[]);
         version.rows += 1;
         digest_add(&mut version.digest, &digest);
         Ok(())
@@ -355,16 +374,16 @@ impl Tx<'_> {
             return Err(no_such_row());
         }
         let key = keys::row_key(version.list, entry, from);
-        let value = self.store.db.get_pinned_cf(&self.store.family(Family::Entries)?, key)?.ok_or_else(no_such_row)?;
+        let value = self.store.db.get_pinned_cf(self.family(Family::Entries), key)?.ok_or_else(no_such_row)?;
         let (to, content) = keys::split_row(&value)?;
         if to != keys::OPEN {
             return Err(no_such_row());
         }
         let (_, row) = keys::row(&key, &value)?;
         let ended = [&version.version.0.to_be_bytes(), content].concat();
-        self.put(Family::Entries, &key, &ended)?;
-        self.delete(Family::EntryIds, &self.id_key(version.list, &row.content.id))?;
-        self.put(Family::Deltas, &keys::delta_key(version.list, version.version, keys::CLOSED, entry), &from.0.to_be_bytes())?;
+        self.put(Family::Entries, &key, &ended);
+        self.delete(Family::EntryIds, &self.id_key(version.list, &row.content.id));
+        self.put(Family::Deltas, &keys::delta_key(version.list, version.version, keys::CLOSED, entry), &from.0.to_be_bytes());
         version.rows = version.rows.checked_sub(1).ok_or_else(|| Family::Versions.corrupt("a row count is too small"))?;
         digest_sub(&mut version.digest, &sha256(content));
         seen.ids.insert(row.content.id, false);
@@ -380,7 +399,8 @@ impl Tx<'_> {
             )));
         }
         list.head = version.version;
-        self.put_version(&ListVersion { state: VersionState::Sealed, ..version })
+        self.put_version(&ListVersion { state: VersionState::Sealed, ..version });
+        Ok(())
     }
 
     /// Takes back what the version opened, then what it closed: ids that it moved from one entry to another are freed first.
@@ -396,24 +416,25 @@ impl Tx<'_> {
                     DeltaOp::Opened => self.undo_opened(&mut version, delta.entry)?,
                     DeltaOp::Closed { from } => self.undo_closed(&mut version, delta.entry, from)?,
                 }
-                self.delete(Family::Deltas, &keys::delta_key(version.list, version.version, op, delta.entry))?;
+                self.delete(Family::Deltas, &keys::delta_key(version.list, version.version, op, delta.entry));
                 left -= 1;
                 if left == 0 {
                     left = UNDO_ROWS;
-                    self.put_version(&version)?;
+                    self.put_version(&version);
                     self.store.write(std::mem::take(&mut self.batch), &WriteOptions::default())?;
                 }
             }
         }
-        self.put_version(&ListVersion { state: VersionState::Undone, rows: 0, digest: [0; 32], ..version })
+        self.put_version(&ListVersion { state: VersionState::Undone, rows: 0, digest: [0; 32], ..version });
+        Ok(())
     }
 
     fn undo_opened(&mut self, version: &mut ListVersion, entry: EntryNo) -> Result<(), StoreError> {
         let key = keys::row_key(version.list, entry, version.version);
         let value = self.stored_row(&key)?;
         let (_, row) = keys::row(&key, &value)?;
-        self.delete(Family::Entries, &key)?;
-        self.delete(Family::EntryIds, &self.id_key(version.list, &row.content.id))?;
+        self.delete(Family::Entries, &key);
+        self.delete(Family::EntryIds, &self.id_key(version.list, &row.content.id));
         version.rows = version.rows.checked_sub(1).ok_or_else(|| Family::Versions.corrupt("a row count is too small"))?;
         digest_sub(&mut version.digest, &sha256(&value[4..]));
         Ok(())
@@ -428,9 +449,9 @@ impl Tx<'_> {
         }
         value[..4].copy_from_slice(&keys::OPEN.to_be_bytes());
         let digest = sha256(&value[4..]);
-        self.put(Family::Entries, &key, &value)?;
+        self.put(Family::Entries, &key, &value);
         let record = IdRecord { entry, from, fingerprint: fingerprint(&digest) };
-        self.put(Family::EntryIds, &self.id_key(version.list, &row.content.id), &keys::id_value(&record))?;
+        self.put(Family::EntryIds, &self.id_key(version.list, &row.content.id), &keys::id_value(&record));
         version.rows += 1;
         digest_add(&mut version.digest, &digest);
         Ok(())
@@ -441,7 +462,7 @@ impl Tx<'_> {
     }
 
     fn stored_row(&self, key: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let value = self.store.db.get_cf(&self.store.family(Family::Entries)?, key)?;
+        let value = self.store.db.get_cf(self.family(Family::Entries), key)?;
         value.ok_or_else(|| Family::Deltas.corrupt("a delta names a row that is not there"))
     }
 
@@ -454,22 +475,20 @@ impl Tx<'_> {
         record.ok_or_else(|| refused(format!("version {} of list {} is not being written", version.0, list.0)))
     }
 
-    fn put_list(&mut self, list: &HashList) -> Result<(), StoreError> {
-        self.put(Family::Lists, &keys::list_key(list.id), &wire::write_list(list))
+    fn put_list(&mut self, list: &HashList) {
+        self.put(Family::Lists, &keys::list_key(list.id), &wire::write_list(list));
     }
 
-    fn put_version(&mut self, version: &ListVersion) -> Result<(), StoreError> {
-        self.put(Family::Versions, &keys::version_key(version.list, version.version), &wire::write_version(version))
+    fn put_version(&mut self, version: &ListVersion) {
+        self.put(Family::Versions, &keys::version_key(version.list, version.version), &wire::write_version(version));
     }
 
-    fn put(&mut self, family: Family, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.batch.put_cf(&self.store.family(family)?, key, value);
-        Ok(())
+    fn put(&mut self, family: Family, key: &[u8], value: &[u8]) {
+        self.batch.put_cf(&self.families[family as usize], key, value);
     }
 
-    fn delete(&mut self, family: Family, key: &[u8]) -> Result<(), StoreError> {
-        self.batch.delete_cf(&self.store.family(family)?, key);
-        Ok(())
+    fn delete(&mut self, family: Family, key: &[u8]) {
+        self.batch.delete_cf(&self.families[family as usize], key);
     }
 }
 
