@@ -20,7 +20,7 @@ use hashwarden::extract::{Extractor, InProcess, Wants};
 use hashwarden::hash::{hash64, pdq};
 use hashwarden::matcher::{Content, GivenHash, Job, Matcher};
 use hashwarden::store::Access;
-use hashwarden::verdict::{Outcome, Verdict};
+use hashwarden::verdict::{Asked, Outcome, Verdict};
 use image::ImageDecoder;
 use image::codecs::jpeg::JpegDecoder;
 
@@ -100,7 +100,7 @@ fn load(dir: &std::path::Path, hashes: &[HashValue]) -> (std::sync::Arc<Catalog>
 
 fn ask(matcher: &Matcher, content: Content) -> Verdict {
     let (send, answer) = mpsc::channel();
-    let job = Job { content, lists: Vec::new(), views: None, until: Instant::now() + Duration::from_secs(60), caller: by() };
+    let job = Job { content, lists: Asked::All, views: None, until: Instant::now() + Duration::from_secs(60), caller: by() };
     matcher.submit(job, move |a| send.send(a).unwrap());
     answer.recv().unwrap().verdict
 }
@@ -140,7 +140,7 @@ fn matching(c: &mut Criterion) {
         b.iter(|| {
             let jobs = strangers.iter().map(|hash| Job {
                 content: given(hash),
-                lists: Vec::new(),
+                lists: Asked::All,
                 views: None,
                 until: Instant::now() + Duration::from_secs(60),
                 caller: by(),

@@ -26,7 +26,7 @@ use hashwarden::matcher::{Content, GivenHash, Job, Matcher};
 use hashwarden::proto::v1;
 use hashwarden::proto::v1::match_service_client::MatchServiceClient;
 use hashwarden::store::Access;
-use hashwarden::verdict::Outcome;
+use hashwarden::verdict::{Asked, Outcome};
 
 const ENTRIES: usize = 10_000_000;
 /// Items in a message, and how many of each size are sent.
@@ -125,7 +125,7 @@ fn ask(matcher: &Matcher, hash: Pdq) -> (Outcome, Duration) {
 fn ask_and_say_who(matcher: &Matcher, hash: Pdq) -> (Outcome, Duration, std::thread::Thread) {
     let (send, answer) = mpsc::channel();
     let content = Content::Hashes(vec![GivenHash { hash: HashValue::Pdq(hash), quality: None }]);
-    let job = Job { content, lists: Vec::new(), views: None, until: Instant::now() + Duration::from_secs(60), caller: by() };
+    let job = Job { content, lists: Asked::All, views: None, until: Instant::now() + Duration::from_secs(60), caller: by() };
     let started = Instant::now();
     matcher.submit(job, move |a| send.send((a, std::thread::current())).unwrap());
     let (answer, who) = answer.recv().unwrap();

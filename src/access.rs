@@ -1,10 +1,23 @@
-//! Who calls?
+//! Who calls, and what may they do?
 //!
-//! For now a caller is the address it calls from; roles and quotas are absent. Invariant: every call through a door carries a [`Caller`].
+//! A [`Gate`] makes of each call's headers a [`Principal`], or a [`Refusal`] in words. Where no tokens are configured every caller may do
+//! everything, and is known by its address. Invariants: every call through a door carries a [`Caller`]; a token is never logged, counted or
+//! kept, only its SHA-256. What each role may do is [`TABLE`](table::TABLE) alone.
+//! Absent: where a list's right is asked for, which the edge does when it has read the list's name.
+
+mod gate;
+mod refusal;
+mod rights;
+pub mod table;
+pub mod tokens;
 
 use std::net::SocketAddr;
 
 use crate::entry::Caller;
+
+pub use gate::{Gate, Principal};
+pub use refusal::Refusal;
+pub use rights::{Rights, Role};
 
 /// The caller at the other end of a gRPC connection: its IP address, without the port, so that one caller has one name.
 pub fn grpc_caller(peer: Option<SocketAddr>) -> Caller {

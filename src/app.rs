@@ -17,8 +17,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::access::Gate;
+use crate::access::tokens::TokensError;
 use crate::catalog::{Catalog, CatalogError, Compacted, FORMAT_DERIVED, Keep};
-use crate::config::{Config, CoreDumps};
+use crate::config::{Config, ConfigError, CoreDumps};
 use crate::entry::shown::in_words;
 use crate::extract::{Extractor, InProcess};
 use crate::matcher::{Matcher, Options, StartError};
@@ -38,6 +40,10 @@ pub enum AppError {
     Catalog(#[from] CatalogError),
     #[error(transparent)]
     Matcher(#[from] StartError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     #[error("{what} can't listen on {address}: {}", in_words(error))]
@@ -212,7 +218,12 @@ pub async fn start_with(
     config: &Config,
     open: impl FnOnce() -> Result<Doors, AppError> + Send + 'static,
 ) -> Result<Running, AppError> {
+    config.check_listen()?;
     let (life, metrics) = (Arc::new(Life::default()), metrics()?);
+    let gate = match config.tokens_file() {
+        Some(file) => Gate::of_tokens(file.to_owned())?,
+        None => Gate::open(),
+    };
     let (operator_listener, operator) = bind("the operator port", config.operator.listen).await?;
     let (stop_operator, operator_stopped) = watch::channel(false);
     let routes = crate::operator::routes(pages::pages(metrics, life.clone()), operator_limits(config));
@@ -227,10 +238,11 @@ pub async fn start_with(
     let (grpc_listener, grpc) = bind("gRPC", config.grpc.listen).await?;
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(look(doors.clone(), LOOK_EVERY.min(Duration::from_millis(config.operator.stuck_ms)), stopped.clone()));
+    tokio::spawn(refresh(gate.clone(), stopped.clone()));
     let keeper = keep_up(doors.catalog.clone(), life.clone());
     let Doors { catalog, matcher } = life.doors.get_or_init(|| doors).clone();
     tracing::info!(%grpc, snapshot = matcher.snapshot().id, "serving");
-    let deps = crate::service::Deps { matcher, catalog, options: service_options(config), spool: config.store.dir.clone() };
+    let deps = crate::service::Deps { matcher, catalog, gate, options: service_options(config), spool: config.store.dir.clone() };
     let grpc_task =
         tokio::spawn(async move { crate::service::serve(grpc_listener, deps, told(stopped)).await.map_err(|e| e.to_string()) });
     Ok(Running { grpc, operator, stop, stop_operator, grpc_task, operator_task, life, keeper })
@@ -245,6 +257,19 @@ async fn bind(what: &'static str, address: SocketAddr) -> Result<(TcpListener, S
 /// Done when told to stop; the sender going away means the same.
 async fn told(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+/// How often the file of tokens is looked at.
+const REFRESH_EVERY: Duration = Duration::from_secs(1);
+
+/// Reads the tokens anew where they changed.
+async fn refresh(gate: Arc<Gate>, stopped: watch::Receiver<bool>) {
+    let mut stopped = std::pin::pin!(told(stopped));
+    while tokio::time::timeout(REFRESH_EVERY, &mut stopped).await.is_err() {
+        let gate = gate.clone();
+        // It fails only where it panics, which is logged.
+        let _ = tokio::task::spawn_blocking(move || gate.refresh()).await;
+    }
 }
 
 /// So that a stuck thread and a full disk are logged when nobody asks.

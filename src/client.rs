@@ -4,6 +4,7 @@
 //! Everything is async and cheap to clone. Long answers and streams come through bounded channels. Invariant: a file whose reading
 //! fails is never sent as a whole one. Absent: TLS and retries.
 
+mod credentials;
 mod read;
 mod send;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming, TimeoutExpired};
 use tonic_types::StatusExt;
@@ -28,6 +30,9 @@ use crate::verdict::Verdict;
 use v1::hash_list_service_client::HashListServiceClient;
 use v1::import_entries_request::Part;
 use v1::match_service_client::MatchServiceClient;
+
+use credentials::Bearer;
+pub use credentials::{Credentials, Token};
 
 /// Largest message that is taken from a server.
 const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -129,10 +134,12 @@ pub struct ItemResult {
 /// What a change of entries or versions may take: millions of entries may turn on it.
 const SLOW_CALL_MAX: Duration = Duration::from_secs(600);
 
+type Called = InterceptedService<Channel, Bearer>;
+
 #[derive(Debug, Clone)]
 pub struct Client {
-    matching: MatchServiceClient<Channel>,
-    lists: HashListServiceClient<Channel>,
+    matching: MatchServiceClient<Called>,
+    lists: HashListServiceClient<Called>,
     timeout: Duration,
 }
 
@@ -140,6 +147,11 @@ impl Client {
     /// Connects to `http://HOST:PORT`. `timeout` is how long connecting may take, and then each call that is neither a stream nor an
     /// import nor a change of entries or versions.
     pub async fn connect(endpoint: &str, timeout: Duration) -> Result<Self, ClientError> {
+        Self::connect_with(endpoint, timeout, Credentials::default()).await
+    }
+
+    /// The same with something to show.
+    pub async fn connect_with(endpoint: &str, timeout: Duration, credentials: Credentials) -> Result<Self, ClientError> {
         let bad = || ClientError::BadEndpoint(endpoint.to_owned());
         if !endpoint.starts_with("http://") {
             return Err(bad());
@@ -156,6 +168,7 @@ impl Client {
             Ok(connected) => connected.map_err(|error| unreachable(innermost(&error)))?,
             Err(_) => return Err(unreachable(format!("no answer in {} ms", timeout.as_millis()))),
         };
+        let channel = InterceptedService::new(channel, Bearer(credentials.token));
         Ok(Client {
             matching: MatchServiceClient::new(channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX),
             lists: HashListServiceClient::new(channel).max_decoding_message_size(REPLY_BYTES_MAX),

@@ -29,6 +29,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub struct Config {
     pub store: Store,
     pub grpc: Grpc,
+    pub access: Access,
     pub operator: Operator,
     pub extract: Extract,
     pub views: Views,
@@ -97,6 +98,25 @@ pub struct Grpc {
     pub import_idle_ms_max: u64,
     /// After SIGTERM: how long running requests may still take.
     pub drain_s: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    /// The tokens that callers are known by; empty: callers are not asked for one.
+    pub tokens_file: PathBuf,
+    /// Whether whoever reaches a port may be trusted.
+    pub network: Network,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// Beyond loopback, callers have to show who they are.
+    #[default]
+    Untrusted,
+    /// The network lets trusted callers in alone, and nobody listens on it.
+    Trusted,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -431,6 +451,27 @@ impl Config {
         crate::views::Limits { extended_max: v.extended_max, windows_max: v.windows_max, turned_max: v.turned_max }
     }
 
+    /// Where the tokens are, if callers need one.
+    pub fn tokens_file(&self) -> Option<&Path> {
+        Some(self.access.tokens_file.as_path()).filter(|path| !path.as_os_str().is_empty())
+    }
+
+    /// Whether a server may listen where it is told to: beyond loopback it must know its callers, unless the network is trusted.
+    pub fn check_listen(&self) -> Result<(), ConfigError> {
+        let trusted = self.access.network == Network::Trusted;
+        let local = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+        let known = self.tokens_file().is_some();
+        let words = "[access] network = \"trusted\" if only trusted callers reach it";
+        let (grpc, operator) = (self.grpc.listen, self.operator.listen);
+        let must =
+            format!("is {grpc}, which other machines may reach, and callers need no token: set [access] tokens_file, or {words}");
+        demand(trusted || known || local(grpc), "grpc", "listen", &must)?;
+        let must = format!(
+            "is {operator}, which other machines may reach, and the operator port asks nobody who they are: listen on loopback, or set {words}"
+        );
+        demand(trusted || local(operator), "operator", "listen", &must)
+    }
+
     /// What types cannot hold: every value within what works.
     fn check(&self) -> Result<(), ConfigError> {
         const MIB: u64 = 1024 * 1024;
@@ -650,6 +691,9 @@ fn check_type(default: &Value, given: &Value, section: &str, key: &str) -> Resul
         }
         Err(_) if section == "index" => {
             Err(format!("must be one of {}, not {:?}", IndexChoice::ALL.map(IndexChoice::name).join(", "), given.to_string()))
+        }
+        Err(_) if key == "network" => {
+            Err(format!("must be \"untrusted\" or \"trusted\", not {given:?}", given = given.to_string()))
         }
         Err(_) if key == "core_dumps" => Err(format!("must be \"off\" or \"system\", not {given:?}", given = given.to_string())),
         Err(_) if key == "format" => Err(format!("must be \"text\" or \"json\", not {given:?}", given = given.to_string())),

@@ -21,7 +21,7 @@ use crate::extract::{Extractor, Features, Unscanned, Wants};
 use crate::hash::digest::Digests;
 use crate::index::Effort;
 use crate::snapshot::{Published, QUERIES_SURE, Question, Snapshot, Workspace};
-use crate::verdict::Verdict;
+use crate::verdict::{Asked, Verdict};
 use crate::views;
 use image::Image;
 use queue::{Begun, Declared, Queue, ViewTime, Work};
@@ -47,8 +47,7 @@ pub struct GivenHash {
 #[derive(Debug, Clone)]
 pub struct Job {
     pub content: Content,
-    /// Names of the lists to ask; empty means all.
-    pub lists: Vec<String>,
+    pub lists: Asked,
     /// Which views of an image are looked up; without it, [`Options::views`].
     pub views: Option<ViewSet>,
     /// After this nobody waits for the answer.
@@ -269,8 +268,8 @@ impl Matcher {
         self.line_up(caller, work, until, move |turn| {
             let queued = started.elapsed();
             let refused = match turn {
-                Turn::Shed => Some(shed(Vec::new())),
-                Turn::Work if Instant::now() >= until => Some(too_late(Vec::new())),
+                Turn::Shed => Some(shed(Asked::All)),
+                Turn::Work if Instant::now() >= until => Some(too_late(Asked::All)),
                 Turn::Work => None,
             };
             let stages = Stages { queued, ..Stages::default() };
@@ -350,7 +349,7 @@ fn or_crashed<T>(work: impl FnOnce() -> T) -> Option<T> {
 }
 
 fn crashed() -> Question {
-    refused(Vec::new(), Reason::Crashed, "the look-up panicked")
+    refused(Asked::All, Reason::Crashed, "the look-up panicked")
 }
 
 thread_local! {
@@ -399,15 +398,15 @@ impl Inner {
     }
 }
 
-fn shed(lists: Vec<String>) -> Question {
+fn shed(lists: Asked) -> Question {
     refused(lists, Reason::Shed, "the service is busy: it would not be done in time")
 }
 
-fn refused(lists: Vec<String>, reason: Reason, detail: &str) -> Question {
+fn refused(lists: Asked, reason: Reason, detail: &str) -> Question {
     Question { lists, unscanned: Some((reason, detail.to_owned())), ..Question::default() }
 }
 
-fn too_late(lists: Vec<String>) -> Question {
+fn too_late(lists: Asked) -> Question {
     refused(lists, Reason::Timeout, "the deadline passed before the work began")
 }
 

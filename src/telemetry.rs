@@ -114,6 +114,16 @@ pub const METRICS: &[Metric] = &[
         "hashwarden_limit_refusals_total",
         "What was refused or ended for a limit, by the limit's key in the configuration",
     ),
+    Metric(
+        MetricType::Counter,
+        "hashwarden_access_refusals_total",
+        "What callers were refused because of who they are or are not, by reason (no_token, malformed, unknown, expired, revoked, changed: the caller's token; role, hashes, list: its rights)",
+    ),
+    Metric(
+        MetricType::Gauge,
+        "hashwarden_tokens_file_sound",
+        "1 while the file of tokens can be read; 0 while it can't be, and the tokens read last count; absent where callers need none",
+    ),
     Metric(MetricType::Gauge, "hashwarden_build_info", "Always 1; the label says the version"),
 ];
 

@@ -8,6 +8,7 @@ mod chance;
 mod suppress;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 pub use chance::{Live, Tries};
 use suppress::Suppression;
@@ -84,6 +85,37 @@ pub struct ViewCounts {
     pub cut: u64,
 }
 
+/// Which lists are asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Asked {
+    #[default]
+    All,
+    /// Those of these names; that one does not answer is said.
+    Named(Vec<String>),
+    /// Of all those of these names: there are no others for who asks.
+    Among(Arc<BTreeSet<String>>),
+}
+
+/// None named means all.
+impl From<Vec<String>> for Asked {
+    fn from(names: Vec<String>) -> Self {
+        if names.is_empty() { Asked::All } else { Asked::Named(names) }
+    }
+}
+
+impl FromIterator<String> for Asked {
+    fn from_iter<T: IntoIterator<Item = String>>(names: T) -> Self {
+        names.into_iter().collect::<Vec<_>>().into()
+    }
+}
+
+impl Asked {
+    /// The names that somebody gave.
+    fn named(&self) -> &[String] {
+        if let Asked::Named(names) = self { names } else { &[] }
+    }
+}
+
 /// The lists a look-up sees and what each asks for.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
@@ -101,19 +133,23 @@ impl Policy {
         self.lists.binary_search_by_key(&id, |l| l.id).ok().map(|i| &self.lists[i])
     }
 
-    /// The lists of these names, or all where none is named.
-    pub fn asked(&self, names: &[String]) -> Vec<&HashList> {
+    /// The lists that are asked.
+    pub fn asked(&self, asked: &Asked) -> Vec<&HashList> {
         // Hundreds of names over thousands of lists: each is looked for once.
-        let named: HashSet<&str> = names.iter().map(String::as_str).collect();
-        self.lists.iter().filter(|list| named.is_empty() || named.contains(list.name.as_str())).collect()
+        let named: HashSet<&str> = asked.named().iter().map(String::as_str).collect();
+        let is_asked = |list: &&HashList| match asked {
+            Asked::All => true,
+            Asked::Named(_) => named.contains(list.name.as_str()),
+            Asked::Among(names) => names.contains(&list.name),
+        };
+        self.lists.iter().filter(is_asked).collect()
     }
 }
 
 /// What is known of the picture beside its candidates.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Subject<'a> {
-    /// Names of the lists asked for; empty means all.
-    pub lists: &'a [String],
+    pub lists: &'a Asked,
     /// Why no perceptual hash could be taken.
     pub unscanned: Option<(Reason, String)>,
     pub left_out: Vec<LeftOut>,
@@ -127,6 +163,22 @@ pub struct Subject<'a> {
     pub matched: Vec<(ListId, u64)>,
     pub views: ViewCounts,
     pub tries: Tries<'a>,
+}
+
+impl Default for Subject<'_> {
+    fn default() -> Self {
+        Subject {
+            lists: &Asked::All,
+            unscanned: None,
+            left_out: Vec::new(),
+            qualities: Vec::new(),
+            sought: Vec::new(),
+            sought_by_pixels: Vec::new(),
+            matched: Vec::new(),
+            views: ViewCounts::default(),
+            tries: Tries::default(),
+        }
+    }
 }
 
 /// What the pipeline gets.
@@ -153,6 +205,8 @@ pub struct Verdict {
     /// The list versions that were asked.
     pub lists: Vec<(String, VersionNo)>,
     pub views: ViewCounts,
+    /// Whoever passed it on left out what tells how near matches are and which entries they are: that says nothing here.
+    pub withheld: bool,
 }
 
 /// Applies the lists' policies, in this order: radius of (list, category, kind, class of view), transform, minimum quality, negatives, action.
@@ -190,11 +244,11 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
     if !positives().any(|l| holds(&subject.sought, l)) && reason.is_none() {
         reason = Some((Reason::NoList, "no live list holds a hash of any kind given".to_owned()));
     }
-    let by_name: HashMap<&str, &HashList> = match subject.lists.is_empty() {
-        true => HashMap::new(),
-        false => asked_lists.iter().map(|list| (list.name.as_str(), *list)).collect(),
+    let by_name: HashMap<&str, &HashList> = match subject.lists {
+        Asked::All | Asked::Among(_) => HashMap::new(),
+        Asked::Named(_) => asked_lists.iter().map(|list| (list.name.as_str(), *list)).collect(),
     };
-    for name in subject.lists {
+    for name in subject.lists.named() {
         let why = match by_name.get(name.as_str()) {
             None => "disabled or never filled",
             Some(list) if list.polarity == Polarity::Negative => continue,
@@ -241,6 +295,7 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
         snapshot,
         lists: positives().map(|l| (l.name.clone(), l.active)).collect(),
         views: subject.views,
+        withheld: false,
     }
 }
 

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used)] // a test stops where its ground is missing
 
+#[path = "cli/access.rs"]
+mod access;
 #[path = "cli/disk.rs"]
 mod disk;
 #[path = "cli/lists.rs"]

@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used)] // a test stops where its ground is missing
 
+#[path = "grpc/access.rs"]
+mod access;
 #[path = "grpc/hostile.rs"]
 mod hostile;
 #[path = "grpc/places.rs"]
@@ -16,6 +18,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hashwarden::access::Gate;
 use hashwarden::catalog::{
     self, ActionRule, Catalog, FORMAT_DERIVED, Hold, ImportOptions, NewEntry, Phase, PolicyUpdate, RadiusRule,
 };
@@ -32,7 +35,7 @@ use hashwarden::proto::v1;
 use hashwarden::service::{self, Deps};
 use hashwarden::snapshot::Published;
 use hashwarden::store::{Access, Store};
-use hashwarden::verdict::{MATCHES_PER_LIST_MAX, Outcome};
+use hashwarden::verdict::{Asked, MATCHES_PER_LIST_MAX, Outcome};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -62,6 +65,15 @@ async fn serve_with(options: service::Options, of_matcher: matcher::Options) -> 
 }
 
 async fn serve_over(of_catalog: catalog::Options, options: service::Options, of_matcher: matcher::Options) -> Served {
+    serve_behind(Gate::open(), of_catalog, options, of_matcher).await
+}
+
+async fn serve_behind(
+    gate: Arc<Gate>,
+    of_catalog: catalog::Options,
+    options: service::Options,
+    of_matcher: matcher::Options,
+) -> Served {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(Store::open(dir.path(), Access::Write, FORMAT_DERIVED).unwrap());
     let published = Arc::new(Published::default());
@@ -71,7 +83,7 @@ async fn serve_over(of_catalog: catalog::Options, options: service::Options, of_
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
-    let deps = Deps { matcher, catalog: catalog.clone(), options, spool: dir.path().to_owned() };
+    let deps = Deps { matcher, catalog: catalog.clone(), gate, options, spool: dir.path().to_owned() };
     let ended = tokio::spawn(service::serve(listener, deps, async { drop(stopped.await) }));
     let client = Client::connect(&endpoint, Duration::from_secs(30)).await.unwrap();
     Served { endpoint, client, catalog, published, stop, ended, _dir: dir }
@@ -232,7 +244,7 @@ async fn a_crop_matches_through_a_view_and_says_so_over_the_wire() {
     let matcher = Matcher::new(served.published.clone(), extractor, matcher::Options::default()).unwrap();
     let (send, answer) = std::sync::mpsc::channel();
     let (until, caller) = (Instant::now() + Duration::from_secs(60), Caller("test".to_owned()));
-    let job = matcher::Job { content: Content::Image(crop.clone()), lists: vec![], views: None, until, caller };
+    let job = matcher::Job { content: Content::Image(crop.clone()), lists: Asked::All, views: None, until, caller };
     matcher.submit(job, move |answer| send.send(answer).unwrap());
     assert_eq!(answer.recv().unwrap().verdict, verdict);
 
@@ -765,7 +777,7 @@ fn many_hashes_are_a_batch_in_however_many_items() {
         let given = || GivenHash { hash: HashValue::Pdq(Pdq([0; 4])), quality: None };
         let job = || matcher::Job {
             content: Content::Hashes((0..hashes).map(|_| given()).collect()),
-            lists: Vec::new(),
+            lists: Asked::All,
             views: None,
             until: Instant::now() + Duration::from_secs(60),
             caller: Caller("test".to_owned()),

@@ -23,7 +23,7 @@ use hashwarden::lists::{Format, Mapping};
 use hashwarden::matcher::{Content, GivenHash, Job, Matcher};
 use hashwarden::snapshot::Published;
 use hashwarden::store::{Access, DerivedClear, Store};
-use hashwarden::verdict::{Outcome, Verdict};
+use hashwarden::verdict::{Asked, Outcome, Verdict};
 
 struct Bench {
     config: Config,
@@ -49,7 +49,7 @@ impl Bench {
     fn ask(&self, hash: HashValue) -> Verdict {
         let job = Job {
             content: Content::Hashes(vec![GivenHash { hash, quality: None }]),
-            lists: Vec::new(),
+            lists: Asked::All,
             views: None,
             until: Instant::now() + Duration::from_secs(60),
             caller: self.by.clone(),
@@ -899,7 +899,7 @@ fn a_turned_picture_is_found_by_a_list_that_comes_while_it_is_decoded() {
     let matcher = Matcher::new(published, Arc::new(meanwhile), Default::default()).unwrap();
     let (send, answer) = mpsc::channel();
     let content = Content::Image(Edit::Rotated90.apply(&picture).unwrap());
-    let job = Job { content, lists: Vec::new(), views: None, until, caller: Caller("test".to_owned()) };
+    let job = Job { content, lists: Asked::All, views: None, until, caller: Caller("test".to_owned()) };
     matcher.submit(job, move |a| send.send(a).unwrap());
     let verdict = answer.recv().unwrap().verdict;
     assert_eq!(verdict.outcome, Outcome::Match, "{verdict:?}");
@@ -1169,7 +1169,7 @@ fn a_hash_of_a_hundred_thousand_entries_hides_nothing_else() {
     // A few hashes that take longer than a few should go on among the batches, and their answers are the same.
     let job = |hashes: usize| Job {
         content: Content::Hashes(vec![GivenHash { hash: shown.clone(), quality: None }; hashes]),
-        lists: Vec::new(),
+        lists: Asked::All,
         views: None,
         until: Instant::now() + Duration::from_secs(60),
         caller: bench.by.clone(),
@@ -1210,7 +1210,7 @@ fn a_hash_of_a_hundred_thousand_entries_hides_nothing_else() {
     bench.add("two", "second", vec![shown.clone()]);
     let content = Content::Hashes(vec![GivenHash { hash: shown.clone(), quality: None }; 2]);
     let until = Instant::now() + Duration::from_secs(60);
-    let job = Job { content, lists: vec!["two".to_owned()], views: None, until, caller: bench.by.clone() };
+    let job = Job { content, lists: vec!["two".to_owned()].into(), views: None, until, caller: bench.by.clone() };
     let (send, answer) = mpsc::channel();
     bench.matcher.submit(job, move |a| send.send(a).unwrap());
     let verdict = answer.recv().unwrap().verdict;
@@ -1249,7 +1249,7 @@ fn a_harmless_hash_does_not_hide_the_others_that_are_given_with_it() {
         let content = Content::Hashes(hashes.iter().map(|hash| GivenHash { hash: hash.clone(), quality: None }).collect());
         let until = Instant::now() + Duration::from_secs(60);
         let (send, answer) = mpsc::channel();
-        let job = Job { content, lists: Vec::new(), views: None, until, caller: bench.by.clone() };
+        let job = Job { content, lists: Asked::All, views: None, until, caller: bench.by.clone() };
         bench.matcher.submit(job, move |a| send.send(a).unwrap());
         answer.recv().unwrap().verdict
     };

@@ -21,7 +21,7 @@ use hashwarden::lists::{Format, Mapping};
 use hashwarden::matcher::{Content, Job, Matcher};
 use hashwarden::snapshot::{KindSet, Published, QUERIES_SURE, Question, Workspace};
 use hashwarden::store::{Access, Store};
-use hashwarden::verdict::{Outcome, Verdict, ViewCounts};
+use hashwarden::verdict::{Asked, Outcome, Verdict, ViewCounts};
 use image::{GenericImageView, ImageFormat, RgbImage};
 
 const FAR: Duration = Duration::from_secs(60);
@@ -60,7 +60,7 @@ fn classes(classes: &[ViewKind]) -> PolicyUpdate {
 
 fn ask(matcher: &Matcher, bytes: &[u8], views: Option<ViewSet>, until: Instant) -> Verdict {
     let (send, answer) = mpsc::channel();
-    let job = Job { content: Content::Image(bytes.to_vec()), lists: Vec::new(), views, until, caller: by() };
+    let job = Job { content: Content::Image(bytes.to_vec()), lists: Asked::All, views, until, caller: by() };
     matcher.submit(job, move |a| send.send(a).unwrap());
     answer.recv().unwrap().verdict
 }

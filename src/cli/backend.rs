@@ -50,7 +50,7 @@ pub trait Lists {
 /// The lists a verb works on. `access` is what the verb needs of an embedded store.
 pub fn lists(context: &Context, access: Access) -> Result<Box<dyn Lists>, Failure> {
     if let Some(endpoint) = context.endpoint() {
-        return Ok(Box::new(super::remote::Remote::connect(endpoint)?));
+        return Ok(Box::new(super::remote::Remote::connect(endpoint, context.credentials()?)?));
     }
     let dir = context.dir();
     let catalog = Arc::new(crate::app::lists(&dir, &context.config, usable(&dir, access))?);
@@ -148,8 +148,8 @@ impl Lists for Local {
 /// Where `scan` and `match` happen. Lists that are asked for by name must be there.
 pub fn matching(context: &Context, lists: &[String]) -> Result<Box<dyn Matching>, Failure> {
     if let Some(endpoint) = context.endpoint() {
-        let remote = super::remote::Remote::connect(endpoint)?;
-        lists.iter().try_for_each(|name| remote.list(name).map(drop))?;
+        let remote = super::remote::Remote::connect(endpoint, context.credentials()?)?;
+        lists.iter().try_for_each(|name| remote.has_list(name))?;
         return Ok(Box::new(remote));
     }
     let dir = context.dir();
@@ -201,7 +201,7 @@ impl Matching for LocalMatching {
                         let send = send.clone();
                         let job = Job {
                             content,
-                            lists: asked.lists.clone(),
+                            lists: asked.lists.clone().into(),
                             views: asked.views,
                             until: Instant::now() + ITEM_MAX,
                             caller: Caller("cli".to_owned()),
@@ -242,7 +242,7 @@ pub type Hasher = Box<dyn Fn(Vec<u8>) -> Result<Hashed, Failure>>;
 
 pub fn hasher(context: &Context) -> Result<Hasher, Failure> {
     if let Some(endpoint) = context.endpoint() {
-        let remote = super::remote::Remote::connect(endpoint)?;
+        let remote = super::remote::Remote::connect(endpoint, context.credentials()?)?;
         return Ok(Box::new(move |bytes| remote.hash(bytes)));
     }
     let matcher = crate::app::hashing(&context.config)?;

@@ -22,12 +22,16 @@ const BEYOND: Rgb<u8> = Rgb([128; 3]);
 const LINE: Rgb<u8> = Rgb([255, 220, 0]);
 const LINE_EDGE: Rgb<u8> = Rgb([0; 3]);
 
-/// Draws the views of the nearest match's frame. Without a match, or where the file is no picture, it says so and writes nothing.
+/// Draws the views of the nearest match's frame. Without a match, where the server does not show its views, or where the file is no picture, it says so and writes nothing.
 pub fn draw(bytes: &[u8], limits: &Limits, verdict: &Verdict, out: &Path) -> Result<(), Failure> {
     let Some(nearest) = verdict.matches.first() else {
         remark(format!("nothing matched: {} was not written", path_text(out)));
         return Ok(());
     };
+    if verdict.withheld {
+        remark(format!("the server does not show this caller where a match is: {} was not written", path_text(out)));
+        return Ok(());
+    }
     let Some(picture) = frame(bytes, limits, nearest.frame) else {
         remark(format!("the file can't be decoded: {} was not written", path_text(out)));
         return Ok(());

@@ -14,17 +14,21 @@ mod output;
 mod remote;
 mod scan;
 mod store;
+mod token;
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::Lines;
+use crate::app::{AppError, Lines};
+use crate::client::{Credentials, Token};
 use crate::config::Config;
-use crate::entry::shown::{escaped_lines, without_hashes};
+use crate::entry::shown::{escaped_lines, unopened, without_hashes};
+use output::path_text;
 
 /// How a verb ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +76,8 @@ const EXIT_CODES: &str = "Exit codes: 0 done, all scanned, nothing matched; 1 so
 
 /// Over the options that every verb has.
 const COMMON: &str = "Common options";
+/// What is read of a file that is to hold a token, which is a line.
+const TOKEN_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 #[derive(Args)]
 pub struct Common {
@@ -84,6 +90,9 @@ pub struct Common {
     /// Use a running server, such as http://127.0.0.1:50051, instead of the embedded store.
     #[arg(long, global = true, value_name = "URL", help_heading = COMMON)]
     endpoint: Option<String>,
+    /// File of the token that the server is shown.
+    #[arg(long, global = true, value_name = "FILE", env = "HASHWARDEN_TOKEN_FILE", help_heading = COMMON)]
+    token_file: Option<PathBuf>,
     /// Machine-readable output: one JSON object a line.
     #[arg(long, global = true, help_heading = COMMON)]
     json: bool,
@@ -113,6 +122,9 @@ enum Verb {
     /// Manage the embedded store itself.
     #[command(subcommand)]
     Store(store::StoreVerb),
+    /// Manage the tokens that callers of the service need.
+    #[command(subcommand)]
+    Token(token::TokenVerb),
     /// Draw pictures, load a list, start a server, match over gRPC and check every verdict.
     Demo,
 }
@@ -133,9 +145,23 @@ impl Context {
         self.common.endpoint.as_deref()
     }
 
+    /// What the server is shown.
+    fn credentials(&self) -> Result<Credentials, Failure> {
+        let token = self.common.token_file.as_deref().map(token_in).transpose()?;
+        Ok(Credentials { token })
+    }
+
     pub fn json(&self) -> bool {
         self.common.json
     }
+}
+
+/// The token in a file. What else may be in the file is not repeated.
+fn token_in(path: &Path) -> Result<Token, Failure> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text));
+    read.map_err(|error| Failure::usage(format!("the token can't be read: {}", unopened(&path_text(path), &error))))?;
+    Token::parse(&text).map_err(|why| Failure::usage(format!("the token can't be read: {}: {why}", path_text(path))))
 }
 
 pub fn main() -> ExitCode {
@@ -181,6 +207,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Verb::Match(args) => scan::run_match(&context, args),
         Verb::List(verb) => list::run(&context, verb),
         Verb::Store(verb) => store::run(&context, verb),
+        Verb::Token(verb) => token::run(&context, verb),
         Verb::Demo => demo(&context),
     }
 }
@@ -215,6 +242,9 @@ fn serve(context: &Context) -> Result<Exit, Failure> {
     let is_read = crate::app::log_written();
     let _ = said.recv_timeout(SAY_MAX); // nothing is sent: it ends when the line is out
     if let Err(error) = served {
+        if matches!(error, AppError::Config(_) | AppError::Tokens(_)) {
+            return Err(Failure::usage(without_hashes(&error.to_string())));
+        }
         // Where nobody reads standard error, to say why would wait for ever.
         return Err(if is_read { error.into() } else { Failure { exit: Exit::Failed, why: String::new() } });
     }

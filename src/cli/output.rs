@@ -92,7 +92,8 @@ pub fn unread_text(label: &Label, why: &str) -> String {
 }
 
 pub fn verdict_json(label: &Label, verdict: &Verdict) -> Value {
-    let matches = |of: &[Match]| of.iter().map(match_json).collect::<Vec<_>>();
+    let of_match = if verdict.withheld { withheld_json } else { match_json };
+    let matches = |of: &[Match]| of.iter().map(of_match).collect::<Vec<_>>();
     json!({
         label.field: label.value,
         "outcome": verdict.outcome.name(),
@@ -104,7 +105,7 @@ pub fn verdict_json(label: &Label, verdict: &Verdict) -> Value {
         "lists": verdict.lists.iter().map(|(name, v)| json!({"name": name, "version": v.0})).collect::<Vec<_>>(),
         "left_out": verdict.left_out.iter().map(|l| &l.0).collect::<Vec<_>>(),
         "suppressed": matches(&verdict.suppressed),
-        "cut": verdict.cut,
+        "cut": (!verdict.withheld).then_some(verdict.cut),
         "views": views_json(verdict.views),
         "matches": matches(&verdict.matches),
     })
@@ -128,6 +129,24 @@ fn match_json(found: &Match) -> Value {
         "action": found.action.name(),
         "view": view_json(&found.view),
         "chance": found.chance,
+    })
+}
+
+/// A match of which the server does not show how near it is, and what it matches.
+fn withheld_json(found: &Match) -> Value {
+    json!({
+        "list": found.list,
+        "entry_id": null,
+        "category": found.category,
+        "kind": found.kind.name(),
+        "distance": null,
+        "threshold": null,
+        "transform": null,
+        "frame": null,
+        "exact": found.exact,
+        "action": found.action.name(),
+        "view": null,
+        "chance": null,
     })
 }
 
@@ -167,12 +186,17 @@ pub fn verdict_text(label: &Label, verdict: &Verdict) -> String {
     for (found, mark) in
         verdict.matches.iter().map(|m| (m, "candidate")).chain(verdict.suppressed.iter().map(|m| (m, "suppressed")))
     {
+        let category = if found.category.is_empty() { String::new() } else { format!(" category {}", escaped(&found.category)) };
+        if verdict.withheld {
+            let exact = if found.exact { " exact" } else { "" };
+            text.push_str(&format!("\n            {mark} {}{category}  {}{exact}  {}", found.list, found.kind, found.action));
+            continue;
+        }
         let how = match found.exact {
             true => "exact".to_owned(),
             false => format!("distance {} (at most {})", found.distance, found.threshold),
         };
         let frame = if found.frame > 0 { format!("  frame {}", found.frame) } else { String::new() };
-        let category = if found.category.is_empty() { String::new() } else { format!(" category {}", escaped(&found.category)) };
         text.push_str(&format!(
             "\n            {mark} {}/{}{category}  {} {how}  {}{frame}{}  {}",
             found.list,

@@ -14,7 +14,7 @@ use super::{Exit, Failure};
 use crate::catalog::{
     DiffReport, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, OverlapReport, PolicyUpdate, Progress,
 };
-use crate::client::{self, Client, ClientError};
+use crate::client::{self, Client, ClientError, Credentials};
 use crate::entry::{HashKind, ListVersion, Polarity, VersionNo};
 use crate::matcher::{Content, Hashed};
 use crate::verdict::Verdict;
@@ -32,10 +32,18 @@ pub struct Remote {
 }
 
 impl Remote {
-    pub fn connect(endpoint: &str) -> Result<Self, Failure> {
+    pub fn connect(endpoint: &str, credentials: Credentials) -> Result<Self, Failure> {
         let runtime = super::runtime()?;
-        let client = runtime.block_on(Client::connect(endpoint, TIMEOUT)).map_err(failure)?;
+        let client = runtime.block_on(Client::connect_with(endpoint, TIMEOUT, credentials)).map_err(failure)?;
         Ok(Remote { runtime, client })
+    }
+
+    /// Fails where the server has no list of this name. Who may not ask hears of it with each item.
+    pub fn has_list(&self, name: &str) -> Result<(), Failure> {
+        match self.runtime.block_on(self.client.list(name)) {
+            Err(ClientError::Refused { code: Code::PermissionDenied, .. }) | Ok(_) => Ok(()),
+            Err(error) => Err(failure(error)),
+        }
     }
 
     pub fn hash(&self, bytes: Vec<u8>) -> Result<Hashed, Failure> {
@@ -59,6 +67,12 @@ fn words(error: ClientError) -> String {
     match error {
         ClientError::Refused { code, message, field, .. } if OF_THE_LISTS_DOOR.contains(&code) => {
             // The field is named for programs; here it is an argument of the command line.
+            message.strip_prefix(&format!("{field}: ")).unwrap_or(&message).to_owned()
+        }
+        ClientError::Refused { code: Code::Unauthenticated, message, .. } => {
+            format!("{message}; --token-file FILE (or HASHWARDEN_TOKEN_FILE) names the file of the token to send")
+        }
+        ClientError::Refused { code: Code::PermissionDenied, message, field, .. } => {
             message.strip_prefix(&format!("{field}: ")).unwrap_or(&message).to_owned()
         }
         other => other.to_string(),

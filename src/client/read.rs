@@ -53,15 +53,19 @@ fn verdict(v: v1::Verdict) -> Read<Verdict> {
         Ok(v1::Outcome::NoMatch) => Outcome::NoMatch,
         Ok(v1::Outcome::Unspecified) | Err(_) => return bad("an unknown outcome"),
     };
+    // A server from before there was such a right leaves out a count of 0, but no entry's id.
+    let withheld = v.cut.is_none() && v.matches.iter().all(|m| m.entry_id.is_empty());
+    let found = |m| a_match(m, withheld);
     Ok(Verdict {
         outcome,
         reason: reason(v.reason)?,
         detail: v.detail,
         left_out: left_out(v.left_out),
         action: if v.action == 0 { None } else { Some(action(v.action)?) },
-        matches: v.matches.into_iter().map(a_match).collect::<Read<_>>()?,
-        suppressed: v.suppressed.into_iter().map(a_match).collect::<Read<_>>()?,
-        cut: v.cut,
+        matches: v.matches.into_iter().map(found).collect::<Read<_>>()?,
+        suppressed: v.suppressed.into_iter().map(found).collect::<Read<_>>()?,
+        cut: v.cut.unwrap_or(0),
+        withheld,
         pdq_quality: v.pdq_quality.map(|q| number(q, "a quality")).transpose()?,
         snapshot: v.snapshot,
         lists: v.lists.into_iter().map(|asked| (asked.list, VersionNo(asked.version))).collect(),
@@ -69,21 +73,21 @@ fn verdict(v: v1::Verdict) -> Read<Verdict> {
     })
 }
 
-fn a_match(m: v1::Match) -> Read<Match> {
+fn a_match(m: v1::Match, withheld: bool) -> Read<Match> {
     Ok(Match {
         list: m.list,
         entry_id: m.entry_id,
         category: m.category,
         kind: kind(m.kind)?,
-        distance: number(m.distance, "a distance")?,
-        threshold: number(m.threshold, "a threshold")?,
-        transform: transform(m.transform)?,
-        frame: m.frame,
+        distance: number(m.distance.unwrap_or(0), "a distance")?,
+        threshold: number(m.threshold.unwrap_or(0), "a threshold")?,
+        transform: if withheld { Transform::Identity } else { transform(m.transform)? },
+        frame: m.frame.unwrap_or(0),
         exact: m.exact,
         action: action(m.action)?,
         // A server from before there were views looks at the whole.
         view: m.view.map_or(Ok(View::WHOLE), view)?,
-        chance: m.chance,
+        chance: m.chance.unwrap_or(0.0),
     })
 }
 

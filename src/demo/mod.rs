@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use crate::app;
 use crate::catalog::{ImportOptions, PolicyUpdate};
 use crate::client::{Client, ClientError, Item};
-use crate::config::Config;
+use crate::config::{Access, Config};
 use crate::entry::{BadValue, Caller, Entry, HashKind, HashValue, Polarity};
 use crate::lists::{Format, Mapping};
 use crate::matcher::Content;
@@ -95,6 +95,7 @@ pub async fn run(config: &Config, json: bool) -> Result<bool, DemoError> {
     config.store.dir = folder.path().join("store");
     config.grpc.listen = ([127, 0, 0, 1], 0).into();
     config.operator.listen = ([127, 0, 0, 1], 0).into();
+    config.access = Access::default();
 
     say(&format!("drawing {PICTURES} pictures, hashing {KNOWN} of them into a list ..."));
     let list_file = folder.path().join("known.csv");

@@ -11,6 +11,7 @@ use super::{Answer, Hashed, Inner, Stages, WORKSPACE};
 use crate::entry::{HashKind, Observation, ViewSet};
 use crate::extract::{Features, Unscanned, Wants};
 use crate::snapshot::{KindSet, QUERIES_SURE, Question, Snapshot};
+use crate::verdict::Asked;
 use crate::views::{self, Plane};
 
 /// A plane's views are made only while so much is left until the deadline: they take at most some 40 ms, and are looked up then.
@@ -21,7 +22,7 @@ const ANSWER_MARGIN: Duration = Duration::from_millis(10);
 /// An image and what is asked of it.
 pub struct Image {
     pub bytes: Vec<u8>,
-    pub lists: Vec<String>,
+    pub lists: Asked,
     pub views: Option<ViewSet>,
 }
 
@@ -86,7 +87,7 @@ fn make_views(question: &mut Question, planes: &[Plane], limits: &views::Limits,
     }
 }
 
-fn image_question(hashed: Hashed, lists: Vec<String>) -> (Question, Vec<Plane>) {
+fn image_question(hashed: Hashed, lists: Asked) -> (Question, Vec<Plane>) {
     let perceptual = [HashKind::Pdq, HashKind::Phash64, HashKind::Dhash64];
     let mut question = Question { lists, kinds: KindSet::from_iter(perceptual), ..Question::default() };
     for digest in hashed.digests.values() {

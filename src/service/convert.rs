@@ -6,6 +6,7 @@
 
 mod replies;
 mod requests;
+mod withheld;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::access::Refusal;
 use crate::admission::Over;
 use crate::catalog::CatalogError;
 use crate::entry::shown::without_hashes;
@@ -21,6 +23,7 @@ use crate::proto::v1;
 
 pub use replies::*;
 pub use requests::*;
+pub use withheld::verdict_for;
 
 /// The domain of ErrorInfo.
 const DOMAIN: &str = "hashwarden";
@@ -44,6 +47,11 @@ impl Fault {
 
     pub fn no_such_list(field: impl Into<String>, name: &str) -> Self {
         Fault { code: Code::NotFound, field: field.into(), message: format!("there is no list named {:?}", without_hashes(name)) }
+    }
+
+    /// What the item's caller may not.
+    pub fn refused(field: impl Into<String>, refusal: &Refusal) -> Self {
+        Fault { code: refusal_code(refusal), field: field.into(), message: refusal.to_string() }
     }
 
     /// An item whose answer never came: a job that failed drops its reply.
@@ -117,6 +125,16 @@ pub fn catalog_status(error: CatalogError) -> Status {
         }
     };
     Status::with_error_details(code, message, details)
+}
+
+fn refusal_code(refusal: &Refusal) -> Code {
+    if refusal.is_unauthenticated() { Code::Unauthenticated } else { Code::PermissionDenied }
+}
+
+/// What the caller may not.
+pub fn refusal_status(refusal: Refusal) -> Status {
+    let details = info(&refusal.reason().to_ascii_uppercase());
+    Status::with_error_details(refusal_code(&refusal), refusal.to_string(), details)
 }
 
 fn info(reason: &str) -> ErrorDetails {

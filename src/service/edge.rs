@@ -1,5 +1,6 @@
-//! What surrounds every call: its deadline, its span, its outcome, how long it took.
+//! What surrounds every call: who makes it and whether it may, its deadline, its span, its outcome, how long it took.
 //!
+//! A call that its caller may not make is refused before any of its messages is read. Handlers find the principal in the request's extensions.
 //! The caller's deadline (`grpc-timeout`) covers the reading of the request too. A call whose deadline has passed is not begun; one that
 //! is in work is dropped with DEADLINE_EXCEEDED. tonic's own timer would say CANCELLED, so this one goes off a little earlier.
 //! Handlers find the deadline in the request's extensions and keep it themselves for a stream, whose work goes on after its reply began.
@@ -23,7 +24,7 @@ use tracing::{Instrument, Span};
 use super::inbound::{self, Inbound};
 use super::silence::{self, Silence};
 use super::{Options, connections, convert, meter};
-use crate::access::grpc_caller;
+use crate::access::{Gate, Principal, grpc_caller};
 use crate::admission::{Budget, InCall, Peer, Share, Work};
 use crate::entry::Caller;
 
@@ -105,6 +106,7 @@ pub struct Edge<S> {
     pub service: S,
     /// Calls of these services at once.
     pub calls: Arc<Budget>,
+    pub gate: Arc<Gate>,
     pub inbound: inbound::Rules,
     pub silence: silence::Rules,
     pub message_bytes_max: u64,
@@ -116,8 +118,8 @@ pub struct Edge<S> {
 impl Edge<()> {
     /// The same around a service.
     pub fn around<S>(self, service: S) -> Edge<S> {
-        let Edge { service: (), calls, inbound, silence, message_bytes_max, unary_max } = self;
-        Edge { service, calls, inbound, silence, message_bytes_max, unary_max }
+        let Edge { service: (), calls, gate, inbound, silence, message_bytes_max, unary_max } = self;
+        Edge { service, calls, gate, inbound, silence, message_bytes_max, unary_max }
     }
 }
 
@@ -148,7 +150,9 @@ where
         let counts = if path.starts_with(MATCHING) { meter::Counts::Items } else { meter::Counts::Calls };
         let deadline = Deadline(timeout(request.headers()).and_then(|given| began.checked_add(given.saturating_sub(MARGIN))));
         request.extensions_mut().insert(deadline);
-        let (caller, peer) = caller(&mut request);
+        let (from, peer) = caller(&mut request);
+        let admitted = admit(&self.gate, &mut request, &from);
+        let caller = admitted.as_ref().map_or(from, |principal| principal.caller().clone());
         let in_call = peer.as_ref().map(Peer::call);
         let work = in_call.as_ref().map(|call| Arc::new(call.work()));
         if method == IMPORT {
@@ -162,10 +166,17 @@ where
         let call = Some(meter::Call::new(method, counts));
         let mut ends = Ends { call, code: None, began, span: span.clone(), _held: (None, None, in_call) };
         let encoding = request.headers().get("grpc-encoding").filter(|encoding| *encoding != "identity");
-        let refused = encoding.map(|encoding| convert::encoding_status(encoding.as_bytes()));
-        let admitted = refused.map_or_else(|| self.calls.demand(&caller, 1).map_err(convert::over_status), Err);
+        let encoded = encoding.map(|encoding| convert::encoding_status(encoding.as_bytes()));
+        let admitted = admitted.and_then(|principal| encoded.map_or(Ok(principal), Err));
+        let admitted = admitted.and_then(|principal| match self.calls.demand(&caller, 1) {
+            Ok(place) => Ok((principal, place)),
+            Err(over) => Err(convert::over_status(over)),
+        });
         let place = match admitted {
-            Ok(place) => place,
+            Ok((principal, place)) => {
+                request.extensions_mut().insert(principal);
+                place
+            }
             Err(status) => {
                 ends.code = Some(status.code());
                 return Box::pin(std::future::ready(Ok(status.into_http())));
@@ -288,6 +299,19 @@ impl http_body::Body for Reply {
     }
 }
 
+/// The call's principal, if it may make the call. Its token goes no further.
+fn admit(gate: &Gate, request: &mut http::Request<Body>, from: &Arc<Caller>) -> Result<Principal, Status> {
+    let authorization = request.headers().get_all(http::header::AUTHORIZATION).iter().map(|value| value.as_bytes());
+    let admitted = gate.admit(request.uri().path(), authorization, from);
+    request.headers_mut().remove(http::header::AUTHORIZATION);
+    admitted.map_err(convert::refusal_status)
+}
+
+/// Who makes a call that has passed the edge.
+pub fn principal<T>(request: &Request<T>) -> Principal {
+    request.extensions().get().cloned().unwrap_or_else(|| Principal::nobody(Arc::new(grpc_caller(request.remote_addr()))))
+}
+
 /// Who calls, and from where. Where there is no connection, as in tests, nobody is known.
 fn caller(request: &mut http::Request<Body>) -> (Arc<Caller>, Option<Arc<Peer>>) {
     let Some(connected) = request.extensions().get::<connections::Connected>().cloned() else {
@@ -380,6 +404,7 @@ mod tests {
             let mut edge = Edge {
                 service: Inner(takes, count.clone()),
                 calls: budget(),
+                gate: Gate::open(),
                 inbound: inbound::Rules { budget: budget(), message_max: Duration::from_secs(60) },
                 silence: silence::Rules { silent_max: Duration::from_secs(60), draining },
                 message_bytes_max: 1 << 20,
@@ -395,6 +420,27 @@ mod tests {
         check(Some("50m"), never, Some("4"), 1).await;
         check(Some("1H"), Duration::ZERO, None, 1).await;
         check(None, Duration::ZERO, None, 1).await;
+    }
+
+    /// A new call is nobody's until the table says whose it is.
+    #[test]
+    fn the_table_of_rights_has_a_row_for_every_call_and_no_other() {
+        let sets = [
+            crate::proto::DESCRIPTORS,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        ];
+        let mut found = std::collections::BTreeSet::new();
+        for set in sets {
+            let files = <prost_types::FileDescriptorSet as prost::Message>::decode(set).unwrap();
+            for (package, service) in files.file.iter().flat_map(|f| f.service.iter().map(|s| (f.package(), s))) {
+                found.extend(service.method.iter().map(|m| format!("/{package}.{}/{}", service.name(), m.name())));
+            }
+        }
+        let table: Vec<_> = crate::access::table::TABLE.iter().map(|(path, _)| (*path).to_owned()).collect();
+        assert_eq!(table.len(), found.len(), "a row stands twice, or is missing");
+        assert_eq!(table.into_iter().collect::<std::collections::BTreeSet<_>>(), found);
     }
 
     #[test]

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use tonic::{Status, Streaming};
 use tracing::{Instrument, Span};
 
+use super::asking::Asking;
 use super::convert::{self, Fault};
 use super::edge::{Deadline, Working};
 use super::{Options, Shared, replies};
 use crate::admission::Share;
 use crate::catalog::{ImportOptions, Phase, Progress};
-use crate::entry::Caller;
 use crate::entry::shown::without_hashes;
 use crate::proto::v1;
 use v1::import_entries_request::Part;
@@ -47,7 +47,7 @@ pub async fn header(input: &mut Input, options: &Options) -> Result<(String, Imp
 /// An import whose header was read.
 pub struct Import {
     pub shared: Arc<Shared>,
-    pub by: Arc<Caller>,
+    pub by: Asking,
     pub list: String,
     pub options: ImportOptions,
     pub deadline: Deadline,
@@ -101,6 +101,9 @@ impl Import {
                 () = self.deadline.passed() => return Err(convert::deadline_status()),
                 () = super::told(self.shared.draining.clone()) => return Err(convert::stopping_status()),
             };
+            if let Some(status) = self.by.ended() {
+                return Err(status);
+            }
             let chunk = match message.map(|message| message.part) {
                 Some(Some(Part::Chunk(chunk))) => chunk,
                 Some(Some(Part::End(_))) => break,
@@ -124,7 +127,7 @@ impl Import {
 
     async fn import(self, file: File, mut told: Told) -> Result<v1::ImportEntriesResponse, Status> {
         let place = tokio::select! {
-            place = self.shared.list_calls.take(&self.by, 1) => place,
+            place = self.shared.list_calls.take(self.by.caller(), 1) => place,
             () = self.deadline.passed() => return Err(convert::deadline_status()),
             () = super::told(self.shared.draining.clone()) => return Err(convert::stopping_status()),
         };
@@ -132,7 +135,9 @@ impl Import {
         let work = tokio::task::spawn_blocking(move || {
             let (_place, _in) = (place, span.entered());
             let mut file = BufReader::with_capacity(READ_BYTES, file);
-            self.shared.catalog.import(&self.by, &self.list, &self.options, &mut file, &mut |progress| told.hear(progress))
+            self.shared
+                .catalog
+                .import(self.by.caller(), &self.list, &self.options, &mut file, &mut |progress| told.hear(progress))
         });
         let report = work.await.map_err(|_| Fault::lost())?.map_err(convert::catalog_status)?;
         Ok(reply(Reply::Report(convert::import_report(report))))

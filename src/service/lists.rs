@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tonic::{Request, Response, Status, Streaming};
 
+use super::asking::Asking;
 use super::convert::{self, Fault};
 use super::edge::{Deadline, Working};
 use super::import::{self, Import};
 use super::{Shared, told};
-use crate::access::grpc_caller;
 use crate::admission::Budget;
 use crate::catalog::{Catalog, CatalogError, ListInfo, PolicyUpdate};
-use crate::entry::{Caller, VersionNo, check_list_name};
+use crate::entry::{VersionNo, check_list_name};
 use crate::proto::v1;
 use crate::proto::v1::hash_list_service_server::HashListService;
 
@@ -25,25 +25,35 @@ impl Lists {
     /// Runs a call of the catalog when one of `list_calls_max` places is free.
     async fn call<T: Send + 'static>(
         &self,
-        caller: &Arc<Caller>,
+        asking: &Asking,
         call: impl FnOnce(&Catalog) -> Result<T, CatalogError> + Send + 'static,
     ) -> Result<T, Status> {
-        self.call_in(&self.0.list_calls, caller, call).await
+        self.call_in(&self.0.list_calls, asking, call).await
     }
 
     async fn call_in<T: Send + 'static>(
         &self,
         places: &Arc<Budget>,
-        caller: &Arc<Caller>,
+        asking: &Asking,
         call: impl FnOnce(&Catalog) -> Result<T, CatalogError> + Send + 'static,
     ) -> Result<T, Status> {
-        let place = places.take(caller, 1).await;
+        self.call_with(places, asking, call).await?.map_err(|error| asking.status(error))
+    }
+
+    /// The same with what the catalog says as it says it.
+    async fn call_with<T: Send + 'static>(
+        &self,
+        places: &Arc<Budget>,
+        asking: &Asking,
+        call: impl FnOnce(&Catalog) -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        let place = places.take(asking.caller(), 1).await;
         let (catalog, span) = (self.0.catalog.clone(), tracing::Span::current());
         let done = tokio::task::spawn_blocking(move || {
             let (_place, _in) = (place, span.entered());
             call(&catalog)
         });
-        done.await.map_err(|_| Fault::lost())?.map_err(convert::catalog_status)
+        Ok(done.await.map_err(|_| Fault::lost())?)
     }
 }
 
@@ -52,12 +62,6 @@ fn log_list(name: &str) {
     if check_list_name(name).is_ok() {
         tracing::Span::current().record("list", name);
     }
-}
-
-/// Who asks: for the limits, and for the record.
-fn asking<T>(request: &Request<T>) -> (Arc<Caller>, Caller) {
-    let by = grpc_caller(request.remote_addr());
-    (Arc::new(by.clone()), by)
 }
 
 /// Says that nobody waits any more.
@@ -75,42 +79,50 @@ impl HashListService for Lists {
         &self,
         request: Request<v1::CreateHashListRequest>,
     ) -> Result<Response<v1::CreateHashListResponse>, Status> {
-        let (caller, by) = asking(&request);
+        let asking = Asking::of(&request, "CreateHashList");
+        let by = asking.caller().clone();
         let v1::CreateHashListRequest { name, polarity, policy } = request.into_inner();
         convert::list_name(&name, "name")?;
         log_list(&name);
         let (polarity, update) = (convert::polarity(polarity)?, convert::policy_update(policy)?);
-        let info = self.call(&caller, move |catalog| catalog.create(&by, &name, polarity, &update)).await?;
-        Ok(Response::new(v1::CreateHashListResponse { list: Some(convert::hash_list(info)) }))
+        asking.may_create(&name, polarity, &update)?;
+        let update = asking.policy(update)?;
+        let info = self.call(&asking, move |catalog| catalog.create(&by, &name, polarity, &update)).await?;
+        Ok(Response::new(v1::CreateHashListResponse { list: Some(convert::hash_list(asking.shown(info))) }))
     }
 
     async fn get_hash_list(&self, request: Request<v1::GetHashListRequest>) -> Result<Response<v1::GetHashListResponse>, Status> {
-        let (caller, _) = asking(&request);
+        let asking = Asking::of(&request, "GetHashList");
         let name = request.into_inner().name;
         log_list(&name);
-        let info = self.call(&caller, move |catalog| catalog.list(&name)).await?;
-        Ok(Response::new(v1::GetHashListResponse { list: Some(convert::hash_list(info)) }))
+        let name = asking.list(name);
+        let info = self.call(&asking, move |catalog| catalog.list(&name)).await?;
+        Ok(Response::new(v1::GetHashListResponse { list: Some(convert::hash_list(asking.shown(info))) }))
     }
 
     async fn list_hash_lists(
         &self,
         request: Request<v1::ListHashListsRequest>,
     ) -> Result<Response<v1::ListHashListsResponse>, Status> {
-        let (caller, _) = asking(&request);
-        let lists = self.call(&caller, Catalog::lists).await?;
-        Ok(Response::new(v1::ListHashListsResponse { lists: lists.into_iter().map(convert::hash_list).collect() }))
+        let asking = Asking::of(&request, "ListHashLists");
+        let lists = self.call(&asking, Catalog::lists).await?;
+        let there = lists.into_iter().filter(|info| asking.principal.rights().has_list(&info.list.name));
+        let lists = there.map(|info| convert::hash_list(asking.shown(info))).collect();
+        Ok(Response::new(v1::ListHashListsResponse { lists }))
     }
 
     async fn update_hash_list(
         &self,
         request: Request<v1::UpdateHashListRequest>,
     ) -> Result<Response<v1::UpdateHashListResponse>, Status> {
-        let (caller, by) = asking(&request);
+        let asking = Asking::of(&request, "UpdateHashList");
+        let by = asking.caller().clone();
         let v1::UpdateHashListRequest { name, policy, disabled } = request.into_inner();
         log_list(&name);
-        let update = convert::policy_update(policy)?;
+        let update = asking.policy(convert::policy_update(policy)?)?;
+        let name = asking.list(name);
         // Places of their own: calls that wait for an import may have taken all the others.
-        let info = self.call_in(&self.0.policy_calls, &caller, move |catalog| {
+        let info = self.call_in(&self.0.policy_calls, &asking, move |catalog| {
             let warnings = match update == PolicyUpdate::default() {
                 true => Vec::new(),
                 false => catalog.set(&by, &name, &update)?.warnings,
@@ -121,17 +133,20 @@ impl HashListService for Lists {
             };
             Ok(ListInfo { warnings, ..info })
         });
-        Ok(Response::new(v1::UpdateHashListResponse { list: Some(convert::hash_list(info.await?)) }))
+        Ok(Response::new(v1::UpdateHashListResponse { list: Some(convert::hash_list(asking.shown(info.await?))) }))
     }
 
     async fn delete_hash_list(
         &self,
         request: Request<v1::DeleteHashListRequest>,
     ) -> Result<Response<v1::DeleteHashListResponse>, Status> {
-        let (caller, by) = asking(&request);
+        let asking = Asking::of(&request, "DeleteHashList");
+        let by = asking.caller().clone();
         let name = request.into_inner().name;
         log_list(&name);
-        self.call(&caller, move |catalog| catalog.delete(&by, &name)).await?;
+        let name = asking.list(name);
+        let deleted = self.call_with(&self.0.list_calls, &asking, move |catalog| catalog.delete(&by, &name)).await?;
+        deleted.map_err(|error| asking.status(asking.undeleted(error)))?;
         Ok(Response::new(v1::DeleteHashListResponse {}))
     }
 
@@ -141,26 +156,28 @@ impl HashListService for Lists {
         &self,
         request: Request<Streaming<v1::ImportEntriesRequest>>,
     ) -> Result<Response<Self::ImportEntriesStream>, Status> {
-        let (caller, _) = asking(&request);
+        let asking = Asking::of(&request, "ImportEntries");
         let deadline = Deadline::of(&request);
         let working = Working::of(&request);
         let mut input = request.into_inner();
         let (name, options) = import::header(&mut input, &self.0.options).await?;
         log_list(&name);
         // Before the reply begins, so that an unknown list is the call's status.
-        let asked = name.clone();
-        self.call(&caller, move |catalog| catalog.list(&asked)).await?;
-        let receiving = self.0.imports.demand(&caller, 1).map_err(convert::over_status)?;
-        let import = Import { shared: self.0.clone(), by: caller, list: name, options, deadline };
+        let asked = asking.list(name.clone());
+        self.call(&asking, move |catalog| catalog.list(&asked)).await?;
+        let receiving = self.0.imports.demand(asking.caller(), 1).map_err(convert::over_status)?;
+        let import = Import { shared: self.0.clone(), by: asking, list: name, options, deadline };
         Ok(Response::new(import.run(input, receiving, working)))
     }
 
     async fn add_entries(&self, request: Request<v1::AddEntriesRequest>) -> Result<Response<v1::AddEntriesResponse>, Status> {
-        let (caller, by) = asking(&request);
+        let asking = Asking::of(&request, "AddEntries");
+        let by = asking.caller().clone();
         let v1::AddEntriesRequest { list, entries } = request.into_inner();
         log_list(&list);
         let entries = convert::new_entries(entries, &self.0.options)?;
-        let report = self.call(&caller, move |catalog| catalog.add(&by, &list, entries)).await?;
+        let list = asking.list(list);
+        let report = self.call(&asking, move |catalog| catalog.add(&by, &list, entries)).await?;
         Ok(Response::new(v1::AddEntriesResponse { report: Some(convert::edit_report(report)) }))
     }
 
@@ -168,11 +185,13 @@ impl HashListService for Lists {
         &self,
         request: Request<v1::RemoveEntriesRequest>,
     ) -> Result<Response<v1::RemoveEntriesResponse>, Status> {
-        let (caller, by) = asking(&request);
+        let asking = Asking::of(&request, "RemoveEntries");
+        let by = asking.caller().clone();
         let v1::RemoveEntriesRequest { list, ids } = request.into_inner();
         log_list(&list);
         let ids = convert::entry_ids(ids, &self.0.options)?;
-        let report = self.call(&caller, move |catalog| catalog.remove(&by, &list, ids)).await?;
+        let list = asking.list(list);
+        let report = self.call(&asking, move |catalog| catalog.remove(&by, &list, ids)).await?;
         Ok(Response::new(v1::RemoveEntriesResponse { report: Some(convert::edit_report(report)) }))
     }
 
@@ -180,7 +199,7 @@ impl HashListService for Lists {
         &self,
         request: Request<v1::ListHashListVersionsRequest>,
     ) -> Result<Response<v1::ListHashListVersionsResponse>, Status> {
-        let (caller, _) = asking(&request);
+        let asking = Asking::of(&request, "ListHashListVersions");
         let v1::ListHashListVersionsRequest { list, page_size, page_token } = request.into_inner();
         log_list(&list);
         let size = match page_size as usize {
@@ -192,7 +211,8 @@ impl HashListService for Lists {
             "" => 0,
             token => token.parse::<u32>().map_err(|_| Fault::malformed("page_token", "is not a token of an earlier page"))?,
         };
-        let mut versions = self.call(&caller, move |catalog| catalog.versions(&list)).await?;
+        let list = asking.list(list);
+        let mut versions = self.call(&asking, move |catalog| catalog.versions(&list)).await?;
         versions.sort_unstable_by_key(|v| v.version);
         let mut rest = versions.into_iter().filter(|v| v.version.0 >= from);
         let versions = rest.by_ref().take(size).map(convert::version).collect();
@@ -204,11 +224,12 @@ impl HashListService for Lists {
         &self,
         request: Request<v1::DiffVersionsRequest>,
     ) -> Result<Response<v1::DiffVersionsResponse>, Status> {
-        let (caller, _) = asking(&request);
+        let asking = Asking::of(&request, "DiffVersions");
         let v1::DiffVersionsRequest { list, from_version, to_version } = request.into_inner();
         log_list(&list);
+        let list = asking.list(list);
         let report =
-            self.call(&caller, move |catalog| catalog.diff(&list, VersionNo(from_version), VersionNo(to_version))).await?;
+            self.call(&asking, move |catalog| catalog.diff(&list, VersionNo(from_version), VersionNo(to_version))).await?;
         Ok(Response::new(convert::diff_report(report)))
     }
 
@@ -216,15 +237,16 @@ impl HashListService for Lists {
         &self,
         request: Request<v1::OverlapListsRequest>,
     ) -> Result<Response<v1::OverlapListsResponse>, Status> {
-        let (caller, _) = asking(&request);
+        let asking = Asking::of(&request, "OverlapLists");
         let (list, other, kind, radius) = convert::overlap(request.into_inner())?;
         log_list(&list);
+        let (list, other) = (asking.list(list), asking.list(other));
         // Where the caller goes, this future is dropped, and the comparison ends soon.
         let gone = Arc::new(AtomicBool::new(false));
         let going = SetOnDrop(gone.clone());
         let overlap = move |catalog: &Catalog| catalog.overlap(&list, &other, kind, radius, &|| gone.load(Ordering::Relaxed));
         let report = tokio::select! {
-            report = self.call_in(&self.0.overlap_calls, &caller, overlap) => report?,
+            report = self.call_in(&self.0.overlap_calls, &asking, overlap) => report?,
             // It may take long, changes nothing and can be asked for again: nobody waits for it to end.
             () = told(self.0.draining.clone()) => return Err(convert::stopping_status()),
         };
@@ -236,21 +258,25 @@ impl HashListService for Lists {
         &self,
         request: Request<v1::ActivateVersionRequest>,
     ) -> Result<Response<v1::ActivateVersionResponse>, Status> {
-        let (caller, by) = asking(&request);
+        let asking = Asking::of(&request, "ActivateVersion");
+        let by = asking.caller().clone();
         let v1::ActivateVersionRequest { list, version } = request.into_inner();
         log_list(&list);
-        let info = self.call(&caller, move |catalog| catalog.activate(&by, &list, VersionNo(version))).await?;
-        Ok(Response::new(v1::ActivateVersionResponse { list: Some(convert::hash_list(info)) }))
+        let list = asking.list(list);
+        let info = self.call(&asking, move |catalog| catalog.activate(&by, &list, VersionNo(version))).await?;
+        Ok(Response::new(v1::ActivateVersionResponse { list: Some(convert::hash_list(asking.shown(info))) }))
     }
 
     async fn roll_back_version(
         &self,
         request: Request<v1::RollBackVersionRequest>,
     ) -> Result<Response<v1::RollBackVersionResponse>, Status> {
-        let (caller, by) = asking(&request);
+        let asking = Asking::of(&request, "RollBackVersion");
+        let by = asking.caller().clone();
         let list = request.into_inner().list;
         log_list(&list);
-        let info = self.call(&caller, move |catalog| catalog.roll_back(&by, &list)).await?;
-        Ok(Response::new(v1::RollBackVersionResponse { list: Some(convert::hash_list(info)) }))
+        let list = asking.list(list);
+        let info = self.call(&asking, move |catalog| catalog.roll_back(&by, &list)).await?;
+        Ok(Response::new(v1::RollBackVersionResponse { list: Some(convert::hash_list(asking.shown(info))) }))
     }
 }

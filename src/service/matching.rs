@@ -6,11 +6,11 @@ use tokio::sync::oneshot;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Span;
 
+use super::asking::Asking;
 use super::convert::{self, Fault};
 use super::edge::Deadline;
 use super::named::Name;
 use super::{Shared, meter, stream};
-use crate::access::grpc_caller;
 use crate::entry::Reason;
 use crate::matcher::Job;
 use crate::proto::v1;
@@ -22,16 +22,17 @@ pub struct Matching(pub Arc<Shared>);
 impl MatchService for Matching {
     async fn r#match(&self, request: Request<v1::MatchRequest>) -> Result<Response<v1::MatchResponse>, Status> {
         let shared = &self.0;
-        let (caller, until) = (grpc_caller(request.remote_addr()), Deadline::of(&request).until(&shared.options));
+        let (asking, until) = (Asking::of(&request, "Match"), Deadline::of(&request).until(&shared.options));
         let item = request.into_inner().item.ok_or_else(|| Fault::malformed("item", "is missing"))?;
         let name = Name::of(&item);
-        let item = convert::item(item, "item", &shared.options)?;
-        if let Some(n) = shared.roster.unknown(&item.lists).await {
+        let item = asking.item(item, "item", &shared.options)?;
+        if let Some(n) = shared.roster.unknown(&item.lists, &asking).await {
             return Err(Fault::no_such_list(format!("item.lists[{n}]"), &item.lists[n]).into());
         }
         let in_flight = meter::InFlight::new();
         let (send, answer) = oneshot::channel();
-        let job = Job { content: item.content, lists: convert::distinct(item.lists), views: item.views, until, caller };
+        let caller = asking.caller().as_ref().clone();
+        let job = Job { content: item.content, lists: asking.asked(item.lists), views: item.views, until, caller };
         Span::current().record("reference", &name.reference);
         name.span(&job.content).in_scope(|| {
             // Nobody waits any more if the deadline passed or the caller went.
@@ -45,7 +46,7 @@ impl MatchService for Matching {
         meter::answered("Match", &answer.verdict);
         name.tell(&answer.verdict);
         let ages = shared.roster.ages(&answer.verdict).await;
-        let result = v1::match_result::Result::Verdict(convert::verdict(answer.verdict, &ages));
+        let result = v1::match_result::Result::Verdict(convert::verdict_for(asking.principal.rights(), answer.verdict, &ages));
         drop(in_flight);
         Ok(Response::new(v1::MatchResponse { result: Some(name.result(result)) }))
     }
@@ -56,16 +57,16 @@ impl MatchService for Matching {
         &self,
         request: Request<Streaming<v1::MatchStreamRequest>>,
     ) -> Result<Response<Self::MatchStreamStream>, Status> {
-        let (caller, deadline) = (grpc_caller(request.remote_addr()), Deadline::of(&request));
-        Ok(Response::new(stream::answer(self.0.clone(), caller, deadline, request.into_inner())?))
+        let (asking, deadline) = (Asking::of(&request, "MatchStream"), Deadline::of(&request));
+        Ok(Response::new(stream::answer(self.0.clone(), asking, deadline, request.into_inner())?))
     }
 
     async fn hash(&self, request: Request<v1::HashRequest>) -> Result<Response<v1::HashResponse>, Status> {
-        let (caller, until) = (grpc_caller(request.remote_addr()), Deadline::of(&request).until(&self.0.options));
+        let (asking, until) = (Asking::of(&request, "Hash"), Deadline::of(&request).until(&self.0.options));
         let in_flight = meter::InFlight::new();
         let (send, hashed) = oneshot::channel();
         let image = request.into_inner().image;
-        self.0.matcher.submit_hash(image, until, &caller, move |hashed| drop(send.send((hashed, in_flight))));
+        self.0.matcher.submit_hash(image, until, asking.caller(), move |hashed| drop(send.send((hashed, in_flight))));
         let (hashed, in_flight) = hashed.await.map_err(|_| Fault::lost())?;
         let hashed = hashed.ok_or_else(convert::shed_status)?;
         meter::hashed("Hash", hashed.features.as_ref().err().map(|unscanned| unscanned.reason));

@@ -2,8 +2,9 @@
 //!
 //! A handler turns a message into a door's call and the door's answer into a message, and does no more: it never reaches past `matcher` and
 //! `catalog`. Every call has a deadline, every queue an end. Nothing of a request's content is logged or counted, but for the names that a caller gives.
-//! Absent: TLS and authentication.
+//! Absent: TLS.
 
+mod asking;
 mod connections;
 mod convert;
 mod edge;
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
 
+use crate::access::Gate;
 use crate::admission::Budget;
 use crate::catalog::Catalog;
 use crate::matcher::{Matcher, PoolState};
@@ -172,6 +174,7 @@ impl Default for Options {
 pub struct Deps {
     pub matcher: Matcher,
     pub catalog: Arc<Catalog>,
+    pub gate: Arc<Gate>,
     pub options: Options,
     /// Where files of imports lie, without a name, until they are whole.
     pub spool: PathBuf,
@@ -204,7 +207,7 @@ struct Shared {
 /// Serves until `shutdown` is done, then drains: health says NOT_SERVING, no connection is accepted, streams are read no further, and
 /// what is in work gets `drain_s` to finish. Returns when all of it is done or the time is up.
 pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
-    let Deps { matcher, catalog, options, spool } = deps;
+    let Deps { matcher, catalog, gate, options, spool } = deps;
     let (drain, draining) = watch::channel(false);
     let shared = Arc::new(Shared {
         roster: roster::Roster::new(catalog.clone()),
@@ -248,6 +251,7 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
     let edge = |calls: &Arc<Budget>, message_bytes_max: usize| Edge {
         service: (),
         calls: calls.clone(),
+        gate: gate.clone(),
         inbound: inbound.clone(),
         silence: silence.clone(),
         message_bytes_max: message_bytes_max as u64,

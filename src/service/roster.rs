@@ -11,6 +11,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
+use super::asking::Asking;
 use crate::catalog::Catalog;
 use crate::entry::VersionNo;
 use crate::verdict::Verdict;
@@ -36,12 +37,15 @@ impl Roster {
         Roster { catalog, known: ArcSwap::default(), reading: Mutex::default() }
     }
 
-    /// Index of the first name that no list has.
-    pub async fn unknown(&self, names: &[String]) -> Option<usize> {
-        let missing = |known: &Known| names.iter().position(|name| !known.lists.contains_key(name));
+    /// Index of the first name that no list has, or none for who asks: those are told apart neither by the answer nor by what it takes.
+    pub async fn unknown(&self, names: &[String], asking: &Asking) -> Option<usize> {
+        let has = |known: &Known, name| known.lists.contains_key(name) && asking.principal.rights().has_list(name);
+        let missing = |known: &Known| names.iter().position(|name| !has(known, name));
         missing(&self.known.load())?;
         self.read_after(Instant::now(), 0).await;
-        missing(&self.known.load())
+        let missing = missing(&self.known.load())?;
+        asking.has(&names[missing]); // counts it, if it is not the caller's
+        Some(missing)
     }
 
     /// Seconds since each of the verdict's list versions was made; `None` where that can't be said any more.

@@ -14,13 +14,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tonic::{Code, Status, Streaming};
 use tracing::Instrument;
 
+use super::asking::Asking;
 use super::convert::{self, Fault};
 use super::edge::Deadline;
 use super::named::Name;
 use super::replies::{self, Output};
 use super::{Options, Shared, meter, told};
+use crate::access::Principal;
 use crate::admission::{Entry, Ledger};
-use crate::entry::Caller;
 use crate::matcher::{Answer, Content, Job};
 use crate::proto::v1;
 use crate::verdict::Verdict;
@@ -72,7 +73,7 @@ impl Limits {
 /// Answers a stream until its client ends it, its deadline passes or the service drains.
 pub fn answer(
     shared: Arc<Shared>,
-    caller: Caller,
+    asking: Asking,
     deadline: Deadline,
     input: Streaming<v1::MatchStreamRequest>,
 ) -> Result<Replies, Status> {
@@ -80,12 +81,13 @@ pub fn answer(
     let (results, finished) = mpsc::unbounded_channel();
     let (replies, output) = replies::channel(REPLIES_WAITING_MAX, Duration::from_millis(shared.options.unread_ms_max));
     let permits = Arc::new(Semaphore::new(shared.options.items_in_flight_max.clamp(1, Semaphore::MAX_PERMITS)));
-    let share = shared.stream_bytes.demand(&Arc::new(caller.clone()), STREAM_BYTES).map_err(convert::over_status)?;
+    let share = shared.stream_bytes.demand(asking.caller(), STREAM_BYTES).map_err(convert::over_status)?;
     let ledger = Ledger::new(share, shared.options.stream_bytes_max);
     let result_bytes = Arc::new(AtomicU64::new(RESULT_BYTES_AT_FIRST));
-    let reader = Reader { shared: shared.clone(), caller, deadline, permits, ledger, result_bytes, results };
+    let principal = asking.principal.clone();
+    let reader = Reader { shared: shared.clone(), asking, deadline, permits, ledger, result_bytes, results };
     tokio::spawn(reader.run(input).in_current_span());
-    tokio::spawn(write(shared, deadline, finished, replies).in_current_span());
+    tokio::spawn(write(shared, principal, deadline, finished, replies).in_current_span());
     Ok(output)
 }
 
@@ -158,7 +160,7 @@ impl Drop for Claim {
 
 struct Reader {
     shared: Arc<Shared>,
-    caller: Caller,
+    asking: Asking,
     deadline: Deadline,
     permits: Arc<Semaphore>,
     ledger: Arc<Ledger>,
@@ -190,6 +192,10 @@ impl Reader {
             match message {
                 Ok(None) => return self.look_up(batch).await,
                 Ok(Some(message)) => {
+                    if let Some(status) = self.asking.ended() {
+                        self.look_up(batch).await;
+                        return self.end(status);
+                    }
                     tokio::select! {
                         () = self.take_in(message.items, &mut batch) => {}
                         () = self.results.closed() => return,
@@ -253,13 +259,13 @@ impl Reader {
 
     async fn job(&self, item: v1::MatchItem, n: usize) -> Result<Job, Fault> {
         let path = format!("items[{n}]");
-        let item = convert::item(item, &path, &self.shared.options)?;
-        if let Some(n) = self.shared.roster.unknown(&item.lists).await {
+        let item = self.asking.item(item, &path, &self.shared.options)?;
+        if let Some(n) = self.shared.roster.unknown(&item.lists, &self.asking).await {
             return Err(Fault::no_such_list(format!("{path}.lists[{n}]"), &item.lists[n]));
         }
         let until = self.deadline.until(&self.shared.options);
-        let lists = convert::distinct(item.lists);
-        Ok(Job { content: item.content, lists, views: item.views, until, caller: self.caller.clone() })
+        let (lists, caller) = (self.asking.asked(item.lists), self.asking.caller().as_ref().clone());
+        Ok(Job { content: item.content, lists, views: item.views, until, caller })
     }
 
     async fn look_at(&self, mut job: Job, claim: Claim) {
@@ -317,7 +323,13 @@ impl Batch {
 }
 
 /// Sends results until all senders are gone, that is until the reader has ended and every item is answered.
-async fn write(shared: Arc<Shared>, deadline: Deadline, mut finished: mpsc::UnboundedReceiver<Finished>, replies: Writer) {
+async fn write(
+    shared: Arc<Shared>,
+    principal: Principal,
+    deadline: Deadline,
+    mut finished: mpsc::UnboundedReceiver<Finished>,
+    replies: Writer,
+) {
     let mut end = Ok(());
     let mut ready = Vec::new();
     loop {
@@ -341,7 +353,7 @@ async fn write(shared: Arc<Shared>, deadline: Deadline, mut finished: mpsc::Unbo
             let result = match result {
                 Ok(verdict) => {
                     let ages = shared.roster.ages(&verdict).await;
-                    v1::match_result::Result::Verdict(convert::verdict(verdict, &ages))
+                    v1::match_result::Result::Verdict(convert::verdict_for(principal.rights(), verdict, &ages))
                 }
                 Err(fault) => v1::match_result::Result::Error(fault.item_error()),
             };

@@ -10,7 +10,7 @@ use super::finds::Found;
 use super::{Question, Snapshot, Workspace, pdq};
 use crate::entry::{HashKind, HashList, Observation, Pdq, Polarity, Transform, Transforms, ViewKind};
 use crate::index::{Effort, Query};
-use crate::verdict::ViewCounts;
+use crate::verdict::{Asked, ViewCounts};
 
 /// Radii by class of view and transform; `None` where it is not looked up.
 #[derive(Default)]
@@ -41,8 +41,8 @@ impl Radii {
 }
 
 impl Snapshot {
-    /// Whether a list of these names, or any where none is named, lets views count.
-    pub fn wants_views(&self, lists: &[String]) -> bool {
+    /// Whether a list that is asked lets views count.
+    pub fn wants_views(&self, lists: &Asked) -> bool {
         let counts = |list: &HashList| ViewKind::CLASSES.into_iter().any(|class| list.policy.radius_in_views(class).is_some());
         let let_count = |list: &HashList| counts(list) && self.is_sought(list);
         // Where no list does, the names need no look.

@@ -21,7 +21,7 @@ use crate::entry::{
     Bits, EntryNo, Hash64, HashKind, HashValue, LeftOut, ListId, Observation, Pdq, Polarity, Reason, Transform, Transforms, View,
 };
 use crate::index::{Effort, Query, Scratch};
-use crate::verdict::{Candidate, Live, Policy, Subject, Tries, Verdict, ViewCounts, judge};
+use crate::verdict::{Asked, Candidate, Live, Policy, Subject, Tries, Verdict, ViewCounts, judge};
 
 pub use alive::Alive;
 pub use edit::{Choices, HashRows, Merge};
@@ -63,8 +63,7 @@ pub struct Question {
     pub views_unmade: u64,
     /// Kinds that were looked for, hashes or not: an undecodable picture has no PDQ, but PDQ was wanted.
     pub kinds: KindSet,
-    /// Names of the lists asked for; empty means all.
-    pub lists: Vec<String>,
+    pub lists: Asked,
     pub unscanned: Option<(Reason, String)>,
     pub left_out: Vec<LeftOut>,
 }

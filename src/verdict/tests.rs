@@ -172,7 +172,7 @@ fn a_low_quality_frame_beside_a_good_one_is_left_out_in_words() {
 #[test]
 fn a_list_that_was_asked_for_and_is_not_live_is_left_out_in_words() {
     let policy = policy(vec![list(1, "a", Polarity::Positive)]);
-    let asked = ["a".to_owned(), "off".to_owned()];
+    let asked = Asked::from(vec!["a".to_owned(), "off".to_owned()]);
     let verdict = judge(&policy, 0, Subject { lists: &asked, ..subject(&[1]) }, &[]);
     assert_eq!(verdict.outcome, Outcome::Partial);
     assert!(verdict.left_out[0].0.contains("off"), "{:?}", verdict.left_out);
@@ -212,7 +212,7 @@ fn many_names_over_many_lists_cost_little_more_than_one() {
     let policy = policy((0..3000).map(|n| list(n, &format!("list {n}"), Polarity::Positive)).collect());
     let all: Vec<u32> = (0..3000).collect();
     let quickest = |names: usize| {
-        let asked: Vec<String> = (0..names).map(|n| format!("list {}", n * 3000 / names)).collect();
+        let asked = Asked::Named((0..names).map(|n| format!("list {}", n * 3000 / names)).collect());
         let run = |_| {
             let began = std::time::Instant::now();
             let verdict = judge(&policy, 0, Subject { lists: &asked, ..subject(&all) }, &[]);
@@ -228,7 +228,7 @@ fn many_names_over_many_lists_cost_little_more_than_one() {
 #[test]
 fn only_the_lists_asked_for_answer() {
     let policy = policy(vec![list(1, "a", Polarity::Positive), list(2, "b", Polarity::Positive)]);
-    let only = ["b".to_owned()];
+    let only = Asked::from(vec!["b".to_owned()]);
     let verdict = judge(&policy, 0, Subject { lists: &only, ..subject(&[1, 2]) }, &[near(1, "e", 1)]);
     assert_eq!((verdict.outcome, verdict.lists.len()), (Outcome::NoMatch, 1));
 }

@@ -17,7 +17,7 @@ use super::*;
 /// A server on free ports; it is killed with the test unless it was ended.
 pub struct Server {
     child: Child,
-    endpoint: String,
+    pub endpoint: String,
     operator: String,
     log: Log,
 }

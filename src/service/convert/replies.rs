@@ -26,7 +26,7 @@ pub fn verdict(verdict: Verdict, ages: &[Option<u64>]) -> v1::Verdict {
         action: verdict.action.map_or(0, action),
         matches: verdict.matches.into_iter().map(a_match).collect(),
         suppressed: verdict.suppressed.into_iter().map(a_match).collect(),
-        cut: verdict.cut,
+        cut: Some(verdict.cut),
         pdq_quality: verdict.pdq_quality.map(u32::from),
         snapshot: verdict.snapshot,
         lists: lists
@@ -59,14 +59,14 @@ fn a_match(found: Match) -> v1::Match {
         entry_id: found.entry_id,
         category: found.category,
         kind: kind(found.kind),
-        distance: found.distance.into(),
-        threshold: found.threshold.into(),
+        distance: Some(found.distance.into()),
+        threshold: Some(found.threshold.into()),
         transform: transform(found.transform),
-        frame: found.frame,
+        frame: Some(found.frame),
         exact: found.exact,
         action: action(found.action),
         view: Some(view(found.view)),
-        chance: found.chance,
+        chance: Some(found.chance),
     }
 }
 

@@ -182,7 +182,7 @@ fn a_match_says_what_chance_would_give_of_its_like() {
     };
     let seen = Transform::ALL.map(of_whole);
     let tries = Tries { seen: &seen, admitted: Transforms::ALL, views: 800, live: Some(&live) };
-    let only = ["a".to_owned()];
+    let only = Asked::from(vec!["a".to_owned()]);
     let found = [near(1, "whole", 31), seen_in(upper(50), 1, "view", 31), exact(1, "exact")];
     let verdict = judge(&policy, 0, Subject { lists: &only, tries, ..subject(&[1]) }, &found);
     let chance = |id: &str| verdict.matches.iter().find(|m| m.entry_id == id).unwrap().chance;

@@ -1,0 +1,120 @@
+//! Why may a caller not do this? In words for the caller, with a label for the metric and a line for the log.
+//!
+//! Each refusal is counted. Of one caller and one reason a line is logged at most every ten seconds, so that who calls on and on does not
+//! fill the log. Nothing of what was sent is repeated, but for the name of a token that is known.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::rights::Role;
+use crate::entry::Caller;
+
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+/// Callers and reasons that are remembered as told; beyond it refusals are only counted.
+const TOLD_MAX: usize = 1024;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    NoToken,
+    /// The header is not `Bearer TOKEN`.
+    Malformed,
+    Unknown,
+    Expired,
+    Revoked,
+    /// The file says other rights than when the call began.
+    Changed,
+    /// None of the caller's roles is one that the call needs.
+    Role {
+        needs: &'static [Role],
+    },
+    /// Hashes of the caller's own.
+    Hashes,
+    /// A list that there is not for the caller. It is told that there is none.
+    List,
+    /// What concerns lists beyond those of the caller, in words.
+    BeyondLists(&'static str),
+}
+
+impl Refusal {
+    /// The metric's label.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Refusal::NoToken => "no_token",
+            Refusal::Malformed => "malformed",
+            Refusal::Unknown => "unknown",
+            Refusal::Expired => "expired",
+            Refusal::Revoked => "revoked",
+            Refusal::Changed => "changed",
+            Refusal::Role { .. } => "role",
+            Refusal::Hashes => "hashes",
+            Refusal::List | Refusal::BeyondLists(_) => "list",
+        }
+    }
+
+    /// Whether it is not known who calls, rather than that the caller may not.
+    pub fn is_unauthenticated(&self) -> bool {
+        use Refusal::{Changed, Expired, Malformed, NoToken, Revoked, Unknown};
+        matches!(self, NoToken | Malformed | Unknown | Expired | Revoked | Changed)
+    }
+
+    /// Counts it, and logs it unless the same caller was refused for the same reason a moment ago.
+    pub fn tell(&self, caller: &Caller, call: &str) {
+        let reason = self.reason();
+        metrics::counter!("hashwarden_access_refusals_total", "reason" => reason).increment(1);
+        if is_due(caller, reason) {
+            tracing::warn!(
+                caller = caller.0,
+                call,
+                reason,
+                why = %self,
+                "access refused; more of the caller's for this reason within 10 s are only counted"
+            );
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::NoToken => {
+                f.write_str("this server asks for a token: send it as the metadata `authorization: Bearer TOKEN`")
+            }
+            Refusal::Malformed => f.write_str("the metadata `authorization` is not one `Bearer TOKEN`"),
+            Refusal::Unknown => f.write_str("the token is not known to this server"),
+            Refusal::Expired => f.write_str("the token has expired"),
+            Refusal::Revoked => f.write_str("the token was revoked"),
+            Refusal::Changed => f.write_str("the token's rights were changed: call again"),
+            Refusal::Role { needs: [] } => f.write_str("no role may make this call"),
+            Refusal::Role { needs } => {
+                let needs = needs.iter().map(|role| role.name()).collect::<Vec<_>>().join(" or ");
+                write!(f, "this call needs the role {needs}, which the token does not have")
+            }
+            Refusal::Hashes => {
+                f.write_str("matching hashes needs the right to bring them, which the token does not have: send the picture")
+            }
+            Refusal::List => f.write_str("a list that is not among the token's was named"),
+            Refusal::BeyondLists(why) => f.write_str(why),
+        }
+    }
+}
+
+/// Whether a line is due, which it then is not for a while.
+fn is_due(caller: &Caller, reason: &'static str) -> bool {
+    static TOLD: Mutex<Option<HashMap<(String, &'static str), Instant>>> = Mutex::new(None);
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    let (told, now) = (told.get_or_insert_default(), Instant::now());
+    let key = (caller.0.clone(), reason);
+    if told.get(&key).is_some_and(|at| now.duration_since(*at) < TOLD_EVERY) {
+        return false;
+    }
+    if told.len() >= TOLD_MAX {
+        told.retain(|_, at| now.duration_since(*at) < TOLD_EVERY);
+    }
+    if told.len() >= TOLD_MAX {
+        return false;
+    }
+    told.insert(key, now);
+    true
+}

@@ -1,0 +1,86 @@
+//! Which role may make which call? The one place that says so; docs/security.md has the same table for people, and a test holds both, and the
+//! services' descriptors, against this one.
+
+use super::rights::Role;
+use Need::{Nothing, OneOf, Token};
+use Role::{Auditor, ListAdmin, Matcher, Operator, Reviewer};
+
+/// What a call needs where callers are asked for tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Not even a token.
+    Nothing,
+    /// A token, whatever its roles.
+    Token,
+    OneOf(&'static [Role]),
+}
+
+/// Who may read what a list is and what versions it has.
+const READERS: Need = OneOf(&[ListAdmin, Reviewer, Auditor, Operator]);
+/// Who may change lists, and compare them, which tells of their hashes.
+const ADMINS: Need = OneOf(&[ListAdmin]);
+const MATCHERS: Need = OneOf(&[Matcher]);
+
+/// Every call that the server knows, by its path.
+pub const TABLE: &[(&str, Need)] = &[
+    ("/hashwarden.v1.MatchService/Match", MATCHERS),
+    ("/hashwarden.v1.MatchService/MatchStream", MATCHERS),
+    ("/hashwarden.v1.MatchService/Hash", MATCHERS),
+    ("/hashwarden.v1.HashListService/CreateHashList", ADMINS),
+    ("/hashwarden.v1.HashListService/GetHashList", READERS),
+    ("/hashwarden.v1.HashListService/ListHashLists", READERS),
+    ("/hashwarden.v1.HashListService/UpdateHashList", ADMINS),
+    ("/hashwarden.v1.HashListService/DeleteHashList", ADMINS),
+    ("/hashwarden.v1.HashListService/ImportEntries", ADMINS),
+    ("/hashwarden.v1.HashListService/AddEntries", ADMINS),
+    ("/hashwarden.v1.HashListService/RemoveEntries", ADMINS),
+    ("/hashwarden.v1.HashListService/ListHashListVersions", READERS),
+    ("/hashwarden.v1.HashListService/DiffVersions", READERS),
+    ("/hashwarden.v1.HashListService/OverlapLists", ADMINS),
+    ("/hashwarden.v1.HashListService/ActivateVersion", ADMINS),
+    ("/hashwarden.v1.HashListService/RollBackVersion", ADMINS),
+    // Probes have no token, and learn only whether the service works.
+    ("/grpc.health.v1.Health/Check", Nothing),
+    ("/grpc.health.v1.Health/Watch", Nothing),
+    // What it tells is public, but it is nobody's business who has no token.
+    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Token),
+    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Token),
+];
+
+/// What a call needs; one that is not in the table nobody may make.
+pub fn need(path: &str) -> Need {
+    TABLE.iter().find(|(of, _)| *of == path).map_or(OneOf(&[]), |(_, need)| *need)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_is_not_in_the_table_nobody_may_make() {
+        assert_eq!(need("/hashwarden.v1.MatchService/Unmatch"), OneOf(&[]));
+        assert_eq!(need("/hashwarden.v1.MatchService/Match"), OneOf(&[Matcher]));
+    }
+
+    /// People read the same table.
+    #[test]
+    fn the_table_for_people_is_the_one_that_holds() {
+        let text = include_str!("../../docs/security.md");
+        let heads: Vec<_> = Role::ALL.iter().map(|role| format!("{role} | ")).collect();
+        assert!(text.contains(&format!("| call | {}", heads.concat().trim_end())), "the roles are the table's columns");
+        for (path, need) in TABLE {
+            let (service, call) = path.trim_start_matches('/').split_once('/').unwrap();
+            let name = if service.starts_with("hashwarden.") { call } else { service.rsplit_once(".v1").unwrap().0 };
+            let cells = Role::ALL.map(|role| match need {
+                Nothing => "no token",
+                Token => "yes",
+                OneOf(roles) if roles.contains(&role) => "yes",
+                OneOf(_) => "",
+            });
+            let row = text.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{name}`")));
+            let row = row.unwrap_or_else(|| panic!("no row for {name} in docs/security.md"));
+            let found: Vec<_> = row.trim_matches('|').split('|').skip(1).map(str::trim).collect();
+            assert_eq!(found, cells, "{row}");
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! The file of tokens: who has which rights until when, and the SHA-256 of what each one shows.
+//!
+//! JSON, for the verbs of `hashwarden token`, which change it whole and atomically under a lock, so that a server never reads half a file.
+//! A token is 256 random bits: its digest can't be turned round, and is no secret; who can *write* the file makes tokens, so it must be its
+//! owner's alone. Times are ms since the Unix epoch here, RFC 3339 in the file. A revoked token stays in the file, so that its use is told as such.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest, Sha256};
+
+use super::rights::{Rights, Role};
+use crate::entry::check_list_name;
+use crate::entry::shown::{in_words, unopened, without_hashes};
+
+/// Some ten thousand tokens.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+pub const TOKENS_MAX: usize = 10_000;
+const NAME_BYTES_MAX: usize = 64;
+const TOKEN_BYTES: usize = 32;
+/// So that a token is known as one where it should not be, by people and by scanners for secrets.
+const PREFIX: &str = "hashwarden_";
+
+#[derive(Debug, thiserror::Error)]
+pub enum TokensError {
+    #[error("the tokens can't be read: {}", unopened(&path.display().to_string(), .error))]
+    Unreadable { path: PathBuf, error: std::io::Error },
+    #[error("the tokens can't be read: {}: {why}", path.display())]
+    Bad { path: PathBuf, why: String },
+    #[error("the tokens can't be written: {}: {}", path.display(), in_words(.error))]
+    Unwritten { path: PathBuf, error: std::io::Error },
+    #[error("{0}")]
+    Invalid(String),
+    #[error("no random bytes for a token: {0}")]
+    Random(getrandom::Error),
+}
+
+/// One token's record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// What the caller is called in limits, logs and the record of changes.
+    pub name: String,
+    #[serde(with = "hex")]
+    pub sha256: [u8; 32],
+    pub roles: BTreeSet<Role>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lists: Option<BTreeSet<String>>,
+    #[serde(default)]
+    pub sees: bool,
+    #[serde(default)]
+    pub brings_hashes: bool,
+    pub created: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Time>,
+}
+
+impl Record {
+    pub fn rights(&self) -> Rights {
+        let Record { roles, lists, sees, brings_hashes, .. } = self.clone();
+        Rights { roles, lists: lists.map(Arc::new), sees, brings_hashes }
+    }
+
+    pub fn is_expired(&self, now: Time) -> bool {
+        self.expires.is_some_and(|at| at <= now)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        check_name(&self.name)?;
+        if self.roles.is_empty() {
+            return Err(format!("token {} has no role", self.name));
+        }
+        let Some(lists) = &self.lists else { return Ok(()) };
+        if lists.is_empty() {
+            return Err(format!("token {} names no list; without \"lists\" it is for all", self.name));
+        }
+        lists.iter().try_for_each(|list| check_list_name(list).map_err(|bad| format!("token {}: {}", self.name, bad.0)))
+    }
+}
+
+/// A token's name shows in logs and metrics.
+fn check_name(name: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(fits) {
+        return Err(format!("a token's name has 1 to {NAME_BYTES_MAX} letters, digits, '-', '_', '.' or '@'"));
+    }
+    if *without_hashes(name) != *name {
+        return Err("a token's name must not look like a hash".to_owned());
+    }
+    Ok(())
+}
+
+/// Ms since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time(pub u64);
+
+impl Time {
+    pub fn now() -> Self {
+        Time(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
+    }
+
+    /// A duration from now, such as `90d`, or a time, such as `2027-01-31` or `2027-01-31T12:00:00Z`.
+    pub fn parse(text: &str, now: Time) -> Result<Self, String> {
+        let text = text.trim();
+        if let Ok(after) = humantime::parse_duration(text) {
+            let ms = u64::try_from(after.as_millis()).map_err(|_| "lies too far ahead".to_owned())?;
+            return Time(now.0.saturating_add(ms)).checked();
+        }
+        let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
+        let at = humantime::parse_rfc3339_weak(&whole)
+            .map_err(|_| "is neither a duration such as 90d nor a time such as 2027-01-31 or 2027-01-31T12:00:00Z".to_owned())?;
+        Time(at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)).checked()
+    }
+
+    /// What RFC 3339 can't say, its formatter panics at.
+    fn checked(self) -> Result<Self, String> {
+        const YEAR_10000_MS: u64 = 253_402_300_800_000;
+        if self.0 < YEAR_10000_MS { Ok(self) } else { Err("lies too far ahead".to_owned()) }
+    }
+}
+
+impl std::fmt::Display for Time {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(self.0)).fmt(f)
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let at = humantime::parse_rfc3339(&text).map_err(|_| de::Error::custom("a time is not RFC 3339 in UTC"))?;
+        Time(at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)).checked().map_err(de::Error::custom)
+    }
+}
+
+/// The digest that a token is known by.
+pub fn digest(token: &[u8]) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Records {
+    tokens: Vec<Record>,
+}
+
+/// What tells one state of a file from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    file: (u64, u64),
+    bytes: u64,
+    changed: [(i64, i64); 2],
+}
+
+impl Stamp {
+    pub fn of(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().map(|found| Stamp::from(&found))
+    }
+
+    fn from(of: &std::fs::Metadata) -> Self {
+        let changed = [(of.mtime(), of.mtime_nsec()), (of.ctime(), of.ctime_nsec())];
+        Stamp { file: (of.dev(), of.ino()), bytes: of.size(), changed }
+    }
+}
+
+/// All records of a file, checked, and the state of the file that they were read from.
+pub fn read(path: &Path) -> Result<(Vec<Record>, Stamp), TokensError> {
+    let unreadable = |error| TokensError::Unreadable { path: path.to_owned(), error };
+    let bad = |why: String| TokensError::Bad { path: path.to_owned(), why };
+    // Before it is opened: to open a pipe waits for who writes to it.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(bad("is not a file".to_owned()));
+    }
+    let file = File::open(path).map_err(unreadable)?;
+    let found = file.metadata().map_err(unreadable)?;
+    let mode = found.permissions().mode() & 0o777;
+    if mode & 0o022 != 0 {
+        return Err(bad(format!("others than its owner may write it (its mode is {mode:o}), and so make tokens: chmod 600")));
+    }
+    let mut text = String::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(bad(format!("has more than {FILE_BYTES_MAX} bytes")));
+    }
+    let Records { tokens } = serde_json::from_str(&text).map_err(|error| bad(without_hashes(&error.to_string()).into_owned()))?;
+    check(&tokens).map_err(bad)?;
+    Ok((tokens, Stamp::from(&found)))
+}
+
+fn check(tokens: &[Record]) -> Result<(), String> {
+    if tokens.len() > TOKENS_MAX {
+        return Err(format!("has more than {TOKENS_MAX} tokens"));
+    }
+    tokens.iter().try_for_each(Record::check)?;
+    let (mut names, mut digests) = (BTreeSet::new(), BTreeSet::new());
+    for token in tokens {
+        if token.revoked.is_none() && !names.insert(&token.name) {
+            return Err(format!("token {} stands twice", token.name));
+        }
+        if !digests.insert(token.sha256) {
+            return Err(format!("token {} has the digest of another", token.name));
+        }
+    }
+    Ok(())
+}
+
+/// What a new token is to be.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    pub name: String,
+    pub rights: Rights,
+    pub expires: Option<Time>,
+}
+
+/// Makes a token and gives it, for the only time. The file is made where there is none.
+pub fn create(path: &Path, wanted: Wanted) -> Result<String, TokensError> {
+    let Wanted { name, rights: Rights { roles, lists, sees, brings_hashes }, expires } = wanted;
+    let lists = lists.map(Arc::unwrap_or_clone);
+    let mut secret = [0; TOKEN_BYTES];
+    getrandom::fill(&mut secret).map_err(TokensError::Random)?;
+    let token = format!("{PREFIX}{}", hex::encode(secret));
+    let created = Time::now();
+    let sha256 = digest(token.as_bytes());
+    let record = Record { name, sha256, roles, lists, sees, brings_hashes, created, expires, revoked: None };
+    record.check().map_err(TokensError::Invalid)?;
+    if record.is_expired(created) {
+        return Err(TokensError::Invalid("the token would have expired already".to_owned()));
+    }
+    edit(path, |tokens| {
+        if tokens.iter().any(|other| other.revoked.is_none() && other.name == record.name) {
+            let why = format!("there is a token named {} already; revoke it first, or take another name", record.name);
+            return Err(TokensError::Invalid(why));
+        }
+        if tokens.len() >= TOKENS_MAX {
+            return Err(TokensError::Invalid(format!("the file has {TOKENS_MAX} tokens already, which is the most")));
+        }
+        tokens.push(record);
+        Ok(())
+    })?;
+    Ok(token)
+}
+
+/// Marks a token as revoked.
+pub fn revoke(path: &Path, name: &str) -> Result<(), TokensError> {
+    edit(path, |tokens| {
+        let live = tokens.iter_mut().find(|token| token.name == name && token.revoked.is_none());
+        let token = live.ok_or_else(|| TokensError::Invalid(format!("there is no token named {name:?} to revoke")))?;
+        token.revoked = Some(Time::now());
+        Ok(())
+    })
+}
+
+/// Reads the file, changes what was read, and puts it in the file's place: under a lock beside it, so that no other change is lost.
+fn edit(path: &Path, change: impl FnOnce(&mut Vec<Record>) -> Result<(), TokensError>) -> Result<(), TokensError> {
+    // Where it is a link, what it names is changed.
+    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let unwritten = |error| TokensError::Unwritten { path: path.to_owned(), error };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut lock_name = path.file_name().unwrap_or_default().to_owned();
+    lock_name.push(".lock");
+    let lock = File::options().create(true).append(true).mode(0o600).open(folder.join(lock_name)).map_err(unwritten)?;
+    lock.lock().map_err(unwritten)?;
+    let before = std::fs::metadata(path).ok();
+    let mut tokens = match &before {
+        Some(_) => read(path)?.0,
+        None => Vec::new(),
+    };
+    change(&mut tokens)?;
+    let mut text = serde_json::to_string_pretty(&Records { tokens }).map_err(|error| unwritten(error.into()))?;
+    text.push('\n');
+    // Of mode 0600 from its beginning.
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(unwritten)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(unwritten)?;
+    if let Some(before) = before {
+        // Whoever changes it, the service can still read it.
+        std::os::unix::fs::fchown(file.as_file(), Some(before.uid()), Some(before.gid())).map_err(unwritten)?;
+    }
+    file.persist(path).map_err(|failed| unwritten(failed.error))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(unwritten)
+}
+
+#[cfg(test)]
+mod tests;

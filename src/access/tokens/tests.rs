@@ -1,0 +1,121 @@
+use super::*;
+
+fn wanted(name: &str) -> Wanted {
+    let rights = Rights { roles: [Role::Matcher].into(), lists: None, sees: false, brings_hashes: false };
+    Wanted { name: name.to_owned(), rights, expires: None }
+}
+
+#[test]
+fn a_token_is_kept_as_its_digest_alone_in_a_file_of_its_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.json");
+    let (one, two) = (create(&file, wanted("one")).unwrap(), create(&file, wanted("two")).unwrap());
+    assert!(one != two && one.len() == PREFIX.len() + 64 && one.starts_with(PREFIX), "{one}");
+    let (records, _) = read(&file).unwrap();
+    assert_eq!((records[0].name.as_str(), records[0].sha256), ("one", digest(one.as_bytes())));
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(!text.contains(&one[PREFIX.len()..]) && !text.contains(&two[PREFIX.len()..]));
+}
+
+#[test]
+fn a_name_is_free_again_once_its_token_is_revoked() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.json");
+    let first = create(&file, wanted("one")).unwrap();
+    assert!(create(&file, wanted("one")).unwrap_err().to_string().contains("already"));
+    revoke(&file, "one").unwrap();
+    assert!(revoke(&file, "one").unwrap_err().to_string().contains("no token named"));
+    let second = create(&file, wanted("one")).unwrap();
+    let (records, _) = read(&file).unwrap();
+    let of = |token: &str| records.iter().find(|record| record.sha256 == digest(token.as_bytes())).unwrap();
+    assert_eq!((of(&first).revoked.is_some(), of(&second).revoked), (true, None));
+}
+
+#[test]
+fn what_makes_no_token_is_refused_in_words_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.json");
+    let check = |wanted: Wanted, words: &str| {
+        let said = create(&file, wanted).unwrap_err().to_string();
+        assert!(said.contains(words), "{said}");
+        assert!(!file.exists());
+    };
+    check(wanted(""), "1 to 64");
+    check(wanted("a b"), "1 to 64");
+    check(wanted(&"f".repeat(64)), "look like a hash");
+    check(Wanted { expires: Some(Time(1)), ..wanted("a") }, "expired already");
+    let of = |lists: &[&str]| {
+        let lists = Some(Arc::new(lists.iter().map(|list| (*list).to_owned()).collect()));
+        Wanted { rights: Rights { lists, ..wanted("a").rights }, ..wanted("a") }
+    };
+    check(of(&["../x"]), "token a");
+    check(of(&[]), "names no list");
+    let no_role = Rights { roles: BTreeSet::new(), ..wanted("a").rights };
+    check(Wanted { rights: no_role, ..wanted("a") }, "no role");
+}
+
+/// Two operators at once: neither's token may be lost.
+#[test]
+fn changes_at_once_are_all_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.json");
+    std::thread::scope(|scope| {
+        for n in 0..4 {
+            let file = &file;
+            scope.spawn(move || (0..5).for_each(|m| drop(create(file, wanted(&format!("t{n}-{m}"))).unwrap())));
+        }
+    });
+    assert_eq!(read(&file).unwrap().0.len(), 20);
+}
+
+#[test]
+fn a_bad_file_is_refused_in_words_that_repeat_no_digest() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.json");
+    let check = |text: &str, words: &str| {
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let said = read(&file).unwrap_err().to_string();
+        assert!(said.contains(words) && said.contains("tokens.json") && !said.contains("abababab"), "{said}");
+    };
+    let digest = "ab".repeat(32);
+    let token =
+        |more: &str| format!(r#"{{"name":"a","sha256":"{digest}","roles":["matcher"],"created":"2026-01-01T00:00:00Z"{more}}}"#);
+    let of = |tokens: &[String]| format!(r#"{{"tokens":[{}]}}"#, tokens.join(","));
+    check("", "EOF");
+    check("[]", "tokens.json");
+    check(&of(&[token(r#","seees":true"#)]), "seees");
+    check(&of(&[token(r#","lists":[]"#)]), "names no list");
+    check(&of(&[token(r#","expires":"tomorrow""#)]), "RFC 3339");
+    check(&of(&[token("").replace("matcher", "admin")]), "admin");
+    check(&of(&[token("").replace("[\"matcher\"]", "[]")]), "no role");
+    check(&of(&[token("").replace(&digest, &digest[2..])]), "line 1");
+    check(&of(&[token(""), token("")]), "stands twice");
+    check(&of(&[token(""), token("").replace("\"a\"", "\"b\"")]), "digest of another");
+    std::fs::write(&file, of(&[token("")])).unwrap();
+    assert_eq!(read(&file).unwrap().0.len(), 1);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o620)).unwrap();
+    assert!(read(&file).unwrap_err().to_string().contains("chmod 600"));
+    assert!(read(folder.path()).unwrap_err().to_string().contains("not a file"));
+    let absent = read(&folder.path().join("absent.json")).unwrap_err().to_string();
+    assert!(absent.contains("absent.json") && absent.contains("no such file"), "{absent}");
+}
+
+#[test]
+fn when_a_token_expires_is_said_as_a_duration_or_a_time() {
+    let now = Time(1_800_000_000_000);
+    let check = |text: &str, expected: Option<&str>| {
+        assert_eq!(Time::parse(text, now).ok().map(|at| at.to_string()).as_deref(), expected, "{text:?}");
+    };
+    check("90d", Some("2027-04-15T08:00:00Z"));
+    check("1h", Some("2027-01-15T09:00:00Z"));
+    check("2027-01-31", Some("2027-01-31T00:00:00Z"));
+    check("2027-01-31T12:30:00Z", Some("2027-01-31T12:30:00Z"));
+    check("2027-01-31 12:30:00", Some("2027-01-31T12:30:00Z"));
+    check("2027-13-31", None);
+    check("tomorrow", None);
+    check("", None);
+    check("90", None);
+    check("99999years", None);
+}
