@@ -281,8 +281,8 @@ async fn look(doors: Doors, every: Duration, stopped: watch::Receiver<bool>) {
         let catalog = doors.catalog.clone();
         let Ok(why_not) = tokio::task::spawn_blocking(move || catalog.writable().err()).await else { continue };
         match &why_not {
-            Some(why) if writable => tracing::error!(%why, "lists take no changes; look-ups go on"),
-            None if !writable => tracing::info!("lists take changes again"),
+            Some(why) if writable => tracing::error!(%why, "lists accept no changes; look-ups continue"),
+            None if !writable => tracing::info!("lists accept changes again"),
             _ => {}
         }
         writable = why_not.is_none();
@@ -415,7 +415,7 @@ fn keep_up(catalog: Arc<Catalog>, life: Arc<Life>) -> std::thread::JoinHandle<()
                 // Why not is told when it is another reason than before.
                 let why = catalog.resume().map_or_else(|error| error.to_string(), |_| String::new());
                 if why != told && !why.is_empty() {
-                    tracing::error!(why, "no changes are taken");
+                    tracing::error!(why, "no changes are accepted");
                 }
                 (tried, told) = (Instant::now(), why);
             }

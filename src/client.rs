@@ -74,7 +74,7 @@ pub enum ClientError {
         reason: String,
     },
     /// The server said what this client does not understand: it may be of another version.
-    #[error("the server's reply can't be understood: {0}")]
+    #[error("the server's reply is not valid: {0}")]
     BadReply(String),
     #[error("reading failed: {0}")]
     Read(String),

@@ -92,7 +92,7 @@ pub fn routes(pages: Pages, limits: Limits) -> Router {
     let making = Arc::new(Semaphore::new(limits.metrics_max.clamp(1, Semaphore::MAX_PERMITS)));
     let metrics = move || async move {
         let Ok(_place) = making.try_acquire() else {
-            let busy = "the metrics are being made for others: ask again\n";
+            let busy = "other requests for metrics are running: try again\n";
             return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], busy).into_response();
         };
         let Ok(page) = tokio::task::spawn_blocking(move || (pages.metrics)()).await else {
@@ -247,7 +247,7 @@ mod tests {
                 made.push(tokio::spawn(async move { port.ask("GET /metrics").await }));
                 begins.recv().await.unwrap();
             }
-            port.check("GET /metrics", &["HTTP/1.1 503", "retry-after: 1", "ask again"]).await;
+            port.check("GET /metrics", &["HTTP/1.1 503", "retry-after: 1", "try again"]).await;
             drop(done);
             for page in made {
                 assert!(page.await.unwrap().contains("HTTP/1.1 200"));

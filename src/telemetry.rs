@@ -46,28 +46,28 @@ pub const METRICS: &[Metric] = &[
     Metric(
         MetricType::Counter,
         "hashwarden_views_total",
-        "Views of pictures beside the whole, by result (searched, or cut where the deadline passed before)",
+        "Views of pictures other than the whole, by result (searched, or cut because the deadline passed)",
     ),
     Metric(
         MetricType::Histogram,
         "hashwarden_call_seconds",
         "Wall time of whole calls, from the request's headers to the end of the reply, by method",
     ),
-    Metric(MetricType::Gauge, "hashwarden_calls_in_flight", "Calls whose reply the caller has not taken whole, by method"),
+    Metric(MetricType::Gauge, "hashwarden_calls_in_flight", "Calls whose reply the caller has not fully received, by method"),
     Metric(MetricType::Gauge, "hashwarden_connections", "Open gRPC connections"),
     Metric(
         MetricType::Histogram,
         "hashwarden_stage_seconds",
-        "Wall time of one item's stages, by stage (queued, extract, search, which makes the views too)",
+        "Wall time of one item's stages, by stage (queued, extract, search; search includes making the views)",
     ),
-    Metric(MetricType::Gauge, "hashwarden_in_flight", "Items taken in whose answer was not handed to the transport yet"),
-    Metric(MetricType::Gauge, "hashwarden_queue_depth", "Items that wait for an extract thread"),
+    Metric(MetricType::Gauge, "hashwarden_in_flight", "Accepted items whose answer has not been handed to the transport yet"),
+    Metric(MetricType::Gauge, "hashwarden_queue_depth", "Items waiting for an extract thread"),
     Metric(MetricType::Gauge, "hashwarden_threads", "Threads of a pool, by pool (extract, search, quick)"),
-    Metric(MetricType::Gauge, "hashwarden_threads_busy", "Of these, those that work on a job, by pool"),
+    Metric(MetricType::Gauge, "hashwarden_threads_busy", "Of these, threads working on a job, by pool"),
     Metric(
         MetricType::Gauge,
         "hashwarden_threads_stuck",
-        "Of these, those that have been busy with one job for longer than [operator] stuck_ms, by pool; where it is all of a pool, /readyz fails",
+        "Of these, threads busy with one job for longer than [operator] stuck_ms, by pool; if all threads of a pool are, /readyz fails",
     ),
     Metric(MetricType::Counter, "hashwarden_threads_stuck_total", "Jobs that were found stuck, by pool"),
     Metric(
@@ -79,25 +79,25 @@ pub const METRICS: &[Metric] = &[
     Metric(
         MetricType::Gauge,
         "hashwarden_list_age_seconds",
-        "Time since a list's last successful import, whether or not it changed anything; where nothing was imported, since its last change; by list",
+        "Time since a list's last successful import, whether or not it changed anything; if nothing was imported, since its last change; by list",
     ),
     Metric(MetricType::Gauge, "hashwarden_snapshot_id", "The snapshot that look-ups see"),
     Metric(MetricType::Gauge, "hashwarden_index_bytes", "Memory of the live indexes, hashes included, by kind of hash"),
     Metric(
         MetricType::Gauge,
         "hashwarden_index_recall",
-        "Part of the planted hashes that the newest index found in its proof; below 1 it is not in use; absent before the first proof",
+        "Fraction of the planted hashes that the newest index found in its proof; below 1 that index is not in use; absent before the first proof",
     ),
     Metric(MetricType::Gauge, "hashwarden_store_bytes", "Bytes of the files in the store's directory"),
     Metric(
         MetricType::Gauge,
         "hashwarden_store_writable",
-        "1 while lists take changes, 0 while they do not: the disk is full, or a write failed",
+        "1 while lists accept changes, 0 while they don't because the disk is full or a write failed",
     ),
     Metric(
         MetricType::Counter,
         "hashwarden_log_lines_lost_total",
-        "Log lines that could not be written to standard error, or were dropped because nobody read it",
+        "Log lines that could not be written to standard error, or were dropped because it was not read",
     ),
     Metric(
         MetricType::Gauge,
@@ -107,12 +107,12 @@ pub const METRICS: &[Metric] = &[
     Metric(
         MetricType::Gauge,
         "hashwarden_limit_in_use",
-        "What is held of a limited thing (connections, calls and bytes by callers, lines that wait to be written by the log), by the limit's key in the configuration",
+        "Current use of a limited resource (connections, calls and bytes of callers, log lines waiting to be written), by the limit's key in the configuration",
     ),
     Metric(
         MetricType::Counter,
         "hashwarden_limit_refusals_total",
-        "What was refused or ended for a limit, by the limit's key in the configuration",
+        "What was refused or ended because of a limit, by the limit's key in the configuration",
     ),
     Metric(
         MetricType::Counter,

@@ -242,7 +242,7 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
     let mut reason = subject.unscanned;
     let mut left_out = subject.left_out;
     if !positives().any(|l| holds(&subject.sought, l)) && reason.is_none() {
-        reason = Some((Reason::NoList, "no live list holds a hash of any kind given".to_owned()));
+        reason = Some((Reason::NoList, "no active list holds a hash of any of the given kinds".to_owned()));
     }
     let by_name: HashMap<&str, &HashList> = match subject.lists {
         Asked::All | Asked::Among(_) => HashMap::new(),
@@ -255,7 +255,7 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
             Some(list) if holds(&subject.sought, list) => continue,
             // Of a picture that was not scanned not all kinds are known.
             Some(_) if !was_scanned => continue,
-            Some(_) => "it holds no hash of a kind given",
+            Some(_) => "it holds no hash of any of the given kinds",
         };
         left_out.push(LeftOut(format!("list {name}: {why}")));
     }

@@ -139,7 +139,7 @@ fn a_progressive_picture_without_all_its_scans_is_partial() {
             let bytes = [&jpeg[..scans[kept]], b"\xff\xd9"].concat();
             let missed = missed(&bytes);
             assert!(
-                missed.as_ref().is_ok_and(|words| words.iter().any(|w| w == "scans of the JPEG that the file does not hold")),
+                missed.as_ref().is_ok_and(|words| words.iter().any(|w| w == "scans of the JPEG that are missing")),
                 "{kept} scans of picture {seed}: {missed:?}"
             );
         }

@@ -322,7 +322,7 @@ fn the_report_says_what_became_of_columns_rows_and_hashes() {
     let report = bench.import("known", &text).unwrap();
     assert_eq!((report.rows, report.rows_bad, report.rows_bad_in_part, report.rows_merged, report.entries), (6, 2, 1, 2, 2));
     assert_eq!(report.warnings, ["1 bad row has other hashes that can be read; they are not in the new version either"]);
-    assert!(report.bad[0].reason.ends_with("the row's other hashes are not taken either"), "{:?}", report.bad);
+    assert!(report.bad[0].reason.ends_with("the row's other hashes are rejected too"), "{:?}", report.bad);
     let columns: Vec<_> = report.columns.iter().map(|column| (column.name.as_str(), column.used_as)).collect();
     assert_eq!(columns, [("id", Some("id")), ("PDQ", Some("pdq")), ("md5", Some("md5")), ("Note", None)]);
     // Without ids the same hashes are the same entry.
@@ -1284,7 +1284,7 @@ fn a_list_that_is_asked_for_and_holds_nothing_to_search_is_left_out_in_words() {
     for list in ["emptied", "digests"] {
         let verdict = ask(&["known", list]);
         assert_eq!(verdict.outcome, Outcome::Partial);
-        assert_eq!(verdict.left_out[0].0, format!("list {list}: it holds no hash of a kind given"));
+        assert_eq!(verdict.left_out[0].0, format!("list {list}: it holds no hash of any of the given kinds"));
     }
     assert_eq!(ask(&[]).outcome, Outcome::NoMatch, "of all lists, those that hold something are asked");
 }

@@ -416,7 +416,7 @@ async fn what_is_logged_of_an_import_says_which_call_caller_and_list() {
         let of = ["method", "by", "list"].map(|field| span[field].as_str().unwrap_or_default().to_owned());
         assert!(of[0] == "ImportEntries" && of[1].contains("127.0.0.1") && of[2] == "refused", "{line}");
     };
-    about("the file of an import can't be kept");
+    about("the file of an import can't be stored");
     assert_eq!(lines.iter().filter(|line| line["fields"]["message"] == "a file was not imported").count(), 2, "{log}");
     about("a file was not imported");
     served.end().await;

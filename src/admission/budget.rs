@@ -59,11 +59,11 @@ pub enum Over {
 impl fmt::Display for Over {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Over::Caller { limit, max } => write!(f, "the caller has all it may have at once ({max}, of {limit})"),
-            Over::All { limit, max } => write!(f, "callers have all there is at once ({max}, {limit})"),
+            Over::Caller { limit, max } => write!(f, "the caller has reached its limit of {max} ({limit})"),
+            Over::All { limit, max } => write!(f, "all callers together have reached the limit of {max} ({limit})"),
             Over::Kept { limit, max, reserve } => write!(
                 f,
-                "callers have all there is at once for those who already have some ({} of {max}, {limit}; {reserve} kept for callers who have none)",
+                "callers that already hold some have reached their limit ({} of {max}, {limit}; {reserve} reserved for callers that hold none)",
                 max - reserve
             ),
         }
@@ -222,7 +222,7 @@ impl Refusals {
         let told = self.told_ms.load(Ordering::Relaxed);
         let due = told == 0 || now.saturating_sub(told) >= TOLD_EVERY.as_millis() as u64;
         if due && self.told_ms.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            tracing::warn!(limit = self.limit, caller = caller.0, why, "refused; others within 10 s are only counted");
+            tracing::warn!(limit = self.limit, caller = caller.0, why, "refused; further refusals within 10 s are only counted");
         }
     }
 }
@@ -303,7 +303,7 @@ mod tests {
         // What is told is the limit that applied.
         let over = budget.demand(&caller("b"), 1).err().unwrap();
         assert_eq!(over, Over::Kept { limit: "streams", max: 64, reserve: 8 });
-        assert!(over.to_string().contains("56 of 64, streams; 8 kept"), "{over}");
+        assert!(over.to_string().contains("56 of 64, streams; 8 reserved"), "{over}");
         let newcomers: Vec<_> = (0..8).map(|n| budget.demand(&caller(&n.to_string()), 1).unwrap()).collect();
         assert_eq!(budget.demand(&caller("9"), 1).err(), Some(Over::All { limit: "streams", max: 64 }));
         // One place each: the reserve is not for a second.

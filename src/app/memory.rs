@@ -59,7 +59,7 @@ impl Most {
             decoding_mib,
             views_mib,
             log_mib,
-            "the most memory that limits allow, beside the lists' indexes and the store's caches"
+            "the most memory that the limits allow, besides the lists' indexes and the store's caches"
         );
     }
 }
@@ -78,7 +78,7 @@ mod tests {
         };
         let sum = most.parts().map(words).join(" + ");
         let text = include_str!("../../deploy/hashwarden.toml");
-        assert!(text.contains(&format!("that is {sum}; what")), "{sum}");
+        assert!(text.contains(&format!("that is {sum}. The share")), "{sum}");
         assert_eq!(most.total(), 4_952 * MIB);
         let mut config = Config::default();
         config.grpc.calls_max = u64::MAX;

@@ -43,7 +43,7 @@ impl Life {
             }
             None => {
                 // Look-ups are what readiness is about: a store that takes no changes is told beside it.
-                let unwritable = doors.catalog.writable().err().map(|why| format!("lists take no changes: {why}"));
+                let unwritable = doors.catalog.writable().err().map(|why| format!("lists accept no changes: {why}"));
                 let stuck = pools.iter().filter(|pool| pool.stuck > 0).map(some_stuck);
                 Readiness::Ready { snapshot: doors.matcher.snapshot().id, notes: stuck.chain(unwritable).collect() }
             }

@@ -26,7 +26,7 @@ impl Catalog {
         // A bad row may stand for an entry that would go with it, or lose a hash.
         if rows_bad > 0 && gone + changed > 0 {
             let (rows, entries) = (counted(rows_bad, "row is", "rows are"), counted(gone + changed, "entry", "entries"));
-            let why = format!("{not_active}{rows} bad, and {entries} would go or change; a bad row may be one of them");
+            let why = format!("{not_active}{rows} bad, and {entries} would be removed or changed; a bad row may be one of them");
             report.warnings.insert(0, why);
             report.held.push(Hold::BadRows);
         }

@@ -83,7 +83,7 @@ impl Catalog {
         });
         let finished = written.and_then(|()| match () {
             () if report.entries == 0 => Err(CatalogError::BadFile(
-                "the file would leave the list empty; delete or disable the list if that is meant".to_owned(),
+                "the file would leave the list empty; delete or disable the list if that is intended".to_owned(),
             )),
             () if dry => Ok(None),
             () => writer.finish(false),

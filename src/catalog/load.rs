@@ -507,7 +507,8 @@ pub fn verify_columns(store: &Store) -> Result<Vec<String>, CatalogError> {
             let searched = hashes.iter().filter(|h| columns::KINDS.contains(&h.kind()));
             let wanted = searched.fold(facts, |sum, h| sum.wrapping_add(summary(h.kind() as u8, &h.to_vec())));
             if sums.get(&row.entry) != Some(&wanted) && problems.len() < PROBLEMS_MAX {
-                problems.push(format!("columns: entry {} of list {:?} is not there as the list has it", row.entry.0, list.name));
+                problems
+                    .push(format!("columns: entry {} of list {:?}: column data differs from the list", row.entry.0, list.name));
             }
         }
     }

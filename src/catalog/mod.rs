@@ -182,7 +182,7 @@ impl Catalog {
             catalog.finish_sweeps()?;
         } else if !load::columns_are_whole(&catalog.store())? {
             return Err(CatalogError::Refused(
-                "the store's derived rows are missing or of another version of hashwarden; opening it for writing, as serve does, makes them again".to_owned(),
+                "the store's derived rows are missing or of another version of hashwarden; opening it for writing, as serve does, rebuilds them".to_owned(),
             ));
         }
         if let Some(published) = &catalog.published {
@@ -199,7 +199,7 @@ impl Catalog {
         let mut first = match whole() {
             Err(CatalogError::Damaged(why)) if access == Access::Write => {
                 // What is derived from the lists' rows can be derived again; if the rows are damaged, that fails too.
-                tracing::error!(why, "making the derived rows again");
+                tracing::error!(why, "rebuilding the derived rows");
                 load::rebuild_columns(&self.store())?;
                 self.keep_trees()?;
                 whole()?
@@ -443,7 +443,8 @@ impl Catalog {
         }
         let names_views = update.views.as_ref().is_some_and(|classes| !classes.is_empty()) || !update.view_radii.is_empty();
         if polarity == Polarity::Negative && names_views {
-            let why = "a negative list has no views of its own: its entries are sought in the views that other lists ask for";
+            let why =
+                "a negative list has no views of its own: its entries are searched for in the views that other lists request";
             return Err(CatalogError::Invalid(why.to_owned()));
         }
         update.apply(policy).map_err(CatalogError::Invalid)
@@ -482,7 +483,7 @@ impl Catalog {
         let was_behind = self.behind.swap(true, Ordering::AcqRel);
         let next = if was_behind { self.whole() } else { next(&published.load()) };
         let next = next.or_else(|error| {
-            tracing::error!(%error, "the snapshot of a change could not be made; loading all");
+            tracing::error!(%error, "the snapshot of a change could not be built; loading everything");
             self.whole()
         });
         self.publish(next?, seq, publishing)?;
@@ -503,7 +504,7 @@ impl Catalog {
 
     /// An index that is not what it should be is for the operator to know of, also where it never came into use.
     fn tell_flaw(&self, flaw: &Flaw) {
-        tracing::error!(%flaw, "an index is not put to use");
+        tracing::error!(%flaw, "an index failed its proof and is not used");
         load::show_recall(flaw.recall());
     }
 
@@ -511,8 +512,8 @@ impl Catalog {
     fn sealed(&self, list: &HashList, version: VersionNo) -> Result<ListVersion, CatalogError> {
         let why = match self.store().version(list.id, version)? {
             Some(found) if found.state == VersionState::Sealed => return Ok(found),
-            Some(found) if found.state == VersionState::Staged => "the import that makes it has not ended".to_owned(),
-            Some(_) => "its import failed or was cut short".to_owned(),
+            Some(found) if found.state == VersionState::Staged => "its import is still running".to_owned(),
+            Some(_) => "its import failed or was interrupted".to_owned(),
             None if list.head == VersionNo(0) => "it has none yet".to_owned(),
             None if version != VersionNo(0) && version < list.head => "it is no longer kept".to_owned(),
             None => format!("the newest is {}", list.head.0),
@@ -544,7 +545,7 @@ impl Catalog {
     fn note_import(&self, list: ListId, time_ms: u64) {
         let mark = DerivedPut::Mark { name: imported_mark(list), bytes: time_ms.to_be_bytes().to_vec() };
         if let Err(error) = self.store().derived_put(&[mark]) {
-            tracing::warn!(%error, "the time of an import could not be kept");
+            tracing::warn!(%error, "the time of an import could not be stored");
         }
     }
 

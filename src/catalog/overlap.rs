@@ -64,7 +64,7 @@ impl super::Catalog {
     ) -> Result<OverlapReport, CatalogError> {
         let Lists { list, other, kind, radius } = lists;
         let (kind, radius, itself) = (*kind, *radius, list.id == other.id);
-        let stop = || if ended() { Err(CatalogError::Refused("nobody waits for it any more".to_owned())) } else { Ok(()) };
+        let stop = || if ended() { Err(CatalogError::Refused("the caller has gone".to_owned())) } else { Ok(()) };
         let read = |of: &HashList| {
             let rows = load::hashes_of(&self.store(), of, kind, make);
             // What was read of a list that is deleted meanwhile is not all of it.
@@ -238,7 +238,7 @@ fn check_work(of_one: Duration, look_ups: usize, radius: u16) -> Result<(), Cata
     if work > WORK_MAX {
         let (some, most) = (minutes(work), minutes(WORK_MAX));
         let why = format!(
-            "at radius {radius} this takes some {some} minutes of one core, and {most} are the most: name a smaller radius"
+            "at radius {radius} this would take some {some} minutes of one core, and the limit is {most}: choose a smaller radius"
         );
         return Err(CatalogError::Invalid(why));
     }

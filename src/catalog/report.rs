@@ -53,7 +53,7 @@ impl PolicyUpdate {
         }
         for (category, kind) in &self.radii_removed {
             if self.radii.iter().any(|rule| rule.kind == *kind && rule.category.as_ref() == Some(category)) {
-                return Err(format!("category {category:?} is given a radius for {kind} and loses it in the same change"));
+                return Err(format!("the same change sets and removes the {kind} radius of category {category:?}"));
             }
             if policy.category_radii.remove(&(category.clone(), *kind)).is_none() {
                 return Err(format!("category {category:?} has no radius of its own for {kind}"));
@@ -99,7 +99,9 @@ impl PolicyUpdate {
             rule.check().map_err(|bad| bad.0)?;
             let class = rule.kind;
             let radius = policy.views.get_mut(&class).ok_or_else(|| {
-                format!("{class} views do not count in this list, so they have no radius: name {class} among its classes of views first")
+                format!(
+                    "{class} views do not count in this list, so they have no radius: add {class} to its classes of views first"
+                )
             })?;
             *radius = rule.radius;
         }

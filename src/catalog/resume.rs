@@ -54,7 +54,7 @@ impl Catalog {
         let seq = opened.seq()?;
         self.store.store(Arc::new(opened));
         *retired = None;
-        tracing::info!(dir = %dir.display(), "the store takes changes again");
+        tracing::info!(dir = %dir.display(), "the store accepts changes again");
         if seq != answering {
             // A change whose write failed was on the disk after all.
             self.follow(&publishing, seq, |_| self.whole())?;

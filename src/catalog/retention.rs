@@ -64,7 +64,7 @@ impl Catalog {
     /// after what was asked for is done: a failure is logged, and the next time finishes it.
     pub(super) fn retire(&self, list: ListId, spare: usize) {
         if let Err(error) = self.try_to_retire(list, spare) {
-            tracing::error!(%error, "versions that are not kept could not all be removed; a later change does it");
+            tracing::error!(%error, "not all expired versions could be removed; a later change tries again");
         }
     }
 

@@ -1,7 +1,7 @@
-//! Which threads build indexes, and do they stand back?
+//! Which threads build indexes, and at which priority?
 //!
-//! Nothing answers before the first snapshot is there, so its threads stand back behind nobody; those that build later ones let look-ups go
-//! first where both want a core.
+//! Nothing answers before the first snapshot is there, so its threads run at normal priority. Those that build later ones let look-ups go
+//! first when both want a core.
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -14,7 +14,7 @@ pub enum Priority {
     Background,
 }
 
-/// How much threads stand back that do what nobody waits for in milliseconds.
+/// Niceness of background threads.
 const BACKGROUND_NICE: i32 = 10;
 
 /// One thread for each core.

@@ -46,7 +46,7 @@ pub fn imported(by: &Caller, name: &str, source: &str, report: &ImportReport, to
     let (list, seconds, source) = (name, took.as_secs_f32(), &*without_hashes(source));
     let held = report.held.iter().map(|hold| hold.name()).collect::<Vec<_>>().join(",");
     let what = match (report.version, activated) {
-        (None, _) => "a file was imported: it changes nothing",
+        (None, _) => "a file was imported and changes nothing",
         (Some(_), true) => "a file was imported and is active",
         (Some(_), false) => "a file was imported and is not active",
     };

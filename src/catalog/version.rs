@@ -399,7 +399,7 @@ impl<'c> VersionWriter<'c> {
         if self.staged {
             let op = ChangeOp::Undo { list: self.list.id, version: self.version };
             if let Err(error) = self.catalog.apply(self.by, op) {
-                tracing::error!(list = self.list.name, %error, "a failed version could not be undone; the list's next change does it");
+                tracing::error!(list = self.list.name, %error, "a failed version could not be undone; the list's next change tries again");
             }
         }
     }

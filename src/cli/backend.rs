@@ -67,7 +67,7 @@ fn usable(dir: &Path, access: Access) -> Access {
     if !nothing {
         return access;
     }
-    remark(format!("there is no store in {} yet; making an empty one", path_text(dir)));
+    remark(format!("there is no store in {} yet; creating an empty one", path_text(dir)));
     Access::Write
 }
 

@@ -27,16 +27,16 @@ pub struct ImportArgs {
     /// How to read the file: auto, csv, or pdq-text (one PDQ hash a line).
     #[arg(long, default_value = "auto", value_parser = format)]
     format: FormatArg,
-    /// TOML file that says what the columns of a CSV hold.
+    /// TOML file that says what each column of a CSV holds.
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
-    /// Read, check and compare the file, and change nothing; exits with 3 where the import would be staged for review.
+    /// Read, check and compare the file without changing anything; exits with 3 if the import would be staged for review.
     #[arg(long)]
     dry_run: bool,
-    /// Make the new version and do not activate it.
+    /// Stage the new version, and do not activate it.
     #[arg(long, conflicts_with = "dry_run")]
     stage: bool,
-    /// Activate the new version even where it removes, adds or changes a large part of the list.
+    /// Activate the new version even if it removes, adds or changes a large part of the list.
     #[arg(long, conflicts_with = "stage")]
     accept: bool,
 }
@@ -175,7 +175,7 @@ fn print_import(context: &Context, args: &ImportArgs, report: &ImportReport, sec
         (Some(version), false) => format!("version {} is staged, not active", version.0),
         (None, _) if args.dry_run && !report.held.is_empty() => "dry run, nothing changed; the import would be staged".to_owned(),
         (None, _) if args.dry_run => "dry run, nothing changed".to_owned(),
-        (None, _) => "the list holds this already, no new version".to_owned(),
+        (None, _) => "the list holds this already; no new version".to_owned(),
     };
     let ImportReport { added, changed, gone, unchanged, rows_bad, compared_with, .. } = report;
     let (entries, rows) = (counted(report.entries, "entry", "entries"), counted(report.rows, "row", "rows"));

@@ -28,21 +28,21 @@ pub enum ListVerb {
         #[command(flatten)]
         policy: PolicyArgs,
     },
-    /// Change a list's policy; options that are not given leave it as it is.
+    /// Change a list's policy; options that are not given stay as they are.
     Set {
         /// The list.
         name: String,
         #[command(flatten)]
         policy: PolicyArgs,
     },
-    /// Show all lists, a line each.
+    /// Show all lists, one line each.
     Ls,
     /// Show a list and its policy.
     Show {
         /// The list.
         name: String,
     },
-    /// Let a disabled list match again.
+    /// Make a disabled list match again.
     Enable {
         /// The list.
         name: String,
@@ -60,9 +60,9 @@ pub enum ListVerb {
         #[arg(long)]
         yes: bool,
     },
-    /// Replace a list's entries by a file's, as a new version.
+    /// Replace a list's entries with those of a file, as a new version.
     Import(ImportArgs),
-    /// Add an entry, with all the hashes given, or replace the one of the same id.
+    /// Add an entry with the given hashes, or replace the one with the same id.
     Add {
         /// The list.
         name: String,
@@ -83,12 +83,12 @@ pub enum ListVerb {
         #[arg(required = true, value_name = "ID")]
         ids: Vec<String>,
     },
-    /// Show a list's versions, a line each.
+    /// Show a list's versions, one line each.
     Versions {
         /// The list.
         name: String,
     },
-    /// Count how two versions differ.
+    /// Count the differences between two versions.
     Diff {
         /// The list.
         name: String,
@@ -99,20 +99,20 @@ pub enum ListVerb {
         #[arg(value_parser = whole(0..=u32::MAX))]
         to: u32,
     },
-    /// Count what two lists have in common, exactly and nearly. A list with itself: its near-duplicates.
+    /// Count the entries that two lists share, exactly or nearly. A list with itself: its near-duplicates.
     Overlap {
         /// The list whose entries are counted.
         name: String,
-        /// The list that it is compared with; can be the same.
+        /// The list to compare it with; can be the same.
         other: String,
-        /// How near counts, in bits; by default the wider of the two lists' radii. Wide radii take long.
+        /// Largest distance that counts as near, in bits; by default the wider of the two lists' radii. Wide radii take long.
         #[arg(long, value_parser = whole(0..=256u16))]
         radius: Option<u16>,
         /// Kind of hash to compare: pdq, phash64 or dhash64.
         #[arg(long, default_value = "pdq", value_parser = kind)]
         kind: HashKind,
     },
-    /// Make a version the active one, exactly as it is: without what later versions added or removed.
+    /// Make a version active, exactly as it is: without what later versions added or removed.
     Activate {
         /// The list.
         name: String,
@@ -133,10 +133,10 @@ pub struct PolicyArgs {
     /// CATEGORY:KIND=none removes a category's own radius. Can be repeated.
     #[arg(long = "radius", value_name = "[[CATEGORY:]KIND=]N", value_parser = radius_change)]
     radii: Vec<RadiusChange>,
-    /// Smallest PDQ quality at which a picture can match, 0 to 100.
+    /// Minimum PDQ quality at which a picture can match, 0 to 100.
     #[arg(long, value_name = "N", value_parser = whole(0..=100u8))]
     quality_min: Option<u8>,
-    /// What a match asks for: BLOCK, REVIEW or OBSERVE, for PDQ and all digests, or KIND=ACTION for one kind. Can be repeated.
+    /// Action that a match asks for: BLOCK, REVIEW or OBSERVE, for PDQ and all digests, or KIND=ACTION for one kind. Can be repeated.
     #[arg(long = "action", value_name = "[KIND=]ACTION", value_parser = action_rule)]
     actions: Vec<ActionRule>,
     /// Rotations and flips of the picture that can match: all, or names separated by commas.
@@ -145,14 +145,14 @@ pub struct PolicyArgs {
     /// The lists whose matches a negative list suppresses, separated by commas; "" for all.
     #[arg(long, value_name = "LISTS")]
     scope: Option<String>,
-    /// The views of an upload that can match beside the whole picture: extended, window and turned, separated by commas; whole for none. A new
-    /// list has all three; a negative one has none.
+    /// Classes of views that count in addition to the whole picture: extended, window and turned, separated by commas; whole for none. A new
+    /// list has all three, a negative list none.
     #[arg(long, value_name = "CLASSES", value_parser = view_classes)]
     views: Option<ViewClasses>,
-    /// Largest distance that matches in a class of views, in bits of PDQ, 0 to 39; 31 unless set. Can be repeated.
+    /// Largest distance that matches in a class of views, in bits of PDQ, 0 to 39; 31 by default. Can be repeated.
     #[arg(long = "view-radius", value_name = "CLASS=N", value_parser = view_rule)]
     view_radii: Vec<ViewRule>,
-    /// The strictest action that a match through a view asks for: BLOCK, REVIEW (unless set) or OBSERVE.
+    /// The strictest action that a match through a view asks for: BLOCK, REVIEW (the default) or OBSERVE.
     #[arg(long, value_name = "ACTION", value_parser = action)]
     view_action: Option<Action>,
 }
@@ -189,13 +189,13 @@ fn view_classes(text: &str) -> Result<ViewClasses, String> {
     let classes =
         text.split(',').map(|name| name.parse::<ViewKind>().map_err(|bad| bad.0)).collect::<Result<BTreeSet<_>, _>>()?;
     if classes.contains(&ViewKind::Whole) && classes.len() > 1 {
-        return Err("whole means no class beside the whole picture: give it alone, or the classes without it".to_owned());
+        return Err("whole means the whole picture alone: it can't be combined with classes".to_owned());
     }
     Ok(ViewClasses(classes.into_iter().filter(|class| *class != ViewKind::Whole).collect()))
 }
 
 fn view_rule(text: &str) -> Result<ViewRule, String> {
-    let (class, radius) = text.split_once('=').ok_or("a radius for views names its class, such as window=31")?;
+    let (class, radius) = text.split_once('=').ok_or("a view radius needs its class, such as window=31")?;
     let radius = radius.parse::<u16>().map_err(|_| "a radius is a whole number of bits".to_owned())?;
     let rule = ViewRule { kind: class.parse().map_err(|bad: crate::entry::BadValue| bad.0)?, radius };
     rule.check().map(|()| rule).map_err(|bad| bad.0)

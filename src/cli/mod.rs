@@ -229,7 +229,7 @@ fn serve(context: &Context) -> Result<Exit, Failure> {
     let (saying, said) = std::sync::mpsc::channel::<()>();
     let served = runtime.block_on(crate::app::serve(&config, |grpc, operator| {
         let line = format!("gRPC on {grpc}, operator port on {operator}, store in {}", config.store.dir.display());
-        // For people and for scripts that asked for port 0. A server needs nobody who reads it, and waits for nobody who does not.
+        // For people, and for scripts that asked for port 0. Ignore a closed stdout, and don't wait for one that nobody reads.
         let say = move || {
             drop(output::say(line));
             drop(saying);
@@ -255,7 +255,7 @@ fn serve(context: &Context) -> Result<Exit, Failure> {
 fn demo(context: &Context) -> Result<Exit, Failure> {
     match runtime()?.block_on(crate::demo::run(&context.config, context.json())) {
         Ok(true) => Ok(Exit::Done),
-        Ok(false) => Err(Failure { exit: Exit::Failed, why: "the demo saw a verdict other than expected".to_owned() }),
+        Ok(false) => Err(Failure { exit: Exit::Failed, why: "a verdict of the demo was not as expected".to_owned() }),
         Err(error) => Err(Failure { exit: Exit::Failed, why: error.to_string() }),
     }
 }

@@ -179,7 +179,7 @@ impl Matching for Remote {
             if left == 0 {
                 return Ok(());
             }
-            Err(Failure { exit: Exit::Failed, why: format!("the server left {left} items without an answer") })
+            Err(Failure { exit: Exit::Failed, why: format!("the server left {left} items unanswered") })
         })
     }
 }

@@ -24,12 +24,12 @@ pub struct MatchArgs {
     files: Vec<PathBuf>,
     #[command(flatten)]
     hashes: HashArgs,
-    /// Quality of the PDQ hashes given, 0 to 100; without it, it counts as unknown.
+    /// PDQ quality of the given hashes, 0 to 100; unknown unless given.
     #[arg(long, value_name = "N", value_parser = whole(0..=100u8))]
     quality: Option<u8>,
     #[command(flatten)]
     asked: Asked,
-    /// Draw the matched views on the picture, into this PNG; for one file.
+    /// Write the picture with the matched views outlined to this PNG; for a single file.
     #[arg(long, value_name = "OUT.png")]
     draw: Option<PathBuf>,
 }
@@ -40,8 +40,8 @@ pub struct Asked {
     /// Search only this list; can be repeated.
     #[arg(long = "list", value_name = "NAME")]
     pub lists: Vec<String>,
-    /// Which views of a picture to look up: the whole picture alone, or all that the lists let count. By default as the configuration, or
-    /// the server's, says.
+    /// Views of a picture to look up: the whole picture alone, or all that count in a list. By default, what the configuration or the
+    /// server says.
     #[arg(long, value_name = "whole|all", value_parser = views)]
     pub views: Option<ViewSet>,
 }
@@ -91,7 +91,7 @@ pub fn run_match(context: &Context, args: MatchArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage("match needs a file or a hash, such as --pdq HEX"));
     }
     if args.draw.is_some() && (args.files.len() != 1 || !hashes.is_empty()) {
-        return Err(Failure::usage("--draw needs one file, and nothing else to match"));
+        return Err(Failure::usage("--draw needs exactly one file and nothing else to match"));
     }
     let quality = args.quality;
     let of_hashes = hashes.into_iter().map(move |hash| Item {
@@ -102,9 +102,7 @@ pub fn run_match(context: &Context, args: MatchArgs) -> Result<Exit, Failure> {
     // A name that is wrong is said before any work, not among a thousand verdicts.
     for path in &args.files {
         if path.to_str().is_some_and(looks_like_hash) && !path.exists() {
-            return Err(Failure::usage(
-                "there is no file of that name; a hash is given with its kind, such as --pdq HEX or --md5 HEX",
-            ));
+            return Err(Failure::usage("no such file; to match a hash, give its kind, such as --pdq HEX or --md5 HEX"));
         }
         if std::fs::metadata(path).map_err(|e| unreadable(path, &e))?.is_dir() {
             return Err(Failure::usage(format!("{} is a folder; use scan", path_text(path))));

@@ -10,13 +10,13 @@ use crate::store::Access;
 
 #[derive(Subcommand)]
 pub enum StoreVerb {
-    /// Check the store against itself: the chain of changes, every version, every derived row.
+    /// Verify the store: the chain of changes, every version, every derived row.
     Verify,
-    /// Rewrite the store's files, dropping deleted data: lists that are gone, versions that are not kept.
+    /// Rewrite the store's files without deleted data: deleted lists and versions that are no longer kept.
     Compact,
-    /// Take a damaged store as it is: go on without the acknowledged changes that are missing from it.
+    /// Accept a damaged store as it is: continue without the acknowledged changes that are missing from it.
     Accept {
-        /// Do it. Without this the verb only says what it would do.
+        /// Do it. Without this option the verb only says what it would do.
         #[arg(long)]
         yes: bool,
     },
@@ -58,10 +58,10 @@ fn accept(context: &Context) -> Result<Exit, Failure> {
         say(json!({ "change": accepted.seq, "acknowledged": accepted.acknowledged }))?;
     } else {
         let acknowledged = match accepted.acknowledged {
-            Some(seq) if seq == accepted.seq + 1 => format!("; change {seq} is given up"),
-            Some(seq) if seq > accepted.seq => format!("; changes {} to {seq} are given up", accepted.seq + 1),
-            Some(_) => "; none is given up".to_owned(),
-            None => "; how many were acknowledged is not known".to_owned(),
+            Some(seq) if seq == accepted.seq + 1 => format!("; change {seq} is dropped"),
+            Some(seq) if seq > accepted.seq => format!("; changes {} to {seq} are dropped", accepted.seq + 1),
+            Some(_) => "; none is dropped".to_owned(),
+            None => "; the number of acknowledged changes is unknown".to_owned(),
         };
         say(format!("accepted: the last change is {}{acknowledged}", accepted.seq))?;
     }

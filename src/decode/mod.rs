@@ -128,7 +128,7 @@ pub fn admit(bytes: &[u8], limits: &Limits) -> Result<(Format, Outline), Refused
     };
     let name = format.name();
     let outline = outline(format, bytes).ok_or_else(|| {
-        Refused::new(Reason::Undecodable, format!("the {name} file ends, or makes no sense, before the picture's size"))
+        Refused::new(Reason::Undecodable, format!("the {name} file ends or is invalid before the picture's size"))
     })?;
     let (width, height) = (outline.width, outline.height);
     if width == 0 || height == 0 {
@@ -145,7 +145,7 @@ pub fn admit(bytes: &[u8], limits: &Limits) -> Result<(Format, Outline), Refused
     if let Some(data) =
         outline.data_pixels.filter(|data| data.saturating_mul(16) < outline.pixels_max.saturating_sub(UNEARNED_PIXELS))
     {
-        let detail = format!("the {name} header declares {} pixels, and the data come to {data} at the most", outline.pixels_max);
+        let detail = format!("the {name} header declares {} pixels, but the data hold at most {data}", outline.pixels_max);
         return Err(Refused::new(Reason::Undecodable, detail));
     }
     let needed =

@@ -384,7 +384,7 @@ fn a_chain_of_pages_that_leads_back_ends_in_words() {
     let mut bytes = tiff_pages(&[10, 20]);
     let second = bytes.len() - 64 - 4;
     bytes[second..second + 4].copy_from_slice(&8u32.to_le_bytes());
-    let missing = "pages of the TIFF that may be missing: its chain of pages leads back to an earlier one";
+    let missing = "pages of the TIFF that may be missing: its chain of pages loops";
     left_out(&bytes, &Limits::default(), 2, &[missing]);
 }
 

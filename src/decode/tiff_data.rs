@@ -24,7 +24,7 @@ pub(super) fn damage(
         let end = offset.checked_add(length)?;
         bytes.get(usize::try_from(offset).ok()?..usize::try_from(end).ok()?)
     };
-    let unknown = Some("parts of which it can't be told whether they are whole");
+    let unknown = Some("parts that can't be checked for damage");
     let Some(parts) = Parts::of(source) else { return unknown };
     let mut places = parts.places.iter().copied().enumerate();
     match parts.compression {
@@ -58,7 +58,7 @@ pub(super) fn damage(
                 // The last strip may be as long as the others.
                 !late() && (fills(data, needed) || needed < full && fills(data, full))
             });
-            (!whole).then_some("parts whose data do not come to their number of pixels")
+            (!whole).then_some("parts whose data do not match their number of pixels")
         }
     }
 }

@@ -85,9 +85,7 @@ fn row(columns: &Columns, records: &Records<'_>) -> Result<Row, Refused> {
     match bad {
         None => fields(columns, records, text, &hashes).map(|row| Row { hashes, ..row }).map_err(refused),
         Some(reason) if hashes.is_empty() => Err(refused(reason)),
-        Some(reason) => {
-            Err(Refused { reason: format!("{reason}; the row's other hashes are not taken either"), loses_hashes: true })
-        }
+        Some(reason) => Err(Refused { reason: format!("{reason}; the row's other hashes are rejected too"), loses_hashes: true }),
     }
 }
 
@@ -173,7 +171,7 @@ fn deleted(field: &str) -> Result<bool, String> {
 
 fn check_text(what: &str, text: &str, bytes_max: usize) -> Result<(), String> {
     if text.len() > bytes_max {
-        return Err(format!("the {what} has {} bytes; at most {bytes_max} are taken", text.len()));
+        return Err(format!("the {what} has {} bytes; at most {bytes_max} are accepted", text.len()));
     }
     if text.chars().any(char::is_control) {
         return Err(format!("the {what} holds a control character"));
@@ -292,7 +290,7 @@ mod tests {
         check("id,pdq", "1,{M}", "2,{P}", "column 2: a PDQ hash has 64 hex digits; this one has 32 digits");
         check("id,pdq", "\"1\"x,{P}", "2,{P}", "text follows a closing quote");
         // One good and one bad hash: nothing of the row is taken.
-        let lost = |reason: &str| format!("{reason}; the row's other hashes are not taken either");
+        let lost = |reason: &str| format!("{reason}; the row's other hashes are rejected too");
         check(
             "pdq,md5",
             "{P},zz",
@@ -329,8 +327,8 @@ mod tests {
         check("signal_type,signal_str", ",{P}", "pdq,{P}", "column 2: unknown signal type \"\"");
         check("pdq,deleted", "{P},maybe", "{P},", "the deletion mark is neither yes nor no");
         let long = "x".repeat(257);
-        check("pdq,category", &format!("{{P}},{}", &long[..65]), "{P},", "the category has 65 bytes; at most 64 are taken");
-        check("pdq,id", &format!("{{P}},{long}"), "{P},", "the id has 257 bytes; at most 256 are taken");
+        check("pdq,category", &format!("{{P}},{}", &long[..65]), "{P},", "the category has 65 bytes; at most 64 are accepted");
+        check("pdq,id", &format!("{{P}},{long}"), "{P},", "the id has 257 bytes; at most 256 are accepted");
         check("pdq,id", "{P},a\tb", "{P},a", "the id holds a control character");
         for unseen in ["\u{feff}", "\u{3164}", "\u{ad}", "\u{e0041}", "\u{ad}\u{200d}"] {
             check("pdq,id", &format!("{{P}},{unseen}"), "{P},a", "the id has no visible character");

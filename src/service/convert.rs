@@ -61,7 +61,8 @@ impl Fault {
 
     /// An item whose result could not be kept for a client that does not take results.
     pub fn unread() -> Self {
-        let message = "the result was dropped, as too many wait for you to read them: read results while you send, and send this item again";
+        let message =
+            "the result was dropped because too many results were unread: read results while you send, and send this item again";
         Fault { code: Code::ResourceExhausted, field: String::new(), message: message.to_owned() }
     }
 
@@ -107,15 +108,15 @@ pub fn catalog_status(error: CatalogError) -> Status {
             return Status::data_loss("the store is damaged; the server's log says how");
         }
         CatalogError::Unproven(flaw) => {
-            tracing::error!(%flaw, "an index is not put to use");
-            return Status::internal(format!("{message}; what was active before still is"));
+            tracing::error!(%flaw, "an index failed its proof and is not used");
+            return Status::internal(format!("{message}; the version that was active before still is"));
         }
         CatalogError::Unwritable(error) => {
             // Its words hold the store's path: they are for the operator.
-            tracing::error!(%error, "no change is taken");
+            tracing::error!(%error, "no change is accepted");
             let mut details = info("UNWRITABLE");
             details.set_retry_info(Some(RETRY_AFTER));
-            let message = "the server's disk is full, or it failed: no change is taken until that is mended; look-ups go on";
+            let message = "the server's disk is full or failed: no changes are accepted until that is fixed; look-ups continue";
             return Status::with_error_details(Code::ResourceExhausted, message, details);
         }
         CatalogError::Store(error) => {
@@ -152,7 +153,7 @@ pub fn shed_status() -> Status {
 pub fn encoding_status(encoding: &[u8]) -> Status {
     const KNOWN: [&str; 5] = ["gzip", "deflate", "zstd", "snappy", "br"];
     let known = KNOWN.into_iter().find(|name| name.as_bytes() == encoding).unwrap_or("another encoding");
-    let message = format!("messages compressed with {known} are not read: send them without compression");
+    let message = format!("messages compressed with {known} are not supported: send them uncompressed");
     let mut status = Status::with_error_details(Code::Unimplemented, message, info("COMPRESSED"));
     status.metadata_mut().insert("grpc-accept-encoding", MetadataValue::from_static("identity"));
     status
@@ -165,7 +166,7 @@ pub fn flaw_status(flaw: Flaw) -> Status {
 
 /// A message that began and did not end in time.
 pub fn slow_status(max: Duration) -> Status {
-    let message = format!("the message did not come whole within {} ms", max.as_millis());
+    let message = format!("the message was not complete within {} ms", max.as_millis());
     Status::with_error_details(Code::DeadlineExceeded, message, info("SLOW"))
 }
 
@@ -178,7 +179,7 @@ pub fn over_status(over: Over) -> Status {
 
 /// A client that took no results: some of them are lost to it.
 pub fn unread_status() -> Status {
-    let message = "no result was taken for too long: the call was given up, and items without a result are to be sent again";
+    let message = "no result was read for too long: the call was ended; send items without a result again";
     Status::with_error_details(Code::ResourceExhausted, message, info("UNREAD"))
 }
 
@@ -188,7 +189,7 @@ pub fn deadline_status() -> Status {
 
 /// A stream that carried no message for too long.
 pub fn silent_status(max: Duration) -> Status {
-    let message = format!("the stream carried no message for {} s and was ended: open another when there is one", max.as_secs());
+    let message = format!("the stream carried no message for {} s and was ended: open a new one when needed", max.as_secs());
     Status::with_error_details(Code::Aborted, message, info("IDLE"))
 }
 
@@ -196,27 +197,27 @@ pub fn silent_status(max: Duration) -> Status {
 pub fn idle_status() -> Status {
     Status::with_error_details(
         Code::Aborted,
-        "the client sent nothing for too long, or too little: the import was given up",
+        "the client sent nothing, or too little, for too long: the import was ended",
         info("IDLE"),
     )
 }
 
 /// A file that can't be received, as the disk is full, say. Its words may hold paths: they are for the operator.
 pub fn spool_status(error: std::io::Error) -> Status {
-    tracing::error!(%error, "the file of an import can't be kept");
+    tracing::error!(%error, "the file of an import can't be stored");
     let message = "the server has no room for the file, or can't write; its log says why";
     Status::with_error_details(Code::ResourceExhausted, message, info("SPOOL"))
 }
 
 pub fn too_long_status(max: u64) -> Status {
-    let message = format!("the file has more than {max} bytes, which is the most that is taken ([grpc] import_bytes_max)");
+    let message = format!("the file has more than {max} bytes, the limit ([grpc] import_bytes_max)");
     Status::with_error_details(Code::ResourceExhausted, message, info("TOO_LONG"))
 }
 
 pub fn stopping_status() -> Status {
     let mut details = info("STOPPING");
     details.set_retry_info(Some(RETRY_AFTER));
-    Status::with_error_details(Code::Unavailable, "the service is stopping: send again what has no result", details)
+    Status::with_error_details(Code::Unavailable, "the service is stopping: send items without a result again", details)
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ const MESSAGE_BYTES_BESIDE_IMAGE: u64 = 64 * 1024;
 const LIST_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Largest message to health and reflection: names.
 const OTHER_MESSAGE_BYTES_MAX: usize = 64 * 1024;
-/// A connection that says nothing is asked this often whether it lives, and given up when it does not answer in time.
+/// Keep-alive interval, and how long a client may take to answer.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
 const KEEPALIVE_WAIT: Duration = Duration::from_secs(20);
 /// HTTP/2 flow control: what a client may send unread, for one call and for all of a connection. An image in one go, several calls.
@@ -287,7 +287,7 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
     match tokio::time::timeout(Duration::from_secs(options.drain_s), server).await {
         Ok(ended) => Ok(ended?),
         Err(_) => {
-            tracing::warn!(drain_s = options.drain_s, "calls were still in work when the time to drain was up");
+            tracing::warn!(drain_s = options.drain_s, "calls were still running when the drain time was over");
             Ok(())
         }
     }

@@ -26,7 +26,7 @@ impl Store {
         // RocksDB has no other way to say that it failed.
         let errors = self.db.property_int_value("rocksdb.background-errors")?.unwrap_or(0);
         if errors > 0 {
-            let why = format!("RocksDB could not write its tables anew ({errors} errors; its file LOG says more)");
+            let why = format!("RocksDB could not rewrite its tables ({errors} errors; its file LOG says more)");
             return Err(StoreError::Failed { dir: self.dir.clone(), why });
         }
         self.wrote(self.db.flush_wal(true))

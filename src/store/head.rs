@@ -79,7 +79,7 @@ impl Store {
 
 /// Notes in the database that there is a `HEAD`, and puts the note into a table: it is there whatever becomes of the log.
 pub(super) fn note_kept(db: &Db) -> Result<(), StoreError> {
-    let meta = db.cf_handle(Family::Meta.name()).ok_or_else(|| Family::Meta.corrupt("the family is not there"))?;
+    let meta = db.cf_handle(Family::Meta.name()).ok_or_else(|| Family::Meta.corrupt("the family is missing"))?;
     let mut batch = WriteBatch::default();
     batch.put_cf(&meta, keys::META_HEAD_KEPT, [1]);
     let mut synced = WriteOptions::default();
@@ -102,14 +102,14 @@ pub(super) fn adopt(db: &Db, dir: &Path, found: Option<Head>, last: Head) -> Res
 /// Are all changes up to `head` in this database? Reads the family `meta` alone.
 pub(super) fn check_reached(db: &Db, dir: &Path, head: Option<Head>) -> Result<(), StoreError> {
     if head.is_none() && open::meta(db, keys::META_HEAD_KEPT)?.is_some() {
-        let why = "its file HEAD, which tells the last acknowledged change, is missing".into();
+        let why = "its file HEAD, which names the last acknowledged change, is missing".into();
         return Err(StoreError::Head { dir: dir.into(), why });
     }
     let (Some(head), Some(seq)) = (head, open::meta(db, keys::META_SEQ)?) else { return Ok(()) };
     let seq = keys::number_u64(Family::Meta, &seq)?;
     if seq < head.seq {
         let why = format!(
-            "change {} was acknowledged and the last one found is {seq}: a file of the store was damaged or is of an earlier moment",
+            "change {} was acknowledged and the last one found is {seq}: a file of the store is damaged or older than the others",
             head.seq
         );
         return Err(StoreError::Head { dir: dir.into(), why });
@@ -121,12 +121,12 @@ pub(super) fn check_reached(db: &Db, dir: &Path, head: Option<Head>) -> Result<(
 pub(super) fn check_chain(db: &Db, dir: &Path, head: Option<Head>) -> Result<(), StoreError> {
     check_reached(db, dir, head)?;
     let Some(head) = head.filter(|head| head.seq > 0) else { return Ok(()) };
-    let history = db.cf_handle(Family::History.name()).ok_or_else(|| Family::History.corrupt("the family is not there"))?;
+    let history = db.cf_handle(Family::History.name()).ok_or_else(|| Family::History.corrupt("the family is missing"))?;
     let found = db.get_cf(&history, head.seq.to_be_bytes())?;
     if found.is_some_and(|value| sha256(&value) == head.chain) || migrated(db, &history, head)? {
         return Ok(());
     }
-    let why = format!("change {} is another one than was acknowledged under that number", head.seq);
+    let why = format!("change {} is not the one that was acknowledged under that number", head.seq);
     Err(StoreError::Head { dir: dir.into(), why })
 }
 

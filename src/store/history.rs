@@ -137,7 +137,7 @@ impl Header {
         let kind = Kind::ALL.into_iter().find(|kind| *kind as u32 == record.kind);
         let digest = |bytes: Vec<u8>| match bytes.len() {
             0 => Ok(None),
-            _ => bytes.try_into().map(Some).map_err(|_| family.corrupt("a digest has not 32 bytes")),
+            _ => bytes.try_into().map(Some).map_err(|_| family.corrupt("a digest is not 32 bytes long")),
         };
         Ok(Header {
             time_ms: record.time_ms,

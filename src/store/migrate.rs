@@ -20,7 +20,7 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// Brings a store of format 1 to this one. `HEAD` was checked against it.
 pub(super) fn run(db: &Db, dir: &Path, last: Head) -> Result<Head, StoreError> {
-    tracing::warn!(dir = %dir.display(), changes = last.seq, "bringing the store to a new format");
+    tracing::warn!(dir = %dir.display(), changes = last.seq, "migrating the store to a new format");
     // HEAD may lag; after this it names just what the new chain's last change will name.
     head::write(dir, last)?;
     for family in [Family::History, Family::Contents] {
@@ -53,12 +53,12 @@ pub(super) fn check_chain(db: &Db, dir: &Path, head: Option<Head>) -> Result<(),
     if found.is_some_and(|value| sha256(&value) == head.chain) {
         return Ok(());
     }
-    let why = format!("change {} is another one than was acknowledged under that number", head.seq);
+    let why = format!("change {} is not the one that was acknowledged under that number", head.seq);
     Err(StoreError::Head { dir: dir.into(), why })
 }
 
 fn handle<'a>(db: &'a Db, name: &str) -> Result<std::sync::Arc<rocksdb::BoundColumnFamily<'a>>, StoreError> {
-    db.cf_handle(name).ok_or_else(|| Family::History.corrupt("the family is not there"))
+    db.cf_handle(name).ok_or_else(|| Family::History.corrupt("the family is missing"))
 }
 
 /// Ids that may hold a hash get their forms. What was done of it before stays as it is.

@@ -70,14 +70,14 @@ pub enum Access {
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("the store in {} is in use by another process; ask that one through --endpoint, or stop it", .dir.display())]
+    #[error("the store in {} is in use by another process; reach that one through --endpoint, or stop it", .dir.display())]
     Locked { dir: PathBuf },
     #[error(
         "this store was written by a newer hashwarden (format {found}; this one knows formats up to {known}): use that version"
     )]
     FormatNewer { found: u32, known: u32 },
     #[error(
-        "the store in {} was written by an earlier hashwarden: open it once for writing, as `serve` and `store compact` do, and it is brought up to date",
+        "the store in {} was written by an earlier hashwarden: open it once for writing, as `serve` and `store compact` do, and it is migrated",
         .dir.display()
     )]
     FormatOlder { dir: PathBuf },
@@ -98,14 +98,14 @@ pub enum StoreError {
     Corrupt { family: &'static str, what: String },
     /// The file `HEAD` and the database do not agree.
     #[error(
-        "the store in {} is not what was acknowledged: {why}. Restore the whole directory from a backup, or go on without what is missing: hashwarden store accept",
+        "the store in {} is not what was acknowledged: {why}. Restore the whole directory from a backup, or continue without what is missing: hashwarden store accept",
         .dir.display()
     )]
     Head { dir: PathBuf, why: String },
     /// What is missing can't be given up, as nothing can be read without it.
     #[error("the store in {} is damaged: {why}. It can only be restored, the whole directory, from a backup", .dir.display())]
     Lost { dir: PathBuf, why: &'static str },
-    #[error("the system gave no random bytes: {0}")]
+    #[error("the system returned no random bytes: {0}")]
     Random(getrandom::Error),
     #[error("the store's directory: {}", in_words(.0))]
     Io(#[from] std::io::Error),
@@ -195,7 +195,7 @@ impl Store {
     }
 
     fn family(&self, family: Family) -> Result<Arc<BoundColumnFamily<'_>>, StoreError> {
-        self.db.cf_handle(family.name()).ok_or_else(|| family.corrupt("the family is not there"))
+        self.db.cf_handle(family.name()).ok_or_else(|| family.corrupt("the family is missing"))
     }
 }
 

@@ -110,7 +110,7 @@ pub(super) fn open_as_found(dir: &Path) -> Result<(Db, Head), StoreError> {
         Born::Unfinished if head::read(dir).is_ok_and(|head| head.is_some_and(|head| head.seq > 0)) => {
             return Err(lost(dir, NO_FORMAT));
         }
-        Born::Unfinished => return Err(not_a_store("its making was not finished")),
+        Born::Unfinished => return Err(not_a_store("its creation was not finished")),
     }
     let db = open_all(dir)?;
     let writer = read_writer(&db)?;
@@ -129,7 +129,7 @@ fn open_to_read(dir: &Path) -> Result<Store, StoreError> {
         let opened = probe(dir, head::Check::Hold).and_then(|born| match born {
             Born::Older => Err(StoreError::FormatOlder { dir: dir.into() }),
             Born::Whole => Ok(Db::open_cf_descriptors_read_only(&options(Access::Read), dir, descriptors(&families), false)?),
-            Born::Unfinished => Err(StoreError::NotAStore { dir: dir.into(), why: "its making was not finished" }),
+            Born::Unfinished => Err(StoreError::NotAStore { dir: dir.into(), why: "its creation was not finished" }),
         });
         // A log that the writer flushed and removed while we opened may be missing from what we read, with later ones present:
         // a state that never was.
@@ -285,7 +285,7 @@ fn birth(db: &Db, dir: &Path, format_derived: u32) -> Result<Head, StoreError> {
     head::write(dir, head)?;
     let mut entry_id_key = [0; 32];
     getrandom::fill(&mut entry_id_key).map_err(StoreError::Random)?;
-    let family = db.cf_handle(Family::Meta.name()).ok_or_else(|| Family::Meta.corrupt("the family is not there"))?;
+    let family = db.cf_handle(Family::Meta.name()).ok_or_else(|| Family::Meta.corrupt("the family is missing"))?;
     let mut batch = WriteBatch::default();
     batch.put_cf(&family, keys::META_FORMAT_TRUTH, FORMAT_TRUTH.to_be_bytes());
     batch.put_cf(&family, keys::META_FORMAT_DERIVED, format_derived.to_be_bytes());
@@ -316,7 +316,7 @@ fn read_writer(db: &Db) -> Result<Writer, StoreError> {
 }
 
 pub(super) fn meta(db: &Db, name: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-    let family = db.cf_handle(Family::Meta.name()).ok_or_else(|| Family::Meta.corrupt("the family is not there"))?;
+    let family = db.cf_handle(Family::Meta.name()).ok_or_else(|| Family::Meta.corrupt("the family is missing"))?;
     Ok(db.get_cf(&family, name)?)
 }
 
@@ -361,7 +361,7 @@ fn tighten(dir: &Path) {
         })
     });
     if let Err(error) = all {
-        tracing::warn!(%error, dir = %dir.display(), "others may read the store: its files could not be closed to them");
+        tracing::warn!(%error, dir = %dir.display(), "other users may read the store: the permissions of its files could not be restricted");
     }
 }
 

@@ -116,7 +116,9 @@ impl Verify<'_> {
             found += u64::from(contents.is_some());
             let gone = ended.is_gone(&header);
             match &contents {
-                Some(_) if gone => verify.report.problem(format!("the contents of change {seq} are there and should be gone")),
+                Some(_) if gone => {
+                    verify.report.problem(format!("the contents of change {seq} still exist but should have been deleted"))
+                }
                 Some((digest, change)) => {
                     let same = change.time_ms == header.time_ms && change.by == header.by;
                     if header.contents != Some(*digest) || !same {
@@ -154,7 +156,7 @@ impl Verify<'_> {
         self.equal("the next list's number", store.next_list(), &ListId(told.next_list))?;
         let kept = open::meta(&store.db, keys::META_HEAD_KEPT)?;
         if kept.as_deref() != Some(&[1]) {
-            self.report.problem("it is not noted that there is a file HEAD");
+            self.report.problem("the database has no record of the file HEAD");
         }
         Ok(())
     }
@@ -162,7 +164,7 @@ impl Verify<'_> {
     fn equal<T: PartialEq>(&mut self, what: &str, stored: Result<T, StoreError>, told: &T) -> Result<(), StoreError> {
         match stored {
             Ok(stored) if stored == *told => {}
-            Ok(_) => self.report.problem(format!("{what} is not what the changes say")),
+            Ok(_) => self.report.problem(format!("{what} disagrees with the changes")),
             Err(error) => self.damage(error)?,
         }
         Ok(())
@@ -177,7 +179,7 @@ impl Verify<'_> {
             numbers.push(id);
             let list = wire::read_list(id, value).map_err(|error| at(error, &format!("list {}", id.0)))?;
             if told.lists.get(&id) != Some(&list) {
-                verify.report.problem(format!("list {} is not what the changes say", list.name));
+                verify.report.problem(format!("list {} disagrees with the changes", list.name));
             }
             verify.report.lists += 1;
             stored.push(list);
@@ -209,7 +211,7 @@ impl Verify<'_> {
         })?;
         if ids_stored != ids {
             let (stored, open) = (ids_stored.n, ids.n);
-            self.report.problem(format!("list {name}: its {stored} ids are not those of its {open} open rows"));
+            self.report.problem(format!("list {name}: its {stored} ids do not match its {open} open rows"));
         }
 
         let mut deltas = BTreeMap::<VersionNo, Bag>::new();
@@ -221,14 +223,14 @@ impl Verify<'_> {
         let numbers: BTreeSet<VersionNo> = versions.keys().chain(tallies.keys()).chain(deltas.keys()).copied().collect();
         let dropped = |number: &VersionNo| told.dropped.contains(&(list.id, *number));
         for number in numbers.iter().filter(|v| !versions.contains_key(v) && !dropped(v)) {
-            self.report.problem(format!("list {name}: rows name version {}, which is not there", number.0));
+            self.report.problem(format!("list {name}: rows name version {}, which does not exist", number.0));
         }
         // Until a sweep is done, rows are left that no version holds.
         let swept = self.store.sweep_due(list.id)?.is_none();
         let first = (list.id, VersionNo(0));
         for ((_, number), told) in told.versions.range(first..=(list.id, VersionNo(u32::MAX))) {
             if versions.get(number).is_none_or(|stored| !same_version(stored, told)) {
-                self.report.problem(format!("list {name}: version {} is not what the changes say", number.0));
+                self.report.problem(format!("list {name}: version {} disagrees with the changes", number.0));
             }
         }
         let (mut rows, mut digest) = (0u64, [0; 32]);
@@ -240,7 +242,7 @@ impl Verify<'_> {
             digest_sub(&mut digest, &tally.closed_sum);
             let which = format!("list {name}, version {}", number.0);
             if bag != tally.deltas {
-                self.report.problem(format!("{which}: its deltas are not what the rows say"));
+                self.report.problem(format!("{which}: its deltas disagree with the rows"));
             }
             // Of one that was dropped, rows may be left that others hold.
             let Some(version) = versions.get(number) else { continue };
@@ -252,10 +254,10 @@ impl Verify<'_> {
             }
             let told_deltas = told.deltas.get(&(list.id, *number)).copied().unwrap_or_default();
             if version.state == VersionState::Sealed && swept && bag != told_deltas {
-                self.report.problem(format!("{which}: its deltas are not what the changes say"));
+                self.report.problem(format!("{which}: its deltas disagree with the changes"));
             }
             if undone && bag.n + tally.opened + tally.closed > 0 {
-                self.report.problem(format!("{which}: it was undone, and rows of it are left"));
+                self.report.problem(format!("{which}: it was undone, but rows of it remain"));
             }
         }
         Ok(())
@@ -278,7 +280,7 @@ impl Verify<'_> {
             let which = format!("list {}, entry {}", list.name, row.entry.0);
             verify.report.rows += 1;
             if row.entry.0 >= told.next_entry {
-                verify.report.problem(format!("{which}: no change gave out that number"));
+                verify.report.problem(format!("{which}: no change assigned that number"));
             }
             let known = versions.contains_key(&row.from) || told.dropped.contains(&(list.id, row.from));
             if row.to.is_some_and(|to| to <= row.from) || !known {
@@ -333,7 +335,7 @@ impl Verify<'_> {
                 Some(list) => {
                     if !lists.iter().any(|known| known.id == list) {
                         self.report.problem(format!(
-                            "family {} holds rows of list {}, which is not there",
+                            "family {} holds rows of list {}, which does not exist",
                             family.name(),
                             list.0
                         ));

@@ -275,7 +275,7 @@ fn read_action(family: Family, n: u32) -> Result<Action, StoreError> {
 }
 
 fn read_digest(family: Family, bytes: &[u8]) -> Result<[u8; 32], StoreError> {
-    bytes.try_into().map_err(|_| family.corrupt("a digest has not 32 bytes"))
+    bytes.try_into().map_err(|_| family.corrupt("a digest is not 32 bytes long"))
 }
 
 fn read_policy(family: Family, record: Option<PolicyRecord>) -> Result<ListPolicy, StoreError> {

@@ -94,7 +94,7 @@ fn a_full_disk_ends_changes_until_there_is_room_and_never_look_ups() {
         server.run(&["list", "import", "known", &file]).exits(3);
         assert!(known(&server, 0) && !known(&server, 8_000));
         let (status, page) = server.get("/readyz");
-        assert!(status == 200 && page.contains("lists take no changes"), "{status} {page}");
+        assert!(status == 200 && page.contains("lists accept no changes"), "{status} {page}");
         assert!(!writable(&server));
 
         // It starts on a full disk, and looks up.
@@ -114,10 +114,10 @@ fn a_full_disk_ends_changes_until_there_is_room_and_never_look_ups() {
         assert!(before.exit == 3 || free_bytes_min == "0", "{before:?}");
 
         if free_bytes_min != "0" {
-            server.logged("lists take no changes; look-ups go on");
+            server.logged("lists accept no changes; look-ups continue");
         }
         disk.make_room();
-        until("changes are taken again", || add(&server, 8_000).exit == 0);
+        until("changes are accepted again", || add(&server, 8_000).exit == 0);
         assert!(writable(&server) && known(&server, 8_000) && known(&server, 0));
         server.run(&["list", "import", "known", &file, "--stage"]).exits(0);
         server.terminate();
@@ -134,11 +134,11 @@ fn a_store_without_the_room_it_is_to_keep_is_looked_up_in_and_takes_no_changes()
     let much = [("HASHWARDEN__STORE__FREE_BYTES_MIN", "1152921504606846976")];
     let mut server = Server::start_with(&place.store, "info", &much);
     assert!(known(&server, 0));
-    add(&server, 1).exits(3).says(&["disk is full", "look-ups go on"]);
+    add(&server, 1).exits(3).says(&["disk is full", "look-ups continue"]);
     server.run(&["list", "disable", "known"]).exits(3).says(&["disk is full"]);
     assert_eq!(server.run(&["list", "ls", "--json"]).exits(0).json().len(), 1);
     let (status, page) = server.get("/readyz");
-    assert!(status == 200 && page.contains("lists take no changes") && page.contains("required"), "{status} {page}");
+    assert!(status == 200 && page.contains("lists accept no changes") && page.contains("required"), "{status} {page}");
     assert!(!writable(&server));
     server.terminate();
     // A verb on the store itself says which disk and how much.

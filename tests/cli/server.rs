@@ -586,7 +586,7 @@ fn changes_are_logged_with_who_and_what() {
         ("a list was enabled", json!({})),
         ("a version was activated", json!({"version": 1, "before": 0, "rows": 2})),
         ("a file was imported and is active", json!({"source": "first.csv", "version": 1, "rows": 2, "rows_bad": 0, "added": 2})),
-        ("a file was imported: it changes nothing", json!({"source": "first.csv", "version": 1, "unchanged": 2})),
+        ("a file was imported and changes nothing", json!({"source": "first.csv", "version": 1, "unchanged": 2})),
         ("a file was imported and is not active", json!({"source": "second.csv", "version": 2, "gone": 1, "unchanged": 1})),
         ("a version was activated", json!({"version": 2, "before": 1, "rows": 1})),
         ("a version was activated", json!({"version": 1, "before": 2, "rows": 2})),
@@ -797,7 +797,7 @@ fn the_most_memory_is_told_at_start() {
         ("HASHWARDEN__GRPC__RECEIVE_BYTES_MAX", "104857600"),
     ];
     let server = Server::start_with(&place.store, "info", &set);
-    let line = server.log.line("the most memory that limits allow, beside the lists' indexes and the store's caches");
+    let line = server.log.line("the most memory that the limits allow, besides the lists' indexes and the store's caches");
     let parts = ["receiving", "streams", "connections", "calls", "queue", "decoding", "views", "log", "total"]
         .map(|part| line[format!("{part}_mib")].as_u64());
     assert_eq!(parts, [100, 256, 200, 1024, 512, 1536, 108, 16, 3752].map(Some));

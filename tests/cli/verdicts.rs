@@ -500,7 +500,7 @@ fn a_match_through_a_view_says_where_it_was_found() {
     place.run(&["match", "--draw", &out, "--views", "whole", &file]).exits(0).says(&["nothing matched: ", "was not written"]);
     assert!(!std::path::Path::new(&out).exists());
     place.run(&["match", "--draw", &file, &file]).exits(2).says(&["--draw would overwrite the picture"]);
-    place.run(&["match", "--draw", &out, &file, &file]).exits(2).says(&["--draw needs one file"]);
+    place.run(&["match", "--draw", &out, &file, &file]).exits(2).says(&["--draw needs exactly one file"]);
     place.run(&["match", "--draw", &place.arg("absent/drawn.png"), &file]).exits(3).says(&["absent/drawn.png"]);
 
     place.run(&["match", "--views", "whole", &file]).exits(0);

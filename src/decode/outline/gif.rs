@@ -51,7 +51,7 @@ pub(super) fn gif(bytes: &[u8], steps: &mut Steps) -> Option<Outline> {
     }
     // Some viewers enlarge the screen; the decoder drops what lies beyond it.
     out.flaw(beyond_screen, "pixels beyond the GIF's screen");
-    out.flaw(damaged, "GIF frames whose data do not come to their number of pixels");
+    out.flaw(damaged, "GIF frames whose data do not match their number of pixels");
     Some(out)
 }
 

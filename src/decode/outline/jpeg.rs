@@ -173,7 +173,7 @@ pub(super) fn jpeg(bytes: &[u8]) -> Option<Outline> {
     // A scan of one component counts its blocks.
     out.jpeg.units = if out.jpeg.scans > 1 { units.0.max(units.1) } else { units.0 };
     (out.jpeg.first_coefficients, out.jpeg.refined_coefficients) = (progress.first, progress.refined);
-    out.flaw(progress.incomplete(), "scans of the JPEG that the file does not hold");
+    out.flaw(progress.incomplete(), "scans of the JPEG that are missing");
     sized.then_some(out)
 }
 

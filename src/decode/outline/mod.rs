@@ -172,7 +172,7 @@ fn png(bytes: &[u8], steps: &mut Steps) -> Option<Outline> {
         }
         at = end;
     }
-    out.flaw(unfit, "PNG chunks that their checksums do not fit");
+    out.flaw(unfit, "PNG chunks with wrong checksums");
     // Samples that the file holds for a pixel, and that the decoder makes of it.
     let (stored, channels) = match color {
         2 => (3, 3 + transparency),

@@ -32,7 +32,7 @@ pub(super) fn tiff(bytes: &[u8], steps: &mut Steps) -> Option<Outline> {
         }
     }
     out.flaw(found.cut, "pages of the TIFF that were not looked for");
-    out.flaw(found.circles, "pages of the TIFF that may be missing: its chain of pages leads back to an earlier one");
+    out.flaw(found.circles, "pages of the TIFF that may be missing: its chain of pages loops");
     // A changed number of entries makes one of what follows them, and loses the pointer to the next page.
     out.flaw(found.astray, "pages of the TIFF that may be missing: it has entries that reach beyond the file");
     let first = out.pages.first()?;

@@ -179,7 +179,7 @@ fn a_header_with_next_to_nothing_behind_it_is_refused() {
 
 #[test]
 fn a_gif_whose_data_do_not_fill_its_frame_is_partial() {
-    let (frame, damaged) = (gif_frame(0, 0, 30, 20), "GIF frames whose data do not come to their number of pixels");
+    let (frame, damaged) = (gif_frame(0, 0, 30, 20), "GIF frames whose data do not match their number of pixels");
     left_out(&gif_of(30, 20, std::slice::from_ref(&frame)), &Limits::default(), 1, &[]);
     // A code for two pixels in place of one for one.
     let mut longer = frame.clone();
@@ -334,7 +334,7 @@ fn a_strip_that_is_too_short_is_partial() {
     };
     left_out(&tiff(64), &Limits::default(), 1, &[]);
     left_out(&tiff(65), &Limits::default(), 1, &[]);
-    left_out(&tiff(40), &Limits::default(), 1, &["parts whose data do not come to their number of pixels"]);
+    left_out(&tiff(40), &Limits::default(), 1, &["parts whose data do not match their number of pixels"]);
 }
 
 /// A small picture of Pillow's whose last bytes happen to be of little weight was called damaged, as 8 of 360 were.

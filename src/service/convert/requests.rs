@@ -139,7 +139,7 @@ fn radius(n: u32, kind: HashKind, path: impl Fn() -> String) -> Result<u16, Faul
 }
 
 fn at_most(n: usize, max: usize, what: &str, path: impl Fn() -> String) -> Result<(), Fault> {
-    if n <= max { Ok(()) } else { Err(Fault::malformed(path(), format!("has {n} {what}, at most {max} are taken"))) }
+    if n <= max { Ok(()) } else { Err(Fault::malformed(path(), format!("has {n} {what}, at most {max} are accepted"))) }
 }
 
 /// A list's name as the catalog takes it.
