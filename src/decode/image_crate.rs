@@ -10,8 +10,8 @@ use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, jpeg::JpegDecoder, png::Pn
 use image::metadata::Orientation;
 use image::{AnimationDecoder, ColorType, DynamicImage, Frames, ImageBuffer, ImageDecoder, ImageError};
 
-use super::outline::{Motion, Outline};
 use super::picture::{Channels, Picture};
+use super::probe::{Motion, Probe};
 use super::sniff::Format;
 use super::source::Source;
 use super::tally::Tally;
@@ -27,13 +27,13 @@ pub(super) fn decode(
     late: &dyn Fn() -> bool,
     tally: &mut Tally<'_>,
 ) -> Result<(), Refused> {
-    let outline = tally.outline();
-    let words = Words { format, limits, outline, multiplied: false };
+    let probe = tally.probe();
+    let words = Words { format, limits, probe, multiplied: false };
     let source = || Source::new(bytes, late);
     match format {
         Format::Tiff => tiff_pages::decode(bytes, words, late, tally),
-        _ if !tally.begin(outline.pixels_max) => Ok(()),
-        Format::Jpeg => match jpeg::decode(bytes, outline, limits) {
+        _ if !tally.begin(probe.pixels_max) => Ok(()),
+        Format::Jpeg => match jpeg::decode(bytes, probe, limits) {
             Some((picture, damaged)) => {
                 tally.take(&picture);
                 if damaged {
@@ -46,7 +46,7 @@ pub(super) fn decode(
         },
         Format::Bmp => words.still(BmpDecoder::new(source()), tally),
         Format::Png => words.png(source, tally),
-        Format::Gif if outline.motion == Motion::Still => words.still(GifDecoder::new(source()), tally),
+        Format::Gif if probe.motion == Motion::Still => words.still(GifDecoder::new(source()), tally),
         Format::Gif => {
             let run = words.say(GifDecoder::new(source()), tally).and_then(|mut decoder| {
                 words.say(decoder.set_limits(words.limits(0)), tally)?;
@@ -54,7 +54,7 @@ pub(super) fn decode(
             });
             // Only the reader of stills hands over what there is of a first frame that breaks off.
             match run {
-                Err(_) if tally.taken() == 0 && outline.ends_early && !tally.is_late() => {
+                Err(_) if tally.taken() == 0 && probe.ends_early && !tally.is_late() => {
                     words.still(GifDecoder::new(source()), tally)
                 }
                 run => run,
@@ -64,7 +64,7 @@ pub(super) fn decode(
             words.admit_codes(bytes, tally)?;
             let run = words.webp(source, tally);
             // What was decoded is held against its data.
-            for (frame, (name, place)) in outline.chunks.iter().enumerate().take(tally.taken() as usize) {
+            for (frame, (name, place)) in probe.chunks.iter().enumerate().take(tally.taken() as usize) {
                 if tally.is_late() || !webp::is_whole(name, &bytes[place.clone()], late) {
                     tally.leave_out_of(frame as u32, DAMAGED);
                 }
@@ -81,7 +81,7 @@ const DAMAGED: &str = "parts whose data are damaged";
 pub(super) struct Words<'a> {
     pub(super) format: Format,
     pub(super) limits: &'a Limits,
-    pub(super) outline: &'a Outline,
+    pub(super) probe: &'a Probe,
     /// Colours are stored multiplied by their alpha.
     pub(super) multiplied: bool,
 }
@@ -137,7 +137,7 @@ impl<'a> Words<'a> {
         if let Err(error) = decoder.read_image(&mut samples) {
             // Rows come from one end of the picture: what was not reached is still zero.
             let short =
-                tally.outline().ends_early || matches!(&error, ImageError::IoError(e) if e.kind() == ErrorKind::UnexpectedEof);
+                tally.probe().ends_early || matches!(&error, ImageError::IoError(e) if e.kind() == ErrorKind::UnexpectedEof);
             if !short || tally.is_late() || samples.iter().all(|sample| *sample == 0) {
                 return self.say(Err(error), tally);
             }
@@ -154,14 +154,14 @@ impl<'a> Words<'a> {
 
     /// Looks at what the prefix codes of a WebP's pictures would take, of as many as may be decoded.
     fn admit_codes(&self, bytes: &[u8], tally: &Tally<'_>) -> Result<(), Refused> {
-        let outline = self.outline;
-        let pixels = outline.pixels_max.saturating_mul(outline.bytes_per_pixel);
+        let probe = self.probe;
+        let pixels = probe.pixels_max.saturating_mul(probe.bytes_per_pixel);
         let left = self.limits.alloc_bytes_max.saturating_sub(pixels);
-        let lossless = outline.chunks.iter().filter(|(name, _)| name == b"VP8L");
+        let lossless = probe.chunks.iter().filter(|(name, _)| name == b"VP8L");
         let lossless = lossless.map(|(_, place)| (place.clone(), Header::Present)).take(self.limits.frames_max as usize);
         // The first byte says how alpha is coded.
         let coded = |place: &Range<usize>| bytes[place.clone()].first().is_some_and(|first| first & 3 == 1);
-        let alphas = outline.alphas.iter().filter(|(place, ..)| coded(place)).take(self.limits.frames_max as usize);
+        let alphas = probe.alphas.iter().filter(|(place, ..)| coded(place)).take(self.limits.frames_max as usize);
         let alphas = alphas.map(|(place, width, height)| (place.start + 1..place.end, Header::Absent(*width, *height)));
         for (place, header) in lossless.chain(alphas) {
             if tally.is_late() {
@@ -176,7 +176,7 @@ impl<'a> Words<'a> {
     }
 
     fn webp<'s>(&self, source: impl Fn() -> Source<'s>, tally: &mut Tally<'_>) -> Result<(), Refused> {
-        if self.outline.motion == Motion::Still {
+        if self.probe.motion == Motion::Still {
             return self.still(WebPDecoder::new(source()), tally);
         }
         let mut decoder = self.say(WebPDecoder::new(source()), tally)?;
@@ -187,18 +187,18 @@ impl<'a> Words<'a> {
 
     fn png<'s>(&self, source: impl Fn() -> Source<'s>, tally: &mut Tally<'_>) -> Result<(), Refused> {
         // Of what the pixels leave, a third: the crate's buffers for colour profiles double as they grow.
-        let pixels = self.outline.pixels_max.saturating_mul(self.outline.bytes_per_pixel);
+        let pixels = self.probe.pixels_max.saturating_mul(self.probe.bytes_per_pixel);
         let left = self.limits.alloc_bytes_max.saturating_sub(pixels) / 3;
         let open = || PngDecoder::with_limits(source(), self.limits(self.limits.alloc_bytes_max - left));
-        if self.outline.motion == Motion::Still {
+        if self.probe.motion == Motion::Still {
             return self.still(open(), tally);
         }
         // Viewers without animations show the still; where it is no frame, nobody else would look at it.
-        if self.outline.motion == Motion::AnimatedBesideStill {
+        if self.probe.motion == Motion::AnimatedBesideStill {
             if let Err(refused) = self.still(open(), tally) {
                 tally.fail(refused);
             }
-            if !tally.begin(self.outline.pixels_max) {
+            if !tally.begin(self.probe.pixels_max) {
                 return Ok(());
             }
         }
@@ -230,7 +230,7 @@ impl<'a> Words<'a> {
             if let Some(picture) = upright(width, height, Channels::Rgba, canvas.into_raw(), orientation) {
                 tally.take(&picture);
             }
-            if !tally.begin(self.outline.pixels_max) {
+            if !tally.begin(self.probe.pixels_max) {
                 return Ok(());
             }
         }

@@ -19,16 +19,16 @@ use image::metadata::Orientation;
 use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat};
 
 use super::image_crate::upright;
-use super::outline::{Coding, Outline, exif, outline, segments};
 use super::picture::{Channels, Picture};
+use super::probe::{Coding, Probe, exif, probe, segments};
 use super::sniff::Format;
 use super::{Limits, arithmetic_scan_pixels};
 
 /// A picture and whether anything of it was damaged. `None`: libjpeg-turbo can't read the file, or not a single row of it.
-pub(super) fn decode(bytes: &[u8], outline: &Outline, limits: &Limits) -> Option<(Picture, bool)> {
+pub(super) fn decode(bytes: &[u8], probe: &Probe, limits: &Limits) -> Option<(Picture, bool)> {
     let orientation = exif(bytes).and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
-    let (plain, skipped) = with_plain_header(bytes, outline)?;
-    let (width, height, samples, damaged) = pixels(&plain, outline, limits)?;
+    let (plain, skipped) = with_plain_header(bytes, probe)?;
+    let (width, height, samples, damaged) = pixels(&plain, probe, limits)?;
     drop(plain);
     Some((upright(width, height, Channels::Grey, samples, orientation)?, damaged || skipped))
 }
@@ -36,20 +36,20 @@ pub(super) fn decode(bytes: &[u8], outline: &Outline, limits: &Limits) -> Option
 /// Whether libjpeg-turbo finds no fault with a JPEG that stands in another file, such as a strip of a TIFF. Takes its pixels from
 /// `budget`, which they must not exceed.
 pub(super) fn is_whole(bytes: &[u8], limits: &Limits, budget: &mut u64) -> bool {
-    let Some(outline) = outline(Format::Jpeg, bytes).filter(|outline| !outline.flawed()) else { return false };
-    let walks = outline.pixels_max.saturating_mul(u64::from(outline.jpeg.scans.max(1)));
-    let pixels = walks.saturating_add(arithmetic_scan_pixels(&outline.jpeg, outline.jpeg.coded_bytes));
-    if outline.pixels_max > limits.pixels_max || outline.jpeg.scans > limits.jpeg_scans_max || pixels > *budget {
+    let Some(probe) = probe(Format::Jpeg, bytes).filter(|probe| !probe.flawed()) else { return false };
+    let walks = probe.pixels_max.saturating_mul(u64::from(probe.jpeg.scans.max(1)));
+    let pixels = walks.saturating_add(arithmetic_scan_pixels(&probe.jpeg, probe.jpeg.coded_bytes));
+    if probe.pixels_max > limits.pixels_max || probe.jpeg.scans > limits.jpeg_scans_max || pixels > *budget {
         return false;
     }
     *budget -= pixels;
-    decode(bytes, &outline, limits).is_some_and(|(_, damaged)| !damaged)
+    decode(bytes, &probe, limits).is_some_and(|(_, damaged)| !damaged)
 }
 
 /// Width, height, luma, and whether anything was damaged.
 type Pixels = (u32, u32, Vec<u8>, bool);
 
-fn pixels(bytes: &[u8], outline: &Outline, limits: &Limits) -> Option<Pixels> {
+fn pixels(bytes: &[u8], probe: &Probe, limits: &Limits) -> Option<Pixels> {
     let mut decompressor = Decompressor::new().ok()?;
     decompressor.set_scan_limit(limits.jpeg_scans_max).ok()?;
     let header = decompressor.read_header(bytes).ok()?;
@@ -58,8 +58,8 @@ fn pixels(bytes: &[u8], outline: &Outline, limits: &Limits) -> Option<Pixels> {
         Colorspace::RGB | Colorspace::YCbCr | Colorspace::Gray => PixelFormat::GRAY,
     };
     let (width, height) = (u32::try_from(header.width).ok()?, u32::try_from(header.height).ok()?);
-    // What was admitted is what the outline says.
-    if u64::from(width) * u64::from(height) > outline.pixels_max {
+    // What was admitted is what the probe says.
+    if u64::from(width) * u64::from(height) > probe.pixels_max {
         return None;
     }
     let pitch = header.width.checked_mul(format.size())?;
@@ -88,8 +88,8 @@ fn luma_of_inverted_cmyk(mut samples: Vec<u8>) -> Vec<u8> {
 }
 
 /// A copy with a header as described above. And whether there were bytes between its segments, which decoders skip.
-fn with_plain_header(bytes: &[u8], outline: &Outline) -> Option<(Vec<u8>, bool)> {
-    let scan = outline.jpeg.first_scan;
+fn with_plain_header(bytes: &[u8], probe: &Probe) -> Option<(Vec<u8>, bool)> {
+    let scan = probe.jpeg.first_scan;
     if scan == 0 {
         return None;
     }
@@ -120,7 +120,7 @@ fn with_plain_header(bytes: &[u8], outline: &Outline) -> Option<(Vec<u8>, bool)>
         }
     }
     skipped |= bytes.get(end..scan)?.iter().any(|byte| *byte != 0xff);
-    if outline.jpeg.coding == Coding::Huffman && !outline.jpeg.restarts && outline.jpeg.units <= 0xffff {
+    if probe.jpeg.coding == Coding::Huffman && !probe.jpeg.restarts && probe.jpeg.units <= 0xffff {
         plain.extend(b"\xff\xdd\0\x04\xff\xff");
     }
     plain.extend(&bytes[scan..]);

@@ -1,7 +1,7 @@
 //! Which frames are in this file, as upright pixels, and what of it could not be seen?
 //!
 //! The door is [`frames`]: it admits a file by what it declares, before a decoder allocates for it, and then hands over one
-//! frame at a time, so that memory holds one. Formats are told by content ([`sniff`]), structure is read by [`outline`]. JPEGs are
+//! frame at a time, so that memory holds one. Formats are told by content ([`sniff`]), structure is read by [`probe`]. JPEGs are
 //! decoded by libjpeg-turbo ([`jpeg`]), everything else, and what that can't read, by the `image` crate. EXIF and TIFF orientation is
 //! applied; CMYK, palettes and 16 bits end as 8-bit grey or RGB; alpha stays and [`Picture`] says how it is looked at.
 //!
@@ -13,8 +13,8 @@
 pub(crate) mod drawn;
 mod image_crate;
 mod jpeg;
-pub mod outline;
 mod picture;
+pub mod probe;
 pub mod sniff;
 mod source;
 mod tally;
@@ -29,7 +29,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub use picture::{Channels, Look, LumaPlane, Picture};
 
 use crate::entry::{LeftOut, Reason};
-use outline::{Coding, Jpeg, Motion, Outline, outline};
+use probe::{Coding, Jpeg, Motion, Probe, probe};
 use sniff::{Format, Kind, sniff};
 use tally::Tally;
 
@@ -98,8 +98,8 @@ pub fn frames(
     late: &dyn Fn() -> bool,
     each: &mut dyn FnMut(u32, &Picture) -> Taken,
 ) -> Result<Vec<LeftOut>, Refused> {
-    let (format, outline) = admit(bytes, limits)?;
-    let mut tally = Tally::new(limits, &outline, late, each);
+    let (format, probe) = admit(bytes, limits)?;
+    let mut tally = Tally::new(limits, &probe, late, each);
     let run = catch_unwind(AssertUnwindSafe(|| image_crate::decode(format, bytes, limits, late, &mut tally)));
     let failure = match run {
         Ok(Ok(())) => None,
@@ -110,7 +110,7 @@ pub fn frames(
 }
 
 /// Looks at what the file declares. A file that is refused here has cost one walk over its bytes and no memory.
-pub fn admit(bytes: &[u8], limits: &Limits) -> Result<(Format, Outline), Refused> {
+pub fn admit(bytes: &[u8], limits: &Limits) -> Result<(Format, Probe), Refused> {
     if bytes.is_empty() {
         return Err(Refused::new(Reason::Empty, "no bytes"));
     }
@@ -127,10 +127,10 @@ pub fn admit(bytes: &[u8], limits: &Limits) -> Result<(Format, Outline), Refused
         Kind::Unknown => return Err(Refused::new(Reason::Unsupported, "no known image format")),
     };
     let name = format.name();
-    let outline = outline(format, bytes).ok_or_else(|| {
+    let probe = probe(format, bytes).ok_or_else(|| {
         Refused::new(Reason::Undecodable, format!("the {name} file ends or is invalid before the picture's size"))
     })?;
-    let (width, height) = (outline.width, outline.height);
+    let (width, height) = (probe.width, probe.height);
     if width == 0 || height == 0 {
         return Err(Refused::new(Reason::Undecodable, format!("the {name} header declares {width}x{height} pixels")));
     }
@@ -138,18 +138,17 @@ pub fn admit(bytes: &[u8], limits: &Limits) -> Result<(Format, Outline), Refused
     if width.max(height) > limits.side_max {
         return too_many(format!("{width}x{height} pixels, at most {} a side are read", limits.side_max));
     }
-    if outline.pixels_max > limits.pixels_max {
-        return too_many(format!("a frame of {} pixels, at most {} are read", outline.pixels_max, limits.pixels_max));
+    if probe.pixels_max > limits.pixels_max {
+        return too_many(format!("a frame of {} pixels, at most {} are read", probe.pixels_max, limits.pixels_max));
     }
     // A header with next to nothing behind it is no picture that was cut short: decoding would fill millions of pixels.
     if let Some(data) =
-        outline.data_pixels.filter(|data| data.saturating_mul(16) < outline.pixels_max.saturating_sub(UNEARNED_PIXELS))
+        probe.data_pixels.filter(|data| data.saturating_mul(16) < probe.pixels_max.saturating_sub(UNEARNED_PIXELS))
     {
-        let detail = format!("the {name} header declares {} pixels, but the data hold at most {data}", outline.pixels_max);
+        let detail = format!("the {name} header declares {} pixels, but the data hold at most {data}", probe.pixels_max);
         return Err(Refused::new(Reason::Undecodable, detail));
     }
-    let needed =
-        outline.pixels_max.saturating_mul(peak_bytes_per_pixel(format, &outline)).saturating_add(kept_bytes(bytes, &outline));
+    let needed = probe.pixels_max.saturating_mul(peak_bytes_per_pixel(format, &probe)).saturating_add(kept_bytes(bytes, &probe));
     if needed > limits.alloc_bytes_max {
         return too_many(format!(
             "{width}x{height} pixels, which would take {needed} bytes to decode, at most {} are used",
@@ -157,31 +156,31 @@ pub fn admit(bytes: &[u8], limits: &Limits) -> Result<(Format, Outline), Refused
         ));
     }
     if format == Format::Jpeg {
-        admit_jpeg(&outline, limits)?;
+        admit_jpeg(&probe, limits)?;
     }
-    Ok((format, outline))
+    Ok((format, probe))
 }
 
 /// Pixels that cost next to nothing, whatever their data come to.
 const UNEARNED_PIXELS: u64 = 1_000_000;
 
 /// Bytes of the file that a decoder copies.
-fn kept_bytes(bytes: &[u8], outline: &Outline) -> u64 {
-    if outline.jpeg.scans > 0 { bytes.len() as u64 } else { 0 }
+fn kept_bytes(bytes: &[u8], probe: &Probe) -> u64 {
+    if probe.jpeg.scans > 0 { bytes.len() as u64 } else { 0 }
 }
 
 /// A progressive JPEG of 200 bytes can declare 16 million pixels, and a scan of 20 bytes costs a walk over them all.
-fn admit_jpeg(outline: &Outline, limits: &Limits) -> Result<(), Refused> {
-    let jpeg = &outline.jpeg;
+fn admit_jpeg(probe: &Probe, limits: &Limits) -> Result<(), Refused> {
+    let jpeg = &probe.jpeg;
     // A block takes a bit at the very least. A file with less than a sixteenth of that is no picture that was cut short: it is a
     // header with next to nothing behind it, and decoding would fill millions of pixels with grey.
     if jpeg.coding.is_huffman() && jpeg.coded_bytes.saturating_mul(8 * 16) < jpeg.blocks {
         let detail = format!("the JPEG header declares {} blocks, and {} bytes of data follow", jpeg.blocks, jpeg.coded_bytes);
         return Err(Refused::new(Reason::Undecodable, detail));
     }
-    let scan_pixels = outline.pixels_max.saturating_mul(u64::from(jpeg.scans));
+    let scan_pixels = probe.pixels_max.saturating_mul(u64::from(jpeg.scans));
     if jpeg.scans > limits.jpeg_scans_max || scan_pixels > limits.jpeg_scan_pixels_max {
-        let detail = format!("the JPEG has {} scans over {} pixels", jpeg.scans, outline.pixels_max);
+        let detail = format!("the JPEG has {} scans over {} pixels", jpeg.scans, probe.pixels_max);
         return Err(Refused::new(Reason::TooManyPixels, detail));
     }
     let arithmetic = arithmetic_scan_pixels(jpeg, jpeg.coded_bytes);
@@ -208,16 +207,16 @@ pub(crate) fn arithmetic_scan_pixels(jpeg: &Jpeg, coded_bytes: u64) -> u64 {
 
 /// Bytes a pixel that the decoder and what is made of it hold at their peak: measured as peak resident size on 4 and 17 million
 /// pixels, rounded up. Turning a picture upright by a quarter needs it twice.
-fn peak_bytes_per_pixel(format: Format, outline: &Outline) -> u64 {
-    match (format, outline.motion) {
+fn peak_bytes_per_pixel(format: Format, probe: &Probe) -> u64 {
+    match (format, probe.motion) {
         // The coefficients, 16 bits each, are kept until the last scan.
-        (Format::Jpeg, _) if outline.jpeg.progressive || outline.jpeg.scans > 1 => 4 + 2 * outline.jpeg.samples_per_pixel,
+        (Format::Jpeg, _) if probe.jpeg.progressive || probe.jpeg.scans > 1 => 4 + 2 * probe.jpeg.samples_per_pixel,
         (Format::Jpeg, _) => 5,
-        (Format::Png, Motion::Still) => outline.bytes_per_pixel + 1,
+        (Format::Png, Motion::Still) => probe.bytes_per_pixel + 1,
         (Format::Png, _) => 32,
         // The canvas, and a frame that does not fit it.
         (Format::Gif, Motion::Still) => 9,
-        (Format::WebP, Motion::Still) => outline.bytes_per_pixel,
+        (Format::WebP, Motion::Still) => probe.bytes_per_pixel,
         (Format::Gif | Format::WebP, _) => 16,
         (Format::Bmp, _) => 5,
         (Format::Tiff, _) => 10,

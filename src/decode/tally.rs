@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use super::outline::{Outline, PAGES_MAX};
+use super::probe::{PAGES_MAX, Probe};
 use super::{Limits, Picture, Refused, Taken};
 use crate::entry::{LeftOut, Reason};
 
@@ -17,7 +17,7 @@ const FAILURES_MAX: usize = 16;
 /// What the frames of a file go through on their way to the caller.
 pub(super) struct Tally<'a> {
     limits: &'a Limits,
-    outline: &'a Outline,
+    probe: &'a Probe,
     late: &'a dyn Fn() -> bool,
     each: &'a mut dyn FnMut(u32, &Picture) -> Taken,
     /// Frames begun: the one at work has the number before this.
@@ -37,14 +37,14 @@ pub(super) struct Tally<'a> {
 impl<'a> Tally<'a> {
     pub(super) fn new(
         limits: &'a Limits,
-        outline: &'a Outline,
+        probe: &'a Probe,
         late: &'a dyn Fn() -> bool,
         each: &'a mut dyn FnMut(u32, &Picture) -> Taken,
     ) -> Self {
         let (failures, left_out) = (Vec::new(), Vec::new());
         Tally {
             limits,
-            outline,
+            probe,
             late,
             each,
             begun: 0,
@@ -58,8 +58,8 @@ impl<'a> Tally<'a> {
         }
     }
 
-    pub(super) fn outline(&self) -> &'a Outline {
-        self.outline
+    pub(super) fn probe(&self) -> &'a Probe {
+        self.probe
     }
 
     pub(super) fn taken(&self) -> u32 {
@@ -133,9 +133,9 @@ impl<'a> Tally<'a> {
 
     /// Where the file ends early that is said of the whole.
     pub(super) fn leave_out_of(&mut self, frame: u32, what: &str) {
-        if self.outline.ends_early {
+        if self.probe.ends_early {
             self.leave_out(ENDS_EARLY);
-        } else if self.outline.frames <= 1 {
+        } else if self.probe.frames <= 1 {
             self.leave_out(what);
         } else if self.left_out.len() < FAILURES_MAX {
             self.leave_out(&format!("frame {frame}: {what}"));
@@ -146,8 +146,8 @@ impl<'a> Tally<'a> {
 
     /// What is left out, or why nothing was taken. `failure` ended the work on the frame that was begun and on all after it.
     pub(super) fn settle(mut self, failure: Option<Refused>) -> Result<Vec<LeftOut>, Refused> {
-        let outline = self.outline;
-        let (expected, ends_early) = (outline.frames, outline.ends_early);
+        let probe = self.probe;
+        let (expected, ends_early) = (probe.frames, probe.ends_early);
         if self.taken == 0 {
             return match (failure, self.failures.into_iter().next(), self.stopped) {
                 (Some(refused), ..) | (None, Some((.., refused)), _) => Err(refused),
@@ -160,12 +160,12 @@ impl<'a> Tally<'a> {
         if ends_early {
             self.leave_out(ENDS_EARLY);
         }
-        outline.flaws.iter().for_each(|flaw| self.leave_out(flaw));
+        probe.flaws.iter().for_each(|flaw| self.leave_out(flaw));
         for (from, to, refused) in std::mem::take(&mut self.failures) {
             self.leave_out(&format!("{}: {}", range(from, to + 1), refused.detail));
         }
         let missed = match (self.stopped.take(), failure) {
-            (Some(why), _) if self.begun < expected || outline.pages.len() == PAGES_MAX => Some((self.begun, why)),
+            (Some(why), _) if self.begun < expected || probe.pages.len() == PAGES_MAX => Some((self.begun, why)),
             (Some(_), _) => None,
             (None, Some(refused)) => Some((self.begun - u32::from(self.at_work), refused.detail)),
             (None, None) if self.begun < expected && !ends_early => Some((self.begun, "the decoder found no more".to_owned())),

@@ -8,7 +8,7 @@ use fdeflate::Decompressor;
 use tiff::decoder::Decoder;
 use tiff::tags::Tag;
 
-use super::outline::LzwStrips;
+use super::probe::LzwStrips;
 use super::source::Source;
 use super::{Limits, jpeg};
 

@@ -13,7 +13,7 @@ const UNCHECKED: &str = "the deadline passed before it was known whether the dat
 
 /// The decoder reads the first page only, so it is shown a header that points at each page in turn.
 pub(super) fn decode(bytes: &[u8], words: Words<'_>, late: &dyn Fn() -> bool, tally: &mut Tally<'_>) -> Result<(), Refused> {
-    for page in &tally.outline().pages {
+    for page in &tally.probe().pages {
         let pixels = page.pixels();
         if !tally.begin(pixels) {
             break;

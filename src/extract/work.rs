@@ -4,7 +4,7 @@
 //! pixel that is decoded once and hashed, a few nanoseconds. It is a claim of the file's: a header that lies makes its own file late.
 //! Telling takes a millisecond at the most, whatever the file is, as it is done where calls are answered.
 
-use crate::decode::outline::{Jpeg, Motion, skim};
+use crate::decode::probe::{Jpeg, Motion, skim};
 use crate::decode::sniff::{Format, Kind, sniff};
 use crate::decode::{Limits, arithmetic_scan_pixels};
 
@@ -22,24 +22,24 @@ pub fn work(bytes: &[u8], limits: &Limits) -> u64 {
 
 fn pixels(bytes: &[u8], limits: &Limits) -> u64 {
     let Kind::Image(format) = sniff(bytes) else { return 0 };
-    let Some(outline) = skim(format, bytes) else { return 0 };
-    let (largest, most) = (outline.pixels_max, limits.frame_pixels_max.max(limits.pixels_max));
-    if largest > limits.pixels_max || outline.width.max(outline.height) > limits.side_max {
+    let Some(probe) = skim(format, bytes) else { return 0 };
+    let (largest, most) = (probe.pixels_max, limits.frame_pixels_max.max(limits.pixels_max));
+    if largest > limits.pixels_max || probe.width.max(probe.height) > limits.side_max {
         return 0; // refused by its header
     }
     if format == Format::Jpeg {
-        let scans = outline.jpeg.scans.min(limits.jpeg_scans_max);
-        let walks = if outline.jpeg.progressive { largest.saturating_mul(scans.into()) / SCANS_PER_PIXEL } else { 0 };
+        let scans = probe.jpeg.scans.min(limits.jpeg_scans_max);
+        let walks = if probe.jpeg.progressive { largest.saturating_mul(scans.into()) / SCANS_PER_PIXEL } else { 0 };
         // Most scans may lie beyond what was looked at: together they bring each coefficient once.
-        let jpeg = Jpeg { first_coefficients: outline.jpeg.blocks * 64, ..outline.jpeg };
+        let jpeg = Jpeg { first_coefficients: probe.jpeg.blocks * 64, ..probe.jpeg };
         let arithmetic = arithmetic_scan_pixels(&jpeg, bytes.len() as u64).min(limits.jpeg_scan_pixels_max);
         return largest.saturating_add(walks).min(most).saturating_add(arithmetic);
     }
-    let pixels = match outline.motion {
-        Motion::Still => largest.saturating_mul(u64::from(outline.frames.min(limits.frames_max))),
+    let pixels = match probe.motion {
+        Motion::Still => largest.saturating_mul(u64::from(probe.frames.min(limits.frames_max))),
         _ => {
-            let canvas = u64::from(outline.width) * u64::from(outline.height);
-            largest.max(canvas).saturating_mul(u64::from(outline.frames.min(limits.frames_max)))
+            let canvas = u64::from(probe.width) * u64::from(probe.height);
+            largest.max(canvas).saturating_mul(u64::from(probe.frames.min(limits.frames_max)))
         }
     };
     pixels.min(most)

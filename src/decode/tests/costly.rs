@@ -2,7 +2,7 @@
 
 use super::damaged::{chunk, directory, grey_page};
 use super::*;
-use crate::decode::outline::skim;
+use crate::decode::probe::skim;
 
 /// 300 kB of a TIFF took seconds on a thread that answers calls, 5 MB stopped the process: thousands of entries that all name the same
 /// 65,536 directories.
@@ -21,7 +21,7 @@ fn lists_of_pages_that_lie_over_one_another_end() {
         bytes[count..count + 4].copy_from_slice(&parts.to_le_bytes());
     }
     left_out(&bytes, &Limits::default(), 1, &["pages of the TIFF that were not looked for"]);
-    assert!(skim(Format::Tiff, &bytes).is_some_and(|outline| outline.frames == 1));
+    assert!(skim(Format::Tiff, &bytes).is_some_and(|probe| probe.frames == 1));
 }
 
 /// What is told while a call is answered must not wait for a walk over all codes, blocks or runs.
@@ -36,13 +36,13 @@ fn skimming_looks_at_no_coded_data_and_scales_what_it_saw() {
     };
     let frames = 2000;
     let bytes = [b"GIF89a\x08\0\x08\0\0\0\0".to_vec(), frame.repeat(frames), vec![0x3b]].concat();
-    let (all, some) = (outline(Format::Gif, &bytes).unwrap(), skim(Format::Gif, &bytes).unwrap());
+    let (all, some) = (probe(Format::Gif, &bytes).unwrap(), skim(Format::Gif, &bytes).unwrap());
     assert_eq!((all.frames, all.data_pixels.is_some_and(|pixels| pixels > 0)), (frames as u32, true));
     assert_eq!(some.data_pixels, Some(0));
     assert!((1000..=3000).contains(&some.frames), "{}", some.frames);
     // A still is one, however long it is.
     let still = encode(Format::Gif, &clouds(300, 200, 3, 0));
-    assert_eq!(skim(Format::Gif, &still).map(|outline| outline.frames), Some(1));
+    assert_eq!(skim(Format::Gif, &still).map(|probe| probe.frames), Some(1));
     for format in FORMATS {
         let bytes = encode(format, &clouds(60, 40, 5, 0));
         assert_eq!(skim(format, &bytes).map(|o| (o.width, o.height, o.frames)), Some((60, 40, 1)), "{}", format.name());

@@ -26,7 +26,7 @@ fn a_reduced_page_that_points_to_itself_ends() {
     let mut bytes = [b"II*\0\x08\0\0\0".as_slice(), &first].concat();
     bytes.resize(38, 0);
     bytes.extend(second);
-    assert_eq!(outline(Format::Tiff, &bytes).map(|o| o.frames), Some(2));
+    assert_eq!(probe(Format::Tiff, &bytes).map(|o| o.frames), Some(2));
     refused(&bytes, &Limits::default(), Reason::Undecodable);
 }
 

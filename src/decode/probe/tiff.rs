@@ -11,7 +11,7 @@ mod tags;
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{Outline, Steps};
+use super::{Probe, Steps};
 pub use tags::Page;
 
 /// TIFF pages that are looked for.
@@ -20,9 +20,9 @@ pub const PAGES_MAX: usize = 1000;
 /// fewer than it has bytes; a thousand pages have some 20,000.
 const STEPS_MAX: u64 = 1 << 17;
 
-pub(super) fn tiff(bytes: &[u8], steps: &mut Steps) -> Option<Outline> {
+pub(super) fn tiff(bytes: &[u8], steps: &mut Steps) -> Option<Probe> {
     let reader = Reader::of(bytes)?;
-    let mut out = Outline::default();
+    let mut out = Probe::default();
     let mut found = Found { steps: STEPS_MAX.min(bytes.len() as u64).min(steps.left), ..Found::default() };
     found.add(reader.number(reader.word, reader.word)?, Way::Chain);
     while let Some(at) = found.ahead.pop_front() {

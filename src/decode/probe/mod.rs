@@ -1,8 +1,8 @@
-//! What does a file declare, and is it all there? Read from its structure alone, without decoding a pixel.
+//! Header probe: what does a file declare, and is it all there? Read from its structure alone, without decoding a pixel.
 //!
 //! Sizes are in pixels. Every walk is one pass over the bytes with checked offsets: it ends where the bytes end and allocates
 //! nothing that grows with them but lists of at most [`PAGES_MAX`] pages and [`CHUNKS_MAX`] chunks. A TIFF's offsets can name the same bytes
-//! time and again, so its walk has a number of steps. What an outline says is a claim of the file's;
+//! time and again, so its walk has a number of steps. What a probe says is what the file claims;
 //! admission rests on it because decoders allocate by the same claims. Coded data are looked at only where no decoder tells damage:
 //! whether all scans of a JPEG are there, and whether the data of a GIF or a run-length coded BMP come to its pixels.
 //!
@@ -27,9 +27,9 @@ pub use tiff::{PAGES_MAX, Page};
 /// Chunks of a WebP that are looked for.
 pub const CHUNKS_MAX: usize = 10_000;
 
-/// What a file says of itself.
+/// What a file declares of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Outline {
+pub struct Probe {
     pub width: u32,
     pub height: u32,
     /// Pixels of the largest frame, which need not lie inside the canvas, or of the largest page.
@@ -66,7 +66,7 @@ pub enum Motion {
     AnimatedBesideStill,
 }
 
-impl Outline {
+impl Probe {
     /// Whether the structure alone shows that something is missing.
     pub fn flawed(&self) -> bool {
         self.ends_early || !self.flaws.is_empty()
@@ -96,7 +96,7 @@ impl Steps {
 }
 
 /// `None` where the file breaks off or makes no sense before it has said how large the picture is.
-pub fn outline(format: Format, bytes: &[u8]) -> Option<Outline> {
+pub fn probe(format: Format, bytes: &[u8]) -> Option<Probe> {
     walk(format, bytes, Steps { left: u64::MAX, skims: false })
 }
 
@@ -107,18 +107,18 @@ const SKIMMED_JPEG_BYTES: usize = 128 * 1024;
 
 /// What a part of the file tells, at most a millisecond's work whatever the file is: sizes, and as many frames or scans as there are if the
 /// rest is like that part.
-pub fn skim(format: Format, bytes: &[u8]) -> Option<Outline> {
+pub fn skim(format: Format, bytes: &[u8]) -> Option<Probe> {
     let seen = if format == Format::Jpeg { &bytes[..bytes.len().min(SKIMMED_JPEG_BYTES)] } else { bytes };
-    let mut outline = walk(format, seen, Steps { left: SKIMMED, skims: true })?;
-    let share = (bytes.len() / outline.walked.unwrap_or(seen.len()).max(1)).max(1);
+    let mut probe = walk(format, seen, Steps { left: SKIMMED, skims: true })?;
+    let share = (bytes.len() / probe.walked.unwrap_or(seen.len()).max(1)).max(1);
     // One may be all there is.
     let all = |count: u32| if count > 1 { count.saturating_mul(u32::try_from(share).unwrap_or(u32::MAX)) } else { count };
-    (outline.frames, outline.jpeg.scans) = (all(outline.frames), all(outline.jpeg.scans));
-    Some(outline)
+    (probe.frames, probe.jpeg.scans) = (all(probe.frames), all(probe.jpeg.scans));
+    Some(probe)
 }
 
-fn walk(format: Format, bytes: &[u8], mut steps: Steps) -> Option<Outline> {
-    let mut outline = match format {
+fn walk(format: Format, bytes: &[u8], mut steps: Steps) -> Option<Probe> {
+    let mut probe = match format {
         Format::Jpeg => jpeg(bytes),
         Format::Png => png(bytes, &mut steps),
         Format::Gif => gif(bytes, &mut steps),
@@ -126,17 +126,17 @@ fn walk(format: Format, bytes: &[u8], mut steps: Steps) -> Option<Outline> {
         Format::Bmp => bmp(bytes, &steps),
         Format::Tiff => tiff(bytes, &mut steps),
     }?;
-    outline.pixels_max = outline.pixels_max.max(u64::from(outline.width) * u64::from(outline.height));
-    outline.frames = outline.frames.max(1);
-    Some(outline)
+    probe.pixels_max = probe.pixels_max.max(u64::from(probe.width) * u64::from(probe.height));
+    probe.frames = probe.frames.max(1);
+    Some(probe)
 }
 
 /// Deflate makes at most 1,032 bytes of one.
 const DEFLATE_MAX: u64 = 1032;
 
 /// W3C PNG, third edition.
-fn png(bytes: &[u8], steps: &mut Steps) -> Option<Outline> {
-    let mut out = Outline { ends_early: true, ..Outline::default() };
+fn png(bytes: &[u8], steps: &mut Steps) -> Option<Probe> {
+    let mut out = Probe { ends_early: true, ..Probe::default() };
     let mut at = 8;
     let (mut data_bytes, mut controls, mut control_first, mut animated, mut transparency) = (0u64, 0u32, false, false, 0);
     let mut unfit = false;
@@ -194,8 +194,8 @@ fn png(bytes: &[u8], steps: &mut Steps) -> Option<Outline> {
 }
 
 /// RFC 9649.
-fn webp(bytes: &[u8], steps: &mut Steps) -> Option<Outline> {
-    let mut out = Outline { bytes_per_pixel: 8, ..Outline::default() };
+fn webp(bytes: &[u8], steps: &mut Steps) -> Option<Probe> {
+    let mut out = Probe { bytes_per_pixel: 8, ..Probe::default() };
     let declared = le32(bytes, 4)? as usize + 8;
     out.ends_early = declared > bytes.len();
     let (mut at, mut sized, mut frame_end) = (12, false, 0);
@@ -260,8 +260,8 @@ fn webp(bytes: &[u8], steps: &mut Steps) -> Option<Outline> {
 }
 
 /// Microsoft's BITMAPCOREHEADER and BITMAPINFOHEADER.
-fn bmp(bytes: &[u8], steps: &Steps) -> Option<Outline> {
-    let mut out = Outline::default();
+fn bmp(bytes: &[u8], steps: &Steps) -> Option<Probe> {
+    let mut out = Probe::default();
     let (bits, compression) = match le32(bytes, 14)? {
         12 => {
             (out.width, out.height) = (le16(bytes, 18)?, le16(bytes, 20)?);

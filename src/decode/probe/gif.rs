@@ -1,12 +1,12 @@
 //! What does a GIF declare, and do its data fill its frames? CompuServe GIF89a.
 
 use super::lzw::{Kind, Lengths};
-use super::{Motion, Outline, Steps, le16};
+use super::{Motion, Probe, Steps, le16};
 
 /// Walks over the blocks, and over the codes of each frame's data. LZW has no checksum, and decoders drop what is too much: data whose
 /// codes were changed are known by the number of pixels that they come to.
-pub(super) fn gif(bytes: &[u8], steps: &mut Steps) -> Option<Outline> {
-    let mut out = Outline { ends_early: true, data_pixels: Some(0), ..Outline::default() };
+pub(super) fn gif(bytes: &[u8], steps: &mut Steps) -> Option<Probe> {
+    let mut out = Probe { ends_early: true, data_pixels: Some(0), ..Probe::default() };
     (out.width, out.height) = (le16(bytes, 6)?, le16(bytes, 8)?);
     let table = |flags: u8| if flags & 0x80 != 0 { 3usize << ((flags & 7) + 1) } else { 0 };
     let mut at = 13 + table(*bytes.get(10)?);

@@ -3,7 +3,7 @@
 //! One walk over the markers. Damage to the coded data is for the decoder to report; what no decoder reports is found here: scans that
 //! are not there. A progressive picture comes in scans that add frequencies and bits, and decoders show what has come so far.
 
-use super::{Outline, be16};
+use super::{Probe, be16};
 
 /// What only a JPEG has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -111,8 +111,8 @@ impl Progress {
     }
 }
 
-pub(super) fn jpeg(bytes: &[u8]) -> Option<Outline> {
-    let mut out = Outline::default();
+pub(super) fn jpeg(bytes: &[u8]) -> Option<Probe> {
+    let mut out = Probe::default();
     let mut progress = Progress::default();
     let mut sized = false;
     let mut units = (0, 0);
