@@ -186,7 +186,7 @@ pub fn expected_look_up<H: Bits>(kind: IndexKind, rows: usize, radius: u16) -> D
 #[derive(Debug, Default)]
 pub struct Scratch {
     hits: Vec<Hit>,
-    many: multi_index::Many,
+    batch: multi_index::Batch,
     nodes: Vec<(bk_tree::NodeId, u16)>,
     runs: Vec<bk_tree::Run>,
     lines: multi_index::Lines,

@@ -3,7 +3,7 @@
 //! A build must run everywhere, so nothing outside this room may count on instructions beyond the target's baseline. A piece of work is
 //! compiled once for each level below, and an index runs it on the [`best`] that the processor has. Most of it is the same plain Rust, of
 //! which the compiler makes population counts and wide lanes where they are allowed; a [`Kernel`] is what it would not find by itself.
-//! [`prefetch`] asks for a cache line ahead of its use, [`roomy`] for large pages. A level changes how long work takes, never what it gives:
+//! [`prefetch`] asks for a cache line ahead of its use, [`alloc_huge_pages`] for large pages. A level changes how long work takes, never what it gives:
 //! the conformance suite runs every level there is.
 //!
 //! This is the one room that may use `unsafe`: to call code compiled for a feature after asking whether the processor has it, to load
@@ -32,16 +32,16 @@ pub trait Kernel: Copy {
 
     /// For each of the sixteen bits, that bit of all lanes.
     #[inline(always)]
-    fn across(self, lanes: &[u16; 32]) -> [u32; 16] {
-        let mut across = [0; 16];
-        for (bit, across) in across.iter_mut().enumerate() {
+    fn bit_slices(self, lanes: &[u16; 32]) -> [u32; 16] {
+        let mut slices = [0; 16];
+        for (bit, slices) in slices.iter_mut().enumerate() {
             let mut of_bit = *lanes;
             for lane in &mut of_bit {
                 *lane &= 1 << bit;
             }
-            *across = !self.near::<0>(&of_bit, 0, 0);
+            *slices = !self.near::<0>(&of_bit, 0, 0);
         }
-        across
+        slices
     }
 }
 
@@ -65,7 +65,7 @@ impl Kernel for Portable {
 
 /// `n` times `value`, in large pages where the system has them: look-ups go all over it, and small pages cost as much as the memory. Filled by
 /// all threads of the rayon pool that it is called in: where the system has to find the memory first, one took 2 s a gigabyte, as long as all else.
-pub fn roomy<T: Copy + Send + Sync>(n: usize, value: T) -> Vec<T> {
+pub fn alloc_huge_pages<T: Copy + Send + Sync>(n: usize, value: T) -> Vec<T> {
     let mut room = Vec::with_capacity(n);
     #[cfg(target_os = "linux")]
     ask_for_large_pages(room.as_mut_ptr(), n);
@@ -237,7 +237,7 @@ mod tests {
         type Out = [u32; 16];
         #[inline(always)]
         fn run<K: Kernel>(self, kernel: K) -> [u32; 16] {
-            kernel.across(self.0)
+            kernel.bit_slices(self.0)
         }
     }
 
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn room_in_large_pages_holds_what_it_is_filled_with() {
         for n in [0, 1, 1_000, 3_000_000] {
-            let room = roomy(n, 0x0102_0304_u32);
+            let room = alloc_huge_pages(n, 0x0102_0304_u32);
             assert!(room.len() == n && room.iter().all(|value| *value == 0x0102_0304));
         }
     }

@@ -66,7 +66,7 @@ impl Kernel for Avx2 {
     }
 
     #[inline(always)]
-    fn across(self, lanes: &[u16; 32]) -> [u32; 16] {
+    fn bit_slices(self, lanes: &[u16; 32]) -> [u32; 16] {
         // SAFETY: a value of this type says that the processor has AVX2.
         unsafe { across_avx2(lanes) }
     }
@@ -90,13 +90,13 @@ fn across_avx2(lanes: &[u16; 32]) -> [u32; 16] {
     let lower = _mm256_packus_epi16(_mm256_and_si256(low, byte), _mm256_and_si256(high, byte));
     let higher = _mm256_packus_epi16(_mm256_srli_epi16::<8>(low), _mm256_srli_epi16::<8>(high));
     let (mut lower, mut higher) = (in_order(lower), in_order(higher));
-    let mut across = [0; 16];
+    let mut slices = [0; 16];
     for bit in (0..8).rev() {
-        across[bit] = _mm256_movemask_epi8(lower) as u32;
-        across[bit + 8] = _mm256_movemask_epi8(higher) as u32;
+        slices[bit] = _mm256_movemask_epi8(lower) as u32;
+        slices[bit + 8] = _mm256_movemask_epi8(higher) as u32;
         (lower, higher) = (_mm256_add_epi8(lower, lower), _mm256_add_epi8(higher, higher));
     }
-    across
+    slices
 }
 
 #[inline]

@@ -8,8 +8,8 @@
 //! higher bits are in the block whose number differs in that bit. So with the hashes in the order of their halves, those that open lists by one
 //! and the same mask in a block are a run of them.
 
+use super::batch::{GATHERED, Hashed, Part, QueryHalves, Survivor};
 use super::lines::{Near, OpenedLines, make_room};
-use super::many::{Asked, GATHERED, Hashed, Part, Survivor};
 use super::plan::masks;
 use super::table::{Lanes, Tables, VALUES};
 use super::{LIST_PS, MultiIndex, POSTING_PS, Plan, SURVIVOR_PS, halves};
@@ -174,7 +174,7 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
         };
         for near in &nears[..found] {
             let listed = near.line as usize;
-            let Asked { number, next, third, .. } = order[lines.openers[listed] as usize];
+            let QueryHalves { number, next, third, .. } = order[lines.openers[listed] as usize];
             Near { line: lines.lines.line[listed], ..*near }.each(|at| {
                 prefetch(&tables.places, at as usize);
                 self.buffers.survivors.push(Survivor { number, at, next, third, two_max });
@@ -225,7 +225,7 @@ impl Work for List<'_> {
 /// Writes down the lines that hold postings near enough to who opened them; returns how many.
 struct Read<'a, const BITS_MAX: u16> {
     tables: &'a Tables,
-    order: &'a [Asked],
+    order: &'a [QueryHalves],
     lines: &'a OpenedLines,
     /// Lines to ask for, evenly among those that are read: asked for all at once they held up the reading.
     ask: Range<usize>,

@@ -1,12 +1,12 @@
 //! Which of many hashes lie near which rows?
 //!
-//! As in a batch (see `many`), table by table, the hashes in the order of the table's half; but on all threads of the pool that it is called
+//! As in a batch (see `batch`), table by table, the hashes in the order of the table's half; but on all threads of the pool that it is called
 //! in, and with all hashes at once, so that as many as possible share a half. Memory beside the hashes: 12 bytes for each, and some buffers
-//! a thread; and a byte for each posting (16 for a row of 256 bits) where the hashes are so many that it pays: see `Rests`.
+//! a thread; and a byte for each posting (16 for a row of 256 bits) where the hashes are so many that it pays: see `ResidualBits`.
 
-use super::across::Across;
-use super::many::{Asked, Part, Scanned};
-use super::table::{Rests, VALUES};
+use super::batch::{Part, QueryHalves, Scanned};
+use super::bit_sliced::BitSliced;
+use super::table::{ResidualBits, VALUES};
 use super::{Lists, MultiIndex, Plan, half, halves};
 use crate::entry::Bits;
 use crate::index::{Each, Hit, Outlet, Scratch, arch, join_by_look_ups};
@@ -16,10 +16,10 @@ use rayon::prelude::*;
 const JOBS: usize = 64;
 const JOB_MIN: usize = 256;
 const JOB_MAX: usize = 16_384;
-/// Hashes that share a half, on average, from which on the rests are made, and for each of those hashes at most so many rows. On a Zen 4, as many
+/// Hashes that share a half, on average, from which on the residual_bits are made, and for each of those hashes at most so many rows. On a Zen 4, as many
 /// hashes as rows, a million took 6 % longer with them and three million no less.
-const RESTS_FROM: usize = 64;
-const RESTS_WORTH: usize = 8;
+const RESIDUAL_FROM: usize = 64;
+const RESIDUAL_WORTH: usize = 8;
 
 impl<H: Bits> MultiIndex<H> {
     pub(super) fn join_lists(&self, asked: &[H], radius: u16, each: &Each<'_>) {
@@ -32,21 +32,32 @@ impl<H: Bits> MultiIndex<H> {
         let mut scanned = Scanned::default();
         scanned.reset(asked.len());
         let a_job_max = asked.len().div_ceil(JOBS).clamp(JOB_MIN, JOB_MAX);
-        let rests = self.rests_for(asked.len(), &plan);
+        let residual_bits = self.residual_bits_for(asked.len(), &plan);
         let mut sorter = Sorter::new(asked, &tables);
         for (at, table) in tables.iter().enumerate() {
-            let a_job = |scratch: &mut Scratch, order: &[Asked]| {
+            let a_job = |scratch: &mut Scratch, order: &[QueryHalves]| {
                 let mut take = |hits: &[Hit]| each(hits);
                 let mut out = Outlet::new(&mut take, scratch);
                 out.hand_over(); // to hear whether it is wanted still
-                let (buffers, first, plan, table, scanned) = (&mut scratch.many.buffers, 0, &plan, *table, &scanned);
-                let rests = rests.as_ref();
-                self.level.run(Part { index: self, asked, first, plan, table, order, scanned, rests, buffers, out: &mut out });
+                let (buffers, first, plan, table, scanned) = (&mut scratch.batch.buffers, 0, &plan, *table, &scanned);
+                let residual_bits = residual_bits.as_ref();
+                self.level.run(Part {
+                    index: self,
+                    asked,
+                    first,
+                    plan,
+                    table,
+                    order,
+                    scanned,
+                    residual_bits,
+                    buffers,
+                    out: &mut out,
+                });
                 let ended = out.ended();
                 out.end(scratch);
                 if ended { Err(()) } else { Ok(()) }
             };
-            let some_parts = |order: &mut Vec<Asked>, parts: &[&[Asked]]| {
+            let some_parts = |order: &mut Vec<QueryHalves>, parts: &[&[QueryHalves]]| {
                 order.clear();
                 parts.iter().for_each(|part| append_sorted(part, order));
                 order.par_chunks(a_job_max).map_init(Scratch::default, a_job).collect::<Result<(), ()>>()
@@ -61,15 +72,15 @@ impl<H: Bits> MultiIndex<H> {
 }
 
 impl<H: Bits> MultiIndex<H> {
-    /// The rests of all postings, where they spare more time than they take.
-    fn rests_for(&self, asked: usize, plan: &Plan) -> Option<Rests> {
+    /// The residual_bits of all postings, where they spare more time than they take.
+    fn residual_bits_for(&self, asked: usize, plan: &Plan) -> Option<ResidualBits> {
         let worth = match self.lists {
-            Lists::WhereCheaper => asked >= RESTS_FROM * VALUES && asked.saturating_mul(RESTS_WORTH) >= self.rows.len(),
+            Lists::WhereCheaper => asked >= RESIDUAL_FROM * VALUES && asked.saturating_mul(RESIDUAL_WORTH) >= self.rows.len(),
             #[cfg(test)]
             Lists::Always => true,
         };
-        let by_sums = |table| Across::sums_up(plan.budgets_from(table, halves::<H>()));
-        (worth && self.tables_of(plan).any(by_sums)).then(|| Rests::build(&self.tables, &self.rows, self.level))
+        let by_sums = |table| BitSliced::sums_up(plan.budgets_from(table, halves::<H>()));
+        (worth && self.tables_of(plan).any(by_sums)).then(|| ResidualBits::build(&self.tables, &self.rows, self.level))
     }
 }
 
@@ -84,7 +95,7 @@ struct Sorter {
     share: usize,
     /// For each share, each table and each part, its hashes.
     counts: Vec<Vec<[u32; PARTS]>>,
-    dealt: Vec<Asked>,
+    dealt: Vec<QueryHalves>,
 }
 
 impl Sorter {
@@ -100,14 +111,14 @@ impl Sorter {
             counts
         };
         let counts = asked.par_chunks(share).map(count).collect();
-        Sorter { share, counts, dealt: arch::roomy(asked.len(), Asked::default()) }
+        Sorter { share, counts, dealt: arch::alloc_huge_pages(asked.len(), QueryHalves::default()) }
     }
 
     /// All hashes in parts, by the half of `table`, the `at`th of those that were counted.
-    fn deal_out<H: Bits>(&mut self, asked: &[H], at: usize, table: usize) -> Vec<&[Asked]> {
+    fn deal_out<H: Bits>(&mut self, asked: &[H], at: usize, table: usize) -> Vec<&[QueryHalves]> {
         let Sorter { share, counts, dealt } = self;
         // For each share, where its hashes of each part go.
-        let mut rooms: Vec<Vec<&mut [Asked]>> = counts.iter().map(|_| Vec::with_capacity(PARTS)).collect();
+        let mut rooms: Vec<Vec<&mut [QueryHalves]>> = counts.iter().map(|_| Vec::with_capacity(PARTS)).collect();
         let mut rest = &mut dealt[..];
         for part in 0..PARTS {
             for (counts, rooms) in counts.iter().zip(&mut rooms) {
@@ -119,7 +130,7 @@ impl Sorter {
         asked.par_chunks(*share).zip(rooms).enumerate().for_each(|(number, (hashes, mut rooms))| {
             let mut taken = [0u32; PARTS];
             for (hash, number) in hashes.iter().zip((number * *share) as u32..) {
-                let asked = Asked::new(hash, number, table);
+                let asked = QueryHalves::new(hash, number, table);
                 let part = usize::from(asked.own >> 8);
                 rooms[part][taken[part] as usize] = asked;
                 taken[part] += 1;
@@ -137,7 +148,7 @@ impl Sorter {
 }
 
 /// Appends the hashes of a part in the order of their halves' lower bits.
-fn append_sorted(hashes: &[Asked], order: &mut Vec<Asked>) {
+fn append_sorted(hashes: &[QueryHalves], order: &mut Vec<QueryHalves>) {
     let mut starts = [0u32; PARTS + 1];
     for asked in hashes {
         starts[usize::from(asked.own & 0xff) + 1] += 1;
@@ -146,7 +157,7 @@ fn append_sorted(hashes: &[Asked], order: &mut Vec<Asked>) {
         starts[value + 1] += starts[value];
     }
     let before = order.len();
-    order.resize(before + hashes.len(), Asked::default());
+    order.resize(before + hashes.len(), QueryHalves::default());
     let sorted = &mut order[before..];
     for asked in hashes {
         let at = &mut starts[usize::from(asked.own & 0xff)];

@@ -16,25 +16,25 @@
 //!
 //! A look-up waits for memory, so it asks ahead: for where the lists of a table lie, a table ahead; for their lines, two tables ahead of those
 //! being read; for what survives, for its place, then its hash. Many look-ups at once are done table by table, so that they share what is in
-//! the cache (see `many`), and where they are very many block by block of a table, for which lists of neighbouring values lie side by side
+//! the cache (see `batch`), and where they are very many block by block of a table, for which lists of neighbouring values lie side by side
 //! (see `blocks`).
 //!
 //! Per row: its hash, and 6 bytes for each half (96 for 256 bits, 24 for 64); and 256 KiB for each half's table.
 
-mod across;
+mod batch;
+mod bit_sliced;
 mod blocks;
 mod join;
 mod lines;
-mod many;
 mod plan;
 mod table;
 
 use super::arch::{self, Kernel, prefetch};
 use super::{Each, Effort, Hit, Outlet, Query, RadiusIndex, Scratch, Take, assert_rows_max, linear};
 use crate::entry::Bits;
+pub(super) use batch::Batch;
 use lines::make_room;
 pub(super) use lines::{Lines, Near};
-pub(super) use many::Many;
 pub(super) use plan::Plan;
 use plan::{HALVES_MAX, masks};
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub struct MultiIndex<H> {
 #[derive(Debug, Clone, Copy)]
 struct Together {
     /// From so many on they are.
-    many: usize,
+    min: usize,
     /// From so many times on that they open one of a table's lists, it is gone through block by block.
     openings: usize,
     /// Bytes of a block, and up to twice as many; more where there would be too many blocks.
@@ -91,7 +91,7 @@ pub(super) struct Survivor {
 /// 12 % less among a million, but 13 % more among ten million. By blocks 8,192 took 0.78 of what they took without; as many openings as lists
 /// is where both take the same. A block, the one that is asked for meanwhile and all else are to stay in a second cache of 1 MiB: blocks
 /// of 160 KiB took 5 % longer, of 40 as long.
-const TOGETHER: Together = Together { many: 1_024, openings: table::VALUES, block_bytes: 80 << 10 };
+const TOGETHER: Together = Together { min: 1_024, openings: table::VALUES, block_bytes: 80 << 10 };
 
 /// Tables whose lines are listed and asked for ahead of the one that is read.
 const TABLES_AHEAD: usize = 2;
@@ -348,7 +348,7 @@ impl<H: Bits> arch::Work for Search<'_, '_, '_, H> {
             if (plan.bits, plan.radius) != (H::BITS, radius) {
                 plan = Plan::new(H::BITS, radius);
             }
-            if alike.len() >= index.together.many && index.limit_ps(&plan) > 0 {
+            if alike.len() >= index.together.min && index.limit_ps(&plan) > 0 {
                 effort += index.look_many_up(kernel, alike, first, &plan, scratch, out);
             } else {
                 for (query, number) in alike.iter().zip(first..) {

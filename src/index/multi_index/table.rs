@@ -75,7 +75,7 @@ impl Tables {
         let unit_bits = (row_bits + 1 + length_bits).saturating_sub(32);
         let layouts: Vec<Layout> = (0..n).into_par_iter().map(|i| level.run(Count { rows, i, unit_bits })).collect();
         let mut tables = Tables {
-            lists: arch::roomy(n * VALUES, 0),
+            lists: arch::alloc_huge_pages(n * VALUES, 0),
             length_bits,
             unit_bits,
             long: Vec::new(),
@@ -100,8 +100,8 @@ impl Tables {
                 }
             }
         }
-        tables.lines = arch::roomy(total, Lanes([0; LANES]));
-        tables.places = arch::roomy(total * LANES, 0);
+        tables.lines = arch::alloc_huge_pages(total, Lanes([0; LANES]));
+        tables.places = arch::alloc_huge_pages(total * LANES, 0);
         let (mut lines, mut places) = (&mut tables.lines[..], &mut tables.places[..]);
         let mut jobs = Vec::new();
         for (i, layout) in layouts.into_iter().enumerate() {
@@ -388,19 +388,19 @@ impl<H: Bits> arch::Work for Place<'_, H> {
 
 /// Of each posting's half after next the bits that most often have no room beside the row: a byte for each. Large joins make them for as long
 /// as they take: they spare nearly all rows that would be read in vain.
-pub(super) struct Rests {
+pub(super) struct ResidualBits {
     bytes: Vec<u8>,
     /// Those that stand beside the row, and these.
     pub mask: u16,
 }
 
 /// Bits of a half that are the rest.
-const REST: u16 = 0xff00;
+const RESIDUAL: u16 = 0xff00;
 
-impl Rests {
+impl ResidualBits {
     /// In parallel in the rayon pool that it is called in.
     pub fn build<H: Bits>(tables: &Tables, rows: &[H], level: arch::Level) -> Self {
-        let mut bytes = arch::roomy(tables.places.len(), 0);
+        let mut bytes = arch::alloc_huge_pages(tables.places.len(), 0);
         let (mut jobs, mut rest) = (Vec::new(), &mut bytes[..]);
         for i in 0..halves::<H>() {
             let end = if i + 1 < halves::<H>() { tables.firsts[i + 1] as usize } else { tables.lines.len() };
@@ -408,14 +408,14 @@ impl Rests {
             rest = after;
             jobs.push((i, own));
         }
-        jobs.into_par_iter().for_each(|(i, bytes)| level.run(PlaceRests { rows, i, starts: tables.starts(i), bytes }));
-        Rests { bytes, mask: tables.third_mask() | REST }
+        jobs.into_par_iter().for_each(|(i, bytes)| level.run(PlaceResidualBits { rows, i, starts: tables.starts(i), bytes }));
+        ResidualBits { bytes, mask: tables.third_mask() | RESIDUAL }
     }
 
     /// A posting's half after next, as far as it is known.
     #[inline(always)]
     pub fn third_of(&self, tables: &Tables, at: u32) -> u16 {
-        tables.third_of(at) | u16::from(self.bytes[at as usize]) << REST.trailing_zeros()
+        tables.third_of(at) | u16::from(self.bytes[at as usize]) << RESIDUAL.trailing_zeros()
     }
 
     /// Asks for those beside a line.
@@ -426,14 +426,14 @@ impl Rests {
 }
 
 /// Puts what is left of a half's postings beside them, in the order that they were put there.
-struct PlaceRests<'a, H> {
+struct PlaceResidualBits<'a, H> {
     rows: &'a [H],
     i: usize,
     starts: Vec<u32>,
     bytes: &'a mut [u8],
 }
 
-impl<H: Bits> arch::Work for PlaceRests<'_, H> {
+impl<H: Bits> arch::Work for PlaceResidualBits<'_, H> {
     type Out = ();
 
     #[inline(always)]
@@ -441,7 +441,7 @@ impl<H: Bits> arch::Work for PlaceRests<'_, H> {
         let n = halves::<H>();
         for hash in self.rows {
             let at = &mut self.starts[usize::from(half(hash, self.i))];
-            self.bytes[*at as usize] = (half(hash, (self.i + 2) % n) >> REST.trailing_zeros()) as u8;
+            self.bytes[*at as usize] = (half(hash, (self.i + 2) % n) >> RESIDUAL.trailing_zeros()) as u8;
             *at += 1;
         }
     }

@@ -11,12 +11,12 @@ fn lists_always<H: Bits>(rows: Arc<[H]>) -> Box<dyn RadiusIndex<H>> {
 
 /// The same, table by table from two look-ups on.
 fn together_always<H: Bits>(rows: Arc<[H]>) -> Box<dyn RadiusIndex<H>> {
-    Box::new(MultiIndex { lists: Lists::Always, together: Together { many: 2, ..TOGETHER }, ..MultiIndex::build(rows) })
+    Box::new(MultiIndex { lists: Lists::Always, together: Together { min: 2, ..TOGETHER }, ..MultiIndex::build(rows) })
 }
 
 /// And block by block, however few lists are opened.
 fn by_blocks(block_bytes: usize) -> Together {
-    Together { many: 2, openings: 1, block_bytes }
+    Together { min: 2, openings: 1, block_bytes }
 }
 
 /// From half of the bits on, a radius opens most of 65,536 lists in each table; a thinner set of those keeps the tests short.
@@ -37,7 +37,7 @@ fn look_ups_together_are_exact() {
     conformance::check_index::<Hash64>("together", &[0, 1, 4, 8, 10, 16, 33], &together_always);
     conformance::check_index::<Pdq>("together", &[0, 1, 15, 31, 32, 47, 63], &together_always);
     // With a scan for some of them, in the middle of the tables.
-    for together in [Together { many: 2, ..TOGETHER }, by_blocks(64)] {
+    for together in [Together { min: 2, ..TOGETHER }, by_blocks(64)] {
         let index =
             |rows: Arc<[Pdq]>| -> Box<dyn RadiusIndex<Pdq>> { Box::new(MultiIndex { together, ..MultiIndex::build(rows) }) };
         conformance::check_index::<Pdq>("together", &[0, 1, 15, 31, 32, 47, 63, 128], &index);
@@ -50,7 +50,7 @@ fn every_level_of_this_processor_finds_the_same() {
         let lists = move |rows: Arc<[Pdq]>| -> Box<dyn RadiusIndex<Pdq>> {
             Box::new(MultiIndex { lists: Lists::Always, level, ..MultiIndex::build(rows) })
         };
-        for together in [Together { many: 2, ..TOGETHER }, by_blocks(128)] {
+        for together in [Together { min: 2, ..TOGETHER }, by_blocks(128)] {
             let index = move |rows: Arc<[Pdq]>| -> Box<dyn RadiusIndex<Pdq>> {
                 Box::new(MultiIndex { lists: Lists::Always, level, together, ..MultiIndex::build(rows) })
             };
@@ -247,7 +247,7 @@ fn look_ups_together_find_what_each_finds_alone() {
     alone.sort_unstable();
     assert!(alone.len() > 500_000, "{}", alone.len());
     for how in [TOGETHER, by_blocks(64), by_blocks(4_096), by_blocks(1 << 20)] {
-        index.together = Together { many: 500, ..how };
+        index.together = Together { min: 500, ..how };
         check_together(&index, &queries, &alone);
     }
 }

@@ -10,11 +10,11 @@
 //! Where the hashes are so many that they open most of a table's lists, the table is gone through block by block: see `blocks`.
 //!
 //! Where very many hashes have the same half, as in a join of large lists, they are compared with each of the half's postings all at once:
-//! see `across`.
+//! see `bit_sliced`.
 
-use super::across::{ACROSS, Across, Found};
+use super::bit_sliced::{BitSliced, NearLanes, SLICED_MAX};
 use super::blocks::{BLOCK_BITS, Opened, Values};
-use super::table::{LANES, Rests, VALUES};
+use super::table::{LANES, ResidualBits, VALUES};
 use super::{Group, Lines, MultiIndex, Near, Plan, SURVIVOR_PS, half, halves, halves_of, lists_ps, make_room};
 use crate::entry::Bits;
 use crate::index::arch::{Kernel, Work, prefetch};
@@ -26,18 +26,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(super) const GATHERED: usize = 2048;
 /// Lines that are listed and asked for before they are read, and before others are: those of one hash or of some.
 const LINES_TOGETHER: usize = 256;
-/// What it takes in one table, in picoseconds: to stream lists for one hash, and each of their lines; to lay a hash across, to take a posting
+/// What it takes in one table, in picoseconds: to stream lists for one hash, and each of their lines; to bit-slice a hash, to take a posting
 /// and to compare it with 32 of those; to make sums of 256, and to take a posting and compare it with those. Measured where `LIST_PS` was, the
 /// sums on a Zen 4, so that a million and three million rows took no longer than with what went before.
 const STREAM_PS: usize = 25_000;
 const LINE_PS: usize = 2_200;
 const LAY_PS: usize = 2_000;
-const ACROSS_PS: usize = 5_000;
+const SLICE_PS: usize = 5_000;
 const WORD_PS: usize = 2_500;
 const SUMS_PS: usize = 600_000;
 const BY_SUMS_PS: usize = 6_500;
-/// Places asked for ahead of those that are compared with hashes laid across, in lines.
-const ACROSS_AHEAD: usize = 8;
+/// Places asked for ahead of those that are compared with bit-sliced hashes, in lines.
+const SLICED_AHEAD: usize = 8;
 
 /// What has a hash.
 pub(super) trait Hashed: Sync {
@@ -63,18 +63,18 @@ impl<H: Bits> Hashed for Query<H> {
 
 /// A hash that is looked up, with all of it that most postings are held to: its own place in memory is another.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Asked {
+pub(super) struct QueryHalves {
     pub number: u32,
     pub own: u16,
     pub next: u16,
     pub third: u16,
 }
 
-impl Asked {
+impl QueryHalves {
     #[inline(always)]
     pub fn new<H: Bits>(hash: &H, number: u32, table: usize) -> Self {
         let n = halves::<H>();
-        Asked { number, own: half(hash, table), next: half(hash, (table + 1) % n), third: half(hash, (table + 2) % n) }
+        QueryHalves { number, own: half(hash, table), next: half(hash, (table + 1) % n), third: half(hash, (table + 2) % n) }
     }
 }
 
@@ -124,10 +124,10 @@ impl Scanned {
 
 /// Memory kept from one batch to the next.
 #[derive(Debug, Default)]
-pub(in crate::index) struct Many {
-    order: Vec<Asked>,
+pub(in crate::index) struct Batch {
+    order: Vec<QueryHalves>,
     /// Those that are looked up one by one where the others are by blocks.
-    apart: Vec<Asked>,
+    apart: Vec<QueryHalves>,
     /// By value of a half, or by its higher bits, where the hashes that have it begin.
     starts: Vec<u32>,
     scanned: Scanned,
@@ -150,7 +150,7 @@ pub(super) struct Buffers {
     pub survivors: Vec<Survivor>,
     pub opened: Opened,
     /// Large, and of use to joins alone.
-    across: Option<Box<Across>>,
+    sliced: Option<Box<BitSliced>>,
 }
 
 impl<H: Bits> MultiIndex<H> {
@@ -165,7 +165,7 @@ impl<H: Bits> MultiIndex<H> {
         scratch: &mut Scratch,
         out: &mut Outlet<'_, '_>,
     ) -> Effort {
-        let Many { order, apart, starts, scanned, buffers } = &mut scratch.many;
+        let Batch { order, apart, starts, scanned, buffers } = &mut scratch.batch;
         let limit_ps = self.limit_ps_of_table(plan);
         scanned.reset(asked.len());
         let mut effort = Effort::default();
@@ -178,11 +178,12 @@ impl<H: Bits> MultiIndex<H> {
             let by_blocks = self.by_blocks(asked.len(), table, plan, limit_ps);
             if let Some(costly) = &by_blocks {
                 set_apart(costly, scanned, order, apart);
-                effort += Part { index: self, asked, first, plan, table, order, scanned, rests: None, buffers, out }
+                effort += Part { index: self, asked, first, plan, table, order, scanned, residual_bits: None, buffers, out }
                     .run_by_blocks(kernel);
             }
             let order = if by_blocks.is_some() { &*apart } else { &*order };
-            effort += Part { index: self, asked, first, plan, table, order, scanned, rests: None, buffers, out }.run(kernel);
+            effort +=
+                Part { index: self, asked, first, plan, table, order, scanned, residual_bits: None, buffers, out }.run(kernel);
         }
         effort
     }
@@ -200,7 +201,7 @@ impl<H: Bits> MultiIndex<H> {
 }
 
 /// Takes out of the order who has a costly half, into `apart`, and who was scanned.
-fn set_apart(costly: &Values, scanned: &Scanned, order: &mut Vec<Asked>, apart: &mut Vec<Asked>) {
+fn set_apart(costly: &Values, scanned: &Scanned, order: &mut Vec<QueryHalves>, apart: &mut Vec<QueryHalves>) {
     if costly.is_empty() && !scanned.any.load(Ordering::Relaxed) {
         return;
     }
@@ -217,7 +218,7 @@ fn set_apart(costly: &Values, scanned: &Scanned, order: &mut Vec<Asked>, apart: 
 struct Sort<'a, Q> {
     asked: &'a [Q],
     table: usize,
-    order: &'a mut Vec<Asked>,
+    order: &'a mut Vec<QueryHalves>,
     starts: &'a mut Vec<u32>,
 }
 
@@ -238,9 +239,9 @@ impl<Q: Hashed> Work for Sort<'_, Q> {
             starts[bucket] += starts[bucket - 1];
         }
         order.clear();
-        order.resize(asked.len(), Asked::default());
+        order.resize(asked.len(), QueryHalves::default());
         for (number, asked) in asked.iter().enumerate() {
-            let asked = Asked::new(asked.hash(), number as u32, table);
+            let asked = QueryHalves::new(asked.hash(), number as u32, table);
             let at = &mut starts[usize::from(asked.own >> shift)];
             order[*at as usize] = asked;
             *at += 1;
@@ -256,10 +257,10 @@ pub(super) struct Part<'a, 'o, 'b, Q: Hashed> {
     pub first: u32,
     pub plan: &'a Plan,
     pub table: usize,
-    pub order: &'a [Asked],
+    pub order: &'a [QueryHalves],
     pub scanned: &'a Scanned,
     /// Where postings are compared by sums.
-    pub rests: Option<&'a Rests>,
+    pub residual_bits: Option<&'a ResidualBits>,
     pub buffers: &'a mut Buffers,
     pub out: &'a mut Outlet<'o, 'b>,
 }
@@ -277,8 +278,8 @@ impl<Q: Hashed> Work for Part<'_, '_, '_, Q> {
         while !listed.runs.is_empty() && !self.out.ended() {
             at = self.list(at, limit_ps, &mut following);
             for run in &listed.runs {
-                if let Some(by_sums) = self.across(run, &listed, limit_ps) {
-                    self.compare_across(kernel, run, &listed, by_sums, &mut effort);
+                if let Some(by_sums) = self.pays_to_slice(run, &listed, limit_ps) {
+                    self.compare_sliced(kernel, run, &listed, by_sums, &mut effort);
                     continue;
                 }
                 for asked in &self.order[run.asked.clone()] {
@@ -327,64 +328,65 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
     /// The bits that are known of a posting's half after next.
     #[inline(always)]
     fn third_mask(&self) -> u16 {
-        self.rests.map_or(self.index.tables.third_mask(), |rests| rests.mask)
+        self.residual_bits.map_or(self.index.tables.third_mask(), |residual_bits| residual_bits.mask)
     }
 
-    /// Whether hashes with the same half are better laid across and compared with one posting after the other, and whether by sums. Not where
+    /// Whether hashes with the same half are better bit-sliced and compared with one posting after the other, and whether by sums. Not where
     /// the postings are so many that a scan might be cheaper.
     #[inline(always)]
-    fn across(&self, run: &Run, listed: &Listed, limit_ps: u64) -> Option<bool> {
+    fn pays_to_slice(&self, run: &Run, listed: &Listed, limit_ps: u64) -> Option<bool> {
         let (hashes, postings) = (run.asked.len(), run.postings as usize);
         let groups = &listed.groups[run.groups.clone()];
         let lines = groups.last().map_or(0, |last| last.end) - groups.first().map_or(0, |first| first.begin);
-        let plainly_ps = postings * (ACROSS_PS + hashes.div_ceil(LANES) * WORD_PS);
-        let by_sums_ps = hashes.div_ceil(ACROSS) * (SUMS_PS + postings * BY_SUMS_PS);
-        let by_sums = by_sums_ps < plainly_ps && Across::sums_up(self.plan.budgets_from(self.table, halves::<Q::H>()));
-        let across_ps = hashes * LAY_PS + if by_sums { by_sums_ps } else { plainly_ps };
-        let cheaper = across_ps < hashes * (STREAM_PS + lines * LINE_PS)
+        let plainly_ps = postings * (SLICE_PS + hashes.div_ceil(LANES) * WORD_PS);
+        let by_sums_ps = hashes.div_ceil(SLICED_MAX) * (SUMS_PS + postings * BY_SUMS_PS);
+        let by_sums = by_sums_ps < plainly_ps && BitSliced::sums_up(self.plan.budgets_from(self.table, halves::<Q::H>()));
+        let sliced_ps = hashes * LAY_PS + if by_sums { by_sums_ps } else { plainly_ps };
+        let cheaper = sliced_ps < hashes * (STREAM_PS + lines * LINE_PS)
             && lists_ps(run.opened, run.postings) + run.postings * SURVIVOR_PS <= limit_ps;
         cheaper.then_some(by_sums)
     }
 
     /// Gathers what survives of the lists of hashes with the same half.
     #[inline(always)]
-    fn compare_across<K: Kernel>(&mut self, kernel: K, run: &Run, listed: &Listed, by_sums: bool, effort: &mut Effort) {
+    fn compare_sliced<K: Kernel>(&mut self, kernel: K, run: &Run, listed: &Listed, by_sums: bool, effort: &mut Effort) {
         let asked = &self.order[run.asked.clone()];
         let Lines { line, lanes, n } = &listed.lines;
         effort.probes += run.opened * asked.len() as u64;
         effort.candidates += run.postings * asked.len() as u64;
-        let (tables, rests, third_mask) = (&self.index.tables, self.rests, self.third_mask());
+        let (tables, residual_bits, third_mask) = (&self.index.tables, self.residual_bits, self.third_mask());
         let some_scanned = self.scanned.any.load(Ordering::Relaxed);
-        let (mut across, mut found) = (self.buffers.across.take().unwrap_or_default(), Found::default());
-        for asked in asked.chunks(ACROSS) {
-            across.lay(asked);
+        let (mut sliced, mut found) = (self.buffers.sliced.take().unwrap_or_default(), NearLanes::default());
+        for asked in asked.chunks(SLICED_MAX) {
+            sliced.lay(asked);
             if by_sums {
-                across.sum_up(kernel, asked, self.plan.budgets_from(self.table, halves::<Q::H>()), tables.third_mask());
+                sliced.sum_up(kernel, asked, self.plan.budgets_from(self.table, halves::<Q::H>()), tables.third_mask());
             }
             for (group, own) in run.groups.clone().zip(0..) {
                 let group = listed.groups[group];
                 if by_sums {
-                    across.sum_up_own(own);
+                    sliced.sum_up_own(own);
                 }
                 for at in group.begin..group.end {
                     let survivors = &mut self.buffers.survivors;
                     let mut keep = |at: u32, lane: usize| {
-                        let Asked { number, next, third, .. } = asked[lane];
+                        let QueryHalves { number, next, third, .. } = asked[lane];
                         if !(some_scanned && self.scanned.contains(number)) {
                             survivors.push(Survivor { number, at, next, third, two_max: group.two_max });
                         }
                     };
                     if by_sums {
-                        if let Some(ahead) = line[..*n].get(at + ACROSS_AHEAD) {
+                        if let Some(ahead) = line[..*n].get(at + SLICED_AHEAD) {
                             tables.ask_for_places(*ahead);
-                            rests.inspect(|rests| rests.ask_for(*ahead));
+                            residual_bits.inspect(|residual_bits| residual_bits.ask_for(*ahead));
                         }
-                        let n = across.near_by_sums(self.index.level, tables, line[at], lanes[at], &mut found);
+                        let n = sliced.near_by_sums(self.index.level, tables, line[at], lanes[at], &mut found);
                         for (at, near) in found.at[..n].iter().zip(&found.near) {
                             let next = tables.next_of(*at);
-                            let third = rests.map_or_else(|| tables.third_of(*at), |rests| rests.third_of(tables, *at));
+                            let third = residual_bits
+                                .map_or_else(|| tables.third_of(*at), |residual_bits| residual_bits.third_of(tables, *at));
                             near.each(|lane| {
-                                let differ = |asked: &Asked| {
+                                let differ = |asked: &QueryHalves| {
                                     (asked.next ^ next).count_ones() + ((asked.third ^ third) & third_mask).count_ones()
                                 };
                                 if differ(&asked[lane]) <= u32::from(group.two_max) {
@@ -394,7 +396,7 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
                         }
                     } else {
                         Near { line: line[at], lanes: lanes[at] }
-                            .each(|at| across.near(kernel, tables.next_of(at), group.next_max).each(|lane| keep(at, lane)));
+                            .each(|at| sliced.near(kernel, tables.next_of(at), group.next_max).each(|lane| keep(at, lane)));
                     }
                     if self.buffers.survivors.len() >= GATHERED {
                         self.settle(effort);
@@ -402,16 +404,24 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
                 }
             }
         }
-        self.buffers.across = Some(across);
+        self.buffers.sliced = Some(sliced);
     }
 
     /// Gathers what survives of the lists of one hash, or scans for it what they and the tables after this one hold.
     #[inline(always)]
-    fn stream<K: Kernel>(&mut self, kernel: K, asked: Asked, run: &Run, listed: &Listed, limit_ps: u64, effort: &mut Effort) {
+    fn stream<K: Kernel>(
+        &mut self,
+        kernel: K,
+        asked: QueryHalves,
+        run: &Run,
+        listed: &Listed,
+        limit_ps: u64,
+        effort: &mut Effort,
+    ) {
         let Listed { lines, groups, .. } = listed;
         let Buffers { nears, survivors, .. } = &mut *self.buffers;
         let (index, before) = (self.index, survivors.len());
-        let Asked { number, next, third, .. } = asked;
+        let QueryHalves { number, next, third, .. } = asked;
         let mut spent_ps = lists_ps(run.opened, run.postings);
         if spent_ps <= limit_ps {
             effort.probes += run.opened;

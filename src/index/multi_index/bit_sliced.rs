@@ -1,4 +1,4 @@
-//! Hashes laid across: one posting against up to 256 of them.
+//! Bit-sliced hashes: one posting against up to 256 of them.
 //!
 //! A look-up compares its one next half with many postings. Where very many hashes have the same half, and so the same lists, it is the other
 //! way round: their next halves lie side by side, and one posting after the other is compared with all of them.
@@ -9,15 +9,15 @@
 //! sums and adds them up (bit-sliced carry-save adders).
 //!
 //! What is sought is not the sum but whether it keeps to a limit. So a sum begins with what the limit leaves of the next power of two, and a
-//! carry into that digit says that it is too large. The limits must be small for that: see [`Across::sums_up`].
+//! carry into that digit says that it is too large. The limits must be small for that: see [`BitSliced::sums_up`].
 
-use super::many::Asked;
+use super::batch::QueryHalves;
 use super::table::{LANES, Tables};
 use crate::index::arch::{Kernel, Level, Work};
 
-/// Hashes laid across.
-pub(super) const ACROSS: usize = 256;
-const CHUNKS: usize = ACROSS / LANES;
+/// Bit-sliced hashes.
+pub(super) const SLICED_MAX: usize = 256;
+const CHUNKS: usize = SLICED_MAX / LANES;
 
 /// A bit for each hash.
 type Row = [u32; CHUNKS];
@@ -36,7 +36,7 @@ const THIRD: u32 = 7;
 struct Sums<const VALUES: usize>([[Row; 3]; VALUES]);
 
 #[derive(Debug)]
-pub(super) struct Across {
+pub(super) struct BitSliced {
     /// The hashes' next halves.
     nexts: [[u16; LANES]; CHUNKS],
     /// How many of those have hashes.
@@ -55,9 +55,9 @@ pub(super) struct Across {
     third: Sums<{ 1 << THIRD }>,
 }
 
-impl Default for Across {
+impl Default for BitSliced {
     fn default() -> Self {
-        Across {
+        BitSliced {
             nexts: [[0; LANES]; CHUNKS],
             chunks: 0,
             there: NO_ROW,
@@ -99,21 +99,21 @@ impl Marks {
 
 /// Postings of a line, and the hashes that are near to each.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct NearLanes {
     pub at: [u32; LANES],
     pub near: [Marks; LANES],
 }
 
-impl Default for Found {
+impl Default for NearLanes {
     fn default() -> Self {
-        Found { at: [0; LANES], near: [Marks::NONE; LANES] }
+        NearLanes { at: [0; LANES], near: [Marks::NONE; LANES] }
     }
 }
 
-impl Across {
-    /// Lays up to 256 hashes across.
+impl BitSliced {
+    /// Bit-slices up to 256 hashes.
     #[inline(always)]
-    pub fn lay(&mut self, asked: &[Asked]) {
+    pub fn lay(&mut self, asked: &[QueryHalves]) {
         self.chunks = asked.len().div_ceil(LANES);
         self.there = NO_ROW;
         for (chunk, (asked, nexts)) in asked.chunks(LANES).zip(&mut self.nexts).enumerate() {
@@ -140,9 +140,9 @@ impl Across {
         own <= 2 && own + next <= 4 && (1..=4).contains(&third)
     }
 
-    /// Makes the sums for hashes that were laid across, for a table with such budgets, but for those that [`Self::sum_up_own`] makes.
+    /// Makes the sums for hashes that were bit-sliced, for a table with such budgets, but for those that [`Self::sum_up_own`] makes.
     #[inline(always)]
-    pub fn sum_up<K: Kernel>(&mut self, kernel: K, asked: &[Asked], [own, next, third]: [u16; 3], third_mask: u16) {
+    pub fn sum_up<K: Kernel>(&mut self, kernel: K, asked: &[QueryHalves], [own, next, third]: [u16; 3], third_mask: u16) {
         let (mut nexts, mut thirds) = ([NO_ROW; 16], [NO_ROW; 16]);
         for (chunk, asked) in asked.chunks(LANES).enumerate() {
             let mut third = [0; LANES];
@@ -150,7 +150,7 @@ impl Across {
                 *third = asked.third & third_mask;
             }
             for (rows, halves) in [(&mut nexts, &self.nexts[chunk]), (&mut thirds, &third)] {
-                rows.iter_mut().zip(kernel.across(halves)).for_each(|(row, bits)| row[chunk] = bits);
+                rows.iter_mut().zip(kernel.bit_slices(halves)).for_each(|(row, bits)| row[chunk] = bits);
             }
         }
         let (lowest, nexts) = nexts.split_at(LOW as usize);
@@ -174,18 +174,18 @@ impl Across {
 
     /// Writes down the postings of a line that hashes are near to by the distance in the own half, the next one and what the sums know of the
     /// third, and those hashes; returns how many. A few more may be among them, of which more of the third half's bits differ than a sum holds.
-    pub fn near_by_sums(&self, level: Level, tables: &Tables, line: u32, lanes: u32, found: &mut Found) -> usize {
-        level.run(NearBySums { across: self, tables, line, lanes, found })
+    pub fn near_by_sums(&self, level: Level, tables: &Tables, line: u32, lanes: u32, found: &mut NearLanes) -> usize {
+        level.run(NearBySums { sliced: self, tables, line, lanes, found })
     }
 }
 
-/// [`Across::near_by_sums`], compiled alone: within its callers it ran out of registers.
+/// [`BitSliced::near_by_sums`], compiled alone: within its callers it ran out of registers.
 struct NearBySums<'a> {
-    across: &'a Across,
+    sliced: &'a BitSliced,
     tables: &'a Tables,
     line: u32,
     lanes: u32,
-    found: &'a mut Found,
+    found: &'a mut NearLanes,
 }
 
 impl Work for NearBySums<'_> {
@@ -193,15 +193,15 @@ impl Work for NearBySums<'_> {
 
     #[inline(always)]
     fn run<K: Kernel>(self, _: K) -> usize {
-        let NearBySums { across, tables, line, lanes, found } = self;
+        let NearBySums { sliced, tables, line, lanes, found } = self;
         let (nexts, first) = (&tables.lines[line as usize].0, line * LANES as u32);
         let mut n = 0;
         for lane in lanes.trailing_zeros()..u32::BITS - lanes.leading_zeros() {
             let at = first + lane;
             let next = usize::from(nexts[lane as usize % LANES]);
-            let (low, middle) = (&across.low.0[next % (1 << LOW)], &across.middle.0[next >> LOW & ((1 << MIDDLE) - 1)]);
+            let (low, middle) = (&sliced.low.0[next % (1 << LOW)], &sliced.middle.0[next >> LOW & ((1 << MIDDLE) - 1)]);
             let (high, third) =
-                (&across.high.0[next >> (LOW + MIDDLE)], &across.third.0[usize::from(tables.third_of(at)) % (1 << THIRD)]);
+                (&sliced.high.0[next >> (LOW + MIDDLE)], &sliced.third.0[usize::from(tables.third_of(at)) % (1 << THIRD)]);
             let mut near = NO_ROW;
             for (word, near) in near.iter_mut().enumerate() {
                 let lower = sum_to_four(digits_of(low, word), digits_of(middle, word));
@@ -276,16 +276,16 @@ mod tests {
     use crate::index::arch;
     use crate::index::conformance::Random;
 
-    /// Lays hashes across and asks for those near each posting, by sums where the budgets allow it and without.
+    /// Bit-slices hashes and asks for those near each posting, by sums where the budgets allow it and without.
     struct Ask<'a> {
         level: Level,
-        asked: &'a [Asked],
+        asked: &'a [QueryHalves],
         budgets: [u16; 3],
         /// The postings stand in its first lines.
         tables: &'a Tables,
         /// Own distance, next half, half after next.
         postings: &'a [(usize, u16, u16)],
-        across: &'a mut Across,
+        sliced: &'a mut BitSliced,
     }
 
     impl Work for Ask<'_> {
@@ -294,15 +294,15 @@ mod tests {
         #[inline(always)]
         fn run<K: Kernel>(self, kernel: K) -> Self::Out {
             let mut found = [Vec::new(), Vec::new()];
-            let (budgets, tables, mut by_sums) = (self.budgets, self.tables, Found::default());
-            self.across.lay(self.asked);
-            self.across.sum_up(kernel, self.asked, budgets, tables.third_mask());
+            let (budgets, tables, mut by_sums) = (self.budgets, self.tables, NearLanes::default());
+            self.sliced.lay(self.asked);
+            self.sliced.sum_up(kernel, self.asked, budgets, tables.third_mask());
             for ((own, next, _), at) in self.postings.iter().zip(0..) {
                 let (mut near, mut near_by_sums) = (Vec::new(), Vec::new());
-                self.across.near(kernel, *next, budgets[0] + budgets[1] - 1 - *own as u16).each(|lane| near.push(lane));
-                self.across.sum_up_own(*own);
+                self.sliced.near(kernel, *next, budgets[0] + budgets[1] - 1 - *own as u16).each(|lane| near.push(lane));
+                self.sliced.sum_up_own(*own);
                 let lanes = 1 << (at % LANES as u32);
-                if self.across.near_by_sums(self.level, tables, at / LANES as u32, lanes, &mut by_sums) > 0 {
+                if self.sliced.near_by_sums(self.level, tables, at / LANES as u32, lanes, &mut by_sums) > 0 {
                     assert_eq!(by_sums.at[0], at);
                     by_sums.near[0].each(|lane| near_by_sums.push(lane));
                 }
@@ -319,9 +319,9 @@ mod tests {
         // So few rows that all bits of the half after next stand beside them, of which the sums use seven.
         let rows: Vec<Pdq> = (0..300).map(|_| random.hash()).collect();
         let budgets = (0..=3u16).flat_map(|own| (0..=4).flat_map(move |next| (0..=5).map(move |third| [own, next, third])));
-        let budgets: Vec<_> = budgets.filter(|budgets| budgets[0] > 0 && Across::sums_up(*budgets)).collect();
+        let budgets: Vec<_> = budgets.filter(|budgets| budgets[0] > 0 && BitSliced::sums_up(*budgets)).collect();
         assert!(budgets.contains(&[2, 2, 2]) && budgets.contains(&[1, 1, 1]) && !budgets.contains(&[2, 2, 0]), "{budgets:?}");
-        let mut across = Across::default();
+        let mut sliced = BitSliced::default();
         let mut all = [0, 0, 0];
         for level in arch::levels() {
             let mut tables = Tables::build(&rows, level);
@@ -329,8 +329,13 @@ mod tests {
                 let hashes = [256, 1, 31, 32, 33, 200, 255][at % 7];
                 let near =
                     |random: &mut Random, half: u16| (0..random.below(6)).fold(half, |half, _| half ^ 1 << random.below(16));
-                let asked: Vec<Asked> = (0..hashes)
-                    .map(|number| Asked { number, own: 0, next: near(&mut random, 0x5a5a), third: near(&mut random, 0x1357) })
+                let asked: Vec<QueryHalves> = (0..hashes)
+                    .map(|number| QueryHalves {
+                        number,
+                        own: 0,
+                        next: near(&mut random, 0x5a5a),
+                        third: near(&mut random, 0x1357),
+                    })
                     .collect();
                 let postings: Vec<_> = (0..100)
                     .map(|_| (random.below(usize::from(budgets[0])), near(&mut random, 0x5a5a), near(&mut random, 0x1357)))
@@ -342,13 +347,13 @@ mod tests {
                     budgets: *budgets,
                     tables: &tables,
                     postings: &postings,
-                    across: &mut across,
+                    sliced: &mut sliced,
                 });
                 for (at, (own, next, third)) in postings.iter().enumerate() {
-                    let two = |asked: &Asked| *own as u32 + (asked.next ^ next).count_ones();
-                    let three = |asked: &Asked| two(asked) + ((asked.third ^ third) % (1 << THIRD)).count_ones();
+                    let two = |asked: &QueryHalves| *own as u32 + (asked.next ^ next).count_ones();
+                    let three = |asked: &QueryHalves| two(asked) + ((asked.third ^ third) % (1 << THIRD)).count_ones();
                     let [one, more, most] = budgets.map(u32::from);
-                    let lanes = |keeps: &dyn Fn(&Asked) -> bool| {
+                    let lanes = |keeps: &dyn Fn(&QueryHalves) -> bool| {
                         let lanes = asked.iter().enumerate().filter(|(_, asked)| keeps(asked)).map(|(lane, _)| lane);
                         lanes.collect::<Vec<usize>>()
                     };
