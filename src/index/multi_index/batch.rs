@@ -92,7 +92,7 @@ pub(super) struct Survivor {
 /// Hashes with the same half, and what they open.
 #[derive(Debug)]
 struct Run {
-    asked: Range<usize>,
+    queries: Range<usize>,
     groups: Range<usize>,
     opened: u64,
     postings: u64,
@@ -159,7 +159,7 @@ impl<H: Bits> MultiIndex<H> {
     pub(super) fn look_many_up<K: Kernel>(
         &self,
         kernel: K,
-        asked: &[Query<H>],
+        queries: &[Query<H>],
         first: u32,
         plan: &Plan,
         scratch: &mut Scratch,
@@ -167,23 +167,23 @@ impl<H: Bits> MultiIndex<H> {
     ) -> Effort {
         let Batch { order, apart, starts, scanned, buffers } = &mut scratch.batch;
         let limit_ps = self.limit_ps_of_table(plan);
-        scanned.reset(asked.len());
+        scanned.reset(queries.len());
         let mut effort = Effort::default();
         for table in self.tables_of(plan) {
             if out.ended() {
                 break;
             }
-            Sort { asked, table, order, starts }.run(kernel);
+            Sort { queries, table, order, starts }.run(kernel);
             apart.clear();
-            let by_blocks = self.by_blocks(asked.len(), table, plan, limit_ps);
+            let by_blocks = self.by_blocks(queries.len(), table, plan, limit_ps);
             if let Some(costly) = &by_blocks {
                 set_apart(costly, scanned, order, apart);
-                effort += Part { index: self, asked, first, plan, table, order, scanned, residual_bits: None, buffers, out }
+                effort += Part { index: self, queries, first, plan, table, order, scanned, residual_bits: None, buffers, out }
                     .run_by_blocks(kernel);
             }
             let order = if by_blocks.is_some() { &*apart } else { &*order };
             effort +=
-                Part { index: self, asked, first, plan, table, order, scanned, residual_bits: None, buffers, out }.run(kernel);
+                Part { index: self, queries, first, plan, table, order, scanned, residual_bits: None, buffers, out }.run(kernel);
         }
         effort
     }
@@ -205,18 +205,18 @@ fn set_apart(costly: &Values, scanned: &Scanned, order: &mut Vec<QueryHalves>, a
     if costly.is_empty() && !scanned.any.load(Ordering::Relaxed) {
         return;
     }
-    order.retain(|asked| {
-        let is_costly = costly.contains(asked.own);
+    order.retain(|query| {
+        let is_costly = costly.contains(query.own);
         if is_costly {
-            apart.push(*asked);
+            apart.push(*query);
         }
-        !is_costly && !scanned.contains(asked.number)
+        !is_costly && !scanned.contains(query.number)
     });
 }
 
 /// Puts hashes in the order of one half, or nearly.
 struct Sort<'a, Q> {
-    asked: &'a [Q],
+    queries: &'a [Q],
     table: usize,
     order: &'a mut Vec<QueryHalves>,
     starts: &'a mut Vec<u32>,
@@ -227,23 +227,23 @@ impl<Q: Hashed> Work for Sort<'_, Q> {
 
     #[inline(always)]
     fn run<K: Kernel>(self, _: K) {
-        let Sort { asked, table, order, starts } = self;
+        let Sort { queries, table, order, starts } = self;
         // About as many buckets as hashes: where there are few of these, an order by some of the bits does as well.
-        let shift = asked.len().max(1).ilog2().clamp(BLOCK_BITS, VALUES.ilog2()).abs_diff(VALUES.ilog2());
+        let shift = queries.len().max(1).ilog2().clamp(BLOCK_BITS, VALUES.ilog2()).abs_diff(VALUES.ilog2());
         starts.clear();
         starts.resize((VALUES >> shift) + 1, 0);
-        for asked in asked {
-            starts[usize::from(half(asked.hash(), table) >> shift) + 1] += 1;
+        for query in queries {
+            starts[usize::from(half(query.hash(), table) >> shift) + 1] += 1;
         }
         for bucket in 1..starts.len() {
             starts[bucket] += starts[bucket - 1];
         }
         order.clear();
-        order.resize(asked.len(), QueryHalves::default());
-        for (number, asked) in asked.iter().enumerate() {
-            let asked = QueryHalves::new(asked.hash(), number as u32, table);
-            let at = &mut starts[usize::from(asked.own >> shift)];
-            order[*at as usize] = asked;
+        order.resize(queries.len(), QueryHalves::default());
+        for (number, query) in queries.iter().enumerate() {
+            let query = QueryHalves::new(query.hash(), number as u32, table);
+            let at = &mut starts[usize::from(query.own >> shift)];
+            order[*at as usize] = query;
             *at += 1;
         }
     }
@@ -252,7 +252,7 @@ impl<Q: Hashed> Work for Sort<'_, Q> {
 /// Some hashes, in their order, and one table.
 pub(super) struct Part<'a, 'o, 'b, Q: Hashed> {
     pub index: &'a MultiIndex<Q::H>,
-    pub asked: &'a [Q],
+    pub queries: &'a [Q],
     /// The number of the first of all that are asked.
     pub first: u32,
     pub plan: &'a Plan,
@@ -282,9 +282,9 @@ impl<Q: Hashed> Work for Part<'_, '_, '_, Q> {
                     self.compare_sliced(kernel, run, &listed, by_sums, &mut effort);
                     continue;
                 }
-                for asked in &self.order[run.asked.clone()] {
-                    if !(some_scanned && self.scanned.contains(asked.number)) {
-                        self.stream(kernel, *asked, run, &listed, limit_ps, &mut effort);
+                for query in &self.order[run.queries.clone()] {
+                    if !(some_scanned && self.scanned.contains(query.number)) {
+                        self.stream(kernel, *query, run, &listed, limit_ps, &mut effort);
                     }
                     if self.buffers.survivors.len() >= GATHERED {
                         self.settle(&mut effort);
@@ -309,7 +309,7 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
         runs.clear();
         while at < self.order.len() && lines.n < LINES_TOGETHER {
             let own = self.order[at].own;
-            let same = self.order[at..].iter().take_while(|asked| asked.own == own).count();
+            let same = self.order[at..].iter().take_while(|query| query.own == own).count();
             if let Some(following) = self.order.get(at + same) {
                 self.index.tables.ask_for_lists(self.table, following.own, self.plan.budgets[self.table] - 1);
             }
@@ -318,7 +318,7 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
             if lists_ps(opened, postings) <= limit_ps {
                 self.index.ask_for_lines(lines, lines_before);
             }
-            runs.push(Run { asked: at..at + same, groups: groups_before..groups.len(), opened, postings });
+            runs.push(Run { queries: at..at + same, groups: groups_before..groups.len(), opened, postings });
             at += same;
         }
         make_room(&mut self.buffers.nears, lines.n);
@@ -335,7 +335,7 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
     /// the postings are so many that a scan might be cheaper.
     #[inline(always)]
     fn pays_to_slice(&self, run: &Run, listed: &Listed, limit_ps: u64) -> Option<bool> {
-        let (hashes, postings) = (run.asked.len(), run.postings as usize);
+        let (hashes, postings) = (run.queries.len(), run.postings as usize);
         let groups = &listed.groups[run.groups.clone()];
         let lines = groups.last().map_or(0, |last| last.end) - groups.first().map_or(0, |first| first.begin);
         let plainly_ps = postings * (SLICE_PS + hashes.div_ceil(LANES) * WORD_PS);
@@ -350,17 +350,17 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
     /// Gathers what survives of the lists of hashes with the same half.
     #[inline(always)]
     fn compare_sliced<K: Kernel>(&mut self, kernel: K, run: &Run, listed: &Listed, by_sums: bool, effort: &mut Effort) {
-        let asked = &self.order[run.asked.clone()];
+        let queries = &self.order[run.queries.clone()];
         let Lines { line, lanes, n } = &listed.lines;
-        effort.probes += run.opened * asked.len() as u64;
-        effort.candidates += run.postings * asked.len() as u64;
+        effort.probes += run.opened * queries.len() as u64;
+        effort.candidates += run.postings * queries.len() as u64;
         let (tables, residual_bits, third_mask) = (&self.index.tables, self.residual_bits, self.third_mask());
         let some_scanned = self.scanned.any.load(Ordering::Relaxed);
         let (mut sliced, mut found) = (self.buffers.sliced.take().unwrap_or_default(), NearLanes::default());
-        for asked in asked.chunks(SLICED_MAX) {
-            sliced.lay(asked);
+        for queries in queries.chunks(SLICED_MAX) {
+            sliced.lay(queries);
             if by_sums {
-                sliced.sum_up(kernel, asked, self.plan.budgets_from(self.table, halves::<Q::H>()), tables.third_mask());
+                sliced.sum_up(kernel, queries, self.plan.budgets_from(self.table, halves::<Q::H>()), tables.third_mask());
             }
             for (group, own) in run.groups.clone().zip(0..) {
                 let group = listed.groups[group];
@@ -370,7 +370,7 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
                 for at in group.begin..group.end {
                     let survivors = &mut self.buffers.survivors;
                     let mut keep = |at: u32, lane: usize| {
-                        let QueryHalves { number, next, third, .. } = asked[lane];
+                        let QueryHalves { number, next, third, .. } = queries[lane];
                         if !(some_scanned && self.scanned.contains(number)) {
                             survivors.push(Survivor { number, at, next, third, two_max: group.two_max });
                         }
@@ -386,10 +386,10 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
                             let third = residual_bits
                                 .map_or_else(|| tables.third_of(*at), |residual_bits| residual_bits.third_of(tables, *at));
                             near.each(|lane| {
-                                let differ = |asked: &QueryHalves| {
-                                    (asked.next ^ next).count_ones() + ((asked.third ^ third) & third_mask).count_ones()
+                                let differ = |query: &QueryHalves| {
+                                    (query.next ^ next).count_ones() + ((query.third ^ third) & third_mask).count_ones()
                                 };
-                                if differ(&asked[lane]) <= u32::from(group.two_max) {
+                                if differ(&queries[lane]) <= u32::from(group.two_max) {
                                     keep(*at, lane);
                                 }
                             });
@@ -412,7 +412,7 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
     fn stream<K: Kernel>(
         &mut self,
         kernel: K,
-        asked: QueryHalves,
+        query: QueryHalves,
         run: &Run,
         listed: &Listed,
         limit_ps: u64,
@@ -421,7 +421,7 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
         let Listed { lines, groups, .. } = listed;
         let Buffers { nears, survivors, .. } = &mut *self.buffers;
         let (index, before) = (self.index, survivors.len());
-        let QueryHalves { number, next, third, .. } = asked;
+        let QueryHalves { number, next, third, .. } = query;
         let mut spent_ps = lists_ps(run.opened, run.postings);
         if spent_ps <= limit_ps {
             effort.probes += run.opened;
@@ -454,7 +454,7 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
         }
         self.buffers.survivors.truncate(before);
         self.scanned.add(number);
-        let (index, hash) = (self.index, self.asked[number as usize].hash());
+        let (index, hash) = (self.index, self.queries[number as usize].hash());
         let third_mask = self.third_mask();
         let (query, sought) = (Query { hash: *hash, radius: self.plan.radius }, halves_of(hash));
         let left = |found: &Q::H| index.first_table(found, &sought, self.plan, third_mask) >= Some(self.table);
@@ -476,12 +476,12 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
         }
         for survivor in &survivors[..kept] {
             prefetch(&index.rows, survivor.at as usize);
-            prefetch(self.asked, survivor.number as usize);
+            prefetch(self.queries, survivor.number as usize);
         }
         effort.distances += kept as u64;
         for survivor in &survivors[..kept] {
             let number = survivor.number;
-            let (hash, found) = (self.asked[number as usize].hash(), &index.rows[survivor.at as usize]);
+            let (hash, found) = (self.queries[number as usize].hash(), &index.rows[survivor.at as usize]);
             let distance = hash.distance(found);
             if distance <= self.plan.radius
                 && index.first_table(found, &halves_of(hash), self.plan, third_mask) == Some(self.table)

@@ -113,13 +113,13 @@ impl Default for NearLanes {
 impl BitSliced {
     /// Bit-slices up to 256 hashes.
     #[inline(always)]
-    pub fn lay(&mut self, asked: &[QueryHalves]) {
-        self.chunks = asked.len().div_ceil(LANES);
+    pub fn lay(&mut self, queries: &[QueryHalves]) {
+        self.chunks = queries.len().div_ceil(LANES);
         self.there = NO_ROW;
-        for (chunk, (asked, nexts)) in asked.chunks(LANES).zip(&mut self.nexts).enumerate() {
-            self.there[chunk] = u32::MAX >> (LANES - asked.len());
-            for (next, asked) in nexts.iter_mut().zip(asked) {
-                *next = asked.next;
+        for (chunk, (queries, nexts)) in queries.chunks(LANES).zip(&mut self.nexts).enumerate() {
+            self.there[chunk] = u32::MAX >> (LANES - queries.len());
+            for (next, query) in nexts.iter_mut().zip(queries) {
+                *next = query.next;
             }
         }
     }
@@ -142,12 +142,12 @@ impl BitSliced {
 
     /// Makes the sums for hashes that were bit-sliced, for a table with such budgets, but for those that [`Self::sum_up_own`] makes.
     #[inline(always)]
-    pub fn sum_up<K: Kernel>(&mut self, kernel: K, asked: &[QueryHalves], [own, next, third]: [u16; 3], third_mask: u16) {
+    pub fn sum_up<K: Kernel>(&mut self, kernel: K, queries: &[QueryHalves], [own, next, third]: [u16; 3], third_mask: u16) {
         let (mut nexts, mut thirds) = ([NO_ROW; 16], [NO_ROW; 16]);
-        for (chunk, asked) in asked.chunks(LANES).enumerate() {
+        for (chunk, queries) in queries.chunks(LANES).enumerate() {
             let mut third = [0; LANES];
-            for (third, asked) in third.iter_mut().zip(asked) {
-                *third = asked.third & third_mask;
+            for (third, query) in third.iter_mut().zip(queries) {
+                *third = query.third & third_mask;
             }
             for (rows, halves) in [(&mut nexts, &self.nexts[chunk]), (&mut thirds, &third)] {
                 rows.iter_mut().zip(kernel.bit_slices(halves)).for_each(|(row, bits)| row[chunk] = bits);
@@ -279,7 +279,7 @@ mod tests {
     /// Bit-slices hashes and asks for those near each posting, by sums where the budgets allow it and without.
     struct Ask<'a> {
         level: Level,
-        asked: &'a [QueryHalves],
+        queries: &'a [QueryHalves],
         budgets: [u16; 3],
         /// The postings stand in its first lines.
         tables: &'a Tables,
@@ -295,8 +295,8 @@ mod tests {
         fn run<K: Kernel>(self, kernel: K) -> Self::Out {
             let mut found = [Vec::new(), Vec::new()];
             let (budgets, tables, mut by_sums) = (self.budgets, self.tables, NearLanes::default());
-            self.sliced.lay(self.asked);
-            self.sliced.sum_up(kernel, self.asked, budgets, tables.third_mask());
+            self.sliced.lay(self.queries);
+            self.sliced.sum_up(kernel, self.queries, budgets, tables.third_mask());
             for ((own, next, _), at) in self.postings.iter().zip(0..) {
                 let (mut near, mut near_by_sums) = (Vec::new(), Vec::new());
                 self.sliced.near(kernel, *next, budgets[0] + budgets[1] - 1 - *own as u16).each(|lane| near.push(lane));
@@ -329,7 +329,7 @@ mod tests {
                 let hashes = [256, 1, 31, 32, 33, 200, 255][at % 7];
                 let near =
                     |random: &mut Random, half: u16| (0..random.below(6)).fold(half, |half, _| half ^ 1 << random.below(16));
-                let asked: Vec<QueryHalves> = (0..hashes)
+                let queries: Vec<QueryHalves> = (0..hashes)
                     .map(|number| QueryHalves {
                         number,
                         own: 0,
@@ -343,22 +343,22 @@ mod tests {
                 postings.iter().zip(0..).for_each(|((_, next, third), at)| tables.set_posting(at, *next, *third));
                 let [found, found_by_sums] = level.run(Ask {
                     level,
-                    asked: &asked,
+                    queries: &queries,
                     budgets: *budgets,
                     tables: &tables,
                     postings: &postings,
                     sliced: &mut sliced,
                 });
                 for (at, (own, next, third)) in postings.iter().enumerate() {
-                    let two = |asked: &QueryHalves| *own as u32 + (asked.next ^ next).count_ones();
-                    let three = |asked: &QueryHalves| two(asked) + ((asked.third ^ third) % (1 << THIRD)).count_ones();
+                    let two = |query: &QueryHalves| *own as u32 + (query.next ^ next).count_ones();
+                    let three = |query: &QueryHalves| two(query) + ((query.third ^ third) % (1 << THIRD)).count_ones();
                     let [one, more, most] = budgets.map(u32::from);
                     let lanes = |keeps: &dyn Fn(&QueryHalves) -> bool| {
-                        let lanes = asked.iter().enumerate().filter(|(_, asked)| keeps(asked)).map(|(lane, _)| lane);
+                        let lanes = queries.iter().enumerate().filter(|(_, query)| keeps(query)).map(|(lane, _)| lane);
                         lanes.collect::<Vec<usize>>()
                     };
-                    let expected = lanes(&|asked| two(asked) < one + more);
-                    let expected_by_sums = lanes(&|asked| two(asked) < one + more && three(asked) < one + more + most);
+                    let expected = lanes(&|query| two(query) < one + more);
+                    let expected_by_sums = lanes(&|query| two(query) < one + more && three(query) < one + more + most);
                     let by_sums = &found_by_sums[at];
                     let keeps = by_sums.iter().filter(|lane| expected_by_sums.contains(lane)).count();
                     assert_eq!(found[at], expected, "{}, budgets {budgets:?}", level.name());

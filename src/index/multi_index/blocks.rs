@@ -100,7 +100,7 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
         let bits = (all_lines.len() * size_of::<Lanes>() / self.index.together.block_bytes + 1).ilog2().min(BLOCK_BITS);
         let blocks = 1 << bits;
         let ends: Vec<usize> =
-            (1..=blocks).map(|end| self.order.partition_point(|asked| (usize::from(asked.own) << bits >> 16) < end)).collect();
+            (1..=blocks).map(|end| self.order.partition_point(|query| (usize::from(query.own) << bits >> 16) < end)).collect();
         let hashes_of = |block: usize| block.checked_sub(1).map_or(0, |before| ends[before])..ends[block];
         let lines_of = |block: usize| if block < blocks { tables.lines_of_block(table, bits, block) } else { 0..0 };
         // Lines that are asked for with each list that is opened, in parts of a line.
@@ -113,7 +113,7 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
                 let limits = [next_max, next_max + third];
                 for mask in masks {
                     let hashes = hashes_of(block ^ (usize::from(*mask) << bits >> 16));
-                    opened.values.extend(self.order[hashes.clone()].iter().map(|asked| asked.own ^ mask));
+                    opened.values.extend(self.order[hashes.clone()].iter().map(|query| query.own ^ mask));
                     opened.openers.extend(hashes.start as u32..hashes.end as u32);
                     if opened.values.len() >= LINES_TOGETHER {
                         self.work_off(&mut opened, limits, pace, &mut following, &mut effort);

@@ -22,18 +22,18 @@ const RESIDUAL_FROM: usize = 64;
 const RESIDUAL_WORTH: usize = 8;
 
 impl<H: Bits> MultiIndex<H> {
-    pub(super) fn join_lists(&self, asked: &[H], radius: u16, each: &Each<'_>) {
+    pub(super) fn join_lists(&self, queries: &[H], radius: u16, each: &Each<'_>) {
         let plan = Plan::new(H::BITS, radius);
         if self.limit_ps(&plan) == 0 {
-            return join_by_look_ups(self, asked, radius, each);
+            return join_by_look_ups(self, queries, radius, each);
         }
-        arch::move_to_large_pages(asked);
+        arch::move_to_large_pages(queries);
         let tables: Vec<usize> = self.tables_of(&plan).collect();
         let mut scanned = Scanned::default();
-        scanned.reset(asked.len());
-        let a_job_max = asked.len().div_ceil(JOBS).clamp(JOB_MIN, JOB_MAX);
-        let residual_bits = self.residual_bits_for(asked.len(), &plan);
-        let mut sorter = Sorter::new(asked, &tables);
+        scanned.reset(queries.len());
+        let a_job_max = queries.len().div_ceil(JOBS).clamp(JOB_MIN, JOB_MAX);
+        let residual_bits = self.residual_bits_for(queries.len(), &plan);
+        let mut sorter = Sorter::new(queries, &tables);
         for (at, table) in tables.iter().enumerate() {
             let a_job = |scratch: &mut Scratch, order: &[QueryHalves]| {
                 let mut take = |hits: &[Hit]| each(hits);
@@ -43,7 +43,7 @@ impl<H: Bits> MultiIndex<H> {
                 let residual_bits = residual_bits.as_ref();
                 self.level.run(Part {
                     index: self,
-                    asked,
+                    queries,
                     first,
                     plan,
                     table,
@@ -62,8 +62,8 @@ impl<H: Bits> MultiIndex<H> {
                 parts.iter().for_each(|part| append_sorted(part, order));
                 order.par_chunks(a_job_max).map_init(Scratch::default, a_job).collect::<Result<(), ()>>()
             };
-            let parts = sorter.deal_out(asked, at, *table);
-            let together = (PARTS * JOB_MIN / asked.len().max(1)).clamp(1, PARTS);
+            let parts = sorter.deal_out(queries, at, *table);
+            let together = (PARTS * JOB_MIN / queries.len().max(1)).clamp(1, PARTS);
             if parts.par_chunks(together).map_init(Vec::new, some_parts).collect::<Result<(), ()>>().is_err() {
                 break;
             }
@@ -73,9 +73,9 @@ impl<H: Bits> MultiIndex<H> {
 
 impl<H: Bits> MultiIndex<H> {
     /// The residual_bits of all postings, where they spare more time than they take.
-    fn residual_bits_for(&self, asked: usize, plan: &Plan) -> Option<ResidualBits> {
+    fn residual_bits_for(&self, queries: usize, plan: &Plan) -> Option<ResidualBits> {
         let worth = match self.lists {
-            Lists::WhereCheaper => asked >= RESIDUAL_FROM * VALUES && asked.saturating_mul(RESIDUAL_WORTH) >= self.rows.len(),
+            Lists::WhereCheaper => queries >= RESIDUAL_FROM * VALUES && queries.saturating_mul(RESIDUAL_WORTH) >= self.rows.len(),
             #[cfg(test)]
             Lists::Always => true,
         };
@@ -99,23 +99,23 @@ struct Sorter {
 }
 
 impl Sorter {
-    fn new<H: Bits>(asked: &[H], tables: &[usize]) -> Self {
-        let share = asked.len().div_ceil(SHARES).max(SHARE_MIN);
-        let count = |asked: &[H]| {
+    fn new<H: Bits>(queries: &[H], tables: &[usize]) -> Self {
+        let share = queries.len().div_ceil(SHARES).max(SHARE_MIN);
+        let count = |queries: &[H]| {
             let mut counts = vec![[0; PARTS]; tables.len()];
-            for hash in asked {
+            for hash in queries {
                 for (counts, table) in counts.iter_mut().zip(tables) {
                     counts[usize::from(half(hash, *table) >> 8)] += 1;
                 }
             }
             counts
         };
-        let counts = asked.par_chunks(share).map(count).collect();
-        Sorter { share, counts, dealt: arch::alloc_huge_pages(asked.len(), QueryHalves::default()) }
+        let counts = queries.par_chunks(share).map(count).collect();
+        Sorter { share, counts, dealt: arch::alloc_huge_pages(queries.len(), QueryHalves::default()) }
     }
 
     /// All hashes in parts, by the half of `table`, the `at`th of those that were counted.
-    fn deal_out<H: Bits>(&mut self, asked: &[H], at: usize, table: usize) -> Vec<&[QueryHalves]> {
+    fn deal_out<H: Bits>(&mut self, queries: &[H], at: usize, table: usize) -> Vec<&[QueryHalves]> {
         let Sorter { share, counts, dealt } = self;
         // For each share, where its hashes of each part go.
         let mut rooms: Vec<Vec<&mut [QueryHalves]>> = counts.iter().map(|_| Vec::with_capacity(PARTS)).collect();
@@ -127,12 +127,12 @@ impl Sorter {
                 rest = after;
             }
         }
-        asked.par_chunks(*share).zip(rooms).enumerate().for_each(|(number, (hashes, mut rooms))| {
+        queries.par_chunks(*share).zip(rooms).enumerate().for_each(|(number, (hashes, mut rooms))| {
             let mut taken = [0u32; PARTS];
             for (hash, number) in hashes.iter().zip((number * *share) as u32..) {
-                let asked = QueryHalves::new(hash, number, table);
-                let part = usize::from(asked.own >> 8);
-                rooms[part][taken[part] as usize] = asked;
+                let query = QueryHalves::new(hash, number, table);
+                let part = usize::from(query.own >> 8);
+                rooms[part][taken[part] as usize] = query;
                 taken[part] += 1;
             }
         });
@@ -150,8 +150,8 @@ impl Sorter {
 /// Appends the hashes of a part in the order of their halves' lower bits.
 fn append_sorted(hashes: &[QueryHalves], order: &mut Vec<QueryHalves>) {
     let mut starts = [0u32; PARTS + 1];
-    for asked in hashes {
-        starts[usize::from(asked.own & 0xff) + 1] += 1;
+    for query in hashes {
+        starts[usize::from(query.own & 0xff) + 1] += 1;
     }
     for value in 0..PARTS {
         starts[value + 1] += starts[value];
@@ -159,9 +159,9 @@ fn append_sorted(hashes: &[QueryHalves], order: &mut Vec<QueryHalves>) {
     let before = order.len();
     order.resize(before + hashes.len(), QueryHalves::default());
     let sorted = &mut order[before..];
-    for asked in hashes {
-        let at = &mut starts[usize::from(asked.own & 0xff)];
-        sorted[*at as usize] = *asked;
+    for query in hashes {
+        let at = &mut starts[usize::from(query.own & 0xff)];
+        sorted[*at as usize] = *query;
         *at += 1;
     }
 }
