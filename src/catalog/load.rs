@@ -10,7 +10,7 @@ use crate::index::bk_tree::BkIndex;
 use crate::index::exact::ExactIndex;
 use crate::index::proof::prove;
 use crate::index::{IndexChoice, IndexKind, RadiusIndex};
-use crate::snapshot::{Alive, Choices, Fact, HashRows, KindSet, Layer, Rows, Snapshot};
+use crate::snapshot::{Alive, Choices, EntryMetadata, HashRows, KindSet, Layer, Rows, Snapshot};
 use crate::store::{Delta, DeltaOp, DerivedPut, Store};
 use crate::verdict::{MATCHES_PER_LIST_MAX, Policy};
 use rayon::prelude::*;
@@ -226,7 +226,7 @@ pub fn after(
         return snapshot(store, choices, Some(list));
     }
     let mut next = base.clone();
-    let missing: Vec<_> = transition.opened.iter().copied().filter(|e| base.facts.get(*e).is_none()).collect();
+    let missing: Vec<_> = transition.opened.iter().copied().filter(|e| base.metadata.get(*e).is_none()).collect();
     let proven = if missing.len() <= POINT_READS_MAX {
         let mut rows = HashRows::default();
         for entry in missing {
@@ -235,8 +235,8 @@ pub fn after(
                 return Err(CatalogError::Damaged(format!("entry {} has a delta and no row", entry.0)));
             };
             let kinds = row.content.hashes.iter().map(|h| h.kind()).collect();
-            let fact = Fact { list: list.0, id: &row.content.id, category: &row.content.category, kinds };
-            next.add_fact(entry, fact);
+            let metadata = EntryMetadata { list: list.0, id: &row.content.id, category: &row.content.category, kinds };
+            next.add_metadata(entry, metadata);
             row.content.hashes.iter().for_each(|hash| rows.push(hash, entry));
         }
         next.add_rows(rows, choices)?
@@ -325,8 +325,8 @@ fn read_facts(store: &Store, first: EntryNo, wanted: &Alive, snapshot: &mut Snap
                 return Some(());
             }
             row.kinds.iter().for_each(|kind| due[kind as usize] += 1);
-            let fact = Fact { list, id: row.id, category: row.category, kinds: row.kinds };
-            snapshot.add_fact(row.entry, fact).then_some(()) // none twice
+            let metadata = EntryMetadata { list, id: row.id, category: row.category, kinds: row.kinds };
+            snapshot.add_metadata(row.entry, metadata).then_some(()) // none twice
         });
         whole.ok_or_else(|| damaged(FACTS))?;
     }

@@ -274,14 +274,14 @@ impl Catalog {
         self.commit(&lock(&self.publishing), by, ChangeOp::DeleteList { list: list.id }, &[], |base| Ok(base.clone()))?;
         told::deleted(by, &list, rows);
         // The list is gone, whatever becomes of the rest, which a full disk may keep from being written.
-        if let Err(error) = self.let_go_of_deleted() {
+        if let Err(error) = self.reclaim_deleted() {
             tracing::warn!(list = name, %error, "a deleted list's hashes stay in the index's rows until `hashwarden store compact`");
         }
         Ok(())
     }
 
     /// Makes trees and layers anew without the hashes that no list holds any more.
-    fn let_go_of_deleted(&self) -> Result<(), CatalogError> {
+    fn reclaim_deleted(&self) -> Result<(), CatalogError> {
         let store = self.store();
         let trees = bk::KINDS.into_iter().try_for_each(|kind| match bk::tree(&store, kind)? {
             Some(_) => bk::rebuild(&store, kind),
@@ -356,7 +356,7 @@ impl Catalog {
     /// replaced: to be called now and then.
     pub fn merge(&self) -> bool {
         let (Some(published), Ok(_merging)) = (&self.published, self.merging.try_lock()) else { return false };
-        published.let_go();
+        published.reclaim();
         if self.behind.load(Ordering::Acquire) {
             let _write = self.lock();
             let publishing = lock(&self.publishing);

@@ -3,7 +3,7 @@
 //! Invariant: an edit leaves the snapshot it starts from untouched, a merge changes no answer, and no layer comes in without its proof.
 
 use super::layers::{DigestLayer, DigestLayers, RadiusLayer, RadiusLayers, Rows, TAIL_MAX};
-use super::{Fact, Snapshot};
+use super::{EntryMetadata, Snapshot};
 use crate::entry::{Bits, EntryNo, Hash64, HashKind, HashValue, ListId, Pdq};
 use crate::index::IndexChoice;
 use crate::index::proof::Flaw;
@@ -75,18 +75,18 @@ impl Snapshot {
         Ok(built.contains(&true))
     }
 
-    /// Adds an entry's facts; `false` where they are there already.
-    pub fn add_fact(&mut self, entry: EntryNo, fact: Fact<'_>) -> bool {
-        self.facts.push(entry, fact)
+    /// Adds an entry's metadata; `false` where it is there already.
+    pub fn add_metadata(&mut self, entry: EntryNo, metadata: EntryMetadata<'_>) -> bool {
+        self.metadata.push(entry, metadata)
     }
 
-    /// Makes an entry answer, or not, from now on; `false` where its facts are not there, so that it can't.
+    /// Makes an entry answer, or not, from now on; `false` where its metadata is not there, so that it can't.
     #[must_use]
     pub fn set_alive(&mut self, entry: EntryNo, alive: bool) -> bool {
-        let Some(fact) = self.facts.get(entry) else { return false };
+        let Some(metadata) = self.metadata.get(entry) else { return false };
         if self.alive.set(entry, alive) {
-            for kind in fact.kinds.iter() {
-                let count = self.live.entry((fact.list, kind)).or_default();
+            for kind in metadata.kinds.iter() {
+                let count = self.live.entry((metadata.list, kind)).or_default();
                 *count = if alive { *count + 1 } else { count.saturating_sub(1) };
             }
         }

@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-use super::finds::Found;
+use super::candidates::RawHit;
 use super::{Question, Snapshot, Workspace, pdq};
 use crate::entry::{HashKind, HashList, Observation, Pdq, Polarity, Transform, Transforms, ViewKind};
 use crate::index::{Effort, Query};
@@ -72,7 +72,7 @@ impl Snapshot {
                     let is_view = (seen as usize) < questions[question as usize].views.len();
                     let list = self.live_list(entry).and_then(|list| self.policy.list(list));
                     if let Some(list) = list.filter(|list| is_view || list.polarity == Polarity::Negative) {
-                        let found = Found { question, seen, entry, distance: hit.distance };
+                        let found = RawHit { question, seen, entry, distance: hit.distance };
                         in_views.push(self, questions, list.id, found);
                     }
                 }

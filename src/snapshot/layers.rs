@@ -1,7 +1,7 @@
 //! One kind of hash, searchable: a few immutable, proven layers and a short tail of new hashes that is scanned.
 //!
 //! A layer's rows are positions; `entries` names the entry at each. A layer knows nothing of liveness: the snapshot masks
-//! the dead in its one look-up. Invariant: a hash of an entry whose facts are loaded stands in exactly one layer or in the tail.
+//! the dead in its one look-up. Invariant: a hash of an entry whose metadata is loaded stands in exactly one layer or in the tail.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -129,7 +129,7 @@ impl<H: Copy, I: ?Sized> Layers<H, I> {
         }
     }
 
-    /// All rows of all layers and the tail, the dead too: a roll-back may want them, and goes by the facts that they are there.
+    /// All rows of all layers and the tail, the dead too: a roll-back may want them, and goes by the metadata that it is there.
     pub fn rows(&self) -> Rows<H> {
         let mut rows = (*self.tail).clone();
         for layer in &self.layers {

@@ -1,15 +1,15 @@
-//! All that a verdict needs, immutable and swapped in whole: indexes, entry facts, policy, list versions.
+//! All that a verdict needs, immutable and swapped in whole: indexes, entry metadata, policy, list versions.
 //!
 //! [`Snapshot::answer`] is the only look-up, and it masks the dead: an entry answers only if its bit in `alive` is set and
 //! its list is enabled. Distances are bits. A snapshot never changes; the next one is made from it (`edit`) and published.
 //! Absent: the store, the clock, and how snapshots come about (the catalog's work).
 
 mod alive;
+mod candidates;
 mod edit;
-mod facts;
-mod finds;
 mod in_views;
 mod layers;
+mod metadata;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -24,11 +24,11 @@ use crate::index::{Effort, Query, Scratch};
 use crate::verdict::{Asked, Candidate, Live, Policy, Subject, Tries, Verdict, ViewCounts, judge};
 
 pub use alive::Alive;
+use candidates::{Candidates, Of, RawHit};
 pub use edit::{Choices, HashRows, Merge};
-use finds::{Finds, Found, Of};
 
-pub use facts::{Fact, Facts, KindSet};
 pub use layers::{DigestLayers, LAYERS_MAX, Layer, RadiusLayers, Rows, TAIL_MAX};
+pub use metadata::{EntryMetadata, KindSet, MetadataTable};
 
 /// Every kind's layers.
 #[derive(Clone, Default)]
@@ -47,7 +47,7 @@ pub struct Snapshot {
     pub id: u64,
     pub policy: Policy,
     pub kinds: Kinds,
-    pub facts: Facts,
+    pub metadata: MetadataTable,
     pub alive: Alive,
     /// Live entries that have a hash of the kind, by list; disabled lists are counted too.
     pub live: Live,
@@ -71,8 +71,8 @@ pub struct Question {
 /// What a look-up writes into, kept between look-ups so that they allocate nothing.
 pub struct Workspace {
     scratch: Scratch,
-    found: Finds,
-    in_views: Finds,
+    found: Candidates,
+    in_views: Candidates,
     /// Of each question.
     views: Vec<ViewCounts>,
     /// Questions whose look-ups were given up.
@@ -81,7 +81,7 @@ pub struct Workspace {
 
 impl Default for Workspace {
     fn default() -> Self {
-        let (found, in_views) = (Finds::new(Of::Whole), Finds::new(Of::Views));
+        let (found, in_views) = (Candidates::new(Of::Whole), Candidates::new(Of::Views));
         Workspace { scratch: Scratch::default(), found, in_views, views: Vec::new(), given_up: Vec::new() }
     }
 }
@@ -171,7 +171,7 @@ impl Snapshot {
     /// The one place that decides whether an entry answers: the list it answers for.
     #[inline]
     fn live_list(&self, entry: EntryNo) -> Option<ListId> {
-        let list = self.facts.list_of(entry).filter(|_| self.alive.contains(entry))?;
+        let list = self.metadata.list_of(entry).filter(|_| self.alive.contains(entry))?;
         self.policy.list(list).map(|list| list.id)
     }
 
@@ -215,7 +215,7 @@ impl Snapshot {
                     let entry = entries[hit.row as usize];
                     if let Some(list) = self.live_list(entry) {
                         let (question, seen) = asked[first + hit.query as usize];
-                        found.push(self, questions, list, Found { question, seen, entry, distance: hit.distance });
+                        found.push(self, questions, list, RawHit { question, seen, entry, distance: hit.distance });
                     }
                 }
                 found.thin_out(self, questions);
@@ -238,7 +238,7 @@ impl Snapshot {
             for (s, seen) in question.seen.iter().enumerate() {
                 let mut each = |entry| {
                     if let Some(list) = self.live_list(entry) {
-                        let found = Found { question: q as u32, seen: s as u32, entry, distance: 0 };
+                        let found = RawHit { question: q as u32, seen: s as u32, entry, distance: 0 };
                         work.found.push(self, questions, list, found);
                     }
                 };
@@ -253,13 +253,13 @@ impl Snapshot {
         }
     }
 
-    fn candidate<'a>(&'a self, of: Of, question: &Question, found: &Found) -> Option<Candidate<'a>> {
+    fn candidate<'a>(&'a self, of: Of, question: &Question, found: &RawHit) -> Option<Candidate<'a>> {
         let seen = of.observation(question, found.seen)?;
-        let fact = self.facts.get(found.entry)?;
+        let metadata = self.metadata.get(found.entry)?;
         Some(Candidate {
-            list: fact.list,
-            entry_id: fact.id,
-            category: fact.category,
+            list: metadata.list,
+            entry_id: metadata.id,
+            category: metadata.category,
             kind: seen.hash.kind(),
             distance: found.distance,
             transform: seen.transform,
@@ -322,7 +322,7 @@ impl Question {
 }
 
 /// The snapshot that look-ups use now. Swapping never waits for them, and they never wait for the memory of an old one to be given back: that
-/// falls to whoever publishes, or calls [`Published::let_go`].
+/// falls to whoever publishes, or calls [`Published::reclaim`].
 #[derive(Default)]
 pub struct Published {
     now: ArcSwap<Snapshot>,
@@ -341,11 +341,11 @@ impl Published {
     pub fn publish(&self, snapshot: Snapshot) {
         let old = self.now.swap(Arc::new(snapshot));
         self.old.lock().unwrap_or_else(PoisonError::into_inner).push(old);
-        self.let_go();
+        self.reclaim();
     }
 
     /// Frees the old snapshots that nobody looks up in any more.
-    pub fn let_go(&self) {
+    pub fn reclaim(&self) {
         let mut free = Vec::new();
         {
             let mut old = self.old.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,13 +1,13 @@
 //! What a verdict says about an entry: its list, its id there, its category, and which kinds of hash it has.
 //!
-//! Kept in chunks of 4,096 entry numbers that snapshots share. Facts never change: an entry number names one content.
+//! Kept in chunks of 4,096 entry numbers that snapshots share. Metadata never changes: an entry number names one content.
 
 use std::sync::Arc;
 
 use crate::entry::{EntryNo, HashKind, ListId};
 
 const CHUNK: usize = 4096;
-/// Marks an entry number whose facts were not loaded.
+/// Marks an entry number whose metadata was not loaded.
 const ABSENT: ListId = ListId(u32::MAX);
 
 /// The kinds of hash an entry has, one bit each.
@@ -40,7 +40,7 @@ impl FromIterator<HashKind> for KindSet {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fact<'a> {
+pub struct EntryMetadata<'a> {
     pub list: ListId,
     pub id: &'a str,
     pub category: &'a str,
@@ -63,17 +63,17 @@ struct Row {
     kinds: KindSet,
 }
 
-/// An entry number whose facts are not loaded.
+/// An entry number whose metadata is not loaded.
 const BLANK: Row = Row { list: ABSENT, id_start: 0, id_bytes: 0, category: 0, kinds: KindSet(0) };
 
 #[derive(Clone, Default)]
-pub struct Facts {
+pub struct MetadataTable {
     chunks: Vec<Arc<Chunk>>,
 }
 
-impl Facts {
-    /// Adds an entry's facts, in any order of numbers; `false` where they are there already, and stay as they are.
-    pub fn push(&mut self, entry: EntryNo, fact: Fact<'_>) -> bool {
+impl MetadataTable {
+    /// Adds an entry's metadata, in any order of numbers; `false` where it is there already, and stays as it is.
+    pub fn push(&mut self, entry: EntryNo, metadata: EntryMetadata<'_>) -> bool {
         if self.get(entry).is_some() {
             return false;
         }
@@ -83,25 +83,25 @@ impl Facts {
         }
         let chunk = Arc::make_mut(&mut self.chunks[c]);
         // A chunk has at most 4,096 categories; a list has a handful, so the search from the end is short.
-        let category = chunk.categories.iter().rposition(|c| **c == *fact.category).unwrap_or_else(|| {
-            chunk.categories.push(fact.category.into());
+        let category = chunk.categories.iter().rposition(|c| **c == *metadata.category).unwrap_or_else(|| {
+            chunk.categories.push(metadata.category.into());
             chunk.categories.len() - 1
         });
-        let (id_start, id_bytes) = (chunk.ids.len() as u32, fact.id.len() as u16); // an id has at most 256 bytes
-        chunk.ids.push_str(fact.id);
+        let (id_start, id_bytes) = (chunk.ids.len() as u32, metadata.id.len() as u16); // an id has at most 256 bytes
+        chunk.ids.push_str(metadata.id);
         if chunk.rows.len() <= at {
             chunk.rows.resize(at + 1, BLANK);
         }
-        chunk.rows[at] = Row { list: fact.list, id_start, id_bytes, category: category as u16, kinds: fact.kinds };
+        chunk.rows[at] = Row { list: metadata.list, id_start, id_bytes, category: category as u16, kinds: metadata.kinds };
         true
     }
 
-    pub fn get(&self, entry: EntryNo) -> Option<Fact<'_>> {
+    pub fn get(&self, entry: EntryNo) -> Option<EntryMetadata<'_>> {
         let (c, at) = (entry.0 as usize / CHUNK, entry.0 as usize % CHUNK);
         let chunk = self.chunks.get(c)?;
         let row = chunk.rows.get(at).filter(|row| row.list != ABSENT)?;
         let id = &chunk.ids[row.id_start as usize..][..usize::from(row.id_bytes)];
-        Some(Fact { list: row.list, id, category: &chunk.categories[row.category as usize], kinds: row.kinds })
+        Some(EntryMetadata { list: row.list, id, category: &chunk.categories[row.category as usize], kinds: row.kinds })
     }
 
     /// The list that an entry is of.
@@ -124,34 +124,34 @@ mod tests {
 
     #[test]
     fn facts_come_back_across_gaps_and_chunks() {
-        let mut facts = Facts::default();
+        let mut table = MetadataTable::default();
         let numbers = [0u32, 1, 5, 4095, 4096, 9000];
         for n in numbers {
             let (id, category) = (format!("id-{n}"), if n % 2 == 0 { "even" } else { "odd" });
             let kinds = KindSet::default().with(HashKind::Md5).with(HashKind::Pdq);
-            assert!(facts.push(EntryNo(n), Fact { list: ListId(n % 3), id: &id, category, kinds }));
+            assert!(table.push(EntryNo(n), EntryMetadata { list: ListId(n % 3), id: &id, category, kinds }));
         }
         for n in numbers {
-            let fact = facts.get(EntryNo(n)).expect("it was pushed");
-            assert_eq!((fact.list, fact.id), (ListId(n % 3), format!("id-{n}").as_str()));
-            assert_eq!(fact.category, if n % 2 == 0 { "even" } else { "odd" });
-            assert_eq!(facts.list_of(EntryNo(n)), Some(fact.list));
-            assert_eq!(fact.kinds.iter().collect::<Vec<_>>(), [HashKind::Pdq, HashKind::Md5]);
+            let metadata = table.get(EntryNo(n)).expect("it was pushed");
+            assert_eq!((metadata.list, metadata.id), (ListId(n % 3), format!("id-{n}").as_str()));
+            assert_eq!(metadata.category, if n % 2 == 0 { "even" } else { "odd" });
+            assert_eq!(table.list_of(EntryNo(n)), Some(metadata.list));
+            assert_eq!(metadata.kinds.iter().collect::<Vec<_>>(), [HashKind::Pdq, HashKind::Md5]);
         }
         for n in [2, 4, 4097, 9001, 100_000] {
-            assert_eq!(facts.get(EntryNo(n)), None, "{n}");
-            assert_eq!(facts.list_of(EntryNo(n)), None, "{n}");
+            assert_eq!(table.get(EntryNo(n)), None, "{n}");
+            assert_eq!(table.list_of(EntryNo(n)), None, "{n}");
         }
     }
 
     #[test]
     fn numbers_come_in_any_order_and_stay_as_they_first_were() {
-        let mut facts = Facts::default();
-        let fact = |id| Fact { list: ListId(1), id, category: "", kinds: KindSet::default() };
-        assert!(facts.push(EntryNo(7), fact("seven")));
-        assert!(facts.push(EntryNo(3), fact("three")));
-        assert!(!facts.push(EntryNo(7), fact("again")));
-        assert_eq!((facts.get(EntryNo(7)).map(|f| f.id), facts.get(EntryNo(3)).map(|f| f.id)), (Some("seven"), Some("three")));
-        assert_eq!(facts.get(EntryNo(5)), None);
+        let mut table = MetadataTable::default();
+        let metadata = |id| EntryMetadata { list: ListId(1), id, category: "", kinds: KindSet::default() };
+        assert!(table.push(EntryNo(7), metadata("seven")));
+        assert!(table.push(EntryNo(3), metadata("three")));
+        assert!(!table.push(EntryNo(7), metadata("again")));
+        assert_eq!((table.get(EntryNo(7)).map(|f| f.id), table.get(EntryNo(3)).map(|f| f.id)), (Some("seven"), Some("three")));
+        assert_eq!(table.get(EntryNo(5)), None);
     }
 }

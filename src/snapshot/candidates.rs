@@ -1,6 +1,6 @@
 //! Which live hits does a verdict get to see?
 //!
-//! All of them, as long as they are not very many. Beyond [`FINDS_MAX`] each (question, list, kind, look) keeps the nearest entries
+//! All of them, as long as they are not very many. Beyond [`HITS_KEPT_MAX`] each (question, list, kind, look) keeps the nearest entries
 //! alone, as many as a verdict shows of a list, of those that the list's policy admits; from then on what is farther is not taken up at all.
 //! Nothing that an outcome turns on is lost: a list that has a match in a look keeps one there. The entries that went are counted.
 //! Hits in views are kept apart ([`Of::Views`]), so that they never cost one of the whole: there each view keeps its nearest of each list,
@@ -13,7 +13,7 @@ use crate::entry::{EntryNo, HashKind, ListId, Observation};
 use crate::verdict::{Candidate, Policy, admits, admits_beside_views, admits_within};
 
 /// Hits kept whole: some 256 KiB.
-const FINDS_MAX: usize = 16_384;
+const HITS_KEPT_MAX: usize = 16_384;
 /// Questions and lists whose entries are marked, so that none is counted twice: a bit for each entry there is. Of others the count is at the least.
 const MARKED_MAX: usize = 16;
 /// Entries of a list that one view keeps.
@@ -41,25 +41,25 @@ impl Of {
 
 /// A live hit: which observation of which question, which entry, how far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found {
+pub struct RawHit {
     pub question: u32,
     pub seen: u32,
     pub entry: EntryNo,
     pub distance: u16,
 }
 
-impl Found {
+impl RawHit {
     fn rank(&self) -> (u16, EntryNo) {
         (self.distance, self.entry)
     }
 }
 
-/// Finds of which only so many are kept: of a question, a list, a kind and a look, or a view.
+/// Hits of which only so many are kept: of a question, a list, a kind and a look, or a view.
 type Group = (u32, ListId, HashKind, u32);
 
-pub struct Finds {
+pub struct Candidates {
     of: Of,
-    found: Vec<Found>,
+    hits: Vec<RawHit>,
     /// How many may gather before they are thinned out.
     room: usize,
     /// Of each group that was too large, the last that was kept.
@@ -90,15 +90,15 @@ impl Matched {
     }
 }
 
-/// Finds of questions in their order.
+/// Hits of questions in their order.
 pub struct ByQuestion<'f> {
-    rest: &'f [Found],
+    rest: &'f [RawHit],
     matched: &'f BTreeMap<(u32, ListId), Matched>,
 }
 
 impl<'f> ByQuestion<'f> {
     /// Those of a question; those of the ones before are passed.
-    pub fn next_of(&mut self, question: u32) -> &'f [Found] {
+    pub fn next_of(&mut self, question: u32) -> &'f [RawHit] {
         let (mine, others) = self.rest.split_at(self.rest.partition_point(|f| f.question <= question));
         self.rest = others;
         mine
@@ -123,16 +123,16 @@ struct Last {
     admitted: Option<u16>,
 }
 
-impl Finds {
+impl Candidates {
     pub fn new(of: Of) -> Self {
-        let (found, full, matched, to_mark) = (Vec::new(), BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Finds { of, found, room: FINDS_MAX, full, matched, last: None, to_mark }
+        let (hits, full, matched, to_mark) = (Vec::new(), BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Candidates { of, hits, room: HITS_KEPT_MAX, full, matched, last: None, to_mark }
     }
 
     pub fn clear(&mut self) {
-        self.found.clear();
-        self.found.shrink_to(4 * FINDS_MAX);
-        self.room = FINDS_MAX;
+        self.hits.clear();
+        self.hits.shrink_to(4 * HITS_KEPT_MAX);
+        self.room = HITS_KEPT_MAX;
         self.full.clear();
         self.matched.clear();
         self.to_mark.clear();
@@ -141,43 +141,43 @@ impl Finds {
 
     /// Takes up an entry of a list, unless its group is full of nearer ones.
     #[inline]
-    pub fn push(&mut self, snapshot: &Snapshot, questions: &[Question], list: ListId, found: Found) {
-        if self.full.is_empty() || self.is_wanted(snapshot, questions, list, &found) {
-            self.found.push(found);
+    pub fn push(&mut self, snapshot: &Snapshot, questions: &[Question], list: ListId, hit: RawHit) {
+        if self.full.is_empty() || self.is_wanted(snapshot, questions, list, &hit) {
+            self.hits.push(hit);
         }
     }
 
-    fn is_wanted(&mut self, snapshot: &Snapshot, questions: &[Question], list: ListId, found: &Found) -> bool {
-        let same = |last: &Last| (last.question, last.seen, last.list) == (found.question, found.seen, list);
+    fn is_wanted(&mut self, snapshot: &Snapshot, questions: &[Question], list: ListId, hit: &RawHit) -> bool {
+        let same = |last: &Last| (last.question, last.seen, last.list) == (hit.question, hit.seen, list);
         let last = match self.last.filter(same) {
             Some(last) => last,
             None => {
                 self.mark();
-                *self.last.insert(self.look_at(snapshot, questions, list, found))
+                *self.last.insert(self.look_at(snapshot, questions, list, hit))
             }
         };
         let Some(farthest) = last.farthest else { return true };
-        if last.admitted.is_some_and(|admitted| found.distance <= admitted) {
-            self.to_mark.push(found.entry);
+        if last.admitted.is_some_and(|admitted| hit.distance <= admitted) {
+            self.to_mark.push(hit.entry);
         }
-        found.rank() <= farthest
+        hit.rank() <= farthest
     }
 
-    fn look_at(&self, snapshot: &Snapshot, questions: &[Question], list: ListId, found: &Found) -> Last {
-        let candidate = snapshot.candidate(self.of, &questions[found.question as usize], found);
-        let group = candidate.as_ref().map(|candidate| self.group(found, candidate));
+    fn look_at(&self, snapshot: &Snapshot, questions: &[Question], list: ListId, hit: &RawHit) -> Last {
+        let candidate = snapshot.candidate(self.of, &questions[hit.question as usize], hit);
+        let group = candidate.as_ref().map(|candidate| self.group(hit, candidate));
         Last {
-            question: found.question,
-            seen: found.seen,
+            question: hit.question,
+            seen: hit.seen,
             list,
             farthest: group.and_then(|group| self.full.get(&group).copied()),
             admitted: candidate.and_then(|candidate| admits_within(snapshot.policy.list(list)?, &candidate)),
         }
     }
 
-    fn group(&self, found: &Found, candidate: &Candidate<'_>) -> Group {
-        let part = if self.of == Of::Whole { candidate.look } else { found.seen };
-        (found.question, candidate.list, candidate.kind, part)
+    fn group(&self, hit: &RawHit, candidate: &Candidate<'_>) -> Group {
+        let part = if self.of == Of::Whole { candidate.look } else { hit.seen };
+        (hit.question, candidate.list, candidate.kind, part)
     }
 
     /// Marks what the last list's entries were.
@@ -191,14 +191,14 @@ impl Finds {
 
     /// What there is, to be taken question by question.
     pub fn by_question(&mut self) -> ByQuestion<'_> {
-        self.found.sort_unstable_by_key(|f| f.question);
-        ByQuestion { rest: &self.found, matched: &self.matched }
+        self.hits.sort_unstable_by_key(|f| f.question);
+        ByQuestion { rest: &self.hits, matched: &self.matched }
     }
 
     /// Makes room where it has run out. To be called whenever some thousands have been pushed.
     pub fn thin_out(&mut self, snapshot: &Snapshot, questions: &[Question]) {
         self.mark();
-        if self.found.len() <= self.room {
+        if self.hits.len() <= self.room {
             return;
         }
         self.last = None;
@@ -207,34 +207,34 @@ impl Finds {
             Of::Whole => (shown_max, admits),
             Of::Views => (shown_max.min(VIEW_KEPT), admits_beside_views),
         };
-        let mut groups: BTreeMap<Group, Vec<Found>> = BTreeMap::new();
-        let mut all = std::mem::take(&mut self.found);
-        for found in all.drain(..) {
-            let question = &questions[found.question as usize];
-            let candidate = snapshot.candidate(self.of, question, &found);
+        let mut groups: BTreeMap<Group, Vec<RawHit>> = BTreeMap::new();
+        let mut all = std::mem::take(&mut self.hits);
+        for hit in all.drain(..) {
+            let question = &questions[hit.question as usize];
+            let candidate = snapshot.candidate(self.of, question, &hit);
             if let Some(candidate) = candidate.filter(|candidate| counts(&snapshot.policy, candidate)) {
-                let group = self.group(&found, &candidate);
-                groups.entry(group).or_default().push(found);
+                let group = self.group(&hit, &candidate);
+                groups.entry(group).or_default().push(hit);
             }
         }
-        self.found = all; // its memory
-        for (group, mut finds) in groups {
+        self.hits = all; // its memory
+        for (group, mut hits) in groups {
             let (question, list, ..) = group;
             let question_of = &questions[question as usize];
-            let transform = |f: &Found| self.of.observation(question_of, f.seen).map(|seen| seen.transform);
-            finds.sort_unstable_by_key(|f| (f.entry, f.distance, transform(f)));
-            finds.dedup_by_key(|f| f.entry);
-            if finds.len() > kept_max {
+            let transform = |f: &RawHit| self.of.observation(question_of, f.seen).map(|seen| seen.transform);
+            hits.sort_unstable_by_key(|f| (f.entry, f.distance, transform(f)));
+            hits.dedup_by_key(|f| f.entry);
+            if hits.len() > kept_max {
                 let marks = (self.matched.len() < MARKED_MAX).then(Vec::new);
                 let matched = self.matched.entry((question, list)).or_insert(Matched { marks, n: 0 });
-                finds.iter().for_each(|f| matched.mark(f.entry));
-                matched.n = matched.n.max(finds.len() as u64);
-                let (_, farthest, _) = finds.select_nth_unstable_by_key(kept_max - 1, Found::rank);
+                hits.iter().for_each(|f| matched.mark(f.entry));
+                matched.n = matched.n.max(hits.len() as u64);
+                let (_, farthest, _) = hits.select_nth_unstable_by_key(kept_max - 1, RawHit::rank);
                 self.full.insert(group, farthest.rank());
-                finds.truncate(kept_max);
+                hits.truncate(kept_max);
             }
-            self.found.extend(finds);
+            self.hits.extend(hits);
         }
-        self.room = FINDS_MAX.max(2 * self.found.len());
+        self.room = HITS_KEPT_MAX.max(2 * self.hits.len());
     }
 }
