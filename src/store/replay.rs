@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What the changes say there should be.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct ReplayState {
     pub lists: BTreeMap<ListId, HashList>,
     pub versions: BTreeMap<(ListId, VersionNo), ListVersion>,
     /// Of lists that are there.
@@ -24,9 +24,9 @@ pub(super) struct Told {
     pub last: Option<(u64, [u8; 32])>,
 }
 
-impl Told {
+impl ReplayState {
     pub fn new() -> Self {
-        Told { next_list: 1, ..Told::default() }
+        ReplayState { next_list: 1, ..ReplayState::default() }
     }
 
     /// Whether a change's contents went with its list or version.
@@ -58,78 +58,84 @@ impl Bag {
 
 /// Follows one change, with what is left of it; false if it names what is not there. `kept` says which versions of the change's list
 /// are kept in the end: of rows that none of them holds nothing is left.
-pub(super) fn replay(told: &mut Told, header: &Header, op: Option<&ChangeOp>, kept: &BTreeSet<VersionNo>) -> bool {
-    let fits = header.next_entry.0 >= told.next_entry;
-    told.next_entry = header.next_entry.0;
+pub(super) fn replay(replayed: &mut ReplayState, header: &Header, op: Option<&ChangeOp>, kept: &BTreeSet<VersionNo>) -> bool {
+    let fits = header.next_entry.0 >= replayed.next_entry;
+    replayed.next_entry = header.next_entry.0;
     fits && match op {
-        Some(op) => replay_contents(told, header, op, kept),
-        None => replay_header(told, header),
+        Some(op) => replay_contents(replayed, header, op, kept),
+        None => replay_header(replayed, header),
     }
 }
 
-fn replay_contents(told: &mut Told, header: &Header, op: &ChangeOp, kept: &BTreeSet<VersionNo>) -> bool {
+fn replay_contents(replayed: &mut ReplayState, header: &Header, op: &ChangeOp, kept: &BTreeSet<VersionNo>) -> bool {
     match op {
-        ChangeOp::CreateList { list, name, polarity, policy } => create(told, *list, name.clone(), *polarity, policy.clone()),
-        ChangeOp::SetPolicy { list, policy } => told.lists.get_mut(list).map(|l| l.policy = policy.clone()).is_some(),
-        ChangeOp::SetDisabled { list, disabled } => told.lists.get_mut(list).map(|l| l.disabled = *disabled).is_some(),
-        ChangeOp::Stage { list, version, source, made_by } => stage(told, header, (*list, *version), source, *made_by),
-        ChangeOp::Rows { list, version, rows } => replay_rows(told, *list, *version, rows, kept),
-        ChangeOp::Seal { list, version, rows, digest } => replay_seal(told, *list, *version, *rows, digest),
+        ChangeOp::CreateList { list, name, polarity, policy } => create(replayed, *list, name.clone(), *polarity, policy.clone()),
+        ChangeOp::SetPolicy { list, policy } => replayed.lists.get_mut(list).map(|l| l.policy = policy.clone()).is_some(),
+        ChangeOp::SetDisabled { list, disabled } => replayed.lists.get_mut(list).map(|l| l.disabled = *disabled).is_some(),
+        ChangeOp::Stage { list, version, source, made_by } => stage(replayed, header, (*list, *version), source, *made_by),
+        ChangeOp::Rows { list, version, rows } => replay_rows(replayed, *list, *version, rows, kept),
+        ChangeOp::Seal { list, version, rows, digest } => replay_seal(replayed, *list, *version, *rows, digest),
         ChangeOp::Edit { list, version, source, rows, rows_total, digest } => {
-            stage(told, header, (*list, *version), source, MadeBy::Edit)
-                && replay_rows(told, *list, *version, rows, kept)
-                && replay_seal(told, *list, *version, *rows_total, digest)
-                && replay_activate(told, *list, *version)
+            stage(replayed, header, (*list, *version), source, MadeBy::Edit)
+                && replay_rows(replayed, *list, *version, rows, kept)
+                && replay_seal(replayed, *list, *version, *rows_total, digest)
+                && replay_activate(replayed, *list, *version)
         }
         // Their headers say all of them.
         ChangeOp::DeleteList { .. } | ChangeOp::Activate { .. } | ChangeOp::Undo { .. } | ChangeOp::Drop { .. } => false,
     }
 }
 
-fn replay_header(told: &mut Told, header: &Header) -> bool {
+fn replay_header(replayed: &mut ReplayState, header: &Header) -> bool {
     let (list, version) = (header.list, header.version);
     match header.kind {
         Kind::CreateList => {
             let policy = ListPolicy::default_for(Polarity::Positive);
-            create(told, list, String::new(), Polarity::Positive, policy)
+            create(replayed, list, String::new(), Polarity::Positive, policy)
         }
-        Kind::SetPolicy | Kind::SetDisabled => told.lists.contains_key(&list),
+        Kind::SetPolicy | Kind::SetDisabled => replayed.lists.contains_key(&list),
         Kind::DeleteList => {
-            told.versions.retain(|(other, _), _| *other != list);
-            told.deltas.retain(|(other, _), _| *other != list);
-            told.dropped.retain(|(other, _)| *other != list);
-            told.deleted.insert(list) && told.lists.remove(&list).is_some()
+            replayed.versions.retain(|(other, _), _| *other != list);
+            replayed.deltas.retain(|(other, _), _| *other != list);
+            replayed.dropped.retain(|(other, _)| *other != list);
+            replayed.deleted.insert(list) && replayed.lists.remove(&list).is_some()
         }
-        Kind::Stage => stage(told, header, (list, version), "", MadeBy::Import),
-        Kind::Rows => told.versions.contains_key(&(list, version)),
-        Kind::Seal => replay_seal(told, list, version, 0, &[0; 32]),
-        Kind::Activate => replay_activate(told, list, version),
+        Kind::Stage => stage(replayed, header, (list, version), "", MadeBy::Import),
+        Kind::Rows => replayed.versions.contains_key(&(list, version)),
+        Kind::Seal => replay_seal(replayed, list, version, 0, &[0; 32]),
+        Kind::Activate => replay_activate(replayed, list, version),
         Kind::Undo => {
-            told.deltas.remove(&(list, version));
-            told.versions.get_mut(&(list, version)).map(|v| v.state = VersionState::Undone).is_some()
+            replayed.deltas.remove(&(list, version));
+            replayed.versions.get_mut(&(list, version)).map(|v| v.state = VersionState::Undone).is_some()
         }
         Kind::Edit => {
-            stage(told, header, (list, version), "", MadeBy::Edit)
-                && replay_seal(told, list, version, 0, &[0; 32])
-                && replay_activate(told, list, version)
+            stage(replayed, header, (list, version), "", MadeBy::Edit)
+                && replay_seal(replayed, list, version, 0, &[0; 32])
+                && replay_activate(replayed, list, version)
         }
         Kind::Drop => header.versions.iter().all(|version| {
-            told.deltas.remove(&(list, *version));
-            told.dropped.insert((list, *version)) && told.versions.remove(&(list, *version)).is_some()
+            replayed.deltas.remove(&(list, *version));
+            replayed.dropped.insert((list, *version)) && replayed.versions.remove(&(list, *version)).is_some()
         }),
         Kind::Migrated => true,
     }
 }
 
-fn create(told: &mut Told, list: ListId, name: String, polarity: Polarity, policy: ListPolicy) -> bool {
+fn create(replayed: &mut ReplayState, list: ListId, name: String, polarity: Polarity, policy: ListPolicy) -> bool {
     let (active, previous, head) = (VersionNo(0), VersionNo(0), VersionNo(0));
     let new = HashList { id: list, name, polarity, policy, active, previous, head, disabled: false };
-    let fits = list.0 == told.next_list;
-    told.next_list = list.0.saturating_add(1);
-    told.lists.insert(list, new).is_none() && fits
+    let fits = list.0 == replayed.next_list;
+    replayed.next_list = list.0.saturating_add(1);
+    replayed.lists.insert(list, new).is_none() && fits
 }
 
-fn stage(told: &mut Told, header: &Header, (list, version): (ListId, VersionNo), source: &str, made_by: MadeBy) -> bool {
+fn stage(
+    replayed: &mut ReplayState,
+    header: &Header,
+    (list, version): (ListId, VersionNo),
+    source: &str,
+    made_by: MadeBy,
+) -> bool {
     let staged = ListVersion {
         list,
         version,
@@ -141,18 +147,24 @@ fn stage(told: &mut Told, header: &Header, (list, version): (ListId, VersionNo),
         made_by,
         activated: false,
     };
-    told.versions.insert((list, version), staged).is_none() && told.lists.contains_key(&list)
+    replayed.versions.insert((list, version), staged).is_none() && replayed.lists.contains_key(&list)
 }
 
-fn replay_rows(told: &mut Told, list: ListId, version: VersionNo, rows: &[RowChange], kept: &BTreeSet<VersionNo>) -> bool {
+fn replay_rows(
+    replayed: &mut ReplayState,
+    list: ListId,
+    version: VersionNo,
+    rows: &[RowChange],
+    kept: &BTreeSet<VersionNo>,
+) -> bool {
     let held_before = kept.range(..version).next_back().copied();
-    let bag = told.deltas.entry((list, version)).or_default();
+    let bag = replayed.deltas.entry((list, version)).or_default();
     let mut fits = true;
     for row in rows {
         match row {
             RowChange::Open { entry, .. } => {
                 bag.add(&keys::delta_key(list, version, keys::OPENED, *entry), &[]);
-                fits &= entry.0 < told.next_entry;
+                fits &= entry.0 < replayed.next_entry;
             }
             RowChange::Close { entry, from } if held_before.is_some_and(|held| *from <= held) => {
                 bag.add(&keys::delta_key(list, version, keys::CLOSED, *entry), &from.0.to_be_bytes());
@@ -161,17 +173,17 @@ fn replay_rows(told: &mut Told, list: ListId, version: VersionNo, rows: &[RowCha
             RowChange::Close { .. } => {}
         }
     }
-    fits && told.versions.get(&(list, version)).is_some_and(|v| v.state == VersionState::Staged)
+    fits && replayed.versions.get(&(list, version)).is_some_and(|v| v.state == VersionState::Staged)
 }
 
-fn replay_seal(told: &mut Told, list: ListId, version: VersionNo, rows: u64, digest: &[u8; 32]) -> bool {
-    let Some(record) = told.versions.get_mut(&(list, version)) else { return false };
+fn replay_seal(replayed: &mut ReplayState, list: ListId, version: VersionNo, rows: u64, digest: &[u8; 32]) -> bool {
+    let Some(record) = replayed.versions.get_mut(&(list, version)) else { return false };
     (record.state, record.rows, record.digest) = (VersionState::Sealed, rows, *digest);
-    told.lists.get_mut(&list).map(|l| l.head = version).is_some()
+    replayed.lists.get_mut(&list).map(|l| l.head = version).is_some()
 }
 
-fn replay_activate(told: &mut Told, list: ListId, version: VersionNo) -> bool {
-    let sealed = told.versions.get_mut(&(list, version)).filter(|v| v.state == VersionState::Sealed);
+fn replay_activate(replayed: &mut ReplayState, list: ListId, version: VersionNo) -> bool {
+    let sealed = replayed.versions.get_mut(&(list, version)).filter(|v| v.state == VersionState::Sealed);
     let fits = sealed.map(|v| v.activated = true).is_some();
-    fits && told.lists.get_mut(&list).map(|l| (l.previous, l.active) = (l.active, version)).is_some()
+    fits && replayed.lists.get_mut(&list).map(|l| (l.previous, l.active) = (l.active, version)).is_some()
 }

@@ -7,7 +7,7 @@
 
 use super::digest::{digest_add, digest_sub, fingerprint, sha256};
 use super::keys::{self, Family, IdRecord};
-use super::replay::{Bag, Told, replay};
+use super::replay::{Bag, ReplayState, replay};
 use super::{Store, StoreError, history, open, wire};
 use crate::entry::{EntryNo, HashList, ListId, ListVersion, VersionNo, VersionState};
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,11 +46,11 @@ impl Store {
         };
         let mut verify = Verify { store: self, progress, report: VerifyReport::default(), entries_seen: Vec::new() };
         let ended = verify.headers()?;
-        let told = verify.changes(&ended)?;
-        verify.meta(&told)?;
-        let lists = verify.lists(&told)?;
+        let replayed = verify.changes(&ended)?;
+        verify.meta(&replayed)?;
+        let lists = verify.lists(&replayed)?;
         for list in &lists {
-            verify.list(&told, list)?;
+            verify.list(&replayed, list)?;
         }
         for family in [Family::Versions, Family::EntryIds, Family::Entries, Family::Deltas, Family::Contents] {
             verify.orphans(family, &lists)?;
@@ -79,8 +79,8 @@ struct Verify<'a> {
 
 impl Verify<'_> {
     /// The chain of headers; what became of lists and versions in the end.
-    fn headers(&mut self) -> Result<Told, StoreError> {
-        let mut told = Told::new();
+    fn headers(&mut self) -> Result<ReplayState, StoreError> {
+        let mut replayed = ReplayState::new();
         let mut seq_next = 1;
         let mut chain = [0; 32];
         self.walk(Family::History, Vec::new(), Vec::new(), "changes", |verify, key, value| {
@@ -92,26 +92,26 @@ impl Verify<'_> {
                 verify.report.problem(format!("change {seq} does not continue the chain: it or the one before was altered"));
             }
             (seq_next, chain) = (seq + 1, sha256(value));
-            told.last = Some((seq, chain));
+            replayed.last = Some((seq, chain));
             verify.report.changes += 1;
-            if !replay(&mut told, &header, None, &BTreeSet::new()) {
+            if !replay(&mut replayed, &header, None, &BTreeSet::new()) {
                 verify.report.problem(format!("change {seq} does not fit the changes before it"));
             }
             Ok(())
         })?;
-        Ok(told)
+        Ok(replayed)
     }
 
     /// The changes with their contents, as far as those are not gone with `ended`.
-    fn changes(&mut self, ended: &Told) -> Result<Told, StoreError> {
-        let mut told = Told::new();
-        told.last = ended.last;
+    fn changes(&mut self, ended: &ReplayState) -> Result<ReplayState, StoreError> {
+        let mut replayed = ReplayState::new();
+        replayed.last = ended.last;
         let kept: BTreeMap<ListId, BTreeSet<VersionNo>> = ended.lists.keys().map(|list| (*list, ended.kept(*list))).collect();
         let none = BTreeSet::new();
         let mut found = 0u64;
         self.walk(Family::History, Vec::new(), Vec::new(), "contents", |verify, key, value| {
             let seq = keys::number_u64(Family::History, key)?;
-            let Ok((_, header)) = history::read(value) else { return Ok(()) }; // told above
+            let Ok((_, header)) = history::read(value) else { return Ok(()) }; // reported above
             let contents = verify.store.contents(seq, &header).map_err(|error| at(error, &format!("change {seq}")))?;
             found += u64::from(contents.is_some());
             let gone = ended.is_gone(&header);
@@ -131,7 +131,7 @@ impl Verify<'_> {
                 None => {}
             }
             let op = contents.filter(|_| !gone).map(|(_, change)| change.op);
-            if !replay(&mut told, &header, op.as_ref(), kept.get(&header.list).unwrap_or(&none)) {
+            if !replay(&mut replayed, &header, op.as_ref(), kept.get(&header.list).unwrap_or(&none)) {
                 verify.report.problem(format!("change {seq} does not fit the changes before it"));
             }
             Ok(())
@@ -144,16 +144,16 @@ impl Verify<'_> {
         if stored != found {
             self.report.problem(format!("{stored} changes have contents, {found} of them a header"));
         }
-        Ok(told)
+        Ok(replayed)
     }
 
-    fn meta(&mut self, told: &Told) -> Result<(), StoreError> {
+    fn meta(&mut self, replayed: &ReplayState) -> Result<(), StoreError> {
         let store = self.store;
-        let (seq, chain) = told.last.unwrap_or_default();
+        let (seq, chain) = replayed.last.unwrap_or_default();
         self.equal("the last change's number", store.seq(), &seq)?;
         self.equal("the last change's digest", store.chain_digest(), &chain)?;
-        self.equal("the next entry's number", store.next_entry(), &EntryNo(told.next_entry))?;
-        self.equal("the next list's number", store.next_list(), &ListId(told.next_list))?;
+        self.equal("the next entry's number", store.next_entry(), &EntryNo(replayed.next_entry))?;
+        self.equal("the next list's number", store.next_list(), &ListId(replayed.next_list))?;
         let kept = open::meta(&store.db, keys::META_HEAD_KEPT)?;
         if kept.as_deref() != Some(&[1]) {
             self.report.problem("the database has no record of the file HEAD");
@@ -161,37 +161,37 @@ impl Verify<'_> {
         Ok(())
     }
 
-    fn equal<T: PartialEq>(&mut self, what: &str, stored: Result<T, StoreError>, told: &T) -> Result<(), StoreError> {
+    fn equal<T: PartialEq>(&mut self, what: &str, stored: Result<T, StoreError>, replayed: &T) -> Result<(), StoreError> {
         match stored {
-            Ok(stored) if stored == *told => {}
+            Ok(stored) if stored == *replayed => {}
             Ok(_) => self.report.problem(format!("{what} disagrees with the changes")),
             Err(error) => self.damage(error)?,
         }
         Ok(())
     }
 
-    /// The stored lists, compared with the told ones.
-    fn lists(&mut self, told: &Told) -> Result<Vec<HashList>, StoreError> {
+    /// The stored lists, compared with the replayed ones.
+    fn lists(&mut self, replayed: &ReplayState) -> Result<Vec<HashList>, StoreError> {
         let mut stored = Vec::new();
         let mut numbers = Vec::new();
         self.walk(Family::Lists, Vec::new(), Vec::new(), "lists", |verify, key, value| {
             let id = ListId(keys::number_u32(Family::Lists, key)?);
             numbers.push(id);
             let list = wire::read_list(id, value).map_err(|error| at(error, &format!("list {}", id.0)))?;
-            if told.lists.get(&id) != Some(&list) {
+            if replayed.lists.get(&id) != Some(&list) {
                 verify.report.problem(format!("list {} disagrees with the changes", list.name));
             }
             verify.report.lists += 1;
             stored.push(list);
             Ok(())
         })?;
-        for list in told.lists.values().filter(|list| !numbers.contains(&list.id)) {
+        for list in replayed.lists.values().filter(|list| !numbers.contains(&list.id)) {
             self.report.problem(format!("list {} is missing", list.name));
         }
         Ok(stored)
     }
 
-    fn list(&mut self, told: &Told, list: &HashList) -> Result<(), StoreError> {
+    fn list(&mut self, replayed: &ReplayState, list: &HashList) -> Result<(), StoreError> {
         let (from, to) = (keys::list_key(list.id).to_vec(), keys::list_end(list.id).to_vec());
         let name = &list.name;
 
@@ -202,7 +202,7 @@ impl Verify<'_> {
             verify.report.versions += 1;
             Ok(())
         })?;
-        let (mut tallies, ids) = self.rows(told, list, &versions)?;
+        let (mut tallies, ids) = self.rows(replayed, list, &versions)?;
 
         let mut ids_stored = Bag::default();
         self.walk(Family::EntryIds, from.clone(), to.clone(), "ids", |_, key, value| {
@@ -221,15 +221,15 @@ impl Verify<'_> {
         })?;
 
         let numbers: BTreeSet<VersionNo> = versions.keys().chain(tallies.keys()).chain(deltas.keys()).copied().collect();
-        let dropped = |number: &VersionNo| told.dropped.contains(&(list.id, *number));
+        let dropped = |number: &VersionNo| replayed.dropped.contains(&(list.id, *number));
         for number in numbers.iter().filter(|v| !versions.contains_key(v) && !dropped(v)) {
             self.report.problem(format!("list {name}: rows name version {}, which does not exist", number.0));
         }
         // Until a sweep is done, rows are left that no version holds.
         let swept = self.store.sweep_due(list.id)?.is_none();
         let first = (list.id, VersionNo(0));
-        for ((_, number), told) in told.versions.range(first..=(list.id, VersionNo(u32::MAX))) {
-            if versions.get(number).is_none_or(|stored| !same_version(stored, told)) {
+        for ((_, number), replayed) in replayed.versions.range(first..=(list.id, VersionNo(u32::MAX))) {
+            if versions.get(number).is_none_or(|stored| !same_version(stored, replayed)) {
                 self.report.problem(format!("list {name}: version {} disagrees with the changes", number.0));
             }
         }
@@ -252,8 +252,8 @@ impl Verify<'_> {
                 self.report
                     .problem(format!("{which}: the rows are {rows_due}, the record says {}, or another digest", version.rows));
             }
-            let told_deltas = told.deltas.get(&(list.id, *number)).copied().unwrap_or_default();
-            if version.state == VersionState::Sealed && swept && bag != told_deltas {
+            let replayed_deltas = replayed.deltas.get(&(list.id, *number)).copied().unwrap_or_default();
+            if version.state == VersionState::Sealed && swept && bag != replayed_deltas {
                 self.report.problem(format!("{which}: its deltas disagree with the changes"));
             }
             if undone && bag.n + tally.opened + tally.closed > 0 {
@@ -266,7 +266,7 @@ impl Verify<'_> {
     /// Per version what its rows say, and the ids of the open ones.
     fn rows(
         &mut self,
-        told: &Told,
+        replayed: &ReplayState,
         list: &HashList,
         versions: &BTreeMap<VersionNo, ListVersion>,
     ) -> Result<(BTreeMap<VersionNo, Tally>, Bag), StoreError> {
@@ -279,10 +279,10 @@ impl Verify<'_> {
             let digest = sha256(&value[4..]);
             let which = format!("list {}, entry {}", list.name, row.entry.0);
             verify.report.rows += 1;
-            if row.entry.0 >= told.next_entry {
+            if row.entry.0 >= replayed.next_entry {
                 verify.report.problem(format!("{which}: no change assigned that number"));
             }
-            let known = versions.contains_key(&row.from) || told.dropped.contains(&(list.id, row.from));
+            let known = versions.contains_key(&row.from) || replayed.dropped.contains(&(list.id, row.from));
             if row.to.is_some_and(|to| to <= row.from) || !known {
                 verify.report.problem(format!("{which}: a row with impossible versions"));
             }
@@ -290,7 +290,7 @@ impl Verify<'_> {
                 if other.to.is_none_or(|to| to > row.from) || *content != digest {
                     verify.report.problem(format!("{which}: two rows overlap or differ in content"));
                 }
-            } else if row.entry.0 < told.next_entry && verify.seen_before(row.entry.0) {
+            } else if row.entry.0 < replayed.next_entry && verify.seen_before(row.entry.0) {
                 verify.report.problem(format!("{which}: another list has an entry of that number"));
             }
             let tally = tallies.entry(row.from).or_default();
@@ -400,9 +400,9 @@ fn at(error: StoreError, place: &str) -> StoreError {
     }
 }
 
-/// Of a version that is being written only the beginning is told; its counts run.
-fn same_version(stored: &ListVersion, told: &ListVersion) -> bool {
-    let counts = told.state == VersionState::Staged || (stored.rows == told.rows && stored.digest == told.digest);
-    let made = (stored.made_by, stored.activated) == (told.made_by, told.activated);
-    counts && made && stored.state == told.state && stored.source == told.source && stored.time_ms == told.time_ms
+/// Of a version that is being written only the beginning is known; its counts run.
+fn same_version(stored: &ListVersion, replayed: &ListVersion) -> bool {
+    let counts = replayed.state == VersionState::Staged || (stored.rows == replayed.rows && stored.digest == replayed.digest);
+    let made = (stored.made_by, stored.activated) == (replayed.made_by, replayed.activated);
+    counts && made && stored.state == replayed.state && stored.source == replayed.source && stored.time_ms == replayed.time_ms
 }

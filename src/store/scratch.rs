@@ -1,7 +1,7 @@
-//! What stands beside the lists: the scratch family, which sorts an import, and the journal, which only grows.
+//! The scratch family, which sorts an import.
 //!
-//! Scratch is written without a log and emptied at every opening: nothing in it is true after a crash. One import at a time uses
-//! it. Neither can alter a verdict.
+//! It is written without a log and emptied at every opening: nothing in it is true after a crash. One import at a time uses it. It can't
+//! alter a verdict.
 
 use super::keys::{self, Family};
 use super::{Scan, Store, StoreError, open};
@@ -10,8 +10,6 @@ use std::sync::atomic::Ordering;
 
 /// All values of one id together, in bytes: a file that repeats one id a million times must not fill the memory.
 pub const SCRATCH_VALUE_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// One record of the journal, in bytes.
-pub const JOURNAL_BYTES_MAX: usize = 64 * 1024;
 
 /// All that scratch holds under one source id.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,13 +21,6 @@ pub struct ScratchRow {
     pub values: Vec<u8>,
     /// How many values did not fit into [`SCRATCH_VALUE_BYTES_MAX`] and are left out.
     pub left_out: u64,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-pub struct JournalRecord {
-    pub time_ms: u64,
-    pub id: [u8; 16],
-    pub bytes: Vec<u8>,
 }
 
 impl Store {
@@ -75,28 +66,6 @@ impl Store {
             self.wrote(self.db.drop_cf(Family::Scratch.name()))?;
         }
         self.wrote(self.db.create_cf(Family::Scratch.name(), &open::scratch_options()))
-    }
-
-    /// Appends records in one batch. They outlive the process when this returns, a power cut after [`Store::sync`].
-    pub fn journal_append(&self, records: &[JournalRecord]) -> Result<(), StoreError> {
-        self.writable()?;
-        let family = self.family(Family::Journal)?;
-        let mut batch = WriteBatch::default();
-        for record in records {
-            if record.bytes.len() > JOURNAL_BYTES_MAX {
-                return Err(StoreError::Refused(format!("a journal record has more than {JOURNAL_BYTES_MAX} bytes")));
-            }
-            batch.put_cf(&family, keys::journal_key(record.time_ms, &record.id), &record.bytes);
-        }
-        self.write(batch, &WriteOptions::default())
-    }
-
-    /// The journal's records from `time_ms` on, by time.
-    pub fn journal(&self, time_ms: u64) -> Result<Scan<'_, JournalRecord>, StoreError> {
-        self.scan(Family::Journal, time_ms.to_be_bytes().to_vec(), Vec::new(), |key, value| {
-            let (time_ms, id) = keys::journal_parts(key)?;
-            Ok(JournalRecord { time_ms, id, bytes: value.to_vec() })
-        })
     }
 }
 
