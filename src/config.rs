@@ -461,13 +461,14 @@ impl Config {
         let trusted = self.access.network == Network::Trusted;
         let local = |address: SocketAddr| address.ip().to_canonical().is_loopback();
         let known = self.tokens_file().is_some();
-        let words = "[access] network = \"trusted\" if only trusted callers reach it";
+        let words = "[access] network = \"trusted\" if only trusted callers can reach it";
         let (grpc, operator) = (self.grpc.listen, self.operator.listen);
-        let must =
-            format!("is {grpc}, which other machines may reach, and callers need no token: set [access] tokens_file, or {words}");
+        let must = format!(
+            "is {grpc}, which other machines can reach, but callers need no token: set [access] tokens_file, or set {words}"
+        );
         demand(trusted || known || local(grpc), "grpc", "listen", &must)?;
         let must = format!(
-            "is {operator}, which other machines may reach, and the operator port asks nobody who they are: listen on loopback, or set {words}"
+            "is {operator}, which other machines can reach, but the operator port does not authenticate callers: listen on loopback, or set {words}"
         );
         demand(trusted || local(operator), "operator", "listen", &must)
     }

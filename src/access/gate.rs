@@ -104,7 +104,7 @@ impl Gate {
     pub fn of_tokens(path: PathBuf) -> Result<Arc<Self>, TokensError> {
         let (records, stamp) = tokens::read(&path)?;
         if records.iter().all(|record| record.revoked.is_some() || record.is_expired(Time::now())) {
-            tracing::warn!(file = %path.display(), "there is no token that counts: every call will be refused");
+            tracing::warn!(file = %path.display(), "no token is valid: every call will be refused");
         }
         let tokens = ArcSwap::from_pointee(known(records, &Tokens::new()));
         let watched = Watched { path, tokens, seen: Mutex::new(Some(stamp)), sound: AtomicBool::new(true) };
@@ -206,7 +206,7 @@ impl Watched {
                     let revoked = tokens.get(digest).is_none_or(|now| now.record.revoked.is_some());
                     known.ended.store(if revoked { REVOKED } else { CHANGED }, Ordering::Release);
                 }
-                tracing::info!(tokens = tokens.len(), "the tokens were read anew");
+                tracing::info!(tokens = tokens.len(), "the tokens were reloaded");
                 self.tokens.store(Arc::new(tokens));
                 self.tell_sound(true);
             }

@@ -81,7 +81,7 @@ impl fmt::Display for Refusal {
             Refusal::NoToken => {
                 f.write_str("this server asks for a token: send it as the metadata `authorization: Bearer TOKEN`")
             }
-            Refusal::Malformed => f.write_str("the metadata `authorization` is not one `Bearer TOKEN`"),
+            Refusal::Malformed => f.write_str("the `authorization` metadata is not a single `Bearer TOKEN`"),
             Refusal::Unknown => f.write_str("the token is not known to this server"),
             Refusal::Expired => f.write_str("the token has expired"),
             Refusal::Revoked => f.write_str("the token was revoked"),
@@ -94,7 +94,7 @@ impl fmt::Display for Refusal {
             Refusal::Hashes => {
                 f.write_str("matching hashes needs the right to bring them, which the token does not have: send the picture")
             }
-            Refusal::List => f.write_str("a list that is not among the token's was named"),
+            Refusal::List => f.write_str("the call names a list that the token is not for"),
             Refusal::BeyondLists(why) => f.write_str(why),
         }
     }

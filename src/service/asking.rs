@@ -104,7 +104,7 @@ impl Asking {
     /// Whether a list of this name may be made: one that would not be there for its maker may not.
     pub fn may_create(&self, name: &str, polarity: Polarity, update: &PolicyUpdate) -> Result<(), Status> {
         if !self.principal.rights().has_list(name) {
-            return Err(self.refuse("the token is for other lists: it may not make one of this name"));
+            return Err(self.refuse("the token is for other lists and can't create one of this name"));
         }
         match polarity {
             Polarity::Negative if update.scope.as_ref().is_none_or(Vec::is_empty) => self.may_suppress_all(),
@@ -124,8 +124,10 @@ impl Asking {
     fn may_suppress_all(&self) -> Result<(), Status> {
         match self.principal.rights().lists {
             None => Ok(()),
-            Some(_) => Err(self
-                .refuse("an empty scope is of all lists, and the token is for some: name those of the token's that are meant")),
+            Some(_) => {
+                Err(self
+                    .refuse("an empty scope means all lists, but the token is for some of them: name the lists that are meant"))
+            }
         }
     }
 
