@@ -1,7 +1,7 @@
 //! Who calls, and what may they do?
 //!
 //! A [`Gate`] makes of each call's headers a [`Principal`], or a [`Refusal`] in words. Where no tokens are configured every caller may do
-//! everything, and is known by its address. Invariants: every call through a door carries a [`Caller`]; a token is never logged, counted or
+//! everything, and is known by its certificate, else by its address. Invariants: every call through a door carries a [`Caller`]; a token is never logged, counted or
 //! kept, only its SHA-256. What each role may do is [`TABLE`](table::TABLE) alone.
 //! Absent: where a list's right is asked for, which the edge does when it has read the list's name.
 
@@ -23,6 +23,11 @@ pub use rights::{Rights, Role};
 pub fn grpc_caller(peer: Option<SocketAddr>) -> Caller {
     let ip = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.ip().to_canonical().to_string());
     Caller(format!("grpc:{ip}"))
+}
+
+/// The caller whose certificate, which was proven, names it so.
+pub fn certified_caller(name: &str) -> Caller {
+    Caller(format!("mtls:{name}"))
 }
 
 #[cfg(test)]

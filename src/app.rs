@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::access::Gate;
 use crate::access::tokens::TokensError;
+use crate::admission::{Files, Tls, TlsError, TlsLimits};
 use crate::catalog::{Catalog, CatalogError, Compacted, FORMAT_DERIVED, Keep};
 use crate::config::{Config, ConfigError, CoreDumps};
 use crate::entry::shown::in_words;
@@ -44,6 +45,8 @@ pub enum AppError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Tokens(#[from] TokensError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     #[error("{what} can't listen on {address}: {}", in_words(error))]
@@ -158,6 +161,21 @@ fn service_options(config: &Config) -> crate::service::Options {
     }
 }
 
+/// Certificates, where the configuration has them.
+fn tls(config: &Config) -> Result<Option<Arc<Tls>>, TlsError> {
+    let t = &config.tls;
+    if !t.is_on() {
+        return Ok(None);
+    }
+    let files = Files {
+        certificate: t.certificate_file.clone(),
+        key: t.key_file.clone(),
+        client_ca: Some(t.client_ca_file.clone()).filter(|path| !path.as_os_str().is_empty()),
+    };
+    let limits = TlsLimits { handshake_ms_max: t.handshake_ms_max, handshakes_per_caller_max: t.handshakes_per_caller_max };
+    Ok(Some(Arc::new(Tls::load(files, limits)?)))
+}
+
 fn operator_limits(config: &Config) -> crate::operator::Limits {
     let o = &config.operator;
     crate::operator::Limits {
@@ -224,15 +242,23 @@ pub async fn start_with(
         Some(file) => Gate::of_tokens(file.to_owned())?,
         None => Gate::open(),
     };
+    let tls = tls(config)?;
     let (operator_listener, operator) = bind("the operator port", config.operator.listen).await?;
     let (stop_operator, operator_stopped) = watch::channel(false);
     let routes = crate::operator::routes(pages::pages(metrics, life.clone()), operator_limits(config));
     // It outlives gRPC, so that draining can be watched.
+    let followed = told(operator_stopped.clone());
+    // Probes and scrapers on the same host go on as they are.
+    let of_operator = tls.clone().filter(|_| !operator.ip().is_loopback());
+    let limits = operator_limits(config);
     let operator_task =
-        tokio::spawn(crate::operator::serve(operator_listener, routes, operator_limits(config), told(operator_stopped)));
+        tokio::spawn(crate::operator::serve(operator_listener, routes, limits, of_operator, told(operator_stopped)));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %operator, "starting: the operator port is open");
     memory::Most::of(config, extract_threads(config) as u64).tell();
 
+    if let Some(tls) = tls.clone() {
+        tokio::spawn(tls.follow(followed));
+    }
     let opened = tokio::task::spawn_blocking(open).await;
     let doors = opened.map_err(|e| AppError::Stopped("opening of the store", e.to_string()))??;
     let (grpc_listener, grpc) = bind("gRPC", config.grpc.listen).await?;
@@ -242,7 +268,8 @@ pub async fn start_with(
     let keeper = keep_up(doors.catalog.clone(), life.clone());
     let Doors { catalog, matcher } = life.doors.get_or_init(|| doors).clone();
     tracing::info!(%grpc, snapshot = matcher.snapshot().id, "serving");
-    let deps = crate::service::Deps { matcher, catalog, gate, options: service_options(config), spool: config.store.dir.clone() };
+    let deps =
+        crate::service::Deps { matcher, catalog, gate, options: service_options(config), tls, spool: config.store.dir.clone() };
     let grpc_task =
         tokio::spawn(async move { crate::service::serve(grpc_listener, deps, told(stopped)).await.map_err(|e| e.to_string()) });
     Ok(Running { grpc, operator, stop, stop_operator, grpc_task, operator_task, life, keeper })

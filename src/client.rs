@@ -2,11 +2,12 @@
 //!
 //! What comes back is what the embedded doors would give, so that an edge prints the same either way; only the age of the lists is dropped.
 //! Everything is async and cheap to clone. Long answers and streams come through bounded channels. Invariant: a file whose reading
-//! fails is never sent as a whole one. Absent: TLS and retries.
+//! fails is never sent as a whole one. Absent: retries.
 
 mod credentials;
 mod read;
 mod send;
+mod tls;
 
 use std::io::Read;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming, TimeoutExpired};
 use tonic_types::StatusExt;
 
@@ -33,6 +34,7 @@ use v1::match_service_client::MatchServiceClient;
 
 use credentials::Bearer;
 pub use credentials::{Credentials, Token};
+pub use tls::{Tls, is_exposed};
 
 /// Largest message that is taken from a server.
 const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -52,10 +54,16 @@ const RESULTS_WAITING_MAX: usize = 1024;
 /// Why a call failed, in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    #[error("{0:?} is not an endpoint; one looks like http://127.0.0.1:50051")]
+    #[error("{0:?} is not an endpoint; one looks like http://127.0.0.1:50051 or https://HOST:50051")]
     BadEndpoint(String),
+    /// Certificates that can't be used.
+    #[error("{0}")]
+    Tls(String),
     #[error("no server answers at {endpoint}: {cause}")]
     Unreachable { endpoint: String, cause: String },
+    /// There is a server, and one of the two does not trust the other.
+    #[error("no TLS connection to {endpoint}: {cause}")]
+    Distrusted { endpoint: String, cause: String },
     /// Broken off in the middle of a call: what became of the call is not known.
     #[error(
         "the connection to the server broke before the answer came ({cause}); the server's log may say why, and /readyz on its operator port says whether it is up"
@@ -96,7 +104,10 @@ impl From<Status> for ClientError {
             && made_here
             && !timed_out
         {
-            return ClientError::Broken { cause: innermost(cause) };
+            let cause = tls::in_words(cause).unwrap_or_else(|| innermost(cause));
+            return ClientError::Broken {
+                cause: tls::alert_in_words(&cause).or_else(|| tls::end_in_words(&cause)).unwrap_or(cause),
+            };
         }
         let (code, message) = match timed_out {
             true => (Code::DeadlineExceeded, "no answer came in time"),
@@ -144,29 +155,31 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to `http://HOST:PORT`. `timeout` is how long connecting may take, and then each call that is neither a stream nor an
+    /// Connects to `http://HOST:PORT`, which is plain text, or to `https://HOST:PORT`. `timeout` is how long connecting may take, and then each call that is neither a stream nor an
     /// import nor a change of entries or versions.
     pub async fn connect(endpoint: &str, timeout: Duration) -> Result<Self, ClientError> {
         Self::connect_with(endpoint, timeout, Credentials::default()).await
     }
 
-    /// The same with something to show.
+    /// The same with something to show, and with the authorities that the server is known by.
     pub async fn connect_with(endpoint: &str, timeout: Duration, credentials: Credentials) -> Result<Self, ClientError> {
-        let bad = || ClientError::BadEndpoint(endpoint.to_owned());
-        if !endpoint.starts_with("http://") {
-            return Err(bad());
-        }
-        let target = Endpoint::from_shared(endpoint.to_owned()).map_err(|_| bad())?;
-        let target = target
+        let target = tls::endpoint(endpoint, &credentials.tls)?
             .connect_timeout(timeout)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(Duration::from_secs(30))
             .initial_stream_window_size(1024 * 1024)
             .initial_connection_window_size(4 * 1024 * 1024);
-        let unreachable = |cause| ClientError::Unreachable { endpoint: endpoint.to_owned(), cause };
+        let endpoint = endpoint.to_owned();
+        let failed = |error: tonic::transport::Error| match tls::in_words(&error) {
+            Some(cause) => ClientError::Distrusted { endpoint: endpoint.clone(), cause },
+            None => ClientError::Unreachable { endpoint: endpoint.clone(), cause: innermost(&error) },
+        };
         let channel = match tokio::time::timeout(timeout, target.connect()).await {
-            Ok(connected) => connected.map_err(|error| unreachable(innermost(&error)))?,
-            Err(_) => return Err(unreachable(format!("no answer in {} ms", timeout.as_millis()))),
+            Ok(connected) => connected.map_err(failed)?,
+            Err(_) => {
+                let cause = format!("no answer in {} ms", timeout.as_millis());
+                return Err(ClientError::Unreachable { endpoint, cause });
+            }
         };
         let channel = InterceptedService::new(channel, Bearer(credentials.token));
         Ok(Client {

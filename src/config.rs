@@ -31,6 +31,7 @@ pub struct Config {
     pub grpc: Grpc,
     pub access: Access,
     pub operator: Operator,
+    pub tls: Tls,
     pub extract: Extract,
     pub views: Views,
     pub search: Search,
@@ -130,6 +131,35 @@ pub struct Operator {
     pub request_ms_max: u64,
     pub idle_s: u64,
     pub metrics_max: usize,
+}
+
+/// Files are in PEM; an empty path is none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The server's certificate, with those that lead to its authority; without it, the ports speak plain text.
+    pub certificate_file: PathBuf,
+    pub key_file: PathBuf,
+    /// The authorities of callers' certificates; without it, callers need none.
+    pub client_ca_file: PathBuf,
+    /// How long a handshake may take, and how many there may be of one caller at once.
+    pub handshake_ms_max: u64,
+    pub handshakes_per_caller_max: u64,
+}
+
+impl Tls {
+    pub fn is_on(&self) -> bool {
+        !self.certificate_file.as_os_str().is_empty()
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let given = |path: &Path| !path.as_os_str().is_empty();
+        demand(self.is_on() || !given(&self.key_file), "tls", "certificate_file", "must be set, as key_file is")?;
+        demand(!self.is_on() || given(&self.key_file), "tls", "key_file", "must be set, as certificate_file is")?;
+        demand(self.is_on() || !given(&self.client_ca_file), "tls", "certificate_file", "must be set, as client_ca_file is")?;
+        within("tls", "handshake_ms_max", self.handshake_ms_max, 10..=3_600_000)?;
+        within("tls", "handshakes_per_caller_max", self.handshakes_per_caller_max, 1..=65_536)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -284,6 +314,18 @@ impl Default for Operator {
             request_ms_max: 5_000,
             idle_s: 120,
             metrics_max: 4,
+        }
+    }
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Tls {
+            certificate_file: PathBuf::new(),
+            key_file: PathBuf::new(),
+            client_ca_file: PathBuf::new(),
+            handshake_ms_max: 10_000,
+            handshakes_per_caller_max: 128,
         }
     }
 }
@@ -456,21 +498,25 @@ impl Config {
         Some(self.access.tokens_file.as_path()).filter(|path| !path.as_os_str().is_empty())
     }
 
-    /// Whether a server may listen where it is told to: beyond loopback it must know its callers, unless the network is trusted.
+    /// Whether a server may listen where it is told to: beyond loopback it encrypts and must know its callers, unless the network is trusted.
     pub fn check_listen(&self) -> Result<(), ConfigError> {
-        let trusted = self.access.network == Network::Trusted;
-        let local = |address: SocketAddr| address.ip().to_canonical().is_loopback();
-        let known = self.tokens_file().is_some();
-        let words = "[access] network = \"trusted\" if only trusted callers can reach it";
+        let open = |address: SocketAddr| !address.ip().to_canonical().is_loopback() && self.access.network != Network::Trusted;
+        let encrypted = self.tls.is_on();
+        let known = self.tokens_file().is_some() || !self.tls.client_ca_file.as_os_str().is_empty();
+        let words = "set [access] network = \"trusted\" if only trusted callers can reach it";
         let (grpc, operator) = (self.grpc.listen, self.operator.listen);
         let must = format!(
-            "is {grpc}, which other machines can reach, but callers need no token: set [access] tokens_file, or set {words}"
+            "is {grpc}, which other machines can reach, but callers need no token: set [access] tokens_file or [tls] client_ca_file, or {words}"
         );
-        demand(trusted || known || local(grpc), "grpc", "listen", &must)?;
+        demand(known || !open(grpc), "grpc", "listen", &must)?;
         let must = format!(
-            "is {operator}, which other machines can reach, but the operator port does not authenticate callers: listen on loopback, or set {words}"
+            "is {grpc}, which other machines can reach, but connections are not encrypted: set [tls] certificate_file and key_file, or {words}"
         );
-        demand(trusted || local(operator), "operator", "listen", &must)
+        demand(encrypted || !open(grpc), "grpc", "listen", &must)?;
+        let must = format!(
+            "is {operator}, which other machines can reach, but connections are not encrypted: listen on loopback, set [tls] certificate_file and key_file, or {words}"
+        );
+        demand(encrypted || !open(operator), "operator", "listen", &must)
     }
 
     /// What types cannot hold: every value within what works.
@@ -519,6 +565,7 @@ impl Config {
         within("operator", "request_ms_max", o.request_ms_max, 10..=3_600_000)?;
         within("operator", "idle_s", o.idle_s, 1..=86_400)?;
         within("operator", "metrics_max", o.metrics_max, 1..=1024)?;
+        self.tls.check()?;
         within("extract", "threads", e.threads, 0..=1024)?;
         within("extract", "queue_max", e.queue_max, 1..=1_000_000)?;
         within("extract", "queue_bytes_max", e.queue_bytes_max, g.image_bytes_max..=1024 * 1024 * MIB)?;

@@ -1,14 +1,17 @@
-//! Is the process well, is it ready, what has it done? The pages for whoever runs it, over plain HTTP.
+//! Is the process well, is it ready, what has it done? The pages for whoever runs it, over HTTP.
 //!
 //! `/healthz`: 200 while the process answers at all. `/readyz`: 200 while it can give verdicts, else 503 with the reason in words.
-//! `/metrics`: Prometheus' text format. What they say is handed in as [`Pages`]: this room reaches no door. Absent: any page that
-//! changes something, and authentication, so the port listens on loopback unless told otherwise.
+//! `/metrics`: Prometheus' text format. What they say is handed in as [`Pages`]: this room reaches no door. Where callers
+//! have certificates, all pages but the two for probes, which can't show one, are for those who do. Absent: any page that changes something.
 
 use axum::Router;
+use axum::extract::Request;
+use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::Listener;
+use axum::serve::{IncomingStream, Listener};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -18,9 +21,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use crate::admission::{Connection, Connections, Patience};
+use crate::admission::{Connections, Listener as Listening, Patience, Port, Stream, Tls};
 use crate::entry::Caller;
 
+/// The pages for probes: they say nothing of lists or callers.
+const FOR_ALL: [&str; 2] = ["/healthz", "/readyz"];
 /// How long requests may still take once the shutdown was asked for.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
@@ -105,11 +110,33 @@ pub fn routes(pages: Pages, limits: Limits) -> Router {
     Router::new().route("/healthz", get(health)).route("/readyz", get(ready)).route("/metrics", get(metrics))
 }
 
-/// Serves `routes` on `listener` until `shutdown` is ready; requests begun by then get two seconds more.
+/// What a request knows of its connection.
+#[derive(Clone)]
+struct Seen {
+    certified: bool,
+}
+
+impl Connected<IncomingStream<'_, Limited>> for Seen {
+    fn connect_info(stream: IncomingStream<'_, Limited>) -> Self {
+        Seen { certified: stream.io().certified_name().is_some() }
+    }
+}
+
+/// Lets those alone through who have a certificate, but for probes.
+async fn certified(request: Request, next: Next) -> Response {
+    let seen = request.extensions().get::<ConnectInfo<Seen>>();
+    if FOR_ALL.contains(&request.uri().path()) || seen.is_some_and(|ConnectInfo(seen)| seen.certified) {
+        return next.run(request).await;
+    }
+    (StatusCode::FORBIDDEN, "this page is for callers with a client certificate\n").into_response()
+}
+
+/// Serves `routes` on `listener` until `shutdown` is ready; requests begun by then get two seconds more. Plain text where there is no `tls`.
 pub async fn serve(
     listener: TcpListener,
     routes: Router,
     limits: Limits,
+    tls: Option<Arc<Tls>>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let request = Duration::from_millis(limits.request_ms_max);
@@ -117,7 +144,13 @@ pub async fn serve(
     // One address is as good as another here: a probe and who is in its way may come from the same host.
     let patience = Patience { first_byte: idle.min(request), idle, request: Some(request) };
     let max = limits.connections_max;
-    let limited = Limited { listener, connections: Connections::new("operator.connections_max", max, max, patience) };
+    let connections = Connections::new("operator.connections_max", max, max, patience);
+    let routes = match &tls {
+        Some(tls) if tls.asks_for_certificates() => routes.layer(from_fn(certified)),
+        _ => routes,
+    };
+    let tls = tls.map(|tls| (tls, Port::Pages));
+    let limited = Limited(Listening::new(listener, connections, tls, caller as fn(SocketAddr) -> Caller));
     let (asked, mut was_asked) = tokio::sync::watch::channel(false);
     let stop = async move {
         shutdown.await;
@@ -128,35 +161,41 @@ pub async fn serve(
         while !*was_asked.borrow_and_update() && was_asked.changed().await.is_ok() {}
         tokio::time::sleep(DRAIN_MAX).await;
     };
-    let served = axum::serve(limited, routes).with_graceful_shutdown(stop);
+    let served = axum::serve(limited, routes.into_make_service_with_connect_info::<Seen>()).with_graceful_shutdown(stop);
     tokio::select! {
         ended = async move { served.await } => ended,
         () = overtime => Ok(()),
     }
 }
 
-struct Limited {
-    listener: TcpListener,
-    connections: Arc<Connections>,
+struct Limited(Listening<fn(SocketAddr) -> Caller>);
+
+fn caller(address: SocketAddr) -> Caller {
+    Caller(address.ip().to_string())
 }
 
 impl Listener for Limited {
-    type Io = Connection;
+    type Io = Stream;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let connection = self.connections.accept(&self.listener, |address| Caller(address.ip().to_string())).await;
-        let address = connection.stream().peer_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
-        (connection, address)
+    async fn accept(&mut self) -> (Stream, SocketAddr) {
+        let stream = self.0.accept().await;
+        let address = stream.connection().stream().peer_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
+        (stream, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.0.local_addr()
     }
 }
 
 #[cfg(test)]
+#[path = "../tests/certificates/mod.rs"]
+mod certificates;
+
+#[cfg(test)]
 mod tests {
+    use super::certificates::{Authority, Pair};
     use super::*;
     use std::sync::Mutex;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -176,13 +215,17 @@ mod tests {
     }
 
     async fn open_with(limits: Limits, metrics: impl Fn() -> String + Send + Sync + 'static) -> Port {
+        open_within(None, limits, metrics).await
+    }
+
+    async fn open_within(tls: Option<Arc<Tls>>, limits: Limits, metrics: impl Fn() -> String + Send + Sync + 'static) -> Port {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let ready = Arc::new(Mutex::new(Readiness::Loading));
         let asked = Arc::clone(&ready);
         let pages = Pages { metrics: Box::new(metrics), ready: Box::new(move || asked.lock().unwrap().clone()) };
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(serve(listener, routes(pages, limits), limits, async move {
+        let served = tokio::spawn(serve(listener, routes(pages, limits), limits, tls, async move {
             let _ = stopped.await;
         }));
         Port { address, ready, stop: Some(stop), served }
@@ -225,6 +268,69 @@ mod tests {
         }
         port.check("GET /", &["HTTP/1.1 404"]).await;
         port.check("POST /metrics", &["HTTP/1.1 405"]).await;
+    }
+
+    /// A page over TLS; nothing where the server breaks the connection off.
+    async fn ask_within_tls(port: &Port, authority: &Authority, caller: Option<&Pair>, path: &str) -> String {
+        use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+        use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let config = config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        let config = match caller {
+            None => config.with_no_client_auth(),
+            Some(pair) => {
+                let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
+                config
+                    .with_client_auth_cert(vec![certificate], PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap())
+                    .unwrap()
+            }
+        };
+        let stream = TcpStream::connect(port.address).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let mut answer = String::new();
+        let Ok(mut stream) = connector.connect(ServerName::from(port.address.ip()), stream).await else { return answer };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        if stream.write_all(request.as_bytes()).await.is_ok() {
+            let _ = stream.read_to_string(&mut answer).await; // broken off, it stays as far as it came
+        }
+        answer
+    }
+
+    #[tokio::test]
+    async fn within_tls_probes_need_no_certificate_and_scrapers_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let (authority, clients) = (Authority::new("authority"), Authority::new("clients"));
+        let (certificate, key) = authority.server().write(folder.path(), "server");
+        let client_ca = folder.path().join("clients.pem");
+        std::fs::write(&client_ca, clients.pem()).unwrap();
+        let open = async |client_ca| {
+            let files = crate::admission::Files { certificate: certificate.clone(), key: key.clone(), client_ca };
+            let limits = crate::admission::TlsLimits { handshake_ms_max: 60_000, handshakes_per_caller_max: 64 };
+            let tls = Arc::new(Tls::load(files, limits).unwrap());
+            open_within(Some(tls), Limits::default(), || "hashwarden_in_flight 3\n".into()).await
+        };
+        let port = open(Some(client_ca)).await;
+        let (known, foreign) = (clients.caller("prometheus"), authority.caller("prometheus"));
+        let ask = async |caller, path| ask_within_tls(&port, &authority, caller, path).await;
+        assert!(ask(None, "/healthz").await.contains("HTTP/1.1 200"));
+        assert!(ask(None, "/readyz").await.contains("HTTP/1.1 503"));
+        for path in ["/metrics", "/metrics?/healthz", "/", "//healthz"] {
+            let answer = ask(None, path).await;
+            assert!(answer.contains("HTTP/1.1 403") && !answer.contains("in_flight"), "{path}: {answer}");
+        }
+        assert!(ask(Some(&known), "/metrics").await.contains("hashwarden_in_flight 3"));
+        assert_eq!(ask(Some(&foreign), "/healthz").await, "");
+        // Plain text is not answered.
+        let mut plain = TcpStream::connect(port.address).await.unwrap();
+        plain.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        let _ = plain.read_to_end(&mut answer).await;
+        assert!(!answer.windows(4).any(|part| part == b"HTTP"));
+        // Without authorities for callers, all pages are for all.
+        let port = open(None).await;
+        assert!(ask_within_tls(&port, &authority, None, "/metrics").await.contains("hashwarden_in_flight 3"));
     }
 
     #[tokio::test]

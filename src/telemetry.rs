@@ -56,6 +56,26 @@ pub const METRICS: &[Metric] = &[
     Metric(MetricType::Gauge, "hashwarden_calls_in_flight", "Calls whose reply the caller has not fully received, by method"),
     Metric(MetricType::Gauge, "hashwarden_connections", "Open gRPC connections"),
     Metric(
+        MetricType::Counter,
+        "hashwarden_tls_handshakes_total",
+        "TLS handshakes, by outcome: done, or why refused (no_certificate, foreign, expired, bad_certificate, unnamed: the client's certificate; refused_by_client, timeout, not_tls, broken_off, shed: the caller had [tls] handshakes_per_caller_max)",
+    ),
+    Metric(
+        MetricType::Gauge,
+        "hashwarden_tls_certificate_expires_seconds",
+        "When the server's certificate, or the first of its chain, expires: Unix time in seconds",
+    ),
+    Metric(
+        MetricType::Counter,
+        "hashwarden_tls_reloads_total",
+        "Times that changed TLS files were read, by outcome: loaded, or kept where they can't be used and those before stay in force",
+    ),
+    Metric(
+        MetricType::Gauge,
+        "hashwarden_tls_reload_failing",
+        "1 while the TLS files as they are now can't be used, so that a restart would fail; else 0",
+    ),
+    Metric(
         MetricType::Histogram,
         "hashwarden_stage_seconds",
         "Wall time of one item's stages, by stage (queued, extract, search; search includes making the views)",

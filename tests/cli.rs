@@ -7,6 +7,7 @@
 
 #[path = "cli/access.rs"]
 mod access;
+mod certificates;
 #[path = "cli/disk.rs"]
 mod disk;
 #[path = "cli/lists.rs"]
@@ -17,6 +18,8 @@ mod server;
 mod shared;
 #[path = "cli/store.rs"]
 mod store;
+#[path = "cli/tls.rs"]
+mod tls;
 #[path = "cli/verdicts.rs"]
 mod verdicts;
 

@@ -211,20 +211,51 @@ impl Drop for Server {
     }
 }
 
+impl Server {
+    /// One on free ports, and where its gRPC is.
+    fn start(ground: &Ground, environment: &[(&str, PathBuf)]) -> (Self, String) {
+        let mut serve = Command::new(env!("CARGO_BIN_EXE_hashwarden"));
+        serve.args(["serve", "--store"]).arg(ground.path("served")).stdout(Stdio::piped());
+        serve
+            .env("HASHWARDEN__GRPC__LISTEN", "127.0.0.1:0")
+            .env("HASHWARDEN__OPERATOR__LISTEN", "127.0.0.1:0")
+            .env("HASHWARDEN__LOG__LEVEL", "error")
+            .envs(environment.iter().map(|(name, value)| (name, value)));
+        let mut server = Server(serve.spawn().unwrap());
+        let mut said = String::new();
+        BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let address = said.strip_prefix("gRPC on ").and_then(|rest| rest.split(',').next()).unwrap().to_owned();
+        (server, address)
+    }
+}
+
+/// Certificates made as docs/security.md says are good for a server and its client.
+#[test]
+fn the_certificates_of_the_security_page_work() {
+    if Command::new("openssl").arg("version").output().is_err() {
+        return println!("skipped: there is no openssl");
+    }
+    let ground = Ground::new();
+    let block = blocks(&read("docs/security.md"), "sh").into_iter().find(|block| block.contains("openssl")).unwrap();
+    let (making, asking): (Vec<&str>, Vec<&str>) = block.lines().partition(|line| !line.starts_with("hashwarden "));
+    for line in making {
+        let output = ground.shell(line);
+        assert!(output.status.success(), "{line}\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let files = [("CERTIFICATE", "server.pem"), ("KEY", "server.key")];
+    let files = files.map(|(key, file)| (format!("HASHWARDEN__TLS__{key}_FILE"), ground.path(file)));
+    let (_server, address) = Server::start(&ground, &files.each_ref().map(|(name, path)| (name.as_str(), path.clone())));
+    let port = address.rsplit(':').next().unwrap();
+    assert_eq!(asking.len(), 1);
+    let output = ground.shell(&asking[0].replace("50051", port));
+    assert!(output.status.success(), "{}\n{}", asking[0], String::from_utf8_lossy(&output.stderr));
+}
+
 /// A stranger's first match, from the README alone: its shell lines against a server, then its Python.
 #[test]
 fn the_first_match_of_the_readme_matches() {
     let (readme, ground) = (read("README.md"), Ground::new());
-    let mut serve = Command::new(env!("CARGO_BIN_EXE_hashwarden"));
-    serve.args(["serve", "--store"]).arg(ground.path("served")).stdout(Stdio::piped());
-    serve
-        .env("HASHWARDEN__GRPC__LISTEN", "127.0.0.1:0")
-        .env("HASHWARDEN__OPERATOR__LISTEN", "127.0.0.1:0")
-        .env("HASHWARDEN__LOG__LEVEL", "error");
-    let mut server = Server(serve.spawn().unwrap());
-    let mut said = String::new();
-    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
-    let address = said.strip_prefix("gRPC on ").and_then(|rest| rest.split(',').next()).unwrap().to_owned();
+    let (_server, address) = Server::start(&ground, &[]);
     let here = |text: &str| text.replace("127.0.0.1:50051", &address);
 
     let block = blocks(&readme, "sh").into_iter().find(|block| block.contains("--endpoint")).unwrap();

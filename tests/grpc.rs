@@ -83,7 +83,7 @@ async fn serve_behind(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
-    let deps = Deps { matcher, catalog: catalog.clone(), gate, options, spool: dir.path().to_owned() };
+    let deps = Deps { matcher, catalog: catalog.clone(), gate, options, tls: None, spool: dir.path().to_owned() };
     let ended = tokio::spawn(service::serve(listener, deps, async { drop(stopped.await) }));
     let client = Client::connect(&endpoint, Duration::from_secs(30)).await.unwrap();
     Served { endpoint, client, catalog, published, stop, ended, _dir: dir }

@@ -1,6 +1,7 @@
 """A foreign client: does the service work for someone who has only its address and proto/?
 
-Usage: grpc_client.py HOST:PORT PROTO_DIR FILES_DIR, where FILES_DIR holds known.png, stranger.png, drawn.png and its crop.png. Run by tests/grpc.rs.
+Usage: grpc_client.py HOST:PORT PROTO_DIR FILES_DIR [--tls], where FILES_DIR holds known.png, stranger.png, drawn.png and its crop.png, and for TLS
+ca.pem, caller.pem and caller.key. Run by tests/grpc.rs and tests/tls.rs.
 Once through stubs that grpc_tools generates from proto/, once through reflection alone. Prints "checks passed: N" and exits 0, or fails at
 the first check that does not hold.
 """
@@ -229,9 +230,16 @@ def with_reflection(channel, files):
     check((result.item_id, outcomes[result.verdict.outcome].name), ("reflected", "OUTCOME_MATCH"), "a match by reflection")
 
 
+def connect(address, files, tls):
+    if not tls:
+        return grpc.insecure_channel(address)
+    ca, key, certificate = ((files / name).read_bytes() for name in ("ca.pem", "caller.key", "caller.pem"))
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(ca, key, certificate))
+
+
 def main():
-    address, proto_dir, files = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
-    with tempfile.TemporaryDirectory() as out, grpc.insecure_channel(address) as channel:
+    address, proto_dir, files, tls = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3]), sys.argv[4:] == ["--tls"]
+    with tempfile.TemporaryDirectory() as out, connect(address, files, tls) as channel:
         stubs(proto_dir, out)
         health = health_pb2_grpc.HealthStub(channel)
         for service in ("", "hashwarden.v1.MatchService", "hashwarden.v1.HashListService"):
@@ -239,7 +247,7 @@ def main():
             check(status, health_pb2.HealthCheckResponse.SERVING, f"health of {service!r}")
         with_stubs(channel, files)
     # With descriptors from a pool of its own, not those of the stubs.
-    with grpc.insecure_channel(address) as channel:
+    with connect(address, files, tls) as channel:
         with_reflection(channel, files)
     print(f"checks passed: {passed}")
 

@@ -205,23 +205,41 @@ impl Drop for PlaceInLine<'_> {
 /// Refusals for one limit: all are counted, some are logged.
 pub struct Refusals {
     limit: &'static str,
+    told: Seldom,
+}
+
+/// When something was logged last that a flood must not fill the log with.
+pub struct Seldom {
     made: Instant,
-    /// When one was logged last, ms after `made`, and one more; 0 before the first.
+    /// When it was logged last, ms after `made`, and one more; 0 before the first.
     told_ms: AtomicU64,
+}
+
+impl Default for Seldom {
+    fn default() -> Self {
+        Seldom { made: Instant::now(), told_ms: AtomicU64::new(0) }
+    }
+}
+
+impl Seldom {
+    /// Whether it may be logged now; then not again for a while.
+    pub fn is_due(&self) -> bool {
+        let now = self.made.elapsed().as_millis() as u64 + 1;
+        let told = self.told_ms.load(Ordering::Relaxed);
+        let due = told == 0 || now.saturating_sub(told) >= TOLD_EVERY.as_millis() as u64;
+        due && self.told_ms.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
 }
 
 impl Refusals {
     /// `limit` is the key of the configuration.
     pub fn new(limit: &'static str) -> Self {
-        Refusals { limit, made: Instant::now(), told_ms: AtomicU64::new(0) }
+        Refusals { limit, told: Seldom::default() }
     }
 
     pub fn tell(&self, caller: &Caller, why: &str) {
         metrics::counter!("hashwarden_limit_refusals_total", "limit" => self.limit).increment(1);
-        let now = self.made.elapsed().as_millis() as u64 + 1;
-        let told = self.told_ms.load(Ordering::Relaxed);
-        let due = told == 0 || now.saturating_sub(told) >= TOLD_EVERY.as_millis() as u64;
-        if due && self.told_ms.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if self.told.is_due() {
             tracing::warn!(limit = self.limit, caller = caller.0, why, "refused; further refusals within 10 s are only counted");
         }
     }

@@ -150,7 +150,7 @@ impl Connections {
     pub async fn accept(
         self: &Arc<Self>,
         listener: &TcpListener,
-        caller_of: impl Fn(std::net::SocketAddr) -> Caller,
+        caller_of: &impl Fn(std::net::SocketAddr) -> Caller,
     ) -> Connection {
         loop {
             let accepted = listener.accept().await.and_then(|(stream, address)| {

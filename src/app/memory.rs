@@ -2,6 +2,7 @@
 //!
 //! In bytes. Absent: the lists' indexes and entries, which go with the lists, and the store's caches, which do not change.
 
+use crate::admission::TLS_BYTES;
 use crate::config::Config;
 use crate::extract::PLANES_BYTES_MAX;
 use crate::service::{CALL_BYTES, CONNECTION_BYTES};
@@ -28,7 +29,8 @@ impl Most {
         Most {
             receiving: g.receive_bytes_max,
             streams: g.streams_bytes_max,
-            connections: CONNECTION_BYTES.saturating_mul(g.connections_max as u64),
+            connections: (CONNECTION_BYTES + if config.tls.is_on() { TLS_BYTES } else { 0 })
+                .saturating_mul(g.connections_max as u64),
             calls: CALL_BYTES.saturating_mul(g.calls_max),
             queue: e.queue_bytes_max,
             decoding: e.alloc_bytes_max.saturating_mul(threads),

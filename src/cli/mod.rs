@@ -87,12 +87,21 @@ pub struct Common {
     /// Directory of the embedded store; by default the configuration's [store] dir.
     #[arg(long, global = true, value_name = "DIR", conflicts_with = "endpoint", help_heading = COMMON)]
     store: Option<PathBuf>,
-    /// Use a running server, such as http://127.0.0.1:50051, instead of the embedded store.
+    /// Use a running server, such as http://127.0.0.1:50051 or https://HOST:50051, instead of the embedded store.
     #[arg(long, global = true, value_name = "URL", help_heading = COMMON)]
     endpoint: Option<String>,
     /// File of the token that the server is shown.
     #[arg(long, global = true, value_name = "FILE", env = "HASHWARDEN_TOKEN_FILE", help_heading = COMMON)]
     token_file: Option<PathBuf>,
+    /// Certificate of the authority that issued the server's certificate (PEM); by default the system's authorities. Environment: HASHWARDEN_CA.
+    #[arg(long, global = true, value_name = "FILE", help_heading = COMMON)]
+    ca: Option<PathBuf>,
+    /// Client certificate to show to the server (PEM). Environment: HASHWARDEN_CERT.
+    #[arg(long, global = true, value_name = "FILE", help_heading = COMMON)]
+    cert: Option<PathBuf>,
+    /// Private key of the client certificate (PEM). Environment: HASHWARDEN_KEY.
+    #[arg(long, global = true, value_name = "FILE", help_heading = COMMON)]
+    key: Option<PathBuf>,
     /// Machine-readable output: one JSON object a line.
     #[arg(long, global = true, help_heading = COMMON)]
     json: bool,
@@ -148,11 +157,40 @@ impl Context {
     /// What the server is shown.
     fn credentials(&self) -> Result<Credentials, Failure> {
         let token = self.common.token_file.as_deref().map(token_in).transpose()?;
-        Ok(Credentials { token })
+        Ok(Credentials { token, tls: self.tls()? })
     }
 
     pub fn json(&self) -> bool {
         self.common.json
+    }
+
+    /// The certificates for the server. The environment's are for https:// alone, as it may stay set for other endpoints.
+    fn tls(&self) -> Result<crate::client::Tls, Failure> {
+        let Common { ca, cert, key, endpoint, .. } = &self.common;
+        let encrypted = endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("https://"));
+        let file = |option: &str, given: &Option<PathBuf>, variable: &str| {
+            let of_environment = || std::env::var_os(variable).filter(|path| encrypted && !path.is_empty()).map(PathBuf::from);
+            let Some(path) = given.clone().or_else(of_environment) else { return Ok(None) };
+            let unread = |error| Failure::usage(format!("{option}: {}", unopened(&output::path_text(&path), &error)));
+            std::fs::read(&path).map(Some).map_err(unread)
+        };
+        let ca = file("--ca", ca, "HASHWARDEN_CA")?;
+        let identity = match (file("--cert", cert, "HASHWARDEN_CERT")?, file("--key", key, "HASHWARDEN_KEY")?) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            (Some(_), None) => return Err(Failure::usage("--cert needs --key: the certificate's private key")),
+            (None, Some(_)) => return Err(Failure::usage("--key needs --cert: the key's certificate")),
+        };
+        Ok(crate::client::Tls { ca, identity })
+    }
+
+    /// Options for a server, where there is none to go to.
+    fn check_options(&self) -> Result<(), Failure> {
+        let Common { ca, cert, key, endpoint, .. } = &self.common;
+        match endpoint.is_none() && (ca.is_some() || cert.is_some() || key.is_some()) {
+            true => Err(Failure::usage("--ca, --cert and --key are for a server: add --endpoint https://HOST:PORT")),
+            false => Ok(()),
+        }
     }
 }
 
@@ -200,6 +238,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
     crate::app::confine(&config)?;
     crate::app::log(&config, if serves { Lines::Queued } else { Lines::Direct })?;
     let context = Context { config, common: cli.common };
+    context.check_options()?;
     match cli.verb {
         Verb::Serve => serve(&context),
         Verb::Hash { files } => hash::run(&context, &files),
@@ -242,7 +281,7 @@ fn serve(context: &Context) -> Result<Exit, Failure> {
     let is_read = crate::app::log_written();
     let _ = said.recv_timeout(SAY_MAX); // nothing is sent: it ends when the line is out
     if let Err(error) = served {
-        if matches!(error, AppError::Config(_) | AppError::Tokens(_)) {
+        if matches!(error, AppError::Config(_) | AppError::Tls(_) | AppError::Tokens(_)) {
             return Err(Failure::usage(without_hashes(&error.to_string())));
         }
         // Where nobody reads standard error, to say why would wait for ever.

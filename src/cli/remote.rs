@@ -9,6 +9,7 @@ use tokio::runtime::Runtime;
 use tonic::Code;
 
 use super::backend::Lists;
+use super::output::remark;
 use super::scan::{Asked, Each, Item, Matching};
 use super::{Exit, Failure};
 use crate::catalog::{
@@ -21,6 +22,9 @@ use crate::verdict::Verdict;
 
 /// How long connecting, and then a call, may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Not refused: such a server was told that its network may be trusted, and others encrypt below HTTP.
+const EXPOSED: &str = "warning: this connection is not encrypted, so others on the network can read pictures and hashes; use https:// \
+                       unless the network is trusted";
 /// The reason that a server gives for a list file that fails as a whole.
 const BAD_FILE: &str = "BAD_FILE";
 /// Items sent whose verdicts have not been printed: results come in any order, and are printed in the order given.
@@ -33,6 +37,9 @@ pub struct Remote {
 
 impl Remote {
     pub fn connect(endpoint: &str, credentials: Credentials) -> Result<Self, Failure> {
+        if client::is_exposed(endpoint) {
+            remark(EXPOSED);
+        }
         let runtime = super::runtime()?;
         let client = runtime.block_on(Client::connect_with(endpoint, TIMEOUT, credentials)).map_err(failure)?;
         Ok(Remote { runtime, client })
@@ -54,7 +61,7 @@ impl Remote {
 /// As the embedded store would say it: what the lists' door answers comes in its own words.
 fn failure(error: ClientError) -> Failure {
     let usage = match &error {
-        ClientError::BadEndpoint(_) => true,
+        ClientError::BadEndpoint(_) | ClientError::Tls(_) => true,
         ClientError::Refused { code, reason, .. } => *code == Code::InvalidArgument && reason != BAD_FILE,
         _ => false,
     };

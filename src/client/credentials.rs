@@ -1,5 +1,6 @@
 //! What does a client show its server? A token, sent with every call and shown nowhere.
 
+use super::Tls;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
@@ -11,6 +12,8 @@ const TOKEN_BYTES_MAX: usize = 4096;
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     pub token: Option<Token>,
+    /// Certificates: whom the client trusts, and whom it is.
+    pub tls: Tls,
 }
 
 /// A bearer token. `Debug` does not show it.
@@ -55,7 +58,7 @@ mod tests {
     fn a_token_is_read_as_it_stands_in_a_file_and_never_shown() {
         let token = Token::parse(" hashwarden_0123\n").unwrap();
         assert_eq!(token.0.to_str().unwrap(), "Bearer hashwarden_0123");
-        assert!(!format!("{:?}", Credentials { token: Some(token) }).contains("0123"));
+        assert!(!format!("{:?}", Credentials { token: Some(token), tls: Tls::default() }).contains("0123"));
         for text in ["", " \n", "two words", "a\nb", "caf\u{e9}", &"x".repeat(5000)] {
             assert!(Token::parse(text).is_err(), "{text:?}");
         }

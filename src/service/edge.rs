@@ -318,7 +318,7 @@ fn caller(request: &mut http::Request<Body>) -> (Arc<Caller>, Option<Arc<Peer>>)
         return (Arc::new(grpc_caller(None)), None);
     };
     request.extensions_mut().insert(connected.tcp);
-    (connected.peer.caller.clone(), Some(connected.peer))
+    (connected.caller, Some(connected.peer))
 }
 
 /// `grpc-timeout` of the gRPC over HTTP/2 specification: at most eight digits and a unit. What is malformed counts as none, as in tonic.

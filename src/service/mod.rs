@@ -2,7 +2,6 @@
 //!
 //! A handler turns a message into a door's call and the door's answer into a message, and does no more: it never reaches past `matcher` and
 //! `catalog`. Every call has a deadline, every queue an end. Nothing of a request's content is logged or counted, but for the names that a caller gives.
-//! Absent: TLS.
 
 mod asking;
 mod connections;
@@ -30,7 +29,7 @@ use tonic::transport::Server;
 use tonic_health::ServingStatus;
 
 use crate::access::Gate;
-use crate::admission::Budget;
+use crate::admission::{Budget, Tls};
 use crate::catalog::Catalog;
 use crate::matcher::{Matcher, PoolState};
 use crate::proto::v1::hash_list_service_server::HashListServiceServer;
@@ -176,6 +175,8 @@ pub struct Deps {
     pub catalog: Arc<Catalog>,
     pub gate: Arc<Gate>,
     pub options: Options,
+    /// Plain text without it.
+    pub tls: Option<Arc<Tls>>,
     /// Where files of imports lie, without a name, until they are whole.
     pub spool: PathBuf,
 }
@@ -207,7 +208,7 @@ struct Shared {
 /// Serves until `shutdown` is done, then drains: health says NOT_SERVING, no connection is accepted, streams are read no further, and
 /// what is in work gets `drain_s` to finish. Returns when all of it is done or the time is up.
 pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
-    let Deps { matcher, catalog, gate, options, spool } = deps;
+    let Deps { matcher, catalog, gate, options, tls, spool } = deps;
     let (drain, draining) = watch::channel(false);
     let shared = Arc::new(Shared {
         roster: roster::Roster::new(catalog.clone()),
@@ -269,7 +270,7 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
         .add_service(edge(&calls, OTHER_MESSAGE_BYTES_MAX).around(reflection.build_v1()?))
         // grpcurl and older clients still ask for this one.
         .add_service(edge(&calls, OTHER_MESSAGE_BYTES_MAX).around(older_reflection.build_v1alpha()?))
-        .serve_with_incoming_shutdown(connections::accept(listener, &options), told(draining));
+        .serve_with_incoming_shutdown(connections::accept(listener, &options, tls), told(draining));
     let mut server = std::pin::pin!(server);
 
     tokio::select! {

@@ -119,5 +119,21 @@ fn a_server_does_not_listen_beyond_loopback_without_tokens_or_words() {
     let trusted = [grpc, operator, ("HASHWARDEN__ACCESS__NETWORK", "trusted")];
     assert_eq!(Server::start_with(&place.store, "info", &trusted).terminate().0, 0);
     create(&place, &file, &["a", "--role", "matcher"]);
-    assert_eq!(Server::start_with(&place.store, "info", &[grpc, (TOKENS_FILE, &file)]).terminate().0, 0);
+    // A token that anyone on the way can read says little.
+    serve(&[grpc, (TOKENS_FILE, &file)]).exits(2).says(&[
+        "[grpc] listen is 0.0.0.0:0",
+        "not encrypted",
+        "[tls] certificate_file",
+    ]);
+    let authority = crate::certificates::Authority::new("authority");
+    authority.server().write(place.folder.path(), "server");
+    let client_ca = place.write("ca.pem", authority.pem().as_bytes());
+    let (certificate, key) = (place.arg("server.pem"), place.arg("server.key"));
+    let encrypted = [("HASHWARDEN__TLS__CERTIFICATE_FILE", certificate.as_str()), ("HASHWARDEN__TLS__KEY_FILE", key.as_str())];
+    serve(&[&encrypted[..], &[grpc]].concat()).exits(2).says(&["callers need no token", "or [tls] client_ca_file"]);
+    for known in [(TOKENS_FILE, file.as_str()), ("HASHWARDEN__TLS__CLIENT_CA_FILE", client_ca.as_str())] {
+        let environment = [&encrypted[..], &[grpc, operator, known]].concat();
+        assert_eq!(Server::start_with(&place.store, "info", &environment).terminate().0, 0);
+    }
+    serve(&[(TOKENS_FILE, &file), ("HASHWARDEN__TLS__KEY_FILE", &key)]).exits(2).says(&["[tls] certificate_file must be set"]);
 }

@@ -76,7 +76,7 @@ fn serve(store: &str, level: &str) -> Command {
 }
 
 impl Server {
-    fn start(store: &str, level: &str) -> Self {
+    pub fn start(store: &str, level: &str) -> Self {
         Server::spawned(&mut serve(store, level))
     }
 
@@ -105,6 +105,10 @@ impl Server {
         let log = Log::of(&mut child);
         let operator = log.line("starting: the operator port is open")["operator"].as_str().unwrap().to_owned();
         Server { child, endpoint: String::new(), operator, log }
+    }
+
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
     pub fn run(&self, args: &[&str]) -> Ran {

@@ -60,7 +60,7 @@ impl Guarded {
 }
 
 async fn client(endpoint: &str, token: &str) -> Client {
-    let credentials = Credentials { token: Some(Token::parse(token).unwrap()) };
+    let credentials = Credentials { token: Some(Token::parse(token).unwrap()), ..Credentials::default() };
     Client::connect_with(endpoint, Duration::from_secs(30), credentials).await.unwrap()
 }
 

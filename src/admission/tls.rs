@@ -1,0 +1,426 @@
+//! TLS: the server's certificate, which is read anew when its files change, and the handshakes, which are bounded in time and number.
+//!
+//! A pair of files that can't be used leaves the one before in force: callers see nothing of it, the log and the metrics do. A handshake runs
+//! beside the accepting of further connections, each of which counts as a connection from its first moment. Whoever is refused is counted by
+//! the reason and logged, seldom enough that a flood fills no log. Absent: lists of revoked certificates, and what a caller may do.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{self, CertificateError, RootCertStore, ServerConfig};
+
+use super::budget::{Budget, Seldom};
+use super::certificate::{self, BadCertificate};
+use super::connections::Connection;
+use super::stream::Stream;
+use crate::entry::Caller;
+use crate::entry::shown::unopened;
+
+/// A certificate with its chain, or a bundle of authorities, is some kilobytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// How often files are looked at. What changed is read when it has been the same for as long, as certificate and key are seldom replaced at once.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A certificate that ends sooner is a warning in the log.
+const SOON: Duration = Duration::from_secs(14 * 86_400);
+
+/// What a connection can hold more within TLS: records on their way in and out.
+pub const TLS_BYTES: u64 = 128 * 1024;
+
+/// How long, and for how many bytes, whoever was refused may take to read why.
+const LINGER_MAX: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 64 * 1024;
+
+/// Where certificates lie, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// The server's certificate, then those that lead to its authority.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// The authorities of callers' certificates; without it callers need none.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// What handshakes may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub handshake_ms_max: u64,
+    /// Handshakes of one caller at once; those of all are bounded by the connections, among which they count.
+    pub handshakes_per_caller_max: u64,
+}
+
+/// Why certificates can't be used. Nothing of a file's content is said.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("[tls] {key}: {}", unopened(&path.display().to_string(), .error))]
+    Unreadable { key: &'static str, path: PathBuf, error: io::Error },
+    #[error("[tls] {key}: {} {what}", path.display())]
+    Unfit { key: &'static str, path: PathBuf, what: String },
+    #[error("[tls] key_file: {} is not the key of the certificate in {}", key.display(), certificate.display())]
+    NotAPair { certificate: PathBuf, key: PathBuf },
+}
+
+/// Which port is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port {
+    /// gRPC: a caller has a certificate where there are authorities for it.
+    Rpc,
+    /// The operator's pages: a caller may have one, as probes can't.
+    Pages,
+}
+
+/// TLS for all ports of the process.
+pub struct Tls {
+    files: Files,
+    current: ArcSwap<Current>,
+    /// What the files looked like when they were read.
+    loaded: Stamps,
+    handshake_max: Duration,
+    handshakes: Arc<Budget>,
+    refusals: Refusals,
+}
+
+/// What is in force.
+struct Current {
+    rpc: Arc<ServerConfig>,
+    pages: Arc<ServerConfig>,
+    expires: SystemTime,
+}
+
+impl Tls {
+    /// Reads the files.
+    pub fn load(files: Files, limits: Limits) -> Result<Self, TlsError> {
+        let loaded = stamps(&files);
+        let current = Current::read(&files)?;
+        current.tell("TLS is on");
+        for outcome in ["loaded", "kept"] {
+            reloads(outcome).increment(0); // so that an alert on its increase sees the first one too
+        }
+        failing().set(0.0);
+        Ok(Tls {
+            files,
+            current: ArcSwap::from_pointee(current),
+            loaded,
+            handshake_max: Duration::from_millis(limits.handshake_ms_max),
+            handshakes: Budget::new("tls.handshakes_per_caller_max", u64::MAX, limits.handshakes_per_caller_max),
+            refusals: Refusals::default(),
+        })
+    }
+
+    /// Whether callers prove who they are by certificates.
+    pub fn asks_for_certificates(&self) -> bool {
+        self.files.client_ca.is_some()
+    }
+
+    /// Reads the files anew when they change, until `stopped` is done.
+    pub async fn follow(self: Arc<Self>, stopped: impl Future<Output = ()>) {
+        let mut stopped = std::pin::pin!(stopped);
+        let (mut loaded, mut before) = (self.loaded.clone(), self.loaded.clone());
+        while tokio::time::timeout(LOOK_EVERY, &mut stopped).await.is_err() {
+            let of = self.clone();
+            let Ok(now) = tokio::task::spawn_blocking(move || stamps(&of.files)).await else { continue };
+            if now != loaded && now == before {
+                loaded = now.clone();
+                let of = self.clone();
+                drop(tokio::task::spawn_blocking(move || of.reload()).await);
+            }
+            before = now;
+        }
+    }
+
+    fn reload(&self) {
+        let read = Current::read(&self.files).and_then(|current| match current.expires <= SystemTime::now() {
+            true => Err(unfit("certificate_file", &self.files.certificate, "has expired")),
+            false => Ok(current),
+        });
+        failing().set(if read.is_ok() { 0.0 } else { 1.0 });
+        match read {
+            Ok(current) => {
+                reloads("loaded").increment(1);
+                current.tell("TLS certificates were read anew");
+                self.current.store(Arc::new(current));
+            }
+            Err(error) => {
+                reloads("kept").increment(1);
+                tracing::error!(%error, "the changed TLS files can't be used; those read before stay in force");
+            }
+        }
+    }
+
+    /// The connection within TLS, if its caller may have it; else it is closed.
+    pub async fn handshake(&self, port: Port, connection: Connection) -> Option<Stream> {
+        let caller = connection.peer().caller.clone();
+        let Ok(_place) = self.handshakes.demand(&caller, 1) else {
+            count("shed");
+            return None;
+        };
+        let current = self.current.load_full();
+        let config = match port {
+            Port::Rpc => current.rpc.clone(),
+            Port::Pages => current.pages.clone(),
+        };
+        let accepting = TlsAcceptor::from(config).accept(connection).into_fallible();
+        match tokio::time::timeout(self.handshake_max, accepting).await {
+            Err(_) => self.refuse(&caller, Refusal::Slow, &format!("no TLS handshake in {} ms", self.handshake_max.as_millis())),
+            Ok(Err((error, connection))) => {
+                let refusal = Refusal::of(&error);
+                self.refuse(&caller, refusal, &error.to_string());
+                if refusal != Refusal::Broken {
+                    linger(connection).await;
+                }
+            }
+            Ok(Ok(stream)) => {
+                let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                match certificate.map(|der| certificate::name(der)).transpose() {
+                    Ok(name) => {
+                        count("done");
+                        return Some(Stream::within_tls(stream, name));
+                    }
+                    Err(bad) => self.refuse(&caller, Refusal::Unnamed, &format!("the client's certificate: {bad}")),
+                }
+            }
+        }
+        None
+    }
+
+    fn refuse(&self, caller: &Caller, refusal: Refusal, why: &str) {
+        count(refusal.name());
+        if self.refusals.of(refusal).is_due() {
+            let (reason, caller) = (refusal.name(), &caller.0);
+            tracing::warn!(reason, caller, why, "TLS refused; further refusals for this reason within 10 s are only counted");
+        }
+    }
+}
+
+/// Lets the other end read why it was refused: closing at once, with bytes of its own unread, would take the alert away from it.
+async fn linger(mut connection: Connection) {
+    let read = async {
+        let _ = connection.shutdown().await; // gone already, it reads nothing any more
+        let (mut bytes, mut left) = ([0; 4096], LINGER_BYTES_MAX);
+        while let Ok(n @ 1..) = connection.read(&mut bytes).await
+            && n < left
+        {
+            left -= n;
+        }
+    };
+    let _ = tokio::time::timeout(LINGER_MAX, read).await;
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!("hashwarden_tls_handshakes_total", "outcome" => outcome).increment(1);
+}
+
+fn reloads(outcome: &'static str) -> metrics::Counter {
+    metrics::counter!("hashwarden_tls_reloads_total", "outcome" => outcome)
+}
+
+fn failing() -> metrics::Gauge {
+    metrics::gauge!("hashwarden_tls_reload_failing")
+}
+
+fn unfit(key: &'static str, path: &Path, what: impl Into<String>) -> TlsError {
+    TlsError::Unfit { key, path: path.to_owned(), what: what.into() }
+}
+
+/// A file as the system shows it: another one, or other content, has another stamp.
+type Stamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
+type Stamps = Vec<Stamp>;
+
+fn stamps(files: &Files) -> Stamps {
+    let stamp = |path: &PathBuf| {
+        let of = std::fs::metadata(path).ok()?;
+        Some((of.dev(), of.ino(), of.size(), of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()))
+    };
+    [&files.certificate, &files.key].into_iter().chain(&files.client_ca).map(stamp).collect()
+}
+
+impl Current {
+    fn read(files: &Files) -> Result<Self, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let chain = certificates("certificate_file", &files.certificate)?;
+        let ends: Result<Vec<SystemTime>, BadCertificate> = chain.iter().map(|der| certificate::expiry(der)).collect();
+        let ends =
+            ends.map_err(|bad| unfit("certificate_file", &files.certificate, format!("has a certificate in it: {bad}")))?;
+        let expires = ends.into_iter().min().unwrap_or(SystemTime::UNIX_EPOCH);
+        let key = PrivateKeyDer::from_pem_slice(&read("key_file", &files.key)?)
+            .map_err(|_| unfit("key_file", &files.key, "holds no private key in PEM (without a passphrase)"))?;
+        let (required, optional) = match &files.client_ca {
+            None => (None, None),
+            Some(path) => {
+                let authorities = authorities(path)?;
+                let built = |optional: bool| {
+                    verifier(&authorities, &provider, optional).map_err(|what| unfit("client_ca_file", path, what))
+                };
+                (Some(built(false)?), Some(built(true)?))
+            }
+        };
+        let config = |protocol: &[u8], clients: Option<Arc<dyn ClientCertVerifier>>| {
+            server_config(&provider, chain.clone(), key.clone_key(), clients, protocol).map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) => {
+                    TlsError::NotAPair { certificate: files.certificate.clone(), key: files.key.clone() }
+                }
+                error => unfit("certificate_file", &files.certificate, format!("can't be used: {error}")),
+            })
+        };
+        Ok(Current { rpc: Arc::new(config(b"h2", required)?), pages: Arc::new(config(b"http/1.1", optional)?), expires })
+    }
+
+    fn tell(&self, what: &'static str) {
+        let since_epoch = self.expires.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        metrics::gauge!("hashwarden_tls_certificate_expires_seconds").set(since_epoch.as_secs() as f64);
+        let left = self.expires.duration_since(SystemTime::now()).unwrap_or_default();
+        let days_left = left.as_secs() / 86_400;
+        match left {
+            left if left.is_zero() => tracing::error!("the TLS certificate has expired: clients will refuse it"),
+            left if left < SOON => tracing::warn!(days_left, "{what}; the certificate expires soon"),
+            _ => tracing::info!(days_left, "{what}"),
+        }
+    }
+}
+
+/// Each configuration has its own sessions: one that began without a certificate is resumed nowhere that wants one. Where callers have
+/// certificates no session is resumed at all, as that would not look at them again.
+fn server_config(
+    provider: &Arc<CryptoProvider>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+    protocol: &[u8],
+) -> Result<ServerConfig, rustls::Error> {
+    let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&TLS13, &TLS12])?;
+    let resumes = clients.is_none();
+    let builder = match clients {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![protocol.to_vec()];
+    if !resumes {
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
+    Ok(config)
+}
+
+fn verifier(
+    authorities: &Arc<RootCertStore>,
+    provider: &Arc<CryptoProvider>,
+    optional: bool,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let builder = WebPkiClientVerifier::builder_with_provider(authorities.clone(), provider.clone());
+    let builder = if optional { builder.allow_unauthenticated() } else { builder };
+    builder.build().map_err(|error| format!("can't be used: {error}"))
+}
+
+fn authorities(path: &Path) -> Result<Arc<RootCertStore>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates("client_ca_file", path)? {
+        let what = |error| unfit("client_ca_file", path, format!("has a certificate in it that can't be used: {error}"));
+        roots.add(certificate).map_err(what)?;
+    }
+    Ok(Arc::new(roots))
+}
+
+fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let text = read(key, path)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let found = found.map_err(|_| unfit(key, path, "is not whole: a certificate in it is not PEM"))?;
+    if found.is_empty() {
+        return Err(unfit(key, path, "holds no certificate in PEM"));
+    }
+    Ok(found)
+}
+
+fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
+    let unreadable = |error| TlsError::Unreadable { key, path: path.to_owned(), error };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    io::Read::read_to_end(&mut io::Read::take(file, FILE_BYTES_MAX + 1), &mut bytes).map_err(unreadable)?;
+    match bytes.len() as u64 > FILE_BYTES_MAX {
+        true => Err(unfit(key, path, format!("has more than {FILE_BYTES_MAX} bytes"))),
+        false => Ok(bytes),
+    }
+}
+
+/// Why a handshake came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    Slow,
+    NoCertificate,
+    Foreign,
+    Expired,
+    Bad,
+    Unnamed,
+    /// The client did not take the server's certificate.
+    ByClient,
+    NotTls,
+    Broken,
+}
+
+impl Refusal {
+    const ALL: [Refusal; 9] = [
+        Refusal::Slow,
+        Refusal::NoCertificate,
+        Refusal::Foreign,
+        Refusal::Expired,
+        Refusal::Bad,
+        Refusal::Unnamed,
+        Refusal::ByClient,
+        Refusal::NotTls,
+        Refusal::Broken,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Refusal::Slow => "timeout",
+            Refusal::NoCertificate => "no_certificate",
+            Refusal::Foreign => "foreign",
+            Refusal::Expired => "expired",
+            Refusal::Bad => "bad_certificate",
+            Refusal::Unnamed => "unnamed",
+            Refusal::ByClient => "refused_by_client",
+            Refusal::NotTls => "not_tls",
+            Refusal::Broken => "broken_off",
+        }
+    }
+
+    fn of(error: &io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::NoCertificatesPresented) => Refusal::NoCertificate,
+            Some(rustls::Error::InvalidCertificate(why)) => match why {
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => Refusal::Expired,
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => Refusal::Foreign,
+                _ => Refusal::Bad,
+            },
+            Some(rustls::Error::AlertReceived(_)) => Refusal::ByClient,
+            Some(rustls::Error::InvalidMessage(_)) => Refusal::NotTls,
+            _ => Refusal::Broken,
+        }
+    }
+}
+
+/// When a refusal of each kind was logged last.
+struct Refusals([Seldom; Refusal::ALL.len()]);
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Refusals(Refusal::ALL.map(|_| Seldom::default()))
+    }
+}
+
+impl Refusals {
+    fn of(&self, refusal: Refusal) -> &Seldom {
+        &self.0[refusal as usize]
+    }
+}
