@@ -10,9 +10,9 @@ use super::plane::Level;
 const STEP: f32 = 4.0;
 /// Lines in each direction.
 const LINES: usize = 32;
-/// A line's best run must hold this share of steps, two in five, and its surplus over that must be a thirtieth of the line.
+/// A line's best run must hold this share of steps, two in five, and its surplus over that must be a twentieth of the line.
 const RUN: (i32, i32) = (2, 5);
-const SURPLUS: i32 = 30;
+const SURPLUS: i32 = 20;
 /// A side of a window, or of a band, must be a step along this share of its length.
 pub const SIDE: f32 = 0.15;
 /// Bands that are tried in each direction, of those that cover at most a fifth of the picture.
