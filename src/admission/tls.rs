@@ -5,7 +5,6 @@
 //! the reason and logged, seldom enough that a flood fills no log. Absent: lists of revoked certificates, and what a caller may do.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -25,6 +24,7 @@ use super::budget::{Budget, Seldom};
 use super::certificate::{self, BadCertificate};
 use super::connections::Connection;
 use super::stream::Stream;
+use crate::access::tokens::Stamp;
 use crate::entry::Caller;
 use crate::entry::shown::unopened;
 
@@ -233,16 +233,11 @@ fn unfit(key: &'static str, path: &Path, what: impl Into<String>) -> TlsError {
     TlsError::Unfit { key, path: path.to_owned(), what: what.into() }
 }
 
-/// A file as the system shows it: another one, or other content, has another stamp.
-type Stamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
-type Stamps = Vec<Stamp>;
+/// The state of each file; `None` where it is not there.
+type Stamps = Vec<Option<Stamp>>;
 
 fn stamps(files: &Files) -> Stamps {
-    let stamp = |path: &PathBuf| {
-        let of = std::fs::metadata(path).ok()?;
-        Some((of.dev(), of.ino(), of.size(), of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()))
-    };
-    [&files.certificate, &files.key].into_iter().chain(&files.client_ca).map(stamp).collect()
+    [&files.certificate, &files.key].into_iter().chain(&files.client_ca).map(|path| Stamp::of(path)).collect()
 }
 
 impl Current {
