@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used)] // a test stops where its ground is missing
 
+mod logged;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Condvar, LazyLock, Mutex};
@@ -20,6 +22,7 @@ use hashwarden::matcher::{Content, GivenHash};
 use hashwarden::proto::v1;
 use hashwarden::store::Access;
 use hashwarden::verdict::Outcome;
+use logged::{LOG, logged};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
 use tonic::transport::Channel;
@@ -64,32 +67,6 @@ impl Extractor for Hanging {
         }
         self.inner.extract(bytes, wants, until)
     }
-}
-
-/// All that was logged so far, as JSON lines.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-static LOG: LazyLock<Log> = LazyLock::new(|| {
-    let log = Log::default();
-    let writer = log.clone();
-    let lines = tracing_subscriber::fmt().json().with_max_level(tracing::Level::INFO).with_writer(move || writer.clone());
-    tracing::subscriber::set_global_default(lines.finish()).unwrap();
-    log
-});
-
-fn logged() -> String {
-    String::from_utf8(LOG.0.lock().unwrap().clone()).unwrap()
 }
 
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

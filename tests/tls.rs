@@ -6,11 +6,12 @@
 #![allow(clippy::unwrap_used)] // a test stops where its ground is missing
 
 mod certificates;
+mod logged;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use certificates::{Authority, Pair};
@@ -20,6 +21,7 @@ use hashwarden::client::{Client, ClientError, Credentials, Tls};
 use hashwarden::config::Config;
 use hashwarden::demo::pictures::draw;
 use hashwarden::entry::Polarity;
+use logged::{LOG, logged};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -28,32 +30,6 @@ use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, SupportedProtocolV
 
 /// For what takes a moment on a machine that is busy.
 const LONG: Duration = Duration::from_secs(60);
-
-/// All that was logged so far, as JSON lines.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-static LOG: LazyLock<Log> = LazyLock::new(|| {
-    let log = Log::default();
-    let writer = log.clone();
-    let lines = tracing_subscriber::fmt().json().with_max_level(tracing::Level::INFO).with_writer(move || writer.clone());
-    tracing::subscriber::set_global_default(lines.finish()).unwrap();
-    log
-});
-
-fn logged() -> String {
-    String::from_utf8(LOG.0.lock().unwrap().clone()).unwrap()
-}
 
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
