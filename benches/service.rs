@@ -2,7 +2,7 @@
 //! `cargo bench --bench service -- 1000000`.
 //!
 //! One process is client and server, on the same cores. It imports a list, opens the store again, matches one hash after the other while entries
-//! come, go and are merged, and streams hashes through gRPC on loopback. Every answer is held to what it must be. Hashes are made
+//! come, go and are merged, changes lists while another file is imported, and streams hashes through gRPC on loopback. Every answer is held to what it must be. Hashes are made
 //! up; one in ten lies within the radius of an entry.
 
 #![allow(clippy::unwrap_used)]
@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use hashwarden::app;
-use hashwarden::catalog::{Catalog, ImportOptions, NewEntry, PolicyUpdate};
+use hashwarden::catalog::{Catalog, ImportOptions, ImportReport, NewEntry, PolicyUpdate};
 use hashwarden::config::Config;
 use hashwarden::entry::{Bits, Caller, HashValue, Pdq, Polarity};
 use hashwarden::index::random::Random;
@@ -49,10 +49,7 @@ fn main() {
         let started = Instant::now();
         let (catalog, matcher) = app::matching(dir.path(), &config, Access::Write).unwrap();
         catalog.create(&by(), "known", Polarity::Positive, &PolicyUpdate::default()).unwrap();
-        let mut file = BufReader::with_capacity(1 << 20, Csv { next: 0, entries, line: b"id,pdq\n".to_vec(), at: 0 });
-        let (format, mapping, source) = (Some(Format::Csv), Mapping::default(), "bench.csv".to_owned());
-        let options = ImportOptions { format, mapping, source, activate: true, dry_run: false, accept: true };
-        let report = catalog.import(&by(), "known", &options, &mut file, &mut |_| ()).unwrap();
+        let report = import(&catalog, entries, known);
         assert!(report.activated && report.added == entries as u64, "{report:?}");
         row("imported and active after", format!("{:.1} s", started.elapsed().as_secs_f64()));
         assert_eq!(ask(&matcher, asked(0, entries)).0, Outcome::Match);
@@ -62,6 +59,7 @@ fn main() {
         let (catalog, matcher) = app::matching(dir.path(), &config, Access::Write).unwrap();
         row("opened again, proven, after", format!("{:.1} s", started.elapsed().as_secs_f64()));
         live(&catalog, &matcher, entries);
+        beside_an_import(&catalog, &matcher, entries);
     }
     stream(&config, entries);
 }
@@ -91,8 +89,21 @@ fn asked(number: usize, entries: usize) -> Pdq {
     known(entries + COMING + number)
 }
 
+/// The same in the second file: every tenth is another.
+fn known_later(number: usize) -> Pdq {
+    if number.is_multiple_of(10) { known(number ^ 1 << 40) } else { known(number) }
+}
+
+fn import(catalog: &Catalog, entries: usize, hash: fn(usize) -> Pdq) -> ImportReport {
+    let mut file = BufReader::with_capacity(1 << 20, Csv { next: 0, entries, hash, line: b"id,pdq\n".to_vec(), at: 0 });
+    let (format, mapping, source) = (Some(Format::Csv), Mapping::default(), "bench.csv".to_owned());
+    let options = ImportOptions { format, mapping, source, activate: true, dry_run: false, accept: true };
+    catalog.import(&by(), "known", &options, &mut file, &mut |_| ()).unwrap()
+}
+
 /// A list file that is made as it is read.
 struct Csv {
+    hash: fn(usize) -> Pdq,
     next: usize,
     entries: usize,
     line: Vec<u8>,
@@ -105,7 +116,7 @@ impl Read for Csv {
             if self.next == self.entries {
                 return Ok(0);
             }
-            self.line = format!("e{},{}\n", self.next, hex::encode(known(self.next).to_bytes())).into_bytes();
+            self.line = format!("e{},{}\n", self.next, hex::encode((self.hash)(self.next).to_bytes())).into_bytes();
             (self.next, self.at) = (self.next + 1, 0);
         }
         let n = buffer.len().min(self.line.len() - self.at);
@@ -281,6 +292,57 @@ fn live(catalog: &Arc<Catalog>, matcher: &Matcher, entries: usize) {
     row("these without what they waited for a core", percentiles(with_a_core));
     row("a bare hand-over to another thread while all cores are busy", percentiles(hand_overs()));
     row("added to matching, removed to not matching, worst", format!("{found:.1?}, {gone:.1?}"));
+}
+
+/// How long changes take while a file is imported that changes a tenth of the list, and after it is rolled back.
+fn beside_an_import(catalog: &Arc<Catalog>, matcher: &Matcher, entries: usize) {
+    catalog.create(&by(), "aside", Polarity::Positive, &PolicyUpdate::default()).unwrap();
+    let aside = known(1 << 50);
+    let add = |list: &str, id: String, hash: Pdq| {
+        let entry = NewEntry { id: Some(id), category: String::new(), hashes: vec![HashValue::Pdq(hash)] };
+        let started = Instant::now();
+        catalog.add(&by(), list, vec![entry]).unwrap();
+        assert_eq!(ask(matcher, hash).0, Outcome::Match);
+        started.elapsed()
+    };
+    add("aside", "one".to_owned(), aside);
+    let (mut added, mut disabled, importing) = (Vec::new(), Vec::new(), AtomicBool::new(true));
+    let (report, took) = std::thread::scope(|scope| {
+        let import = scope.spawn(|| {
+            let started = Instant::now();
+            let report = import(catalog, entries, known_later);
+            importing.store(false, Ordering::Relaxed);
+            (report, started.elapsed())
+        });
+        while importing.load(Ordering::Relaxed) {
+            let n = added.len();
+            added.push(add("known", format!("hand-{n}"), known((1 << 51) + n)));
+            for (off, outcome) in [(true, Outcome::NoMatch), (false, Outcome::Match)] {
+                let started = Instant::now();
+                catalog.set_disabled(&by(), "aside", off).unwrap();
+                assert_eq!(ask(matcher, aside).0, outcome);
+                disabled.push(started.elapsed());
+            }
+            std::thread::sleep(REST);
+        }
+        import.join().unwrap()
+    });
+    assert!(report.activated && report.changed > entries as u64 / 11, "{report:?}");
+    row("import of a file that changes a tenth, with the changes below beside it", format!("{:.1} s", took.as_secs_f64()));
+    row(&format!("one of {} adds to the same list until it matches", added.len()), percentiles(added.clone()));
+    row("a list disabled until it does not match, or enabled", percentiles(disabled));
+    for n in 0..added.len() {
+        assert_eq!(ask(matcher, known((1 << 51) + n)).0, Outcome::Match, "an edit survives the import");
+    }
+    assert_eq!(ask(matcher, known_later(10)).0, Outcome::Match);
+    let started = Instant::now();
+    catalog.roll_back(&by(), "known").unwrap();
+    row("roll-back of the import", format!("{:.0?}", started.elapsed()));
+    assert_eq!((ask(matcher, known_later(10)).0, ask(matcher, known(10)).0), (Outcome::NoMatch, Outcome::Match));
+    row("the next add until it matches", format!("{:.1?}", add("known", "after".to_owned(), known(1 << 52))));
+    let started = Instant::now();
+    while catalog.merge() {}
+    row("what the roll-back left over, out of memory after", format!("{:.1} s", started.elapsed().as_secs_f64()));
 }
 
 fn percentiles(mut took: Vec<Duration>) -> String {

@@ -11,7 +11,7 @@ use hashwarden::app;
 use hashwarden::catalog::{Catalog, PolicyUpdate, bk};
 use hashwarden::config::Config;
 use hashwarden::demo::lists::random_pdq;
-use hashwarden::entry::{Bits, Caller, HashKind, Polarity, VersionState};
+use hashwarden::entry::{Bits, Caller, HashKind, Lineage, Polarity, VersionState};
 use hashwarden::index::IndexChoice;
 use hashwarden::store::{Access, Store};
 
@@ -40,8 +40,10 @@ fn by() -> Caller {
 fn active_rows(dir: &Path) -> BTreeSet<(String, String)> {
     let store = Store::open(dir, Access::Read, hashwarden::catalog::FORMAT_DERIVED).unwrap();
     let list = store.list_by_name("known").unwrap().unwrap();
-    let rows = store.rows(list.id).unwrap().map(Result::unwrap).filter(|row| row.is_in(list.active));
-    rows.map(|row| (row.content.id, row.content.hashes[0].hex())).collect()
+    let lineage = store.version(list.id, list.active).unwrap().map_or_else(Lineage::default, |version| version.lineage);
+    let named = store.ids(list.id).unwrap().filter_map(|id| id.unwrap().1.in_version(&lineage));
+    let contents = named.map(|record| store.entry(list.id, record.entry).unwrap().unwrap());
+    contents.map(|content| (content.id, content.hashes[0].hex())).collect()
 }
 
 #[test]

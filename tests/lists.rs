@@ -507,6 +507,134 @@ fn rows_with_one_id_are_one_entry() {
     assert_eq!((verdict.matches[0].entry_id.as_str(), verdict.matches[0].category.as_str()), ("x", "B"));
 }
 
+/// Adds once waited until an import was done, or were lost with it.
+#[test]
+fn edits_go_on_during_an_import_and_survive_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    bench.create("other");
+    bench.import("known", &csv(ids_and_numbers(0..20))).unwrap();
+    bench.add("known", "before", vec![pdq(20_900)]);
+    let file = csv(ids_and_numbers(2..9_000));
+    let options = import_options();
+    let (mut written, mut indexed) = (false, false);
+    let mut edit = |progress: hashwarden::catalog::Progress| match progress.phase {
+        hashwarden::catalog::Phase::Writing if progress.rows > 4_000 && !written => {
+            written = true;
+            bench.add("known", "hand", vec![pdq(10_001)]);
+            bench.add("known", "e5", vec![pdq(10_005)]);
+            bench.remove("known", "e6");
+            bench.add("known", "gone again", vec![pdq(10_007)]);
+            bench.remove("known", "gone again");
+            bench.add("other", "elsewhere", vec![pdq(10_002)]);
+            assert_eq!((bench.ids(pdq(10_001)), bench.ids(pdq(10_002))), (vec!["hand".to_owned()], vec!["elsewhere".to_owned()]));
+            assert_eq!(
+                (bench.ids(pdq(6)), bench.ids(pdq(0))),
+                (vec![], vec!["e0".to_owned()]),
+                "at once, and the rest as it was"
+            );
+            bench.catalog.set_disabled(&bench.by, "known", true).unwrap();
+            assert_eq!(bench.ids(pdq(10_001)), Vec::<String>::new());
+            bench.catalog.set_disabled(&bench.by, "known", false).unwrap();
+        }
+        hashwarden::catalog::Phase::Indexing => {
+            indexed = true;
+            bench.add("known", "late", vec![pdq(10_003)]);
+            bench.remove("known", "e8000"); // not there yet: the file has it
+        }
+        _ => {}
+    };
+    let report = bench.catalog.import(&bench.by, "known", &options, &mut file.as_bytes(), &mut edit).unwrap();
+    assert!(written && indexed && report.activated);
+    assert_eq!((report.added, report.gone, report.changed, report.compared_with), (8_980, 3, 0, VersionNo(2)));
+    assert!(
+        report.warnings.iter().any(|w| w.starts_with("4 entries that were added or removed by hand")),
+        "{:?}",
+        report.warnings
+    );
+    let check = |bench: &Bench| {
+        for (n, id) in [(10_001, "hand"), (10_005, "e5"), (10_003, "late"), (7, "e7"), (8_000, "e8000"), (8_999, "e8999")] {
+            assert_eq!(bench.ids(pdq(n)), [id], "{n}");
+        }
+        for n in [0, 1, 5, 6, 20_900, 10_007] {
+            assert_eq!(bench.ids(pdq(n)), Vec::<String>::new(), "{n}");
+        }
+        assert_eq!(bench.catalog.list("known").unwrap().rows, 8_998 + 2 - 1);
+    };
+    check(&bench);
+    bench.assert_sound();
+    // One version came of it, and the one that answered before is what a roll-back brings back: the edits alone.
+    let info = bench.catalog.list("known").unwrap().list;
+    assert_eq!(Some(info.active), report.version);
+    let sources = |bench: &Bench| {
+        let versions = bench.catalog.versions("known").unwrap();
+        versions.into_iter().filter(|v| v.source == "test.csv").map(|v| v.version).collect::<Vec<_>>()
+    };
+    assert_eq!(sources(&bench), [VersionNo(1), info.active]);
+    bench.catalog.roll_back(&bench.by, "known").unwrap();
+    assert_eq!(
+        (bench.ids(pdq(10_003)), bench.ids(pdq(20_900)), bench.ids(pdq(6))),
+        (vec!["late".to_owned()], vec!["before".to_owned()], vec![])
+    );
+    bench.catalog.roll_back(&bench.by, "known").unwrap();
+    check(&bench);
+    drop(bench);
+    let bench = open(dir.path());
+    check(&bench);
+    bench.assert_sound();
+}
+
+/// A list that was rolled back while a file is imported into it has the file's entries after that, and the edits since.
+#[test]
+fn a_roll_back_during_an_import_brings_nothing_else_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    bench.import("known", &csv(ids_and_numbers(0..20))).unwrap();
+    bench.add("known", "wrong", vec![pdq(900)]);
+    let mut edit = |progress: hashwarden::catalog::Progress| {
+        if progress.phase == hashwarden::catalog::Phase::Indexing {
+            bench.add("known", "wrong too", vec![pdq(901)]);
+            bench.catalog.activate(&bench.by, "known", VersionNo(1)).unwrap();
+            bench.add("known", "right", vec![pdq(902)]);
+        }
+    };
+    let file = csv(ids_and_numbers(10..30));
+    let report = bench.catalog.import(&bench.by, "known", &import_options(), &mut file.as_bytes(), &mut edit).unwrap();
+    assert!(report.activated);
+    assert_eq!(bench.ids(pdq(902)), ["right"]);
+    assert_eq!(bench.ids(pdq(25)), ["e25"]);
+    for n in [5, 900, 901] {
+        assert_eq!(bench.ids(pdq(n)), Vec::<String>::new(), "{n}");
+    }
+    assert_eq!(bench.catalog.list("known").unwrap().rows, 21);
+    bench.assert_sound();
+}
+
+/// What only earlier versions held stayed in memory until the next start.
+#[test]
+fn entries_that_no_version_needs_leave_the_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    let loaded = || bench.matcher.snapshot().metadata.len();
+    bench.import("known", &csv(ids_and_numbers(0..20_000))).unwrap();
+    bench.import("known", &csv(ids_and_numbers(20_000..40_000))).unwrap();
+    assert!(!(0..5).any(|_| bench.catalog.merge()) && loaded() == 40_000, "the version before can be had back at once");
+    bench.import("known", &csv(ids_and_numbers(40_000..50_000))).unwrap();
+    assert_eq!(loaded(), 50_000);
+    let before = bench.matcher.snapshot().id;
+    assert!(bench.catalog.merge());
+    assert_eq!((loaded(), bench.matcher.snapshot().id), (30_000, before), "the same state, under the same number");
+    assert_eq!((bench.ids(pdq(1)), bench.ids(pdq(45_000))), (vec![], vec!["e45000".to_owned()]));
+    bench.catalog.roll_back(&bench.by, "known").unwrap();
+    assert_eq!((loaded(), bench.ids(pdq(30_000))), (30_000, vec!["e30000".to_owned()]));
+    bench.catalog.activate(&bench.by, "known", VersionNo(1)).unwrap();
+    assert_eq!((loaded(), bench.ids(pdq(1))), (50_000, vec!["e1".to_owned()]), "read from the store again");
+    bench.assert_sound();
+}
+
 #[test]
 fn a_staged_version_is_not_seen_until_it_is_activated_and_a_roll_back_undoes_it() {
     let dir = tempfile::tempdir().unwrap();

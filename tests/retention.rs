@@ -9,7 +9,7 @@ use hashwarden::app;
 use hashwarden::catalog::{Catalog, FORMAT_DERIVED, ImportOptions, NewEntry, PolicyUpdate};
 use hashwarden::config::Config;
 use hashwarden::demo::lists::random_pdq;
-use hashwarden::entry::{Bits, Caller, HashKind, HashValue, Pdq, Polarity, VersionNo, VersionState};
+use hashwarden::entry::{Bits, Caller, HashKind, HashValue, ListVersion, Pdq, Polarity, VersionNo, VersionState};
 use hashwarden::index::IndexChoice;
 use hashwarden::lists::Mapping;
 use hashwarden::store::{Access, Store};
@@ -66,13 +66,14 @@ fn versions(dir: &Path, name: &str) -> BTreeMap<u32, Rows> {
     let store = Store::open(dir, Access::Read, FORMAT_DERIVED).unwrap();
     let list = store.list_by_name(name).unwrap().unwrap();
     let kept = store.versions(list.id).unwrap().into_iter().filter(|v| v.state == VersionState::Sealed);
-    let rows: Vec<_> = store.rows(list.id).unwrap().map(Result::unwrap).collect();
+    let ids: Vec<_> = store.ids(list.id).unwrap().map(|id| id.unwrap().1).collect();
     let pdq = |hash: &HashValue| Pdq::from_bytes(&hash.to_vec()).unwrap();
-    let held = |version: VersionNo| {
-        let rows = rows.iter().filter(|row| row.is_in(version));
-        rows.map(|row| (row.content.id.clone(), pdq(&row.content.hashes[0]))).collect()
+    let held = |version: &ListVersion| {
+        let named = ids.iter().filter_map(|id| id.in_version(&version.lineage));
+        let contents = named.map(|record| store.entry(list.id, record.entry).unwrap().unwrap());
+        contents.map(|content| (content.id.clone(), pdq(&content.hashes[0]))).collect()
     };
-    kept.map(|v| (v.version.0, held(v.version))).collect()
+    kept.map(|v| (v.version.0, held(&v))).collect()
 }
 
 fn numbered(seed: u64, rows: usize) -> Rows {

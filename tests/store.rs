@@ -49,19 +49,17 @@ fn a_list_lives_from_its_creation_to_its_deletion() {
     assert_eq!((list.policy, list.disabled, list.head), (policy, true, VersionNo(2)));
     assert_eq!(store.seq().unwrap(), before);
     assert_eq!(store.next_entry().unwrap(), EntryNo(103));
-    assert_eq!(store.id_record(LIST, &id(5)).unwrap(), None);
-    let record = store.id_record(LIST, &id(3)).unwrap().unwrap();
-    assert_eq!((record.entry, record.from), (EntryNo(100), VersionNo(2)));
-    assert_eq!(record.fingerprint, row_digest(&entry(&id(3), 1003))[..16]);
-    let old = store.entry(LIST, EntryNo(3)).unwrap();
-    assert_eq!(old, [Row { entry: EntryNo(3), from: VersionNo(1), to: Some(VersionNo(2)), content: entry(&id(3), 3) }]);
+    assert_eq!(named(&store, LIST, 2, &id(5)), None);
+    let record = named(&store, LIST, 2, &id(3)).unwrap();
+    assert_eq!((record.entry, record.digest), (EntryNo(100), row_digest(&entry(&id(3), 1003))));
+    assert_eq!(named(&store, LIST, 1, &id(3)).unwrap().entry, EntryNo(3));
+    assert_eq!(store.entry(LIST, EntryNo(3)).unwrap(), Some(entry(&id(3), 3)));
     let ids = store.ids(LIST).unwrap().map(|r| r.unwrap().0).collect::<Vec<_>>();
-    assert!(ids.len() == 100 && ids.is_sorted() && ids.contains(&b"new".to_vec()));
-    let in_first = store.rows(LIST).unwrap().filter(|r| r.as_ref().unwrap().is_in(VersionNo(1))).count();
-    assert_eq!(in_first, 100);
+    assert!(ids.len() == 101 && ids.is_sorted() && ids.contains(&b"new".to_vec()));
+    assert_eq!([1, 2].map(|version| held(&store, version).len()), [100, 100]);
     let deltas = store.deltas(LIST, VersionNo(2)..=VersionNo(2)).unwrap().map(Result::unwrap).collect::<Vec<_>>();
     assert_eq!(deltas.iter().filter(|d| d.op == DeltaOp::Opened).count(), 3);
-    assert_eq!(deltas[0], Delta { version: VersionNo(2), entry: EntryNo(3), op: DeltaOp::Closed { from: VersionNo(1) } });
+    assert_eq!(deltas[0], Delta { version: VersionNo(2), entry: EntryNo(3), op: DeltaOp::Closed });
     sound(&store);
 
     apply(&store, ChangeOp::DeleteList { list: LIST });
@@ -81,6 +79,7 @@ fn deltas_are_read_by_entries_too() {
     let store = writer(dir.path());
     create(&store, LIST, "known");
     import(&store, LIST, opens(&store, 0..200));
+    apply(&store, ChangeOp::Activate { list: LIST, version: VersionNo(1) });
     // Long stretches closed and opened, and many versions of one delta each.
     let closed = (40..160).map(|n| close(&store, &id(n))).collect();
     edit(&store, LIST, closed);
@@ -104,7 +103,7 @@ fn deltas_are_read_by_entries_too() {
 }
 
 #[test]
-fn undoing_a_version_restores_every_byte() {
+fn undoing_a_version_and_sweeping_restores_every_byte() {
     let dir = TempDir::new().unwrap();
     let store = writer(dir.path());
     create(&store, LIST, "known");
@@ -137,6 +136,8 @@ fn undoing_a_version_restores_every_byte() {
     assert_eq!(store.version(LIST, VersionNo(2)).unwrap().unwrap().state, VersionState::Undone);
     assert_eq!(store.next_entry().unwrap(), EntryNo(next), "numbers are not used again");
     sound(&store);
+    assert_eq!(sweep(&store, LIST), 3_000 + 16_000);
+    sound(&store);
     drop(store);
     let after = dump(dir.path());
     for family in ["lists", "entry_ids", "entries", "deltas"] {
@@ -151,9 +152,9 @@ fn undoing_a_version_restores_every_byte() {
     sound(&store);
 }
 
-/// A kill in the middle of an undo leaves a store that is sound, and an undo that can be finished.
+/// A kill in the middle of a sweep leaves a store that is sound, and a sweep that can be finished.
 #[test]
-fn an_undo_that_was_killed_is_finished_later() {
+fn an_undo_whose_sweep_was_killed_is_finished_later() {
     for delay_ms in [0, 15, 60, 150] {
         let dir = TempDir::new().unwrap();
         let store = writer(dir.path());
@@ -176,10 +177,10 @@ fn an_undo_that_was_killed_is_finished_later() {
         let store = writer(dir.path());
         sound(&store);
         let version = store.version(LIST, VersionNo(2)).unwrap().unwrap();
-        println!("killed after {delay_ms} ms with {} rows left", version.rows);
         if version.state == VersionState::Staged {
             apply(&store, ChangeOp::Undo { list: LIST, version: VersionNo(2) });
         }
+        println!("killed after {delay_ms} ms, {} rows were left", sweep(&store, LIST));
         sound(&store);
         drop(store);
         let after = dump(dir.path());
@@ -206,7 +207,7 @@ fn a_change_that_does_not_fit_is_refused_in_words_and_writes_nothing() {
     let store = writer(dir.path());
     let next = next + 1;
     let rows = |rows: Vec<RowChange>| ChangeOp::Rows { list: LIST, version: VersionNo(2), rows };
-    let close_row = |entry, from| RowChange::Close { entry: EntryNo(entry), from: VersionNo(from) };
+    let close_row = |entry| RowChange::Close { entry: EntryNo(entry) };
     let good = open(next, "good", 1);
     let unsorted = {
         let mut entry = entry("x", 5);
@@ -227,29 +228,35 @@ fn a_change_that_does_not_fit_is_refused_in_words_and_writes_nothing() {
     };
     let (list, version, source) = (LIST, VersionNo(2), "again".to_owned());
     for (op, words) in [
-        (rows(vec![good.clone(), close_row(0, 2)]), "no open row"),
-        (rows(vec![good.clone(), close_row(1, 1)]), "no open row"),
-        (rows(vec![good.clone(), close_row(11, 1)]), "no open row"),
-        (rows(vec![close_row(0, 1), close_row(0, 1)]), "no open row"),
-        (rows(vec![close_row(next - 1, 2)]), "no open row"),
-        (rows(vec![good.clone(), open(next + 1, &id(0), 9)]), "id that another row"),
-        (rows(vec![good.clone(), open(next + 1, "fresh", 9)]), "id that another row"),
-        (rows(vec![good.clone(), open(next + 1, "good", 9)]), "id that another row"),
-        (rows(vec![good.clone(), open(next, "other", 9)]), "not in this list"),
+        (rows(vec![good.clone(), close_row(next + 5)]), "not in the version"),
+        (rows(vec![good.clone(), close_row(1)]), "not in the version"),
+        (rows(vec![good.clone(), close_row(11)]), "not in the version"),
+        (rows(vec![close_row(0), close_row(0)]), "not in the version"),
+        (rows(vec![close_row(next - 1)]), "was opened by it"),
+        (rows(vec![good.clone(), open(next + 1, &id(0), 9)]), "id that another entry"),
+        (rows(vec![good.clone(), open(next + 1, "fresh", 9)]), "id that another entry"),
+        (rows(vec![good.clone(), open(next + 1, "good", 9)]), "id that another entry"),
+        (rows(vec![good.clone(), open(next, "other", 9)]), "not for this id"),
         (rows(vec![open(next + 1, "good", 9)]), "next entry's number"),
-        (rows(vec![open(12, "good", 9)]), "not in this list"),
-        (rows(vec![open(0, "good", 9)]), "is open"),
+        (rows(vec![open(12, "good", 9)]), "not for this id"),
+        (rows(vec![open(0, &id(0), 0)]), "id that another entry"),
         (rows(vec![open(1, &id(1), 1)]), "closed by this version"),
-        (rows(vec![close_row(2, 1), open(2, &id(2), 2)]), "closed by this version"),
+        (rows(vec![open(1, &id(1), 9)]), "another content"),
+        (rows(vec![close_row(2), open(2, &id(2), 2)]), "closed by this version"),
         (rows(vec![unsorted]), "not sorted"),
-        (rows(vec![close_row(0, 1); ROWS_MAX + 1]), "limit"),
+        (rows(vec![close_row(0); ROWS_MAX + 1]), "limit"),
         (rows((0..9_000).map(|n| open(next + n, &id(n + 500), 0)).collect()), "limit"),
         (ChangeOp::Rows { list, version: VersionNo(1), rows: vec![] }, "not being written"),
         (ChangeOp::Rows { list: ListId(9), version, rows: vec![] }, "no list"),
-        (staged(list, VersionNo(3), &source), "being written"),
-        (staged(ListId(2), VersionNo(1), &source), "next version"),
-        (staged(ListId(2), VersionNo(3), &source), "next version"),
-        (staged(ListId(2), version, &"x".repeat(2_000)), "limit"),
+        (staged(list, VersionNo(3), 2, &source), "not sealed"),
+        (staged(list, VersionNo(3), 9, &source), "not sealed"),
+        (
+            ChangeOp::Stage { list, version: VersionNo(3), parent: None, source: source.clone(), made_by: MadeBy::Edit },
+            "its parent",
+        ),
+        (staged(ListId(2), VersionNo(1), 1, &source), "next version"),
+        (staged(ListId(2), VersionNo(3), 1, &source), "next version"),
+        (staged(ListId(2), version, 1, &"x".repeat(2_000)), "limit"),
         (ChangeOp::Drop { list, versions: vec![VersionNo(1)] }, "in use"),
         (ChangeOp::Drop { list, versions: vec![version] }, "in use"),
         (ChangeOp::Drop { list, versions: vec![VersionNo(9)] }, "does not exist"),
@@ -259,7 +266,18 @@ fn a_change_that_does_not_fit_is_refused_in_words_and_writes_nothing() {
         (ChangeOp::Seal { list, version: VersionNo(1), rows: 10, digest: [0; 32] }, "not being written"),
         (ChangeOp::Activate { list, version }, "not sealed"),
         (ChangeOp::Activate { list, version: VersionNo(0) }, "not sealed"),
-        (ChangeOp::Edit { list: ListId(2), version, source, rows: vec![good], rows_total: 10, digest: [0; 32] }, "holds 11 rows"),
+        (
+            ChangeOp::Edit {
+                list: ListId(2),
+                version,
+                parent: Some(VersionNo(1)),
+                source,
+                rows: vec![good],
+                rows_total: 10,
+                digest: [0; 32],
+            },
+            "holds 11 rows",
+        ),
         (make(3, "known", policy()), "named known already"),
         (make(4, "third", policy()), "next list's number"),
         (make(3, "../up", policy()), "list name"),
@@ -282,23 +300,48 @@ fn an_entry_that_was_closed_opens_again_with_its_old_content_only() {
     create(&store, LIST, "known");
     edit(&store, LIST, opens(&store, 0..10));
     edit(&store, LIST, vec![close(&store, &id(4)), open(10, &id(4), 104)]);
-    // Roll back to version 1, then go on from there: the next version is computed against the head, version 2.
-    apply(&store, ChangeOp::Activate { list: LIST, version: VersionNo(1) });
-    assert_eq!(pointers(&store), (1, 2, 2));
     let back = close(&store, &id(4));
     let altered = vec![back.clone(), open(4, &id(4), 999)];
-    let op =
-        ChangeOp::Edit { list: LIST, version: VersionNo(3), source: "x".into(), rows: altered, rows_total: 10, digest: [0; 32] };
+    let (version, parent, source) = (VersionNo(3), Some(VersionNo(2)), "x".to_owned());
+    let op = ChangeOp::Edit { list: LIST, version, parent, source, rows: altered, rows_total: 10, digest: [0; 32] };
     refused(&store, op, "another content");
     edit(&store, LIST, vec![back, open(4, &id(4), 4)]);
-    let rows = store.entry(LIST, EntryNo(4)).unwrap();
-    let spans = rows.iter().map(|r| (r.from.0, r.to.map(|v| v.0))).collect::<Vec<_>>();
-    assert_eq!(spans, [(1, Some(2)), (3, None)]);
+    assert_eq!([1, 2, 3].map(|v| named(&store, LIST, v, &id(4)).unwrap().entry.0), [4, 10, 4]);
     let digest = |v| store.version(LIST, VersionNo(v)).unwrap().unwrap().digest;
     assert_eq!(digest(1), digest(3), "equal rows, equal digest");
     assert_ne!(digest(1), digest(2));
     assert_eq!(store.next_entry().unwrap(), EntryNo(11));
     sound(&store);
+}
+
+/// After a roll-back an edit starts from what is active; a file that is imported meanwhile from what was active when it began.
+#[test]
+fn versions_of_one_list_are_written_beside_each_other_and_hold_what_their_parents_do() {
+    let dir = TempDir::new().unwrap();
+    let store = writer(dir.path());
+    create(&store, LIST, "known");
+    edit(&store, LIST, opens(&store, 0..4));
+    edit(&store, LIST, vec![close(&store, &id(0)), open(4, &id(0), 100), open(5, &id(4), 4)]);
+    apply(&store, ChangeOp::Activate { list: LIST, version: VersionNo(1) });
+    // An import begins: it starts from 1, as two edits do that come before its rows and after.
+    apply(&store, staged(LIST, VersionNo(3), 1, "import"));
+    edit(&store, LIST, vec![close(&store, &id(1)), open(6, &id(5), 5)]);
+    // It has the id that the edit added, and an entry back that was rolled back.
+    put_rows(&store, LIST, 3, vec![RowChange::Close { entry: EntryNo(0) }, open(7, &id(5), 55), open(4, &id(0), 100)]);
+    sound(&store);
+    edit(&store, LIST, vec![close(&store, &id(5))]);
+    let ids = |version: u32| held(&store, version).into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+    let numbers = |ns: &[u32]| ns.iter().map(|n| id(*n)).collect::<Vec<_>>();
+    assert_eq!(ids(1), numbers(&[0, 1, 2, 3]));
+    assert_eq!(ids(2), numbers(&[0, 1, 2, 3, 4]));
+    assert_eq!(ids(4), numbers(&[0, 2, 3, 5]));
+    assert_eq!(ids(5), numbers(&[0, 2, 3]));
+    assert_eq!((ids(3), named(&store, LIST, 3, &id(0)).unwrap().entry), (numbers(&[0, 1, 2, 3, 5]), EntryNo(4)));
+    let parents = store.versions(LIST).unwrap().iter().map(|v| v.parent.0).collect::<Vec<_>>();
+    assert_eq!(parents, [0, 1, 1, 1, 4]);
+    sound(&store);
+    drop(store);
+    sound(&Store::open(dir.path(), Access::Read, DERIVED).unwrap());
 }
 
 #[test]
@@ -333,11 +376,11 @@ fn every_change_comes_back_as_it_was_and_continues_the_chain() {
 fn a_store_of_a_newer_format_is_refused_in_words() {
     let dir = TempDir::new().unwrap();
     drop(writer(dir.path()));
-    raw(dir.path(), |batch, db| batch.put_cf(db.cf_handle("meta").unwrap(), "format_truth", 3u32.to_be_bytes()));
+    raw(dir.path(), |batch, db| batch.put_cf(db.cf_handle("meta").unwrap(), "format_truth", 4u32.to_be_bytes()));
     let before = dump(dir.path());
     for access in [Access::Write, Access::Read] {
         let error = Store::open(dir.path(), access, DERIVED).unwrap_err();
-        assert!(matches!(error, StoreError::FormatNewer { found: 3, known: 2 }), "{error}");
+        assert!(matches!(error, StoreError::FormatNewer { found: 4, known: 3 }), "{error}");
         assert!(error.to_string().contains("written by a newer hashwarden"), "{error}");
     }
     assert!(before == dump(dir.path()));
@@ -392,6 +435,7 @@ fn in_a_child_process() {
     println!("\nready");
     if undo {
         apply(&store, ChangeOp::Undo { list: LIST, version: VersionNo(2) });
+        sweep(&store, LIST);
     }
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
@@ -488,7 +532,7 @@ fn verify_finds_any_altered_value() {
     edit(&store, LIST, opens(&store, 20..22));
     edit(&store, LIST, opens(&store, 22..24));
     apply(&store, ChangeOp::Drop { list: LIST, versions: vec![VersionNo(1), VersionNo(2)] });
-    assert_eq!(sweep(&store), 1);
+    assert_eq!((sweep(&store, LIST), sweep(&store, ListId(2))), (1, 0));
     sound(&store);
     drop(store);
 
@@ -518,9 +562,10 @@ fn verify_finds_any_altered_value() {
     assert!(altered >= 50, "{altered}");
     for (family, key, value) in [
         ("entry_ids", &[0, 0, 0, 1, b'z'][..], &[0; 24][..]),
-        ("entry_ids", &[0, 0, 0, 9, b'z'], &[0; 24]),
+        ("entry_ids", &[0, 0, 0, 1, b'z'], &[]),
+        ("entry_ids", &[0, 0, 0, 9, b'z'], &[]),
         ("deltas", &[0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0, 0, 9], &[]),
-        ("entries", &[0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 1], &[0; 9]),
+        ("entries", &[0, 0, 0, 5, 0, 0, 0, 0], &[0; 9]),
         ("versions", &[0, 0, 0, 2, 0, 0, 0, 9], &[8, 3]),
         ("versions", &[1], &[]),
         ("lists", &[0, 0, 0, 3], &[]),
@@ -535,12 +580,20 @@ fn verify_finds_any_altered_value() {
     sound(&writer(dir.path()));
 }
 
-/// What each version holds: id and seed-made hashes, from the rows.
+/// What a version holds: id and seed-made hashes.
 fn held(store: &Store, version: u32) -> Vec<(String, String)> {
-    let rows = store.rows(LIST).unwrap().map(Result::unwrap).filter(|row| row.is_in(VersionNo(version)));
-    let mut held: Vec<_> = rows.map(|row| (row.content.id.clone(), row.content.hashes[0].hex())).collect();
+    let lineage = store.version(LIST, VersionNo(version)).unwrap().unwrap().lineage;
+    let named = store.ids(LIST).unwrap().filter_map(|id| id.unwrap().1.in_version(&lineage));
+    let contents = named.map(|record| store.entry(LIST, record.entry).unwrap().unwrap());
+    let mut held: Vec<_> = contents.map(|content| (content.id.clone(), content.hashes[0].hex())).collect();
     held.sort();
     held
+}
+
+/// The entry of an id in a version.
+fn named(store: &Store, list: ListId, version: u32, id: &str) -> Option<IdRecord> {
+    let lineage = store.version(list, VersionNo(version)).unwrap().unwrap().lineage;
+    store.id_history(list, id).unwrap().in_version(&lineage)
 }
 
 #[test]
@@ -555,7 +608,7 @@ fn dropped_versions_take_what_they_alone_held_and_nothing_else() {
         let (mut closes, mut opened) = (Vec::new(), Vec::new());
         let mut next = store.next_entry().unwrap().0;
         for n in 0..30 {
-            let there = store.id_record(LIST, &id(n)).unwrap().is_some();
+            let there = turn > 0 && named(&store, LIST, turn, &id(n)).is_some();
             match splitmix64(&mut random) % 6 {
                 0 if there => closes.push(close(&store, &id(n))),
                 1 | 0 => {
@@ -576,18 +629,17 @@ fn dropped_versions_take_what_they_alone_held_and_nothing_else() {
     for versions in [&[5][..], &[6, 4], &[1], &[2, 3, 10, 20], &[9, 11, 12, 13, 14, 15, 16], &[7, 8, 17, 18, 19, 21]] {
         apply(&store, ChangeOp::Drop { list: LIST, versions: versions.iter().map(|v| VersionNo(*v)).collect() });
         sound(&store); // swept or not
-        sweep(&store);
+        sweep(&store, LIST);
         kept.retain(|v| !versions.contains(v));
         sound(&store);
         for version in &kept {
             assert_eq!(held(&store, *version), expected[*version as usize], "version {version} after {versions:?} went");
         }
-        let rows = store.rows(LIST).unwrap().map(Result::unwrap);
-        let needless = rows.filter(|row| !kept.iter().any(|v| row.is_in(VersionNo(*v)))).count();
-        assert_eq!(needless, 0, "after {versions:?} went");
+        let needed: usize = kept.iter().flat_map(|v| held(&store, *v)).collect::<std::collections::BTreeSet<_>>().len();
+        assert_eq!(store.rows(LIST).unwrap().count(), needed, "after {versions:?} went");
     }
     assert_eq!(kept, [22, 23, 24]);
-    assert_eq!(sweep(&store), 0);
+    assert_eq!(sweep(&store, LIST), 0);
     // What is left works as before.
     apply(&store, ChangeOp::Activate { list: LIST, version: VersionNo(22) });
     sound(&store);
@@ -601,8 +653,18 @@ fn dropped_versions_take_what_they_alone_held_and_nothing_else() {
 /// The store in tests/data was written by the first version that had lists, at format 1: imports, an edit rolled back, a staged
 /// version, a deleted list, ids that are hashes. Benign random hashes.
 fn store_of_format_1() -> TempDir {
+    kept_store("store-of-format-1")
+}
+
+/// Of the last version before versions had parents, at format 2: imports, edits of what was rolled back, versions dropped and swept, one
+/// that waits, a negative and a disabled list, a deleted one, ids that are hashes. Benign random hashes.
+fn store_of_format_2() -> TempDir {
+    kept_store("store-of-format-2")
+}
+
+fn kept_store(name: &str) -> TempDir {
     let dir = TempDir::new().unwrap();
-    for file in std::fs::read_dir("tests/data/store-of-format-1").unwrap().map(Result::unwrap) {
+    for file in std::fs::read_dir(Path::new("tests/data").join(name)).unwrap().map(Result::unwrap) {
         std::fs::copy(file.path(), dir.path().join(file.file_name())).unwrap();
     }
     dir
@@ -628,13 +690,12 @@ fn check_migrated(dir: &Path, (seq, chain): &(u64, String)) {
     // Its policies were written before there were views.
     let whole_only = |list: &HashList| list.policy.views.is_empty() && list.policy.view_action_max == Action::Review;
     assert!(store.lists().unwrap().iter().all(whole_only));
-    let rows = |version| store.rows(LIST).unwrap().map(Result::unwrap).filter(|row| row.is_in(VersionNo(version))).count();
-    assert_eq!([1, 2, 3, 4, 5, 6].map(rows), [40, 45, 46, 45, 47, 60]);
+    assert_eq!([1, 2, 3, 4, 5, 6].map(|version| held(&store, version).len()), [40, 45, 46, 45, 47, 60]);
     // By ids that are hashes too.
-    let rows: Vec<_> = store.rows(LIST).unwrap().map(Result::unwrap).filter(|row| row.to.is_none()).collect();
-    assert!(rows.iter().any(|row| row.content.id.len() == 64));
-    for row in &rows {
-        assert_eq!(store.id_record(LIST, &row.content.id).unwrap().unwrap().entry, row.entry);
+    assert!(held(&store, 6).iter().any(|(id, _)| id.len() == 64));
+    for (id, hash) in held(&store, 6) {
+        let record = named(&store, LIST, 6, &id).unwrap();
+        assert_eq!(store.entry(LIST, record.entry).unwrap().unwrap().hashes[0].hex(), hash);
     }
     // Of the list that was deleted nothing is left but that it was.
     let gone = store.changes(1).unwrap().map(Result::unwrap).filter(|c| c.op.is_none()).count();
@@ -659,7 +720,7 @@ fn a_store_of_format_1_is_brought_to_this_one() {
     let store = writer(dir.path());
     edit(&store, ListId(2), opens(&store, 0..5));
     apply(&store, ChangeOp::Drop { list: LIST, versions: vec![VersionNo(1), VersionNo(2), VersionNo(4)] });
-    sweep(&store);
+    sweep(&store, LIST);
     sound(&store);
     drop(store);
     sound(&Store::open(dir.path(), Access::Read, DERIVED).unwrap());
@@ -710,6 +771,72 @@ fn a_damaged_store_of_format_1_is_refused_and_not_migrated() {
     // What can't be restored can be accepted, and is migrated then.
     assert_eq!(Store::accept(dir.path()).unwrap(), Accepted { seq, acknowledged: Some(seq) });
     check_migrated(dir.path(), &(seq, chain));
+}
+
+fn check_migrated_from_2(dir: &Path, (seq, _): &(u64, String)) {
+    let store = writer(dir);
+    sound(&store);
+    assert_eq!((store.seq().unwrap(), pointers(&store)), (*seq, (6, 7, 8)));
+    let versions = store.versions(LIST).unwrap();
+    let told = versions.iter().map(|v| (v.version.0, v.rows, v.made_by == MadeBy::Edit, v.activated)).collect::<Vec<_>>();
+    let expected = [(1, 33, false, true), (2, 36, false, true), (6, 66, false, true), (7, 65, true, true), (8, 33, false, false)];
+    assert_eq!(told, expected);
+    for (version, rows, ..) in expected {
+        assert_eq!(held(&store, version).len() as u64, rows, "version {version}");
+    }
+    // The same file, imported first and last; the ids that were changed between.
+    assert_eq!(held(&store, 1), held(&store, 8));
+    assert_ne!(named(&store, LIST, 6, "e5").unwrap(), named(&store, LIST, 1, "e5").unwrap());
+    assert!(named(&store, LIST, 7, "c5").is_none() && named(&store, LIST, 6, "c5").is_some());
+    assert!(held(&store, 8).iter().any(|(id, _)| id.len() == 64));
+}
+
+#[test]
+fn a_store_of_format_2_is_brought_to_this_one() {
+    let dir = store_of_format_2();
+    let before = acknowledged(dir.path());
+    let error = Store::open(dir.path(), Access::Read, DERIVED).unwrap_err();
+    assert!(matches!(error, StoreError::FormatOlder { .. }), "{error}");
+    check_migrated_from_2(dir.path(), &before);
+    // And goes on from there.
+    let store = writer(dir.path());
+    edit(&store, LIST, vec![close(&store, "e9"), RowChange::Open { entry: store.next_entry().unwrap(), content: entry("x", 1) }]);
+    assert_eq!((pointers(&store), held(&store, 9).len()), ((9, 6, 9), 66));
+    apply(&store, ChangeOp::Drop { list: LIST, versions: [1, 2, 7, 8].map(VersionNo).to_vec() });
+    assert!(sweep(&store, LIST) > 0);
+    sound(&store);
+    assert_eq!([6, 9].map(|version| held(&store, version).len()), [66, 66]);
+    drop(store);
+    sound(&Store::open(dir.path(), Access::Read, DERIVED).unwrap());
+}
+
+#[test]
+fn a_migration_from_format_2_that_was_killed_goes_on() {
+    let (old, new) = (store_of_format_2(), store_of_format_2());
+    let before = acknowledged(old.path());
+    drop(writer(new.path()));
+    let family = |dir: &Path, name: &str| dump(dir).remove(name).unwrap();
+    // Rows that had not been reached, and ids that had not.
+    let rows: Pairs = family(old.path(), "entries").into_iter().filter(|(key, _)| key[7] >= 40).collect();
+    // The first entry of an id is its oldest.
+    let newer: Vec<_> =
+        family(new.path(), "entry_ids").into_iter().filter(|(_, value)| value[3] >= 40).map(|(key, _)| key).collect();
+    let ids: Pairs = family(old.path(), "entry_ids").into_iter().filter(|(key, _)| newer.contains(key)).collect();
+    assert!(rows.len() > 20 && ids.len() > 5, "{} rows, {} ids", rows.len(), ids.len());
+    raw(new.path(), |batch, db| {
+        let (entries, entry_ids) = (db.cf_handle("entries").unwrap(), db.cf_handle("entry_ids").unwrap());
+        for (key, value) in &rows {
+            batch.put_cf(entries, key, value);
+            // A row that is half migrated has both, where its batch is not: here some have.
+            if key[7] % 2 == 0 {
+                batch.delete_cf(entries, &key[..8]);
+            }
+        }
+        ids.iter().filter(|(_, value)| value[3] % 2 == 0).for_each(|(key, value)| batch.put_cf(entry_ids, key, value));
+        batch.put_cf(db.cf_handle("meta").unwrap(), "migrating", []);
+    });
+    assert!(matches!(Store::open(new.path(), Access::Read, DERIVED), Err(StoreError::FormatOlder { .. })));
+    check_migrated_from_2(new.path(), &before);
 }
 
 /// What a bad disk or a careless copy leaves: the store is refused, or it is whole; it never forgets what it acknowledged.
@@ -991,18 +1118,20 @@ fn create(store: &Store, list: ListId, name: &str) {
     apply(store, ChangeOp::CreateList { list, name, polarity, policy });
 }
 
+/// Stages a version that starts from the head.
 fn stage(store: &Store, list: ListId, version: u32) {
-    apply(store, staged(list, VersionNo(version), "test.txt"));
+    apply(store, staged(list, VersionNo(version), store.list(list).unwrap().unwrap().head.0, "test.txt"));
 }
 
-fn staged(list: ListId, version: VersionNo, source: &str) -> ChangeOp {
-    ChangeOp::Stage { list, version, source: source.into(), made_by: MadeBy::Import }
+fn staged(list: ListId, version: VersionNo, parent: u32, source: &str) -> ChangeOp {
+    ChangeOp::Stage { list, version, parent: Some(VersionNo(parent)), source: source.into(), made_by: MadeBy::Import }
 }
 
 /// Sweeps the list, and says how many rows went.
-fn sweep(store: &Store) -> u64 {
-    let rows = store.sweep(LIST, &mut |_| ()).unwrap();
-    store.swept(LIST).unwrap();
+fn sweep(store: &Store, list: ListId) -> u64 {
+    let Some(span) = store.sweep_due(list).unwrap() else { return 0 };
+    let rows = store.sweep(list, span, &Default::default(), &mut |_| ()).unwrap();
+    store.swept(list, span).unwrap();
     rows
 }
 
@@ -1015,21 +1144,23 @@ fn put_rows(store: &Store, list: ListId, version: u32, rows: Vec<RowChange>) {
 /// Stages and seals the next version.
 fn import(store: &Store, list: ListId, rows: Vec<RowChange>) {
     let version = store.version_last(list).unwrap().map_or(0, |v| v.version.0) + 1;
-    let (total, digest) = totals(store, list, &rows);
+    let (total, digest) = totals(store, list, store.list(list).unwrap().unwrap().head, &rows);
     stage(store, list, version);
     put_rows(store, list, version, rows);
     apply(store, ChangeOp::Seal { list, version: VersionNo(version), rows: total, digest });
 }
 
+/// A version that starts from what is active, and is.
 fn edit(store: &Store, list: ListId, rows: Vec<RowChange>) {
     let version = VersionNo(store.version_last(list).unwrap().map_or(0, |v| v.version.0) + 1);
-    let (rows_total, digest) = totals(store, list, &rows);
-    apply(store, ChangeOp::Edit { list, version, source: "add".into(), rows, rows_total, digest });
+    let parent = store.list(list).unwrap().unwrap().active;
+    let (rows_total, digest) = totals(store, list, parent, &rows);
+    apply(store, ChangeOp::Edit { list, version, parent: Some(parent), source: "add".into(), rows, rows_total, digest });
 }
 
-/// Rows and digest of the version that `rows` make of the head.
-fn totals(store: &Store, list: ListId, rows: &[RowChange]) -> (u64, [u8; 32]) {
-    let head = store.version(list, store.list(list).unwrap().unwrap().head).unwrap();
+/// Rows and digest of the version that `rows` make of another.
+fn totals(store: &Store, list: ListId, parent: VersionNo, rows: &[RowChange]) -> (u64, [u8; 32]) {
+    let head = store.version(list, parent).unwrap();
     let (mut n, mut digest) = head.map_or((0, [0; 32]), |v| (v.rows, v.digest));
     for row in rows {
         match row {
@@ -1039,7 +1170,7 @@ fn totals(store: &Store, list: ListId, rows: &[RowChange]) -> (u64, [u8; 32]) {
             }
             RowChange::Close { entry, .. } => {
                 n -= 1;
-                digest_sub(&mut digest, &row_digest(&store.entry(list, *entry).unwrap()[0].content));
+                digest_sub(&mut digest, &row_digest(&store.entry(list, *entry).unwrap().unwrap()));
             }
         }
     }
@@ -1059,8 +1190,8 @@ fn open(entry_no: u32, id: &str, seed: u32) -> RowChange {
 }
 
 fn close(store: &Store, id: &str) -> RowChange {
-    let record = store.id_record(LIST, id).unwrap().unwrap();
-    RowChange::Close { entry: record.entry, from: record.from }
+    let record = named(store, LIST, store.list(LIST).unwrap().unwrap().head.0, id).unwrap();
+    RowChange::Close { entry: record.entry }
 }
 
 fn id(n: u32) -> String {

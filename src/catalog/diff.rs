@@ -6,9 +6,9 @@
 use std::cmp::Ordering;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::load::{self, Transition};
+use super::advance::{self, Difference};
 use super::{Catalog, CatalogError, DiffReport};
-use crate::entry::{Entry, EntryNo, ListId, VersionNo};
+use crate::entry::{Entry, ListId, VersionNo};
 use crate::snapshot::Alive;
 use crate::store::Store;
 
@@ -26,7 +26,7 @@ impl Catalog {
         for version in [from, to].into_iter().filter(|version| *version != VersionNo(0)) {
             rows = self.sealed(&list, version)?.rows.max(rows);
         }
-        let Transition { opened, closed } = load::transition(&self.store(), list.id, from, to)?;
+        let Difference { opened, closed } = advance::difference(&self.store(), list.id, from, to)?;
         let briefs = briefs(&self.store(), list.id, rows, &closed, &opened);
         if self.find(name)?.id != list.id {
             // Deleted while it was read: what is missing is no damage.
@@ -42,36 +42,29 @@ fn briefs(
     store: &Store,
     list: ListId,
     rows: u64,
-    closed: &[EntryNo],
-    opened: &[EntryNo],
+    closed: &Alive,
+    opened: &Alive,
 ) -> Result<(Vec<Brief>, Vec<Brief>), CatalogError> {
-    let (mut gone, mut come) = (Vec::with_capacity(closed.len()), Vec::with_capacity(opened.len()));
-    let wanted = (closed.len() + opened.len()) as u64;
+    let (n_closed, n_opened) = (closed.count() as usize, opened.count() as usize);
+    let (mut gone, mut come) = (Vec::with_capacity(n_closed), Vec::with_capacity(n_opened));
+    let wanted = (n_closed + n_opened) as u64;
     if wanted.saturating_mul(POINT_READ_ROWS) < rows {
         for (entries, briefs) in [(closed, &mut gone), (opened, &mut come)] {
-            for entry in entries {
-                briefs.extend(store.entry(list, *entry)?.first().map(|row| brief(&row.content)));
+            for entry in entries.iter() {
+                briefs.extend(store.entry(list, entry)?.map(|content| brief(&content)));
             }
         }
     } else {
-        let (mut is_closed, mut is_opened) = (Alive::default(), Alive::default());
-        for (entries, set) in [(closed, &mut is_closed), (opened, &mut is_opened)] {
-            entries.iter().for_each(|entry| _ = set.set(*entry, true));
-        }
-        let mut last = None;
         for row in store.rows(list)? {
             let row = row?;
-            if last.replace(row.entry) == Some(row.entry) {
-                continue; // closed and opened again: the same content
-            }
-            for (set, briefs) in [(&is_closed, &mut gone), (&is_opened, &mut come)] {
+            for (set, briefs) in [(closed, &mut gone), (opened, &mut come)] {
                 if set.contains(row.entry) {
                     briefs.push(brief(&row.content));
                 }
             }
         }
     }
-    if (gone.len(), come.len()) != (closed.len(), opened.len()) {
+    if (gone.len(), come.len()) != (n_closed, n_opened) {
         return Err(CatalogError::Damaged("an entry has a delta and no row".to_owned()));
     }
     gone.sort_unstable();

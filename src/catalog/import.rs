@@ -1,9 +1,10 @@
 //! A list file to a new version of a list: what the file holds is what the version holds.
 //!
-//! Rows go to the store's scratch family, keyed by source id, which sorts them on the disk; then one merge with the head yields
+//! Rows go to the store's scratch family, keyed by source id, which sorts them on the disk; then one merge with what is active yields
 //! what is added, changed and gone. Memory holds a chunk of rows at a time, whatever the file's size and order. Rows with the
 //! same id are one entry with the hashes of all of them; a row that says deleted takes back what came before it. Look-ups
-//! see nothing of it until the version is whole, its indexes are built and it is activated.
+//! see nothing of it until the version is whole, its indexes are built and it is activated. Nothing waits meanwhile: what is added to
+//! the list and removed from it while the file is read is kept in the version that is activated.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Read};
@@ -11,12 +12,12 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use super::hold::{CATEGORIES_MAX, strange_categories};
-use super::version::{Put, VersionWriter, derived_id};
-use super::{BAD_ROWS_MAX, BadRow, Catalog, CatalogError, ImportOptions, ImportReport, Phase, Progress, now_ms, told};
+use super::version::{Began, Put, VersionWriter, derived_id, next_version};
+use super::{BAD_ROWS_MAX, BadRow, Catalog, CatalogError, ImportOptions, ImportReport, Phase, Progress, lock, now_ms, told};
 use crate::entry::shown::counted;
-use crate::entry::{Caller, Entry, HashKind, HashList, HashValue, ListId, MadeBy};
+use crate::entry::{Caller, Entry, HashKind, HashList, HashValue, ListId, MadeBy, VersionNo, VersionState};
 use crate::lists::{self, Format, Row};
-use crate::store::{IdRecord, Store};
+use crate::store::{IdHistory, Store};
 
 /// Rows between two calls of `progress`, and in one batch to the scratch family.
 const STEP: u64 = 4096;
@@ -33,11 +34,14 @@ impl Catalog {
         input: &mut dyn BufRead,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<ImportReport, CatalogError> {
-        let Ok(_importing) = self.importing.try_lock() else { return Err(CatalogError::Busy) };
+        let Ok(importing) = self.importing.try_lock() else { return Err(CatalogError::Busy) };
         let (list, began) = (self.find(name)?.id, Instant::now());
         self.store().scratch_clear()?;
         let imported = self.import_rows(by, (name, list), options, input, progress);
         let cleared = self.store().scratch_clear();
+        drop(importing);
+        // Also after a failure, which leaves rows that no version holds.
+        self.retire(list, 0);
         if options.dry_run {
             let report = imported?;
             return cleared.map(|()| report).map_err(CatalogError::from);
@@ -66,19 +70,20 @@ impl Catalog {
         }
         let bytes = report.bytes;
 
-        // From here on the list must not move.
-        let _write = self.lock();
-        // Another of the same name, made while the file was read, is not the one that was meant.
-        let list = self.find(name)?;
-        if list.id != list_asked {
-            return Err(CatalogError::NoSuchList(name.to_owned()));
-        }
-        self.undo_unfinished(&list)?;
+        // What no version holds stays until this is done: the file may have it back.
+        let _rows = lock(&self.rows);
         let store = self.store();
-        let mut writer = VersionWriter::new(self, &store, by, &list, (&options.source, MadeBy::Import))?;
+        let (list, began) = {
+            let _write = self.lock(); // so that no edit is in between
+            let list = self.find_again(name, list_asked)?;
+            let began = Began { active: list.active, next: next_version(&store, &list)? };
+            (list, began)
+        };
+        self.undo_abandoned(&list, MadeBy::Import)?;
+        let mut writer = VersionWriter::new(self, &store, by, &list, list.active, (&options.source, MadeBy::Import))?;
         let dry = options.dry_run;
         let mut categories = BTreeSet::new();
-        let written = self.merge_with_head(&list, &mut writer, dry, &mut report, &mut categories, &mut |report, rows| {
+        let written = self.merge_with_active(&list, &mut writer, dry, &mut report, &mut categories, &mut |report, rows| {
             progress(Progress { phase: Phase::Writing, bytes, rows, rows_bad: report.rows_bad });
         });
         let finished = written.and_then(|()| match () {
@@ -86,24 +91,23 @@ impl Catalog {
                 "the file would leave the list empty; delete or disable the list if that is intended".to_owned(),
             )),
             () if dry => Ok(None),
-            () => writer.finish(false),
+            () => match self.same(&list, writer.holds())? {
+                Some(same) => {
+                    writer.give_up();
+                    Ok(Some(same))
+                }
+                None => writer.finish(false, None),
+            },
         });
         report.version = match finished {
             Ok(version) => version,
             Err(error) => {
                 writer.give_up();
-                return Err(error);
+                // Deleted while it was written.
+                return Err(self.find_again(name, list_asked).err().unwrap_or(error));
             }
         };
         report.compared_with = list.active;
-        if let Some(version) = report.version
-            && list.active != list.head
-        {
-            // After a roll-back the head, against which the version was written, is not what look-ups see.
-            let diff = self.diff(name, list.active, version)?;
-            (report.added, report.changed, report.gone) = (diff.added, diff.changed, diff.removed);
-            report.unchanged = report.entries.saturating_sub(diff.added + diff.changed);
-        }
         report.warnings.extend(strange_categories(&list, &categories));
         let rows_active = store.version(list.id, list.active)?.map_or(0, |version| version.rows);
         self.hold(&mut report, options, rows_active);
@@ -112,18 +116,37 @@ impl Catalog {
             && report.held.is_empty()
         {
             progress(Progress { phase: Phase::Indexing, bytes, rows: report.entries, rows_bad: report.rows_bad });
-            let list = self.find(name)?;
-            self.activate_locked(by, &list, version)?;
+            let imported = self.sealed(&list, version)?;
+            let transition = self.transition(list.id, began.active, version)?;
+            let write = self.lock();
+            let list = self.find_again(name, list_asked)?;
+            let (version, edits) = self.activate_import(by, &list, &imported, &began, transition)?;
+            drop(write);
+            report.version = Some(version);
+            if edits > 0 {
+                let kept = counted(edits, "entry that was added or removed", "entries that were added or removed");
+                report.warnings.push(format!("{kept} by hand during the import stays so, whatever the file says"));
+            }
             self.keep_trees()?;
             report.activated = true;
-        }
-        if report.version.is_some() {
-            self.retire(list.id, 0);
         }
         Ok(report)
     }
 
-    fn merge_with_head(
+    /// The newest version that holds the same as another one would: one that waits to be accepted, or was rolled back.
+    fn same(&self, list: &HashList, holds: (u64, [u8; 32])) -> Result<Option<VersionNo>, CatalogError> {
+        let versions = self.store().versions(list.id)?;
+        let newer = versions.iter().rev().take_while(|v| v.version > list.active);
+        let same = newer.filter(|v| v.state == VersionState::Sealed).find(|v| (v.rows, v.digest) == holds);
+        Ok(same.map(|v| v.version))
+    }
+
+    /// Another list of the same name, made meanwhile, is not the one that was meant.
+    fn find_again(&self, name: &str, meant: ListId) -> Result<HashList, CatalogError> {
+        Some(self.find(name)?).filter(|list| list.id == meant).ok_or_else(|| CatalogError::NoSuchList(name.to_owned()))
+    }
+
+    fn merge_with_active(
         &self,
         list: &HashList,
         writer: &mut VersionWriter<'_>,
@@ -133,10 +156,8 @@ impl Catalog {
         progress: &mut dyn FnMut(&ImportReport, u64),
     ) -> Result<(), CatalogError> {
         let store = self.store();
-        // A dry run writes nothing, so that it can compare with what look-ups see; else see above.
-        let mut head: Box<dyn Iterator<Item = _>> =
-            if dry { Box::new(writer.active_records()?) } else { Box::new(store.ids(list.id)?) };
-        let mut old = head.next().transpose()?;
+        let mut ids = store.ids(list.id)?;
+        let mut old = ids.next().transpose()?;
         let mut compared = 0;
         for row in store.scratch_iter()? {
             let row = row?;
@@ -145,16 +166,16 @@ impl Catalog {
                 let line = decode(&row.values).map_or(0, |(row, _)| row.line);
                 return Err(CatalogError::BadFile(format!("too many rows have the id of the one on line {line}")));
             }
-            while let Some((_, record)) = old.take_if(|(old, _)| *old < row.form) {
-                close(writer, dry, record, report)?;
-                old = head.next().transpose()?;
+            while let Some((_, known)) = old.take_if(|(old, _)| *old < row.form) {
+                remove(writer, dry, &known, report)?;
+                old = ids.next().transpose()?;
             }
             let known = match old.take_if(|(old, _)| *old == row.form) {
-                Some((_, record)) => {
-                    old = head.next().transpose()?;
-                    Some(record)
+                Some((_, known)) => {
+                    old = ids.next().transpose()?;
+                    known
                 }
-                None => None,
+                None => IdHistory::default(),
             };
             compared += 1;
             if u64::is_multiple_of(compared, STEP) {
@@ -167,26 +188,24 @@ impl Catalog {
                     if categories.len() < CATEGORIES_MAX && !categories.contains(&entry.category) {
                         categories.insert(entry.category.clone());
                     }
-                    put(writer, dry, known, entry, report)?;
+                    put(writer, dry, &known, entry, report)?;
                 }
                 Joined::Deleted => {
-                    if let Some(record) = known {
-                        close(writer, dry, record, report)?;
-                    }
+                    remove(writer, dry, &known, report)?;
                 }
                 Joined::Bad(bad) => {
                     note_bad(report, bad);
                     // The entry can't be taken as the file has it; what the list has of it stays.
-                    if known.is_some() {
+                    if known.in_version(writer.lineage()).is_some() {
                         report.unchanged += 1;
                         report.entries += 1;
                     }
                 }
             }
         }
-        while let Some((_, record)) = old {
-            close(writer, dry, record, report)?;
-            old = head.next().transpose()?;
+        while let Some((_, known)) = old {
+            remove(writer, dry, &known, report)?;
+            old = ids.next().transpose()?;
         }
         progress(report, compared);
         Ok(())
@@ -196,18 +215,18 @@ impl Catalog {
 fn put(
     writer: &mut VersionWriter<'_>,
     dry: bool,
-    known: Option<IdRecord>,
+    known: &IdHistory,
     entry: Entry,
     report: &mut ImportReport,
 ) -> Result<(), CatalogError> {
     let put = if dry {
-        match known {
-            Some(record) if crate::store::row_digest(&entry).starts_with(&record.fingerprint) => Put::Unchanged,
+        match known.in_version(writer.lineage()) {
+            Some(record) if crate::store::row_digest(&entry) == record.digest => Put::Unchanged,
             Some(_) => Put::Changed,
             None => Put::Added,
         }
     } else {
-        writer.put_over(known, entry)?
+        writer.put(known, entry)?
     };
     match put {
         Put::Added => report.added += 1,
@@ -217,9 +236,11 @@ fn put(
     Ok(())
 }
 
-fn close(writer: &mut VersionWriter<'_>, dry: bool, record: IdRecord, report: &mut ImportReport) -> Result<(), CatalogError> {
-    report.gone += 1;
-    if dry { Ok(()) } else { writer.close(record) }
+/// Takes an id out that the file does not have, where the list has it.
+fn remove(writer: &mut VersionWriter<'_>, dry: bool, known: &IdHistory, report: &mut ImportReport) -> Result<(), CatalogError> {
+    let was_there = if dry { known.in_version(writer.lineage()).is_some() } else { writer.remove(known)? };
+    report.gone += u64::from(was_there);
+    Ok(())
 }
 
 /// Bad rows are counted; the first are kept.

@@ -1,10 +1,15 @@
 //! The door for lists: a list change in, a published snapshot out.
 //!
-//! Every verb checks, applies one or more changes to the store and publishes the snapshot that follows. One writer at a time.
-//! A version is computed against the list's head, whole, before look-ups see it: activating one moves a pointer. Invariants: a
-//! failed verb leaves the active version as it was; what was acknowledged is in the store, synced. Calls block: edges run them
-//! on threads that may. Glue between the store's bytes and the indexes lives here ([`columns`], [`bk`], [`load`]).
+//! Every verb makes changes, and every change that look-ups see goes through [`Catalog::commit`]: applied to the store, made into the
+//! snapshot that follows ([`advance`]), published, under one lock that is held for moments. So a snapshot's number names one state. An
+//! import writes its version, and builds its indexes, beside all that; edits of the same list go on, and are in the version that it
+//! activates. Invariants: a failed verb leaves the active version as it was; what was acknowledged is in the store, synced. Calls
+//! block: edges run them on threads that may. Glue between the store's bytes and the indexes lives here ([`columns`], [`bk`], [`load`]).
+//!
+//! Locks, in the order in which they are taken: `importing` (an import), `rows` (an import that writes, a sweep, a compaction), `write` (an
+//! edit, an activation), `commit` (one change).
 
+mod advance;
 pub mod bk;
 mod caution;
 mod columns;
@@ -16,6 +21,7 @@ mod overlap;
 mod report;
 mod resume;
 mod retention;
+mod stored;
 mod threads;
 mod told;
 mod version;
@@ -27,13 +33,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::entry::shown::without_hashes;
 use crate::entry::{
-    BadValue, Caller, Change, ChangeOp, HashKind, HashList, ListId, ListPolicy, ListVersion, Polarity, VersionNo, VersionState,
-    check_list_name,
+    BadValue, Caller, Change, ChangeOp, HashKind, HashList, ListId, ListPolicy, ListVersion, MadeBy, Polarity, VersionNo,
+    VersionState, check_list_name,
 };
 use crate::index::IndexKind;
 use crate::index::proof::Flaw;
 use crate::lists::FileError;
-use crate::snapshot::{Choices, Published, Snapshot};
+use crate::snapshot::{Choices, Published, Snapshot, Transition};
 use crate::store::{Access, DerivedPut, LISTS_MAX, Store, StoreError, VerifyReport};
 
 pub use columns::FORMAT as FORMAT_DERIVED;
@@ -118,6 +124,10 @@ impl Default for Options {
     }
 }
 
+/// So many loaded entries that nothing needs, and this part of all, are put up with before all is loaded anew.
+const GARBAGE_MIN: u64 = 8_192;
+const GARBAGE_SHARE: u64 = 5;
+
 /// A daily update changes some per cent of a list; a file that was cut, or another one, changes most of it.
 pub const CHANGE_PERCENT_MAX: u32 = 20;
 
@@ -134,12 +144,13 @@ pub struct Catalog {
     lists_max: usize,
     /// `None`: lists are worked on, nothing is looked up, so no index is built.
     published: Option<Arc<Published>>,
-    /// Held by whatever alters entries, versions or which lists there are.
-    write: Mutex<()>,
-    /// Held from when a change that look-ups see is applied until its snapshot is published, so that a snapshot's number names one
-    /// state. Held for moments: what takes long is made before. A change of policy takes this one alone. Taken after `write`.
-    publishing: Mutex<()>,
     importing: Mutex<()>,
+    /// Held by an import while it writes, and by whatever takes entries out of the store: neither meets the other.
+    rows: Mutex<()>,
+    /// Held while an edit is made or a version activated: what is active moves under nobody's hands.
+    write: Mutex<()>,
+    /// Held from when a change is made until it is in the store and, if look-ups see it, its snapshot is published.
+    commit: Mutex<()>,
     merging: Mutex<()>,
     /// Threads that build indexes.
     build: rayon::ThreadPool,
@@ -147,6 +158,8 @@ pub struct Catalog {
     flawed: AtomicU64,
     /// A change was applied and its snapshot could not be published: the next chance makes one from the store.
     behind: AtomicBool,
+    /// How often everything was loaded.
+    loads: AtomicU64,
 }
 
 impl Catalog {
@@ -168,19 +181,21 @@ impl Catalog {
             change_percent_max,
             keep,
             published,
-            write: Mutex::default(),
-            publishing: Mutex::default(),
             importing: Mutex::default(),
+            rows: Mutex::default(),
+            write: Mutex::default(),
+            commit: Mutex::default(),
             merging: Mutex::default(),
             build: threads::pool("build", threads::Priority::Background)?,
             flawed: AtomicU64::new(u64::MAX),
             behind: AtomicBool::new(false),
+            loads: AtomicU64::new(0),
         };
         if access == Access::Write {
             catalog.undo_staged()?;
             catalog.derive()?;
             catalog.finish_sweeps()?;
-        } else if !load::columns_are_whole(&catalog.store())? {
+        } else if !stored::are_whole(&catalog.store())? {
             return Err(CatalogError::Refused(
                 "the store's derived rows are missing or of another version of hashwarden; opening it for writing, as serve does, rebuilds them".to_owned(),
             ));
@@ -195,18 +210,17 @@ impl Catalog {
     fn first(&self, access: Access) -> Result<Snapshot, CatalogError> {
         let began = Instant::now();
         let threads = threads::pool("load", threads::Priority::Normal)?;
-        let whole = || threads.install(|| load::snapshot(&self.store(), self.choices, None));
-        let mut first = match whole() {
+        let whole = || threads.install(|| self.load());
+        let first = match whole() {
             Err(CatalogError::Damaged(why)) if access == Access::Write => {
                 // What is derived from the lists' rows can be derived again; if the rows are damaged, that fails too.
                 tracing::error!(why, "rebuilding the derived rows");
-                load::rebuild_columns(&self.store())?;
+                stored::rebuild(&self.store())?;
                 self.keep_trees()?;
                 whole()?
             }
             first => first?,
         };
-        first.policy.matches_per_list_max = self.matches_per_list_max;
         let (lists, rows) = (first.policy.lists.len(), first.live.values().sum::<u64>());
         let (ms, nice) = (began.elapsed().as_millis() as u64, threads.install(threads::niceness));
         tracing::info!(snapshot = first.id, lists, hashes = rows, ms, nice, "the indexes are built");
@@ -214,43 +228,54 @@ impl Catalog {
     }
 
     pub fn create(&self, by: &Caller, name: &str, polarity: Polarity, update: &PolicyUpdate) -> Result<ListInfo, CatalogError> {
-        let _write = self.lock();
         check_list_name(name)?;
-        if self.store().list_by_name(name)?.is_some() {
-            return Err(CatalogError::ListExists(name.to_owned()));
-        }
-        if self.store().lists()?.len() >= self.lists_max {
-            let why = format!("there are {} lists already, which is the limit: delete one first", self.lists_max);
-            return Err(CatalogError::Refused(why));
-        }
-        let policy = self.policy_after(update, polarity, &ListPolicy::default_for(polarity))?;
-        let list = self.store().next_list()?;
-        let op = ChangeOp::CreateList { list, name: name.to_owned(), polarity, policy };
-        self.commit(&lock(&self.publishing), by, op, &[], |base| Ok(base.clone()))?;
+        self.commit(by, None, |store| {
+            if store.list_by_name(name)?.is_some() {
+                return Err(CatalogError::ListExists(name.to_owned()));
+            }
+            if store.lists()?.len() >= self.lists_max {
+                let why = format!("there are {} lists already, which is the limit: delete one first", self.lists_max);
+                return Err(CatalogError::Refused(why));
+            }
+            let policy = self.policy_after(update, polarity, &ListPolicy::default_for(polarity))?;
+            let op = ChangeOp::CreateList { list: store.next_list()?, name: name.to_owned(), polarity, policy };
+            Ok(Some((op, Vec::new())))
+        })?;
         told::created(by, name, polarity);
         self.warned(name, update)
     }
 
     pub fn set(&self, by: &Caller, name: &str, update: &PolicyUpdate) -> Result<ListInfo, CatalogError> {
-        let publishing = lock(&self.publishing);
-        let list = self.find(name)?;
-        let policy = self.policy_after(update, list.polarity, &list.policy)?;
-        if policy != list.policy {
+        let mut changed = None;
+        self.commit(by, None, |_| {
+            let list = self.find(name)?;
+            let policy = self.policy_after(update, list.polarity, &list.policy)?;
+            if policy == list.policy {
+                return Ok(None);
+            }
             let op = ChangeOp::SetPolicy { list: list.id, policy: policy.clone() };
-            self.commit(&publishing, by, op, &[], |base| Ok(base.clone()))?;
+            changed = Some((list, policy));
+            Ok(Some((op, Vec::new())))
+        })?;
+        if let Some((list, policy)) = changed {
             told::policy_set(by, &list, &policy);
         }
-        drop(publishing);
         self.warned(name, update)
     }
 
-    /// Waits for no import: a list that does harm is taken out at once.
+    /// Waits for no import and no edit: a list that does harm is taken out at once.
     pub fn set_disabled(&self, by: &Caller, name: &str, disabled: bool) -> Result<ListInfo, CatalogError> {
-        let publishing = lock(&self.publishing);
-        let list = self.find(name)?;
-        if list.disabled != disabled {
+        let mut changed = None;
+        self.commit(by, None, |_| {
+            let list = self.find(name)?;
+            if list.disabled == disabled {
+                return Ok(None);
+            }
             let op = ChangeOp::SetDisabled { list: list.id, disabled };
-            self.commit(&publishing, by, op, &[], |base| Ok(base.clone()))?;
+            changed = Some(list);
+            Ok(Some((op, Vec::new())))
+        })?;
+        if let Some(list) = changed {
             told::disabled(by, &list, disabled);
         }
         self.list(name)
@@ -259,20 +284,27 @@ impl Catalog {
     /// The list and every hash of it go from the store's lists and from memory. What is left on the disk until tables are written anew
     /// goes with [`Catalog::compact`].
     pub fn delete(&self, by: &Caller, name: &str) -> Result<(), CatalogError> {
-        let _write = self.lock();
-        let list = self.find(name)?;
-        // A later list of the same name would be suppressed by what was meant for this one; an emptied scope would mean all lists.
-        if let Some(other) = self.store().lists()?.into_iter().find(|l| l.id != list.id && l.policy.scope.contains(&list.name)) {
-            let why = format!(
-                "list {name:?} is in the scope of negative list {0:?}; remove it from that scope, or delete {0:?}, first (an empty scope means all lists)",
-                other.name
-            );
-            return Err(CatalogError::Refused(why));
+        let write = self.lock();
+        let mut deleted = None;
+        self.commit(by, None, |store| {
+            let list = self.find(name)?;
+            // A later list of the same name would be suppressed by what was meant for this one; an emptied scope would mean all lists.
+            if let Some(other) = store.lists()?.into_iter().find(|l| l.id != list.id && l.policy.scope.contains(&list.name)) {
+                let why = format!(
+                    "list {name:?} is in the scope of negative list {0:?}; remove it from that scope, or delete {0:?}, first (an empty scope means all lists)",
+                    other.name
+                );
+                return Err(CatalogError::Refused(why));
+            }
+            let rows = store.version(list.id, list.active)?.map_or(0, |version| version.rows);
+            let op = ChangeOp::DeleteList { list: list.id };
+            deleted = Some((list, rows));
+            Ok(Some((op, Vec::new())))
+        })?;
+        if let Some((list, rows)) = deleted {
+            told::deleted(by, &list, rows);
         }
-        let rows = self.store().version(list.id, list.active)?.map_or(0, |version| version.rows);
-        // Off at once.
-        self.commit(&lock(&self.publishing), by, ChangeOp::DeleteList { list: list.id }, &[], |base| Ok(base.clone()))?;
-        told::deleted(by, &list, rows);
+        drop(write);
         // The list is gone, whatever becomes of the rest, which a full disk may keep from being written.
         if let Err(error) = self.reclaim_deleted() {
             tracing::warn!(list = name, %error, "a deleted list's hashes stay in the index's rows until `hashwarden store compact`");
@@ -283,16 +315,14 @@ impl Catalog {
     /// Makes trees and layers anew without the hashes that no list holds any more.
     fn reclaim_deleted(&self) -> Result<(), CatalogError> {
         let store = self.store();
-        let trees = bk::KINDS.into_iter().try_for_each(|kind| match bk::tree(&store, kind)? {
-            Some(_) => bk::rebuild(&store, kind),
-            None => Ok(()),
+        let trees = bk::KINDS.into_iter().try_for_each(|kind| {
+            let _commit = lock(&self.commit);
+            match bk::tree(&store, kind)? {
+                Some(_) => bk::rebuild(&store, kind),
+                None => Ok(()),
+            }
         });
-        if let Some(published) = &self.published {
-            // The state is the same, and so is its number.
-            let next = self.whole()?;
-            let publishing = lock(&self.publishing);
-            self.publish(next, published.load().id, &publishing)?;
-        }
+        self.reload()?;
         trees
     }
 
@@ -313,25 +343,27 @@ impl Catalog {
 
     /// Makes a sealed version the active one.
     pub fn activate(&self, by: &Caller, name: &str, version: VersionNo) -> Result<ListInfo, CatalogError> {
-        let _write = self.lock();
+        let write = self.lock();
         let list = self.find(name)?;
         let made_ms = self.activate_locked(by, &list, version)?.time_ms;
         // What was imported then, and is put to use now, is as old as it was then.
         if self.imported_ms(list.id)?.is_some_and(|known| known < made_ms) {
             self.note_import(list.id, made_ms);
         }
+        drop(write);
         self.retire(list.id, 0);
         self.list(name)
     }
 
     /// Makes the version that was active before the active one again.
     pub fn roll_back(&self, by: &Caller, name: &str) -> Result<ListInfo, CatalogError> {
-        let _write = self.lock();
+        let write = self.lock();
         let list = self.find(name)?;
         if list.previous == VersionNo(0) {
             return Err(CatalogError::Refused(format!("list {name:?} has no earlier version to roll back to")));
         }
         self.activate_locked(by, &list, list.previous)?;
+        drop(write);
         self.retire(list.id, 0);
         self.list(name)
     }
@@ -343,38 +375,44 @@ impl Catalog {
 
     /// Checks the store against itself, and the derived rows against the truth.
     pub fn verify(&self, progress: &mut dyn FnMut(&'static str, u64)) -> Result<VerifyReport, CatalogError> {
-        let _write = self.lock();
+        let (_rows, _write, _commit) = (lock(&self.rows), self.lock(), lock(&self.commit));
         let mut report = self.store().verify(progress)?;
-        report.problems.extend(load::verify_columns(&self.store())?);
+        report.problems.extend(stored::verify(&self.store())?);
         for kind in bk::KINDS {
             report.problems.extend(bk::verify(&self.store(), kind)?);
         }
         Ok(report)
     }
 
-    /// Merges crowded layers, if there are any; look-ups and writers go on meanwhile. Says whether it did something. Frees what was
-    /// replaced: to be called now and then.
+    /// Merges crowded layers, or loads all anew where much of what is loaded is of no use; look-ups and writers go on meanwhile. Says
+    /// whether it did something. Frees what was replaced: to be called now and then.
     pub fn merge(&self) -> bool {
         let (Some(published), Ok(_merging)) = (&self.published, self.merging.try_lock()) else { return false };
         published.reclaim();
         if self.behind.load(Ordering::Acquire) {
-            let _write = self.lock();
-            let publishing = lock(&self.publishing);
-            // Under the locks: a change that is being published just now is behind for a moment only.
+            let commit = lock(&self.commit);
+            // Under the lock: a change that is being published just now is behind for a moment only.
             if self.behind.load(Ordering::Acquire)
-                && let Err(error) =
-                    self.store().seq().map_err(Into::into).and_then(|seq| self.follow(&publishing, seq, |_| self.whole()))
+                && let Err(error) = self.store().seq().map_err(Into::into).and_then(|seq| self.follow(&commit, seq, None))
             {
                 tracing::error!(%error, "look-ups are behind the store");
                 return false;
             }
         }
         let base = published.load();
-        if !base.is_crowded() {
-            return false;
-        }
         if self.flawed.load(Ordering::Acquire) == base.id {
             return false; // it would fail again
+        }
+        if base.garbage() > GARBAGE_MIN + base.metadata.len() / GARBAGE_SHARE {
+            if let Err(error) = self.reload() {
+                tracing::warn!(%error, "hashes that no list needs stay in memory for now");
+                self.flawed.store(base.id, Ordering::Release);
+                return false;
+            }
+            return true;
+        }
+        if !base.is_crowded() {
+            return false;
         }
         let merge = match self.build.install(|| base.merge(self.choices)) {
             Ok(merge) => {
@@ -387,24 +425,32 @@ impl Catalog {
                 return false;
             }
         };
-        let _write = self.lock();
-        let _publishing = lock(&self.publishing);
+        let _commit = lock(&self.commit);
         let mut next = (*published.load()).clone();
         next.apply_merge(merge);
         published.publish(next);
         true
     }
 
-    /// A snapshot of all that the store holds.
-    fn whole(&self) -> Result<Snapshot, CatalogError> {
-        self.build.install(|| load::snapshot(&self.store(), self.choices, None))
+    /// Loads all that the store holds, and nothing that only an earlier version did. The state is the same, and so is its number.
+    fn reload(&self) -> Result<(), CatalogError> {
+        let Some(published) = &self.published else { return Ok(()) };
+        let whole = self.whole()?;
+        let _commit = lock(&self.commit);
+        // What was changed meanwhile.
+        let next = advance::advance(&self.store(), &whole, self.choices, None)?;
+        published.publish(Snapshot { id: published.load().id, ..next });
+        Ok(())
     }
 
-    /// The snapshot that a list's change makes of another.
-    fn after(&self, base: &Snapshot, list: (ListId, VersionNo), change: &load::Transition) -> Result<Snapshot, CatalogError> {
-        let work = || load::after(&self.store(), base, self.choices, list, change);
-        // An edit of a few entries is done sooner than another thread is woken.
-        if change.opened.len() + change.closed.len() <= load::POINT_READS_MAX { work() } else { self.build.install(work) }
+    /// A snapshot of all that the store holds.
+    fn whole(&self) -> Result<Snapshot, CatalogError> {
+        self.build.install(|| self.load())
+    }
+
+    fn load(&self) -> Result<Snapshot, CatalogError> {
+        let load = self.loads.fetch_add(1, Ordering::Relaxed);
+        load::snapshot(&self.store(), self.choices, self.matches_per_list_max, load)
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {
@@ -458,47 +504,44 @@ impl Catalog {
         Ok(self.store().apply(&Change { time_ms: now_ms(), by: by.0.clone(), op }, derived)?)
     }
 
-    /// Applies a change that look-ups see, and publishes the snapshot that `next` makes of the one before.
-    fn commit(
+    /// Applies a change that look-ups don't see. Made under the lock for commits, so that the numbers which it takes are the store's next.
+    fn apply_as(
         &self,
-        publishing: &MutexGuard<'_, ()>,
         by: &Caller,
-        op: ChangeOp,
-        derived: &[crate::store::DerivedPut],
-        next: impl FnOnce(&Snapshot) -> Result<Snapshot, CatalogError>,
-    ) -> Result<(), CatalogError> {
-        let seq = self.apply_with(by, op, derived)?;
-        self.follow(publishing, seq, next)
+        make: impl FnOnce() -> Result<(ChangeOp, Vec<DerivedPut>), CatalogError>,
+    ) -> Result<u64, CatalogError> {
+        let _commit = lock(&self.commit);
+        let (op, derived) = make()?;
+        self.apply_with(by, op, &derived)
     }
 
-    /// Publishes the snapshot of change `seq`, which is in the store already. Where it could not be made, or the one before lacks a
-    /// change, one is made from the store, so that look-ups never stay behind what was acknowledged.
-    fn follow(
+    /// The one way to a change that look-ups see: makes it from the state that it finds, applies it, and publishes the snapshot that
+    /// follows. `transition` spares what was prepared for it. `None`: there is nothing to change.
+    fn commit(
         &self,
-        publishing: &MutexGuard<'_, ()>,
-        seq: u64,
-        next: impl FnOnce(&Snapshot) -> Result<Snapshot, CatalogError>,
+        by: &Caller,
+        transition: Option<Transition>,
+        make: impl FnOnce(&Store) -> Result<Option<(ChangeOp, Vec<DerivedPut>)>, CatalogError>,
     ) -> Result<(), CatalogError> {
-        let Some(published) = &self.published else { return Ok(()) };
-        let was_behind = self.behind.swap(true, Ordering::AcqRel);
-        let next = if was_behind { self.whole() } else { next(&published.load()) };
-        let next = next.or_else(|error| {
-            tracing::error!(%error, "the snapshot of a change could not be built; loading everything");
-            self.whole()
-        });
-        self.publish(next?, seq, publishing)?;
-        self.behind.store(false, Ordering::Release);
+        let commit = lock(&self.commit);
+        if let Some((op, derived)) = make(&self.store())? {
+            let seq = self.apply_with(by, op, &derived)?;
+            self.follow(&commit, seq, transition)?;
+        }
         Ok(())
     }
 
-    /// Publishes under the number given, with the policies that the store has now: one that changed while `next` was made counts.
-    fn publish(&self, mut next: Snapshot, seq: u64, _publishing: &MutexGuard<'_, ()>) -> Result<(), CatalogError> {
-        if let Some(published) = &self.published {
-            next.id = seq;
-            next.policy = load::policy(&self.store().lists()?);
-            next.policy.matches_per_list_max = self.matches_per_list_max;
-            published.publish(next);
-        }
+    /// Publishes the snapshot of change `seq`, which is in the store already. Where it can't be made from the one before, one is made from
+    /// the store, so that look-ups never stay behind what was acknowledged.
+    fn follow(&self, _commit: &MutexGuard<'_, ()>, seq: u64, transition: Option<Transition>) -> Result<(), CatalogError> {
+        let Some(published) = &self.published else { return Ok(()) };
+        self.behind.store(true, Ordering::Release);
+        let next = advance::advance(&self.store(), &published.load(), self.choices, transition).or_else(|error| {
+            tracing::error!(%error, "the snapshot of a change could not be built; loading everything");
+            self.whole()
+        });
+        published.publish(Snapshot { id: seq, ..next? });
+        self.behind.store(false, Ordering::Release);
         Ok(())
     }
 
@@ -527,11 +570,33 @@ impl Catalog {
         if list.active == version {
             return Ok(found);
         }
-        let next = self.snapshot_after(list, version)?;
-        let op = ChangeOp::Activate { list: list.id, version };
-        self.commit(&lock(&self.publishing), by, op, &[], |base| Ok(next.unwrap_or_else(|| base.clone())))?;
-        told::activated(by, list, &found);
+        let transition = self.transition(list.id, list.active, version)?;
+        self.activate_prepared(by, list, &found, transition)?;
         Ok(found)
+    }
+
+    fn activate_prepared(
+        &self,
+        by: &Caller,
+        list: &HashList,
+        version: &ListVersion,
+        transition: Option<Transition>,
+    ) -> Result<(), CatalogError> {
+        let op = ChangeOp::Activate { list: list.id, version: version.version };
+        self.commit(by, transition, |_| Ok(Some((op, Vec::new()))))?;
+        told::activated(by, list, version);
+        Ok(())
+    }
+
+    /// What the snapshot needs to go from one version of a list to another.
+    fn transition(&self, list: ListId, from: VersionNo, to: VersionNo) -> Result<Option<Transition>, CatalogError> {
+        let Some(published) = &self.published else { return Ok(None) };
+        let base = published.load();
+        let prepared = self.build.install(|| advance::prepare(&self.store(), &base, self.choices, (list, from, to)));
+        if let Err(CatalogError::Unproven(flaw)) = &prepared {
+            self.tell_flaw(flaw);
+        }
+        prepared.map(Some)
     }
 
     /// When a file was last imported into a list, whether or not it changed anything; `None` where none was, or a version was that knew no
@@ -549,37 +614,18 @@ impl Catalog {
         }
     }
 
-    /// The snapshot as it will be once `version` is active.
-    fn snapshot_after(&self, list: &HashList, version: VersionNo) -> Result<Option<Snapshot>, CatalogError> {
-        let Some(published) = &self.published else { return Ok(None) };
-        let transition = load::transition(&self.store(), list.id, list.active, version)?;
-        let next = self.after(&published.load(), (list.id, version), &transition);
-        if let Err(CatalogError::Unproven(flaw)) = &next {
-            self.tell_flaw(flaw);
-        }
-        next.map(Some)
-    }
-
     /// Gives up versions that were never sealed: their import was cut short.
     fn undo_staged(&self) -> Result<(), CatalogError> {
-        self.store().lists()?.iter().try_for_each(|list| self.undo_unfinished(list))
-    }
-
-    /// Gives up a version of the list that was never sealed: nobody who has the lock for writing is at it.
-    fn undo_unfinished(&self, list: &HashList) -> Result<(), CatalogError> {
-        let last = self.store().version_last(list.id)?;
-        if let Some(version) = last.filter(|v| v.state == VersionState::Staged) {
-            tracing::warn!(list = list.name, version = version.version.0, "undoing a version that was never finished");
-            let by = Caller("recovery".to_owned());
-            self.apply(&by, ChangeOp::Undo { list: list.id, version: version.version })?;
-        }
-        Ok(())
+        self.store().lists()?.iter().try_for_each(|list| {
+            self.undo_abandoned(list, MadeBy::Import)?;
+            self.undo_abandoned(list, MadeBy::Edit)
+        })
     }
 
     /// Makes derived rows again where their layout is another's, and keeps BK-trees for just the kinds that use them.
     fn derive(&self) -> Result<(), CatalogError> {
-        if !load::columns_are_whole(&self.store())? {
-            load::rebuild_columns(&self.store())?;
+        if !stored::are_whole(&self.store())? {
+            stored::rebuild(&self.store())?;
         }
         self.keep_trees()
     }
@@ -588,8 +634,14 @@ impl Catalog {
         for kind in bk::KINDS {
             let wanted = self.index_kind(kind)? == IndexKind::BkTree;
             match (wanted, bk::tree(&self.store(), kind)?.is_some()) {
-                (true, false) => bk::rebuild(&self.store(), kind)?,
-                (false, true) => bk::forget(&self.store(), kind)?,
+                (true, false) => {
+                    let _commit = lock(&self.commit);
+                    bk::rebuild(&self.store(), kind)?;
+                }
+                (false, true) => {
+                    let _commit = lock(&self.commit);
+                    bk::forget(&self.store(), kind)?;
+                }
                 _ => {}
             }
         }
@@ -600,7 +652,7 @@ impl Catalog {
     fn index_kind(&self, kind: HashKind) -> Result<IndexKind, CatalogError> {
         let lists = self.store().lists()?;
         let radius = lists.iter().map(|l| l.policy.radius_looked_up(kind)).max().unwrap_or(0);
-        let rows = load::column_rows(&self.store(), kind)?;
+        let rows = stored::rows(&self.store(), kind)?;
         Ok(match kind {
             HashKind::Pdq => self.choices.pdq.resolve::<crate::entry::Pdq>(rows, radius),
             HashKind::Phash64 => self.choices.phash64.resolve::<crate::entry::Hash64>(rows, radius),

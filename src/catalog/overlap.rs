@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{CatalogError, OverlapCategory, OverlapHub, OverlapReport, load};
+use super::{CatalogError, OverlapCategory, OverlapHub, OverlapReport, stored};
 use crate::entry::{Bits, EntryNo, Hash64, HashKind, HashList, Pdq};
 use crate::index::proof::prove;
 use crate::index::{Hit, IndexKind};
@@ -66,7 +66,7 @@ impl super::Catalog {
         let (kind, radius, itself) = (*kind, *radius, list.id == other.id);
         let stop = || if ended() { Err(CatalogError::Refused("the caller has gone".to_owned())) } else { Ok(()) };
         let read = |of: &HashList| {
-            let rows = load::hashes_of(&self.store(), of, kind, make);
+            let rows = stored::hashes_of(&self.store(), of, kind, make);
             // What was read of a list that is deleted meanwhile is not all of it.
             if self.store().list(of.id)?.is_none() {
                 return Err(CatalogError::NoSuchList(of.name.clone()));
@@ -144,8 +144,8 @@ impl super::Catalog {
             report.near += counts.near;
         }
         for (neighbours, entry) in hubs {
-            let row = self.store().entry(list.id, entry)?.into_iter().next();
-            report.hubs.extend(row.map(|row| OverlapHub { entry_id: row.content.id, neighbours }));
+            let content = self.store().entry(list.id, entry)?;
+            report.hubs.extend(content.map(|content| OverlapHub { entry_id: content.id, neighbours }));
         }
         Ok(report)
     }

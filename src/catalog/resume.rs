@@ -32,8 +32,9 @@ impl Catalog {
         }
         store.check_to_open()?;
         // Who writes now will find out by itself that nothing is written.
-        let Ok(_write) = self.write.try_lock() else { return Ok(false) };
-        let publishing = lock(&self.publishing);
+        let Ok(_rows) = self.rows.try_lock() else { return Ok(false) };
+        let Ok(write) = self.write.try_lock() else { return Ok(false) };
+        let commit = lock(&self.commit);
         let mut retired = lock(&self.retired);
         let (dir, free_bytes_min, seq) = (store.dir().to_owned(), store.free_bytes_min(), store.seq()?);
         if store.has_failed() {
@@ -57,9 +58,10 @@ impl Catalog {
         tracing::info!(dir = %dir.display(), "the store accepts changes again");
         if seq != answering {
             // A change whose write failed was on the disk after all.
-            self.follow(&publishing, seq, |_| self.whole())?;
+            self.follow(&commit, seq, None)?;
         }
-        drop(publishing);
+        drop(commit);
+        drop(write);
         self.undo_staged()?;
         self.derive()?;
         self.finish_sweeps()?;

@@ -6,11 +6,12 @@
 //! rows, derived rows, the contents of its changes. What is left to do after a kill is done at the next start.
 
 use super::columns::{self, FACTS, Left, SPAN};
-use super::{Catalog, CatalogError, bk, now_ms};
+use super::{Catalog, CatalogError, bk, lock, now_ms, stored};
 use crate::entry::{Caller, ChangeOp, EntryNo, HashList, ListId, ListVersion, MadeBy, VersionNo, VersionState};
 use crate::snapshot::Alive;
 use crate::store::{DerivedPut, Store, StoreError};
 use std::collections::BTreeSet;
+use std::sync::MutexGuard;
 
 /// So many versions that could go are left, so that not every edit drops one.
 pub const EDITS_SPARE: usize = 16;
@@ -60,39 +61,46 @@ fn not_kept(list: &HashList, versions: &[ListVersion], keep: Keep, now_ms: u64) 
 }
 
 impl Catalog {
-    /// Drops a list's versions that are not kept, if there are more than `spare` of them, and what they held. Called under `write`,
-    /// after what was asked for is done: a failure is logged, and the next time finishes it.
+    /// Drops a list's versions that are not kept, if there are more than `spare` of them, and what they held. Called after what was asked
+    /// for is done: a failure is logged, and the next time finishes it. Does nothing while an import writes, which does it at its end.
     pub(super) fn retire(&self, list: ListId, spare: usize) {
-        if let Err(error) = self.try_to_retire(list, spare) {
+        let Ok(rows) = self.rows.try_lock() else { return };
+        if let Err(error) = self.try_to_retire(&rows, list, spare) {
             tracing::error!(%error, "not all expired versions could be removed; a later change tries again");
         }
     }
 
-    fn try_to_retire(&self, list: ListId, spare: usize) -> Result<(), CatalogError> {
-        let Some(list) = self.store().list(list)? else { return Ok(()) };
-        let going = not_kept(&list, &self.store().versions(list.id)?, self.keep, now_ms());
-        if going.len() <= spare {
-            return Ok(());
-        }
+    fn try_to_retire(&self, rows: &MutexGuard<'_, ()>, list: ListId, spare: usize) -> Result<(), CatalogError> {
         let by = Caller("retention".to_owned());
-        for versions in going.chunks(DROPPED_MAX) {
-            self.apply(&by, ChangeOp::Drop { list: list.id, versions: versions.to_vec() })?;
+        let mut dropped = false;
+        {
+            // What is not kept now is active or previous a moment later, where this is not asked under the lock.
+            let _write = self.lock();
+            let Some(list) = self.store().list(list)? else { return Ok(()) };
+            let going = not_kept(&list, &self.store().versions(list.id)?, self.keep, now_ms());
+            if going.len() > spare {
+                for versions in going.chunks(DROPPED_MAX) {
+                    self.apply(&by, ChangeOp::Drop { list: list.id, versions: versions.to_vec() })?;
+                    dropped = true;
+                }
+            }
         }
-        self.sweep(list.id)
+        if dropped || self.store().sweep_due(list)?.is_some() { self.sweep(rows, list) } else { Ok(()) }
     }
 
-    /// Removes what is in no version any more.
-    fn sweep(&self, list: ListId) -> Result<(), CatalogError> {
+    /// Removes what is in no version any more. Edits, which may have an entry back that no version holds, go on between two batches.
+    fn sweep(&self, _rows: &MutexGuard<'_, ()>, list: ListId) -> Result<(), CatalogError> {
         let store = self.store();
+        let Some(span) = store.sweep_due(list)? else { return Ok(()) };
         let (mut gone, mut first) = (Alive::default(), EntryNo(u32::MAX));
-        let rows = store.sweep(list, &mut |entry| {
+        let rows = store.sweep(list, span, &self.write, &mut |entry| {
             gone.set(entry, true);
             first = first.min(entry);
         })?;
         if first.0 < u32::MAX {
             clear_columns(&store, list, first, &|entry| gone.contains(entry))?;
         }
-        store.swept(list)?;
+        store.swept(list, span)?;
         if rows > 0 { self.shrink_trees() } else { Ok(()) }
     }
 
@@ -100,9 +108,10 @@ impl Catalog {
     pub(super) fn finish_sweeps(&self) -> Result<(), CatalogError> {
         let store = self.store();
         for list in store.sweeps_due()? {
-            store.sweep(list, &mut |_| ())?;
+            let Some(span) = store.sweep_due(list)? else { continue };
+            store.sweep(list, span, &self.write, &mut |_| ())?;
             clear_orphans(&store, list)?;
-            store.swept(list)?;
+            store.swept(list, span)?;
         }
         Ok(())
     }
@@ -112,7 +121,8 @@ impl Catalog {
         let store = self.store();
         for kind in bk::KINDS {
             let Some(tree) = bk::tree(&store, kind)? else { continue };
-            if tree.nodes as usize > 2 * super::load::column_rows(&store, kind)? {
+            if tree.nodes as usize > 2 * stored::rows(&store, kind)? {
+                let _commit = lock(&self.commit);
                 bk::rebuild(&store, kind)?;
             }
         }
@@ -120,16 +130,17 @@ impl Catalog {
     }
 
     /// Drops what is not kept, and writes the store's tables anew without what was deleted; the MANIFEST is made anew at the next
-    /// opening. Other changes wait.
+    /// opening. Imports wait.
     pub fn compact(&self, progress: &mut dyn FnMut(&'static str)) -> Result<Compacted, CatalogError> {
-        let _write = self.lock();
+        let rows = lock(&self.rows);
         let store = self.store();
         let bytes_before = store.bytes().map_err(StoreError::from)?;
         for list in store.lists()? {
-            self.try_to_retire(list.id, 0)?;
+            self.try_to_retire(&rows, list.id, 0)?;
             clear_orphans(&store, list.id)?;
         }
         for kind in bk::KINDS {
+            let _commit = lock(&self.commit);
             if bk::tree(&store, kind)?.is_some() {
                 bk::rebuild(&store, kind)?;
             }
@@ -141,11 +152,12 @@ impl Catalog {
 
 /// Takes a list's entries that have no row out of the columns: of versions that were swept, and of imports that were undone.
 fn clear_orphans(store: &Store, list: ListId) -> Result<(), CatalogError> {
-    let mut there = Alive::default();
+    // What is added meanwhile is later.
+    let (mut there, end) = (Alive::default(), store.next_entry()?);
     for row in store.rows(list)? {
         there.set(row?.entry, true);
     }
-    clear_columns(store, list, EntryNo(0), &|entry| !there.contains(entry))
+    clear_columns(store, list, EntryNo(0), &|entry| entry < end && !there.contains(entry))
 }
 
 /// Takes a list's entries that are gone, none of them before `first`, out of the columns.
@@ -177,7 +189,7 @@ fn clear_columns(store: &Store, list: ListId, first: EntryNo, gone: &dyn Fn(Entr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{ListPolicy, Polarity};
+    use crate::entry::{Lineage, ListPolicy, Polarity};
 
     const DAY_MS: u64 = 24 * 3_600_000;
 
@@ -194,6 +206,8 @@ mod tests {
         ListVersion {
             list: ListId(1),
             version: VersionNo(number),
+            parent: VersionNo(number - 1),
+            lineage: Lineage::default(),
             state,
             rows: 1,
             digest: [0; 32],

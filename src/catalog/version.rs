@@ -1,16 +1,19 @@
 //! A version being written: row changes gathered into chunks, sealed with what the version holds.
 //!
 //! Small versions are one change ([`ChangeOp::Edit`]): staged, sealed and active in one batch. Larger ones are a
-//! [`ChangeOp::Stage`], chunks of rows and a [`ChangeOp::Seal`]; what fails half-way is undone.
+//! [`ChangeOp::Stage`], chunks of rows and a [`ChangeOp::Seal`]; what fails half-way is undone. Several can be written at a time, of one
+//! list too: what each starts from is its parent, and new entries take their numbers as a chunk is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{CatalogError, EditReport, NewEntry, bk, columns, load, lock, retention};
+use super::{CatalogError, EditReport, NewEntry, advance, bk, columns, retention};
 use crate::entry::shown::without_hashes;
 use crate::entry::{
-    Caller, ChangeOp, Entry, EntryNo, HashList, HashValue, ListId, MadeBy, ROWS_BYTES_MAX, ROWS_MAX, RowChange, VersionNo,
+    Caller, ChangeOp, Entry, EntryNo, HashList, HashValue, Lineage, ListVersion, MadeBy, ROWS_BYTES_MAX, ROWS_MAX, RowChange,
+    VersionNo, VersionState,
 };
-use crate::store::{DeltaOp, DerivedPut, IdRecord, Store, StoreError, digest_add, digest_sub, row_bytes, row_digest};
+use crate::snapshot::Transition;
+use crate::store::{CLOSE_ROW_BYTES, DeltaOp, DerivedPut, IdHistory, Store, digest_add, digest_sub, open_row_bytes, row_digest};
 
 impl super::Catalog {
     /// Adds entries to what is active now. An id that is there already gets the new content.
@@ -28,7 +31,8 @@ impl super::Catalog {
         let entries: BTreeMap<String, Entry> = entries.into_iter().map(|e| (e.id.clone(), e)).collect();
         let report = self.edit(by, name, "add", |writer, report| {
             for entry in entries.into_values() {
-                match writer.put(entry)? {
+                let known = writer.known(&entry.id)?;
+                match writer.put(&known, entry)? {
                     Put::Added => report.added += 1,
                     Put::Changed => report.changed += 1,
                     Put::Unchanged => report.unchanged += 1,
@@ -43,7 +47,8 @@ impl super::Catalog {
     pub fn remove(&self, by: &Caller, name: &str, ids: Vec<String>) -> Result<EditReport, CatalogError> {
         self.edit(by, name, "remove", |writer, report| {
             for id in ids.into_iter().collect::<BTreeSet<_>>() {
-                match writer.remove(&id)? {
+                let known = writer.known(&id)?;
+                match writer.remove(&known)? {
                     true => report.removed += 1,
                     false => report.missing.push(id),
                 }
@@ -59,7 +64,7 @@ impl super::Catalog {
         source: &str,
         work: impl FnOnce(&mut VersionWriter<'_>, &mut EditReport) -> Result<(), CatalogError>,
     ) -> Result<EditReport, CatalogError> {
-        let _write = self.lock();
+        let write = self.lock();
         let list = self.find(name)?;
         let mut report = EditReport {
             version: list.active,
@@ -70,24 +75,16 @@ impl super::Catalog {
             missing: Vec::new(),
             ids: Vec::new(),
         };
-        self.undo_unfinished(&list)?;
+        self.undo_abandoned(&list, MadeBy::Edit)?;
         let store = self.store();
-        let mut writer = VersionWriter::new(self, &store, by, &list, (source, MadeBy::Edit))?;
-        writer.start_from_active()?;
-        let written = work(&mut writer, &mut report).and_then(|()| {
-            let edits = report.added + report.changed + report.removed;
-            if edits == 0 { Ok(None) } else { writer.restore_rest().and_then(|()| writer.finish(true)) }
-        });
+        let mut writer = VersionWriter::new(self, &store, by, &list, list.active, (source, MadeBy::Edit))?;
+        let written = work(&mut writer, &mut report).and_then(|()| writer.finish(true, None));
         match written {
             Ok(None) => {}
             Ok(Some(version)) => {
                 report.version = version;
-                // Not, where one batch has made it active.
-                let now = self.find(name)?;
-                if now.active != version {
-                    self.activate_locked(by, &now, version)?;
-                }
-                self.retire(list.id, retention::EDITS_SPARE);
+                // One batch may have made it active.
+                self.activate_locked(by, &self.find(name)?, version)?;
             }
             Err(error) => {
                 writer.give_up();
@@ -95,7 +92,92 @@ impl super::Catalog {
             }
         }
         super::told::edited(by, &list, &report);
+        drop(write);
+        self.retire(list.id, retention::EDITS_SPARE);
         Ok(report)
+    }
+
+    /// Activates the version that an import wrote, with what was added to the list and removed from it since the import began: what
+    /// `began` says, with versions from `next` on. Called with the lock for writing. `transition` was prepared for the import's own
+    /// version. Gives the version that is active then, and how many entries differ from the import's.
+    pub(super) fn activate_import(
+        &self,
+        by: &Caller,
+        list: &HashList,
+        imported: &ListVersion,
+        began: &Began,
+        transition: Option<Transition>,
+    ) -> Result<(VersionNo, u64), CatalogError> {
+        let store = self.store();
+        if list.active == imported.version {
+            return Ok((imported.version, 0));
+        }
+        let edits = self.edits_since(&store, list, began)?;
+        if edits.is_empty() {
+            self.activate_prepared(by, list, imported, transition)?;
+            return Ok((imported.version, 0));
+        }
+        let mut writer = VersionWriter::new(self, &store, by, list, imported.version, (&imported.source, MadeBy::Import))?;
+        let written = edits.into_iter().try_fold(0, |n, (id, content)| {
+            let known = writer.known(&id)?;
+            let has = match content {
+                Some(content) => !matches!(writer.put(&known, content)?, Put::Unchanged),
+                None => writer.remove(&known)?,
+            };
+            Ok(n + u64::from(has))
+        });
+        let finished = written.and_then(|n| Ok((writer.finish(false, None)?, n)));
+        let (version, n) = match finished {
+            Ok((version, n)) => (version.unwrap_or(imported.version), n),
+            Err(error) => {
+                writer.give_up();
+                return Err(error);
+            }
+        };
+        self.activate_prepared(by, list, &self.sealed(list, version)?, transition)?;
+        if version != imported.version && !imported.activated {
+            // It never answered, and the version that does holds all of it.
+            self.apply(by, ChangeOp::Drop { list: list.id, versions: vec![imported.version] })?;
+        }
+        Ok((version, n))
+    }
+
+    /// By id: what was done to a list since an import began, by the versions that led to the one that is active; `None` for what was
+    /// removed.
+    fn edits_since(
+        &self,
+        store: &Store,
+        list: &HashList,
+        began: &Began,
+    ) -> Result<BTreeMap<String, Option<Entry>>, CatalogError> {
+        let since = advance::lineage(store, list.id, list.active)?.from(began.next);
+        let mut last = BTreeMap::new();
+        for delta in advance::deltas(store, list.id, &since)? {
+            let delta = delta?;
+            last.insert(delta.entry, delta.op);
+        }
+        let mut edits = BTreeMap::new();
+        for (entry, op) in last {
+            // What came and went meanwhile may have been swept.
+            let Some(content) = store.entry(list.id, entry)? else { continue };
+            match op {
+                DeltaOp::Opened => drop(edits.insert(content.id.clone(), Some(content))),
+                DeltaOp::Closed => drop(edits.entry(content.id).or_insert(None)),
+            }
+        }
+        Ok(edits)
+    }
+
+    /// Gives up versions of the list that nobody is writing any more: what failed could not be undone then. Called by who alone may
+    /// write versions of this kind.
+    pub(super) fn undo_abandoned(&self, list: &HashList, made_by: MadeBy) -> Result<(), CatalogError> {
+        let versions = self.store().versions(list.id)?;
+        for version in versions.iter().filter(|v| v.state == VersionState::Staged && v.made_by == made_by) {
+            tracing::warn!(list = list.name, version = version.version.0, "undoing a version that was never finished");
+            let by = Caller("recovery".to_owned());
+            self.apply(&by, ChangeOp::Undo { list: list.id, version: version.version })?;
+        }
+        Ok(())
     }
 }
 
@@ -116,6 +198,14 @@ pub fn derived_id(key: &[u8; 32], hashes: &[HashValue]) -> String {
     format!("h-{}", hex::encode(&mac.finalize().into_bytes()[..8]))
 }
 
+/// The moment when an import began to compare.
+pub struct Began {
+    /// The version that was active, which the file is compared with.
+    pub active: VersionNo,
+    /// The next version's number: edits since have it, or a later one.
+    pub next: VersionNo,
+}
+
 /// What setting an id's content came to.
 pub enum Put {
     Added,
@@ -123,25 +213,22 @@ pub enum Put {
     Unchanged,
 }
 
-/// Gathers row changes of one version of one list.
+/// Gathers row changes of one version of one list. An id is set or removed at most once.
 pub struct VersionWriter<'c> {
     catalog: &'c super::Catalog,
     store: &'c Store,
     by: &'c Caller,
     list: HashList,
-    version: VersionNo,
+    parent: VersionNo,
+    /// The parent's.
+    lineage: Lineage,
     source: String,
     made_by: MadeBy,
-    staged: bool,
-    closes: Vec<RowChange>,
-    opens: Vec<RowChange>,
+    staged: Option<VersionNo>,
+    closes: Vec<EntryNo>,
+    /// Without a number: new.
+    opens: Vec<(Option<EntryNo>, Entry)>,
     bytes: usize,
-    /// After a roll-back, rows at the head that are not active: they end with this version. By the form of their id.
-    stray: BTreeMap<Vec<u8>, IdRecord>,
-    /// After a roll-back, active rows that ended before the head: they start again with this version. By the form of their id, with
-    /// the version that they began in.
-    lost: BTreeMap<Vec<u8>, (EntryNo, VersionNo)>,
-    next_entry: EntryNo,
     rows: u64,
     digest: [u8; 32],
 }
@@ -152,265 +239,165 @@ impl<'c> VersionWriter<'c> {
         store: &'c Store,
         by: &'c Caller,
         list: &HashList,
+        parent: VersionNo,
         (source, made_by): (&str, MadeBy),
     ) -> Result<Self, CatalogError> {
-        let head = store.version(list.id, list.head)?;
-        let last = store.version_last(list.id)?;
+        let found = store.version(list.id, parent)?;
+        let lineage = advance::lineage(store, list.id, parent)?;
         Ok(VersionWriter {
             catalog,
             store,
             by,
             list: list.clone(),
-            version: VersionNo(last.map_or(0, |v| v.version.0) + 1),
+            parent,
+            lineage,
             // A file may be named after a hash that it holds, and the name is shown, logged and kept for as long as the version.
             source: without_hashes(source).into_owned(),
             made_by,
-            staged: false,
+            staged: None,
             closes: Vec::new(),
             opens: Vec::new(),
             bytes: 0,
-            stray: BTreeMap::new(),
-            lost: BTreeMap::new(),
-            next_entry: store.next_entry()?,
-            rows: head.as_ref().map_or(0, |v| v.rows),
-            digest: head.map_or([0; 32], |v| v.digest),
+            rows: found.as_ref().map_or(0, |v| v.rows),
+            digest: found.map_or([0; 32], |v| v.digest),
         })
     }
 
-    fn store(&self) -> &'c Store {
-        self.store
+    /// How many entries the version has so far, and their digest.
+    pub fn holds(&self) -> (u64, [u8; 32]) {
+        (self.rows, self.digest)
     }
 
-    /// Makes the version start from what is active, where that is not the head: after a roll-back an edit must not bring back
-    /// what was rolled back.
-    fn start_from_active(&mut self) -> Result<(), CatalogError> {
-        let (list, active, head) = (self.list.id, self.list.active, self.list.head);
-        if active == head {
-            return Ok(());
-        }
-        // What versions after the active one opened and left open, and what they closed and left closed; with the row's first version.
-        let (mut opened, mut closed) = (BTreeMap::new(), BTreeMap::new());
-        for delta in self.store().deltas(list, VersionNo(active.0 + 1)..=head)? {
-            let delta = delta?;
-            match delta.op {
-                DeltaOp::Opened if closed.remove(&delta.entry).is_none() => drop(opened.insert(delta.entry, delta.version)),
-                DeltaOp::Closed { from } if opened.remove(&delta.entry).is_none() => drop(closed.insert(delta.entry, from)),
-                _ => {}
-            }
-        }
-        for (entry, from) in opened {
-            let content = self.content(entry, from)?;
-            let fingerprint = fingerprint(&content);
-            self.stray.insert(self.form(&content.id), IdRecord { entry, from, fingerprint });
-        }
-        for (entry, from) in closed {
-            self.lost.insert(self.form(&self.content(entry, from)?.id), (entry, from));
-        }
-        Ok(())
+    /// What the version starts from.
+    pub fn lineage(&self) -> &Lineage {
+        &self.lineage
     }
 
-    /// The records of all that is active, by the form of their id in byte order.
-    pub fn active_records(
-        &mut self,
-    ) -> Result<impl Iterator<Item = Result<(Vec<u8>, IdRecord), StoreError>> + use<'c>, CatalogError> {
-        self.start_from_active()?;
-        let (stray, mut lost) = (std::mem::take(&mut self.stray), BTreeMap::new());
-        for (id, (entry, from)) in std::mem::take(&mut self.lost) {
-            let fingerprint = fingerprint(&self.content(entry, from)?);
-            lost.insert(id, IdRecord { entry, from, fingerprint });
-        }
-        let head = self.store().ids(self.list.id)?.filter(move |record| !matches!(record, Ok((id, _)) if stray.contains_key(id)));
-        let (mut head, mut lost) = (head.peekable(), lost.into_iter().peekable());
-        Ok(std::iter::from_fn(move || {
-            let lost_first = match (head.peek(), lost.peek()) {
-                (Some(Ok((id, _))), Some((other, _))) => other < id,
-                (Some(Err(_)), _) => false,
-                (None, other) => other.is_some(),
-                (Some(Ok(_)), None) => false,
-            };
-            if lost_first { lost.next().map(Ok) } else { head.next() }
-        }))
+    pub fn known(&self, id: &str) -> Result<IdHistory, CatalogError> {
+        Ok(self.store.id_history(self.list.id, id)?)
     }
 
-    /// Ends and starts the rows that no edit touched.
-    fn restore_rest(&mut self) -> Result<(), CatalogError> {
-        for record in std::mem::take(&mut self.stray).into_values() {
-            self.close(record)?;
-        }
-        for (entry, from) in std::mem::take(&mut self.lost).into_values() {
-            let content = self.content(entry, from)?;
-            self.open(entry, content)?;
-        }
-        Ok(())
-    }
-
-    fn form(&self, id: &str) -> Vec<u8> {
-        self.store.id_form(id).into_owned()
-    }
-
-    fn content(&self, entry: EntryNo, from: VersionNo) -> Result<Entry, CatalogError> {
-        let row = self.store().row(self.list.id, entry, from)?;
-        row.map(|row| row.content).ok_or_else(|| no_row(self.list.id, entry))
-    }
-
-    /// Sets an id's content. An id is set or removed at most once in a version.
-    fn put(&mut self, entry: Entry) -> Result<Put, CatalogError> {
-        let form = self.form(&entry.id);
-        let lost = self.lost.remove(&form);
-        if let Some((number, from)) = lost
-            && self.content(number, from)? == entry
-        {
-            self.lost.insert(form, (number, from));
+    /// Sets the content of an id of which `history` is known.
+    pub fn put(&mut self, history: &IdHistory, entry: Entry) -> Result<Put, CatalogError> {
+        let digest = row_digest(&entry);
+        let known = history.in_version(&self.lineage);
+        if known.is_some_and(|known| known.digest == digest) {
             return Ok(Put::Unchanged);
         }
-        match self.stray.remove(&form) {
-            // The head has just this content: its row goes on.
-            Some(record) if row_digest(&entry).starts_with(&record.fingerprint) => {
-                Ok(if lost.is_some() { Put::Changed } else { Put::Added })
-            }
-            Some(record) => {
-                self.put_over(Some(record), entry)?;
-                Ok(if lost.is_some() { Put::Changed } else { Put::Added })
-            }
-            None => {
-                let known = self.store().id_record(self.list.id, &entry.id)?;
-                let put = self.put_over(known, entry)?;
-                Ok(if lost.is_some() { Put::Changed } else { put })
-            }
-        }
-    }
-
-    /// Sets the content of an id whose record at the head is known.
-    pub fn put_over(&mut self, known: Option<IdRecord>, entry: Entry) -> Result<Put, CatalogError> {
-        if known.is_some_and(|record| row_digest(&entry).starts_with(&record.fingerprint)) {
-            return Ok(Put::Unchanged);
-        }
-        if let Some(record) = known {
-            self.close(record)?;
-        }
-        let number = self.next_entry;
-        let next = number.0.checked_add(1).filter(|n| *n < u32::MAX);
-        self.next_entry = EntryNo(next.ok_or_else(|| CatalogError::Refused("the store is out of entry numbers".to_owned()))?);
-        self.open(number, entry)?;
+        self.remove(history)?;
+        digest_add(&mut self.digest, &digest);
+        self.rows += 1;
+        self.bytes += open_row_bytes(&entry);
+        // A content that the list had before, and has not now, has its number and its columns.
+        self.opens.push((history.of_content(&digest), entry));
+        self.flush_if_full()?;
         Ok(if known.is_some() { Put::Changed } else { Put::Added })
     }
 
     /// Says whether the id was there.
-    fn remove(&mut self, id: &str) -> Result<bool, CatalogError> {
-        let form = self.form(id);
-        if self.stray.contains_key(&form) {
-            return Ok(self.lost.remove(&form).is_some());
-        }
-        if self.lost.remove(&form).is_some() {
-            return Ok(true);
-        }
-        let Some(record) = self.store().id_record(self.list.id, id)? else { return Ok(false) };
-        self.close(record)?;
+    pub fn remove(&mut self, history: &IdHistory) -> Result<bool, CatalogError> {
+        let Some(known) = history.in_version(&self.lineage) else { return Ok(false) };
+        digest_sub(&mut self.digest, &known.digest);
+        self.rows = self.rows.saturating_sub(1);
+        self.bytes += CLOSE_ROW_BYTES;
+        self.closes.push(known.entry);
+        self.flush_if_full()?;
         Ok(true)
     }
 
-    fn open(&mut self, entry: EntryNo, content: Entry) -> Result<(), CatalogError> {
-        digest_add(&mut self.digest, &row_digest(&content));
-        self.rows += 1;
-        let row = RowChange::Open { entry, content };
-        self.make_room(&row)?;
-        self.bytes += row_bytes(&row);
-        self.opens.push(row);
-        Ok(())
-    }
-
-    /// Ends the row that is open at the head.
-    pub fn close(&mut self, record: IdRecord) -> Result<(), CatalogError> {
-        let content = self.content(record.entry, record.from)?;
-        digest_sub(&mut self.digest, &row_digest(&content));
-        self.rows = self.rows.saturating_sub(1);
-        let row = RowChange::Close { entry: record.entry, from: record.from };
-        self.make_room(&row)?;
-        self.bytes += row_bytes(&row);
-        self.closes.push(row);
-        Ok(())
-    }
-
-    fn make_room(&mut self, row: &RowChange) -> Result<(), CatalogError> {
-        // A quarter is left for what protobuf adds.
-        let full = self.bytes + row_bytes(row) > ROWS_BYTES_MAX / 4 * 3 || self.opens.len() + self.closes.len() >= ROWS_MAX;
+    /// An id's old entry and its new one stand in one chunk, or in two in this order.
+    fn flush_if_full(&mut self) -> Result<(), CatalogError> {
+        // A quarter is left for what protobuf adds, and for one more entry.
+        let full = self.bytes > ROWS_BYTES_MAX / 4 * 3 || self.opens.len() + self.closes.len() >= ROWS_MAX;
         if full { self.flush() } else { Ok(()) }
     }
 
-    fn take_rows(&mut self) -> (Vec<RowChange>, Vec<DerivedPut>) {
+    /// The rows gathered, with numbers, and what is derived of them. Under the lock for commits: the numbers are the store's next.
+    fn take_rows(&mut self) -> Result<(Vec<RowChange>, Vec<DerivedPut>), CatalogError> {
         self.bytes = 0;
-        let mut rows = std::mem::take(&mut self.closes);
-        rows.append(&mut self.opens);
+        let first = self.store.next_entry()?;
+        let mut next = first;
+        let mut rows: Vec<_> = self.closes.drain(..).map(|entry| RowChange::Close { entry }).collect();
+        for (number, content) in self.opens.drain(..) {
+            let entry = number.unwrap_or(next);
+            if number.is_none() {
+                let after = next.0.checked_add(1).filter(|n| *n < u32::MAX);
+                next = EntryNo(after.ok_or_else(|| CatalogError::Refused("the store is out of entry numbers".to_owned()))?);
+            }
+            rows.push(RowChange::Open { entry, content });
+        }
         let new = rows.iter().filter_map(|row| match row {
-            // A row that comes back after a roll-back has its columns already.
-            RowChange::Open { entry, content } if *entry >= self.first_new() => Some((*entry, content)),
+            RowChange::Open { entry, content } if *entry >= first => Some((*entry, content)),
             _ => None,
         });
-        let puts = columns::encode(self.list.id, new);
-        (rows, puts)
+        let mut puts = columns::encode(self.list.id, new);
+        puts.extend(bk::puts(self.store, &rows)?);
+        Ok((rows, puts))
     }
 
-    /// The number from which on the store has no entry yet.
-    fn first_new(&self) -> EntryNo {
-        self.store().next_entry().unwrap_or(EntryNo(0))
+    fn stage(&mut self) -> Result<VersionNo, CatalogError> {
+        if let Some(version) = self.staged {
+            return Ok(version);
+        }
+        let (list, parent, made_by, source) = (self.list.id, Some(self.parent), self.made_by, self.source.clone());
+        let (catalog, store) = (self.catalog, self.store);
+        let mut staged = VersionNo(0);
+        catalog.apply_as(self.by, || {
+            staged = next_version(store, &self.list)?;
+            Ok((ChangeOp::Stage { list, version: staged, parent, source, made_by }, Vec::new()))
+        })?;
+        self.staged = Some(staged);
+        Ok(staged)
     }
 
     fn flush(&mut self) -> Result<(), CatalogError> {
-        if !self.staged {
-            let (list, version, source, made_by) = (self.list.id, self.version, self.source.clone(), self.made_by);
-            self.catalog.apply(self.by, ChangeOp::Stage { list, version, source, made_by })?;
-            self.staged = true;
+        let (list, version) = (self.list.id, self.stage()?);
+        if self.opens.is_empty() && self.closes.is_empty() {
+            return Ok(());
         }
-        let (rows, mut puts) = self.take_rows();
-        if !rows.is_empty() {
-            puts.extend(bk::puts(self.store(), &rows)?);
-            let (list, version) = (self.list.id, self.version);
-            self.catalog.apply_with(self.by, ChangeOp::Rows { list, version, rows }, &puts)?;
-        }
+        let (catalog, by) = (self.catalog, self.by);
+        catalog.apply_as(by, || {
+            let (rows, puts) = self.take_rows()?;
+            Ok((ChangeOp::Rows { list, version, rows }, puts))
+        })?;
         Ok(())
     }
 
-    /// Seals the version, if anything differs from the head. `at_once`: a version that fits in one change, and whose snapshot is made
+    /// Seals the version, if anything differs from its parent. `at_once`: a version that fits in one change, and whose snapshot is made
     /// in milliseconds, becomes active with it.
-    pub fn finish(&mut self, at_once: bool) -> Result<Option<VersionNo>, CatalogError> {
-        let nothing = self.opens.is_empty() && self.closes.is_empty();
-        if !self.staged && nothing {
-            return Ok((self.list.head != self.list.active).then_some(self.list.head));
+    pub fn finish(&mut self, at_once: bool, transition: Option<Transition>) -> Result<Option<VersionNo>, CatalogError> {
+        let n = self.opens.len() + self.closes.len();
+        if self.staged.is_none() && n == 0 {
+            return Ok(None);
         }
-        let (list, version, rows_total, digest) = (self.list.id, self.version, self.rows, self.digest);
-        if !self.staged && at_once && self.opens.len() + self.closes.len() <= load::POINT_READS_MAX {
-            let (rows, mut puts) = self.take_rows();
-            puts.extend(bk::puts(self.store(), &rows)?);
-            let (catalog, store, active, source) = (self.catalog, self.store, self.list.active, self.source.clone());
-            let op = ChangeOp::Edit { list, version, source, rows, rows_total, digest };
-            catalog.commit(&lock(&catalog.publishing), self.by, op, &puts, |base| {
-                let transition = load::transition(store, list, active, version)?;
-                catalog.after(base, (list, version), &transition)
+        let (list, rows_total, digest) = (self.list.id, self.rows, self.digest);
+        if self.staged.is_none() && at_once && n <= advance::POINT_READS_MAX {
+            let (catalog, by, parent, source) = (self.catalog, self.by, Some(self.parent), self.source.clone());
+            let mut made = VersionNo(0);
+            catalog.commit(by, transition, |store| {
+                let version = next_version(store, &self.list)?;
+                made = version;
+                let (rows, puts) = self.take_rows()?;
+                Ok(Some((ChangeOp::Edit { list, version, parent, source, rows, rows_total, digest }, puts)))
             })?;
-        } else {
-            self.flush()?;
-            self.catalog.apply(self.by, ChangeOp::Seal { list, version, rows: rows_total, digest })?;
+            return Ok(Some(made));
         }
+        self.flush()?;
+        let version = self.stage()?;
+        self.catalog.apply(self.by, ChangeOp::Seal { list, version, rows: rows_total, digest })?;
         Ok(Some(version))
     }
 
     /// Undoes what was written. A failure here is left to the list's next change, or to the next start.
     pub fn give_up(&mut self) {
-        if self.staged {
-            let op = ChangeOp::Undo { list: self.list.id, version: self.version };
-            if let Err(error) = self.catalog.apply(self.by, op) {
-                tracing::error!(list = self.list.name, %error, "a failed version could not be undone; the list's next change tries again");
-            }
+        if let Some(version) = self.staged
+            && let Err(error) = self.catalog.apply(self.by, ChangeOp::Undo { list: self.list.id, version })
+        {
+            tracing::error!(list = self.list.name, %error, "a failed version could not be undone; the list's next change tries again");
         }
     }
 }
 
-fn fingerprint(content: &Entry) -> [u8; 16] {
-    let mut fingerprint = [0; 16];
-    fingerprint.copy_from_slice(&row_digest(content)[..16]);
-    fingerprint
-}
-
-fn no_row(list: ListId, entry: EntryNo) -> CatalogError {
-    CatalogError::Damaged(format!("entry {} of list {} has no row", entry.0, list.0))
+pub fn next_version(store: &Store, list: &HashList) -> Result<VersionNo, CatalogError> {
+    Ok(VersionNo(store.version_last(list.id)?.map_or(0, |v| v.version.0) + 1))
 }

@@ -353,6 +353,7 @@ fn origin(version: &ListVersion) -> String {
 pub fn version_json(version: &ListVersion, active: bool) -> Value {
     json!({
         "version": version.version.0,
+        "parent": (version.parent != VersionNo(0)).then_some(version.parent.0),
         "state": state_name(version, active),
         "active": active,
         "entries": version.rows,
@@ -457,6 +458,8 @@ mod tests {
             let version = ListVersion {
                 list: crate::entry::ListId(1),
                 version: VersionNo(1),
+                parent: VersionNo(0),
+                lineage: Default::default(),
                 state,
                 rows: 1,
                 digest: [0; 32],

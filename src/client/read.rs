@@ -7,8 +7,8 @@ use crate::catalog::{
     BadRow, EditReport, Hold, ImportReport, ListInfo, OverlapCategory, OverlapHub, OverlapReport, Phase, Progress,
 };
 use crate::entry::{
-    Action, HashKind, HashList, HashValue, KindPolicy, LeftOut, ListId, ListPolicy, ListVersion, MadeBy, Observation, Polarity,
-    Reason, Transform, VIEW_SIDE, VersionNo, VersionState, View, ViewKind,
+    Action, HashKind, HashList, HashValue, KindPolicy, LeftOut, Lineage, ListId, ListPolicy, ListVersion, MadeBy, Observation,
+    Polarity, Reason, Transform, VIEW_SIDE, VersionNo, VersionState, View, ViewKind,
 };
 use crate::extract::{Features, Unscanned};
 use crate::hash::digest::Digests;
@@ -226,6 +226,8 @@ pub fn version(version: v1::HashListVersion) -> Read<ListVersion> {
     Ok(ListVersion {
         list: ListId(version.list_number),
         version: VersionNo(version.version),
+        parent: VersionNo(version.parent),
+        lineage: Lineage::default(), // the store's alone
         state: match v1::VersionState::try_from(version.state) {
             Ok(v1::VersionState::Staged) => VersionState::Staged,
             Ok(v1::VersionState::Sealed) => VersionState::Sealed,

@@ -7,9 +7,12 @@ use super::{Entry, EntryNo, ListId, ListPolicy, MadeBy, Polarity, VersionNo};
 pub enum RowChange {
     /// The entry is in the list from this version on.
     Open { entry: EntryNo, content: Entry },
-    /// The row that was opened in version `from` ends before this version.
-    Close { entry: EntryNo, from: VersionNo },
+    /// It is in the list no more from this version on.
+    Close { entry: EntryNo },
 }
+
+/// The version that another one starts from; `None` in changes of stores before format 3: the newest sealed version there was.
+pub type Parent = Option<VersionNo>;
 
 /// The only thing that can alter a verdict. Numbered and chained when it is applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,10 +43,11 @@ pub enum ChangeOp {
     DeleteList {
         list: ListId,
     },
-    /// Opens a version for writing.
+    /// Opens a version for writing. It starts from what its parent holds, or from nothing with 0 for a parent.
     Stage {
         list: ListId,
         version: VersionNo,
+        parent: Parent,
         source: String,
         made_by: MadeBy,
     },
@@ -73,6 +77,7 @@ pub enum ChangeOp {
     Edit {
         list: ListId,
         version: VersionNo,
+        parent: Parent,
         source: String,
         rows: Vec<RowChange>,
         rows_total: u64,

@@ -222,7 +222,7 @@ pub struct HashList {
     pub active: VersionNo,
     /// The version that was active before.
     pub previous: VersionNo,
-    /// The newest sealed version: a new one is computed against it.
+    /// The newest sealed version.
     pub head: VersionNo,
     pub disabled: bool,
 }
@@ -239,41 +239,4 @@ pub fn check_list_name(name: &str) -> Result<(), BadValue> {
     Err(BadValue(format!(
         "a list name has 1 to {LIST_NAME_BYTES_MAX} letters, digits, '-', '_' or '.', and starts with a letter or a digit"
     )))
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VersionState {
-    /// Being written; no look-up sees it.
-    Staged,
-    /// Whole: it can be activated.
-    Sealed,
-    /// Given up; its rows are gone.
-    Undone,
-}
-
-/// What a version was made by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MadeBy {
-    /// A file that says what the list holds.
-    Import,
-    /// Entries added or removed one by one. Such versions are many, so they are not kept for long.
-    Edit,
-}
-
-/// One version of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListVersion {
-    pub list: ListId,
-    pub version: VersionNo,
-    pub state: VersionState,
-    /// Rows in the version.
-    pub rows: u64,
-    /// Sum, modulo 2^256, of the SHA-256 of every row: what the version holds, whatever the order.
-    pub digest: [u8; 32],
-    /// Where it came from, in words: a file's name, "add", "remove".
-    pub source: String,
-    pub time_ms: u64,
-    pub made_by: MadeBy,
-    /// Look-ups have seen it.
-    pub activated: bool,
 }

@@ -9,13 +9,15 @@ mod hash;
 mod list;
 mod seen;
 pub mod shown;
+mod version;
 mod view;
 
-pub use change::{Caller, Change, ChangeOp, ROWS_BYTES_MAX, ROWS_MAX, RowChange};
+pub use change::{Caller, Change, ChangeOp, Parent, ROWS_BYTES_MAX, ROWS_MAX, RowChange};
 pub use hash::{BadValue, Bits, Hash64, HashKind, HashValue, Pdq};
 pub use list::{
     Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, Entry, EntryNo, HashList, KindPolicy, LIST_NAME_BYTES_MAX,
-    ListId, ListPolicy, ListVersion, MadeBy, Polarity, VersionNo, VersionState, check_list_name,
+    ListId, ListPolicy, Polarity, VersionNo, check_list_name,
 };
 pub use seen::{LeftOut, Observation, Reason, Transform, Transforms};
+pub use version::{Lineage, ListVersion, MadeBy, VersionState};
 pub use view::{VIEW_QUALITY_MIN, VIEW_RADIUS, VIEW_RADIUS_MAX, VIEW_SIDE, View, ViewKind, ViewRule, ViewSet};

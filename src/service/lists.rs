@@ -121,7 +121,7 @@ impl HashListService for Lists {
         log_list(&name);
         let update = asking.policy(convert::policy_update(policy)?)?;
         let name = asking.list(name);
-        // Places of their own: calls that wait for an import may have taken all the others.
+        // Places of their own: long calls may have taken all the others.
         let info = self.call_in(&self.0.policy_calls, &asking, move |catalog| {
             let warnings = match update == PolicyUpdate::default() {
                 true => Vec::new(),

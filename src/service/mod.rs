@@ -87,7 +87,7 @@ pub struct Options {
     pub unread_ms_max: u64,
     /// Deadline in ms of an item whose caller set none, and the longest that a caller gets.
     pub request_ms_max: u64,
-    /// An import whose client sends nothing for so many ms is given up: it holds the list meanwhile.
+    /// An import whose client sends nothing for so many ms is given up.
     pub import_idle_ms_max: u64,
     /// An import's client that sends fewer bytes a second, once it had `import_idle_ms_max`, is given up as well.
     pub import_bytes_per_s_min: u64,
@@ -99,8 +99,7 @@ pub struct Options {
     /// List calls that are in work at once, imports included, and those of one caller; the others wait.
     pub list_calls_max: u64,
     pub list_calls_per_caller_max: u64,
-    /// Changes of policies at once, and those of one caller: they have places of their own, as calls that wait for an import may have taken
-    /// all the others.
+    /// Changes of policies at once, and those of one caller: they have places of their own, as long calls may have taken all the others.
     pub policy_calls_max: u64,
     pub policy_calls_per_caller_max: u64,
     /// Comparisons of lists at once, whoever asks: each is work for all cores.

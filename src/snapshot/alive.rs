@@ -1,11 +1,14 @@
 //! Which entries are live? One bit an entry number, in pages that snapshots share until one of them changes a bit.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::entry::EntryNo;
 
 const WORDS: usize = 512;
 const BITS: usize = WORDS * 64;
+
+/// Stands for every page without a bit, so that a few entries with high numbers cost little.
+static NONE: LazyLock<Arc<[u64; WORDS]>> = LazyLock::new(|| Arc::new([0; WORDS]));
 
 /// A bitmap over entry numbers. A clone shares every page; setting a bit copies its page only (4 KiB, 32,768 entries).
 #[derive(Clone, Default)]
@@ -26,8 +29,8 @@ impl Alive {
         if self.contains(entry) == live {
             return false;
         }
-        while self.pages.len() <= bit / BITS {
-            self.pages.push(Arc::new([0; WORDS]));
+        if self.pages.len() <= bit / BITS {
+            self.pages.resize(bit / BITS + 1, NONE.clone());
         }
         Arc::make_mut(&mut self.pages[bit / BITS])[bit % BITS / 64] ^= 1 << (bit % 64);
         true
@@ -35,20 +38,38 @@ impl Alive {
 
     /// Sets every bit that is set in the other.
     pub fn unite(&mut self, other: &Alive) {
-        for (at, theirs) in other.pages.iter().enumerate() {
-            match self.pages.get_mut(at) {
-                Some(own) => Arc::make_mut(own).iter_mut().zip(theirs.iter()).for_each(|(own, their)| *own |= their),
-                None => self.pages.push(theirs.clone()),
+        if self.pages.len() < other.pages.len() {
+            self.pages.resize(other.pages.len(), NONE.clone());
+        }
+        for (own, theirs) in self.pages.iter_mut().zip(&other.pages) {
+            if is_none(own) {
+                own.clone_from(theirs);
+            } else if !is_none(theirs) {
+                Arc::make_mut(own).iter_mut().zip(theirs.iter()).for_each(|(own, their)| *own |= their);
+            }
+        }
+    }
+
+    /// Clears every bit that is set in the other.
+    pub fn remove(&mut self, other: &Alive) {
+        for (own, theirs) in self.pages.iter_mut().zip(&other.pages) {
+            if !is_none(own) && !is_none(theirs) {
+                Arc::make_mut(own).iter_mut().zip(theirs.iter()).for_each(|(own, their)| *own &= !their);
             }
         }
     }
 
     pub fn count(&self) -> u64 {
-        self.pages.iter().flat_map(|page| page.iter()).map(|word| u64::from(word.count_ones())).sum()
+        let pages = self.pages.iter().filter(|page| !is_none(page));
+        pages.flat_map(|page| page.iter()).map(|word| u64::from(word.count_ones())).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.pages.iter().all(|page| is_none(page) || page.iter().all(|word| *word == 0))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = EntryNo> {
-        self.pages.iter().enumerate().flat_map(|(p, page)| {
+        self.pages.iter().enumerate().filter(|(_, page)| !is_none(page)).flat_map(|(p, page)| {
             page.iter().enumerate().flat_map(move |(w, word)| {
                 let first = (p * BITS + w * 64) as u32;
                 let mut left = *word;
@@ -62,8 +83,12 @@ impl Alive {
     }
 
     pub fn bytes(&self) -> usize {
-        self.pages.len() * WORDS * 8
+        self.pages.iter().filter(|page| !is_none(page)).count() * WORDS * 8
     }
+}
+
+fn is_none(page: &Arc<[u64; WORDS]>) -> bool {
+    Arc::ptr_eq(page, &NONE)
 }
 
 #[cfg(test)]
@@ -98,6 +123,26 @@ mod tests {
             assert_eq!(one.iter().map(|entry| entry.0).collect::<Vec<_>>(), [1, 2, 64, 40_000, 200_000]);
         }
         assert_eq!((short.count(), long.count()), (3, 3), "what was united with stays as it was");
+    }
+
+    #[test]
+    fn what_is_removed_is_cleared_and_no_more() {
+        let of = |entries: &[u32]| {
+            let mut alive = Alive::default();
+            entries.iter().for_each(|entry| assert!(alive.set(EntryNo(*entry), true)));
+            alive
+        };
+        let (short, long) = (of(&[1, 64, 40_000]), of(&[2, 64, 70_000, 200_000]));
+        for (one, other, left) in [(&short, &long, &[1, 40_000][..]), (&long, &short, &[2, 70_000, 200_000]), (&long, &long, &[])]
+        {
+            let mut one = one.clone();
+            one.remove(other);
+            assert_eq!(one.iter().map(|entry| entry.0).collect::<Vec<_>>(), left);
+            assert_eq!((one.count(), one.is_empty()), (left.len() as u64, left.is_empty()));
+        }
+        let mut low = of(&[40_000]);
+        low.set(EntryNo(40_000), false);
+        assert!(low.is_empty() && Alive::default().is_empty());
     }
 
     #[test]

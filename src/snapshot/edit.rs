@@ -3,8 +3,8 @@
 //! Invariant: an edit leaves the snapshot it starts from untouched, a merge changes no answer, and no layer comes in without its proof.
 
 use super::layers::{DigestLayer, DigestLayers, RadiusLayer, RadiusLayers, Rows, TAIL_MAX};
-use super::{EntryMetadata, Snapshot};
-use crate::entry::{Bits, EntryNo, Hash64, HashKind, HashValue, ListId, Pdq};
+use super::{Alive, EntryMetadata, Snapshot};
+use crate::entry::{Bits, EntryNo, Hash64, HashKind, HashValue, ListId, Pdq, VersionNo};
 use crate::index::IndexChoice;
 use crate::index::proof::Flaw;
 
@@ -46,6 +46,24 @@ impl HashRows {
         }
     }
 }
+
+/// What activating a version of a list does to a snapshot: prepared from one, taken by a later one.
+pub struct Transition {
+    pub list: ListId,
+    pub from: VersionNo,
+    pub to: VersionNo,
+    /// Entries that the snapshot lacked: metadata and layers alone.
+    part: Snapshot,
+    opened: Alive,
+    closed: Alive,
+    /// How many hashes of each kind come and go.
+    live: Vec<(HashKind, u64, u64)>,
+    load: u64,
+}
+
+/// An entry that a version holds and that was not loaded: it would be missed in silence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotLoaded(pub EntryNo);
 
 /// Merged layers and what they stand in for: prepared from one snapshot, applied to a later one.
 pub struct Merge {
@@ -93,9 +111,76 @@ impl Snapshot {
         true
     }
 
-    /// Forgets a list's counts. Its entries must be dead.
+    /// What it takes to go from one version of a list to another: `opened` come and `closed` go. `part` has the metadata and layers of
+    /// those that this snapshot lacks.
+    pub fn transition(
+        &self,
+        (list, from, to): (ListId, VersionNo, VersionNo),
+        part: Snapshot,
+        opened: Alive,
+        closed: Alive,
+    ) -> Result<Transition, NotLoaded> {
+        let mut counts = [(0u64, 0u64); 8];
+        for (entries, come) in [(&opened, true), (&closed, false)] {
+            for entry in entries.iter() {
+                let metadata = self.metadata.get(entry).or_else(|| part.metadata.get(entry)).ok_or(NotLoaded(entry))?;
+                for kind in metadata.kinds.iter() {
+                    let (opened, closed) = &mut counts[kind as usize];
+                    *(if come { opened } else { closed }) += 1;
+                }
+            }
+        }
+        let live = HashKind::ALL.into_iter().map(|kind| (kind, counts[kind as usize].0, counts[kind as usize].1));
+        Ok(Transition { list, from, to, part, opened, closed, live: live.collect(), load: self.load })
+    }
+
+    /// Whether a transition prepared from an earlier snapshot can be taken at the version where it starts: what that snapshot had loaded
+    /// is there still.
+    pub fn can_take(&self, transition: &Transition) -> bool {
+        self.load == transition.load
+    }
+
+    /// Takes a transition that starts at the list's version; `false`, and the snapshot is unfit for use, where what it brings was loaded meanwhile.
+    #[must_use]
+    pub fn take(&mut self, transition: Transition) -> bool {
+        let Transition { list, to, part, opened, closed, live, .. } = transition;
+        if !self.metadata.unite(&part.metadata) {
+            return false;
+        }
+        let (own, new) = (&mut self.kinds, part.kinds);
+        own.pdq.extend(new.pdq);
+        own.phash64.extend(new.phash64);
+        own.dhash64.extend(new.dhash64);
+        own.md5.extend(new.md5);
+        own.sha1.extend(new.sha1);
+        own.sha256.extend(new.sha256);
+        self.alive.unite(&opened);
+        self.alive.remove(&closed);
+        for (kind, come, gone) in live.into_iter().filter(|(_, come, gone)| come + gone > 0) {
+            let count = self.live.entry((list, kind)).or_default();
+            *count = (*count + come).saturating_sub(gone);
+        }
+        self.versions.insert(list, to);
+        *self.spare.entry(list).or_default() += closed.count();
+        true
+    }
+
+    /// The version of a list that answers; 0 for none.
+    pub fn version(&self, list: ListId) -> VersionNo {
+        self.versions.get(&list).copied().unwrap_or_default()
+    }
+
+    /// Forgets a list that is gone. Its entries stay loaded.
     pub fn forget(&mut self, list: ListId) {
         self.live.retain(|(l, _), _| *l != list);
+        self.versions.remove(&list);
+        self.spare.remove(&list);
+    }
+
+    /// Entries that are loaded and in no version that answers or answered before.
+    pub fn garbage(&self) -> u64 {
+        let gone = self.alive.count() + self.spare.values().sum::<u64>();
+        self.metadata.len().saturating_sub(gone)
     }
 
     pub fn is_crowded(&self) -> bool {

@@ -129,6 +129,12 @@ impl<H: Copy, I: ?Sized> Layers<H, I> {
         }
     }
 
+    /// Adds another's layers and tail.
+    pub fn extend(&mut self, other: Self) {
+        self.layers.extend(other.layers);
+        self.append(&other.tail);
+    }
+
     /// All rows of all layers and the tail, the dead too: a roll-back may want them, and goes by the metadata that it is there.
     pub fn rows(&self) -> Rows<H> {
         let mut rows = (*self.tail).clone();

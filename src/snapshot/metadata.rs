@@ -2,7 +2,7 @@
 //!
 //! Kept in chunks of 4,096 entry numbers that snapshots share. Metadata never changes: an entry number names one content.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::entry::{EntryNo, HashKind, ListId};
 
@@ -66,9 +66,13 @@ struct Row {
 /// An entry number whose metadata is not loaded.
 const BLANK: Row = Row { list: ABSENT, id_start: 0, id_bytes: 0, category: 0, kinds: KindSet(0) };
 
+/// Stands for every chunk of which nothing is loaded.
+static NONE: LazyLock<Arc<Chunk>> = LazyLock::new(Arc::default);
+
 #[derive(Clone, Default)]
 pub struct MetadataTable {
     chunks: Vec<Arc<Chunk>>,
+    entries: u64,
 }
 
 impl MetadataTable {
@@ -78,9 +82,10 @@ impl MetadataTable {
             return false;
         }
         let (c, at) = (entry.0 as usize / CHUNK, entry.0 as usize % CHUNK);
-        while self.chunks.len() <= c {
-            self.chunks.push(Arc::default());
+        if self.chunks.len() <= c {
+            self.chunks.resize(c + 1, NONE.clone());
         }
+        self.entries += 1;
         let chunk = Arc::make_mut(&mut self.chunks[c]);
         // A chunk has at most 4,096 categories; a list has a handful, so the search from the end is short.
         let category = chunk.categories.iter().rposition(|c| **c == *metadata.category).unwrap_or_else(|| {
@@ -93,6 +98,38 @@ impl MetadataTable {
             chunk.rows.resize(at + 1, BLANK);
         }
         chunk.rows[at] = Row { list: metadata.list, id_start, id_bytes, category: category as u16, kinds: metadata.kinds };
+        true
+    }
+
+    /// Entries whose metadata is loaded.
+    pub fn len(&self) -> u64 {
+        self.entries
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    /// Adds another table's entries. Chunks of which one side has nothing are shared; `false`, and neither is to be used, where both
+    /// have an entry.
+    #[must_use]
+    pub fn unite(&mut self, other: &MetadataTable) -> bool {
+        if self.chunks.len() < other.chunks.len() {
+            self.chunks.resize(other.chunks.len(), NONE.clone());
+        }
+        for (c, theirs) in other.chunks.iter().enumerate().filter(|(_, chunk)| !Arc::ptr_eq(chunk, &NONE)) {
+            if Arc::ptr_eq(&self.chunks[c], &NONE) {
+                self.chunks[c] = theirs.clone();
+                self.entries += theirs.rows.iter().filter(|row| row.list != ABSENT).count() as u64;
+                continue;
+            }
+            for at in 0..theirs.rows.len() {
+                let entry = EntryNo((c * CHUNK + at) as u32);
+                if other.get(entry).is_some_and(|metadata| !self.push(entry, metadata)) {
+                    return false;
+                }
+            }
+        }
         true
     }
 
@@ -153,5 +190,27 @@ mod tests {
         assert!(!table.push(EntryNo(7), metadata("again")));
         assert_eq!((table.get(EntryNo(7)).map(|f| f.id), table.get(EntryNo(3)).map(|f| f.id)), (Some("seven"), Some("three")));
         assert_eq!(table.get(EntryNo(5)), None);
+    }
+
+    #[test]
+    fn a_union_has_the_entries_of_both_and_refuses_one_that_both_have() {
+        let of = |numbers: &[u32]| {
+            let mut table = MetadataTable::default();
+            for n in numbers {
+                let metadata =
+                    EntryMetadata { list: ListId(1), id: &format!("id-{n}"), category: "c", kinds: KindSet::default() };
+                assert!(table.push(EntryNo(*n), metadata));
+            }
+            table
+        };
+        let numbers = |table: &MetadataTable| {
+            (0..20_000).filter(|n| table.get(EntryNo(*n)).is_some_and(|row| row.id == format!("id-{n}"))).collect::<Vec<u32>>()
+        };
+        let (one, other) = (of(&[1, 5_000, 9_000]), of(&[3, 9_001, 13_000]));
+        for (mut table, with) in [(one.clone(), &other), (other.clone(), &one)] {
+            assert!(table.unite(with));
+            assert_eq!((numbers(&table), table.len()), (vec![1, 3, 5_000, 9_000, 9_001, 13_000], 6));
+        }
+        assert!(!one.clone().unite(&of(&[7, 9_000])));
     }
 }

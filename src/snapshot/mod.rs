@@ -18,14 +18,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::entry::{
-    Bits, EntryNo, Hash64, HashKind, HashValue, LeftOut, ListId, Observation, Pdq, Polarity, Reason, Transform, Transforms, View,
+    Bits, EntryNo, Hash64, HashKind, HashValue, LeftOut, ListId, Observation, Pdq, Polarity, Reason, Transform, Transforms,
+    VersionNo, View,
 };
 use crate::index::{Effort, Query, Scratch};
 use crate::verdict::{Asked, Candidate, Live, Policy, Subject, Tries, Verdict, ViewCounts, judge};
 
 pub use alive::Alive;
 use candidates::{Candidates, Of, RawHit};
-pub use edit::{Choices, HashRows, Merge};
+pub use edit::{Choices, HashRows, Merge, NotLoaded, Transition};
 
 pub use layers::{DigestLayers, LAYERS_MAX, Layer, RadiusLayers, Rows, TAIL_MAX};
 pub use metadata::{EntryMetadata, KindSet, MetadataTable};
@@ -51,6 +52,12 @@ pub struct Snapshot {
     pub alive: Alive,
     /// Live entries that have a hash of the kind, by list; disabled lists are counted too.
     pub live: Live,
+    /// The version of each list that answers, or would if the list were enabled.
+    pub versions: BTreeMap<ListId, VersionNo>,
+    /// By list: entries that are loaded so that the version before can be had back at once.
+    pub spare: BTreeMap<ListId, u64>,
+    /// Which loading of everything this comes from.
+    pub load: u64,
 }
 
 /// One picture's hashes and what is known of it beside them.

@@ -2,34 +2,32 @@
 //!
 //! One change is one batch: the families it touches, the numbers in `meta`, and the change itself, its header chained to the one before.
 //! Invariant: a change that is refused writes nothing. A staged version's record carries its running row count and digest, so
-//! that `Seal` is checked against what was really written. `Undo` alone writes more than one batch: each takes back some rows
-//! of a version that no look-up sees, each leaves a consistent store, and the last one is the numbered change.
+//! that `Seal` is checked against what was really written. Rows that `Undo` and `Drop` leave behind go later: see [`Store::sweep`].
 
 use super::derived::{DerivedPut, check_derived, put_derived};
-use super::digest::{digest_add, digest_sub, fingerprint, sha256};
+use super::digest::{digest_add, digest_sub, sha256};
 use super::head::{self, Head};
 use super::history;
-use super::keys::{self, DeltaOp, Family, IdRecord};
+use super::ids::{EntryHistory, IdHistory};
+use super::keys::{self, DeltaOp, Family};
 use super::wire::{self, row_bytes};
 use super::{BY_BYTES_MAX, LISTS_MAX, POLICY_BYTES_MAX, SOURCE_BYTES_MAX, Store, StoreError, Writer};
 use crate::entry::{
-    Change, ChangeOp, Entry, EntryNo, HashList, ListId, ListPolicy, ListVersion, MadeBy, ROWS_BYTES_MAX, ROWS_MAX, RowChange,
-    VersionNo, VersionState, ViewRule, check_list_name,
+    Change, ChangeOp, Entry, EntryNo, HashList, Lineage, ListId, ListPolicy, ListVersion, MadeBy, Parent, ROWS_BYTES_MAX,
+    ROWS_MAX, RowChange, VersionNo, VersionState, ViewRule, check_list_name,
 };
 use rocksdb::{BoundColumnFamily, WriteBatch, WriteOptions};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map;
 use std::sync::Arc;
-
-/// Rows that one batch of an undo takes back.
-const UNDO_ROWS: usize = 10_000;
 
 impl Store {
     /// Applies a change, with the derived rows that belong to it, in one atomic batch, and returns its number. When it returns,
     /// every change but `Stage`, `Rows`, `Undo` and `Drop` is on the disk; those follow with the next that is, in order.
     ///
     /// `Rows` and `Edit`: rows are applied in the order given. New entries take [`Store::next_entry`] and the numbers after it,
-    /// one by one. An entry that was in the list before may be opened again with the content it had. An id is closed before it
-    /// is opened for another entry. `Close` names a row that is open and was not opened by the same version.
+    /// one by one. An entry that the list had before may be opened again with the content it had. An id's entry is closed before
+    /// another one is opened. `Close` names an entry that the version holds and did not open itself.
     pub fn apply(&self, change: &Change, derived: &[DerivedPut]) -> Result<u64, StoreError> {
         let mut writer = self.writer()?;
         self.check_room_for(&change.op)?;
@@ -143,9 +141,9 @@ impl<'a> Tx<'a> {
                 self.put_list(&HashList { disabled: *disabled, ..list });
             }
             ChangeOp::DeleteList { list } => self.delete_list(*list)?,
-            ChangeOp::Stage { list, version, source, made_by } => {
+            ChangeOp::Stage { list, version, parent, source, made_by } => {
                 let list = self.list(*list)?;
-                let version = self.stage(&list, *version, source, change.time_ms, *made_by)?;
+                let version = self.stage(&list, (*version, *parent), source, change.time_ms, *made_by)?;
                 self.put_version(&version);
             }
             ChangeOp::Rows { list, version, rows } => {
@@ -172,11 +170,12 @@ impl<'a> Tx<'a> {
             ChangeOp::Undo { list, version } => {
                 self.list(*list)?;
                 let version = self.staged(*list, *version)?;
-                self.undo(version)?;
+                self.sweep_later(version.list, (version.version, version.version))?;
+                self.put_version(&ListVersion { state: VersionState::Undone, rows: 0, digest: [0; 32], ..version });
             }
-            ChangeOp::Edit { list, version, source, rows, rows_total, digest } => {
+            ChangeOp::Edit { list, version, parent, source, rows, rows_total, digest } => {
                 let mut list = self.list(*list)?;
-                let mut version = self.stage(&list, *version, source, change.time_ms, MadeBy::Edit)?;
+                let mut version = self.stage(&list, (*version, *parent), source, change.time_ms, MadeBy::Edit)?;
                 self.rows(&mut version, rows)?;
                 version.activated = true;
                 let number = version.version;
@@ -214,9 +213,14 @@ impl<'a> Tx<'a> {
             let (from, to) = (keys::version_key(list.id, *version), keys::version_key(list.id, VersionNo(version.0 + 1)));
             self.batch.delete_range_cf(&self.families[Family::Contents as usize], from, to);
         }
-        let before = self.store.sweep_due(list.id)?;
-        let span = before.map_or((*lowest, *highest), |(low, high)| (low.min(*lowest), high.max(*highest)));
-        self.put(Family::Meta, &keys::sweep_key(list.id), &[span.0.0.to_be_bytes(), span.1.0.to_be_bytes()].concat());
+        self.sweep_later(list.id, (*lowest, *highest))
+    }
+
+    /// Notes that versions between two are there no more, or were given up, and that what they held is.
+    fn sweep_later(&mut self, list: ListId, (lowest, highest): (VersionNo, VersionNo)) -> Result<(), StoreError> {
+        let before = self.store.sweep_due(list)?;
+        let span = before.map_or((lowest, highest), |(low, high)| (low.min(lowest), high.max(highest)));
+        self.put(Family::Meta, &keys::sweep_key(list), &[span.0.0.to_be_bytes(), span.1.0.to_be_bytes()].concat());
         Ok(())
     }
 
@@ -257,35 +261,42 @@ impl<'a> Tx<'a> {
         Ok(raw.status()?)
     }
 
-    /// A version's record as it stands before its first row: what the head holds.
+    /// A version's record as it stands before its first row: what its parent holds.
     fn stage(
         &self,
         list: &HashList,
-        version: VersionNo,
+        (version, parent): (VersionNo, Parent),
         source: &str,
         time_ms: u64,
         made_by: MadeBy,
     ) -> Result<ListVersion, StoreError> {
         limit("a version's source", source.len(), SOURCE_BYTES_MAX)?;
-        let last = self.store.version_last(list.id)?;
-        if let Some(open) = last.as_ref().filter(|v| v.state == VersionState::Staged) {
-            return Err(refused(format!("version {} of list {} is being written", open.version.0, list.name)));
-        }
-        let next = last.map_or(0, |v| v.version.0).saturating_add(1);
-        // The largest number means "open" in a row.
-        if version.0 != next || next == keys::OPEN {
+        let next = self.store.version_last(list.id)?.map_or(0, |v| v.version.0).saturating_add(1);
+        if version.0 != next || next == u32::MAX {
             return Err(refused(format!("the next version of list {} is {next}, not {}", list.name, version.0)));
         }
-        let (rows, digest) = match list.head {
-            VersionNo(0) => (0, [0; 32]),
-            head => {
-                let head = self.store.version(list.id, head)?;
-                let head = head.ok_or_else(|| Family::Versions.corrupt("a list's head is missing"))?;
-                (head.rows, head.digest)
+        let parent = parent.ok_or_else(|| refused("a new version names its parent"))?;
+        let (rows, digest, lineage) = match parent {
+            VersionNo(0) => (0, [0; 32], Lineage::default()),
+            parent => {
+                let found = self.store.version(list.id, parent)?.filter(|v| v.state == VersionState::Sealed);
+                let not_sealed = || refused(format!("version {} of list {} is not sealed", parent.0, list.name));
+                let found = found.ok_or_else(not_sealed)?;
+                (found.rows, found.digest, found.lineage)
             }
         };
+        let mut failed = None;
+        let lineage = lineage.child(version, &mut |after, before| {
+            self.store.is_void(list.id, after, before).unwrap_or_else(|error| {
+                failed = Some(error);
+                false
+            })
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
         let (list, state, source) = (list.id, VersionState::Staged, source.to_owned());
-        Ok(ListVersion { list, version, state, rows, digest, source, time_ms, made_by, activated: false })
+        Ok(ListVersion { list, version, parent, lineage, state, rows, digest, source, time_ms, made_by, activated: false })
     }
 
     fn rows(&mut self, version: &mut ListVersion, rows: &[RowChange]) -> Result<(), StoreError> {
@@ -293,101 +304,78 @@ impl<'a> Tx<'a> {
             return Err(refused(format!("{} rows in one change; the limit is {ROWS_MAX}", rows.len())));
         }
         limit("a change's rows", rows.iter().map(row_bytes).sum(), ROWS_BYTES_MAX)?;
-        let mut seen = Seen::default();
+        let mut ids = HashMap::with_capacity(rows.len());
         for row in rows {
             match row {
-                RowChange::Open { entry, content } => self.open_row(version, &mut seen, *entry, content)?,
-                RowChange::Close { entry, from } => self.close_row(version, &mut seen, *entry, *from)?,
+                RowChange::Open { entry, content } => self.open_row(version, &mut ids, *entry, content)?,
+                RowChange::Close { entry } => self.close_row(version, &mut ids, *entry)?,
             }
+        }
+        for (form, history) in ids {
+            self.put(Family::EntryIds, &keys::id_key(version.list, &form), &history.encode());
         }
         Ok(())
     }
 
-    fn open_row(
-        &mut self,
-        version: &mut ListVersion,
-        seen: &mut Seen,
-        entry: EntryNo,
-        content: &Entry,
-    ) -> Result<(), StoreError> {
+    fn open_row(&mut self, version: &mut ListVersion, ids: &mut Ids, entry: EntryNo, content: &Entry) -> Result<(), StoreError> {
         keys::check_entry(content).map_err(refused)?;
-        let mut value = keys::OPEN.to_be_bytes().to_vec();
+        let mut value = Vec::with_capacity(128);
         keys::put_content(&mut value, content);
+        let digest = sha256(&value);
+        let history = self.history(ids, version.list, &content.id)?;
+        if history.in_version(&version.lineage).is_some() {
+            return Err(refused(format!("entry {} has an id that another entry of the version has", entry.0)));
+        }
         if entry.0 == self.next_entry {
             // The largest number is never given out, so that one past the last can be said.
             self.next_entry = entry.0.checked_add(1).ok_or_else(|| refused("there are no entry numbers left"))?;
+            history.0.push(EntryHistory { entry, digest, deltas: vec![(version.version, DeltaOp::Opened)] });
+            self.put(Family::Entries, &keys::row_key(version.list, entry), &value);
         } else {
-            self.check_reopened(version, seen, entry, &value[4..])?;
+            if entry.0 > self.next_entry {
+                return Err(refused(format!("the next entry's number is {}, not {}", self.next_entry, entry.0)));
+            }
+            let known = history.entry(entry);
+            let known = known.ok_or_else(|| refused(format!("entry number {} was used before, but not for this id", entry.0)))?;
+            if known.digest != digest {
+                return Err(refused(format!("entry {} had another content before: a new content takes a new number", entry.0)));
+            }
+            if !known.note(version.version, DeltaOp::Opened) {
+                return Err(refused(format!("entry {} was closed by this version", entry.0)));
+            }
         }
-        let id_key = self.id_key(version.list, &content.id);
-        let is_open = match seen.ids.get(&content.id) {
-            Some(is_open) => *is_open,
-            None => self.store.db.get_pinned_cf(self.family(Family::EntryIds), &id_key)?.is_some(),
-        };
-        if is_open {
-            return Err(refused(format!("entry {} has an id that another row of the list has", entry.0)));
-        }
-        seen.ids.insert(content.id.clone(), true);
-
-        let digest = sha256(&value[4..]);
-        let record = IdRecord { entry, from: version.version, fingerprint: fingerprint(&digest) };
-        self.put(Family::Entries, &keys::row_key(version.list, entry, version.version), &value);
-        self.put(Family::EntryIds, &id_key, &keys::id_value(&record));
-        self.put(Family::Deltas, &keys::delta_key(version.list, version.version, keys::OPENED, entry), &[]);
+        self.put(Family::Deltas, &keys::delta_key(version.list, version.version, DeltaOp::Opened, entry), &[]);
         version.rows += 1;
         digest_add(&mut version.digest, &digest);
         Ok(())
     }
 
-    /// An entry's number names one content for ever, and a version opens or closes it once.
-    fn check_reopened(&self, version: &ListVersion, seen: &Seen, entry: EntryNo, content: &[u8]) -> Result<(), StoreError> {
-        if entry.0 > self.next_entry {
-            return Err(refused(format!("the next entry's number is {}, not {}", self.next_entry, entry.0)));
+    fn close_row(&mut self, version: &mut ListVersion, ids: &mut Ids, entry: EntryNo) -> Result<(), StoreError> {
+        let not_in = || refused(format!("entry {} is not in the version, or was opened by it", entry.0));
+        let value = self.store.db.get_pinned_cf(self.family(Family::Entries), keys::row_key(version.list, entry))?;
+        let content = keys::content(&value.ok_or_else(not_in)?)?;
+        let history = self.history(ids, version.list, &content.id)?;
+        let known = history.entry(entry).filter(|known| known.is_in(&version.lineage)).ok_or_else(not_in)?;
+        if !known.note(version.version, DeltaOp::Closed) {
+            return Err(not_in());
         }
-        let from = keys::row_key(version.list, entry, VersionNo(0)).to_vec();
-        let to = keys::row_key(version.list, entry, VersionNo(keys::OPEN)).to_vec();
-        let mut raw = self.store.raw(Family::Entries, from, to)?;
-        raw.seek_to_last();
-        let Some((_, value)) = raw.item() else {
-            raw.status()?;
-            return Err(refused(format!("entry number {} was used before, but not in this list", entry.0)));
-        };
-        let (closed, before) = keys::split_row(value)?;
-        if closed >= version.version.0 || seen.closed.contains(&entry) {
-            return Err(refused(format!("entry {} is open, or was closed by this version", entry.0)));
-        }
-        if before != content {
-            return Err(refused(format!("entry {} had another content before: a new content takes a new number", entry.0)));
-        }
+        let digest = known.digest;
+        self.put(Family::Deltas, &keys::delta_key(version.list, version.version, DeltaOp::Closed, entry), &[]);
+        version.rows = version.rows.checked_sub(1).ok_or_else(|| Family::Versions.corrupt("a row count is too small"))?;
+        digest_sub(&mut version.digest, &digest);
         Ok(())
     }
 
-    fn close_row(
-        &mut self,
-        version: &mut ListVersion,
-        seen: &mut Seen,
-        entry: EntryNo,
-        from: VersionNo,
-    ) -> Result<(), StoreError> {
-        let no_such_row = || refused(format!("entry {} has no open row from version {} to close", entry.0, from.0));
-        if from >= version.version || !seen.closed.insert(entry) {
-            return Err(no_such_row());
+    /// What is known of an id, with what the rows before in the same change did.
+    fn history<'i>(&self, ids: &'i mut Ids, list: ListId, id: &str) -> Result<&'i mut IdHistory, StoreError> {
+        match ids.entry(self.store.id_form(id).into_owned()) {
+            hash_map::Entry::Occupied(known) => Ok(known.into_mut()),
+            hash_map::Entry::Vacant(place) => {
+                let value = self.store.db.get_pinned_cf(self.family(Family::EntryIds), keys::id_key(list, place.key()))?;
+                let history = value.map_or_else(|| Ok(IdHistory::default()), |bytes| IdHistory::decode(&bytes))?;
+                Ok(place.insert(history))
+            }
         }
-        let key = keys::row_key(version.list, entry, from);
-        let value = self.store.db.get_pinned_cf(self.family(Family::Entries), key)?.ok_or_else(no_such_row)?;
-        let (to, content) = keys::split_row(&value)?;
-        if to != keys::OPEN {
-            return Err(no_such_row());
-        }
-        let (_, row) = keys::row(&key, &value)?;
-        let ended = [&version.version.0.to_be_bytes(), content].concat();
-        self.put(Family::Entries, &key, &ended);
-        self.delete(Family::EntryIds, &self.id_key(version.list, &row.content.id));
-        self.put(Family::Deltas, &keys::delta_key(version.list, version.version, keys::CLOSED, entry), &from.0.to_be_bytes());
-        version.rows = version.rows.checked_sub(1).ok_or_else(|| Family::Versions.corrupt("a row count is too small"))?;
-        digest_sub(&mut version.digest, &sha256(content));
-        seen.ids.insert(row.content.id, false);
-        Ok(())
     }
 
     fn seal(&mut self, list: &mut HashList, version: ListVersion, rows: u64, digest: &[u8; 32]) -> Result<(), StoreError> {
@@ -398,72 +386,9 @@ impl<'a> Tx<'a> {
                 version.rows
             )));
         }
-        list.head = version.version;
+        list.head = list.head.max(version.version);
         self.put_version(&ListVersion { state: VersionState::Sealed, ..version });
         Ok(())
-    }
-
-    /// Takes back what the version opened, then what it closed: ids that it moved from one entry to another are freed first.
-    fn undo(&mut self, mut version: ListVersion) -> Result<(), StoreError> {
-        let mut left = UNDO_ROWS;
-        for op in [keys::OPENED, keys::CLOSED] {
-            let start = keys::delta_start(version.list, version.version, op).to_vec();
-            let end = keys::delta_start(version.list, version.version, op + 1).to_vec();
-            // One scan over what stood there at the start: a new one for each batch would wade through the deleted.
-            for delta in self.store.scan(Family::Deltas, start, end, keys::delta)? {
-                let delta = delta?;
-                match delta.op {
-                    DeltaOp::Opened => self.undo_opened(&mut version, delta.entry)?,
-                    DeltaOp::Closed { from } => self.undo_closed(&mut version, delta.entry, from)?,
-                }
-                self.delete(Family::Deltas, &keys::delta_key(version.list, version.version, op, delta.entry));
-                left -= 1;
-                if left == 0 {
-                    left = UNDO_ROWS;
-                    self.put_version(&version);
-                    self.store.write(std::mem::take(&mut self.batch), &WriteOptions::default())?;
-                }
-            }
-        }
-        self.put_version(&ListVersion { state: VersionState::Undone, rows: 0, digest: [0; 32], ..version });
-        Ok(())
-    }
-
-    fn undo_opened(&mut self, version: &mut ListVersion, entry: EntryNo) -> Result<(), StoreError> {
-        let key = keys::row_key(version.list, entry, version.version);
-        let value = self.stored_row(&key)?;
-        let (_, row) = keys::row(&key, &value)?;
-        self.delete(Family::Entries, &key);
-        self.delete(Family::EntryIds, &self.id_key(version.list, &row.content.id));
-        version.rows = version.rows.checked_sub(1).ok_or_else(|| Family::Versions.corrupt("a row count is too small"))?;
-        digest_sub(&mut version.digest, &sha256(&value[4..]));
-        Ok(())
-    }
-
-    fn undo_closed(&mut self, version: &mut ListVersion, entry: EntryNo, from: VersionNo) -> Result<(), StoreError> {
-        let key = keys::row_key(version.list, entry, from);
-        let mut value = self.stored_row(&key)?;
-        let (_, row) = keys::row(&key, &value)?;
-        if row.to != Some(version.version) {
-            return Err(Family::Deltas.corrupt("a delta closes a row that the version did not close"));
-        }
-        value[..4].copy_from_slice(&keys::OPEN.to_be_bytes());
-        let digest = sha256(&value[4..]);
-        self.put(Family::Entries, &key, &value);
-        let record = IdRecord { entry, from, fingerprint: fingerprint(&digest) };
-        self.put(Family::EntryIds, &self.id_key(version.list, &row.content.id), &keys::id_value(&record));
-        version.rows += 1;
-        digest_add(&mut version.digest, &digest);
-        Ok(())
-    }
-
-    fn id_key(&self, list: ListId, id: &str) -> Vec<u8> {
-        keys::id_key(list, &self.store.id_form(id))
-    }
-
-    fn stored_row(&self, key: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let value = self.store.db.get_cf(self.family(Family::Entries), key)?;
-        value.ok_or_else(|| Family::Deltas.corrupt("a delta names a row that is not there"))
     }
 
     fn list(&self, list: ListId) -> Result<HashList, StoreError> {
@@ -492,13 +417,8 @@ impl<'a> Tx<'a> {
     }
 }
 
-/// What the rows before, in the same change, did: the store does not show it yet.
-#[derive(Default)]
-struct Seen {
-    /// Whether a row is open under the id.
-    ids: HashMap<String, bool>,
-    closed: HashSet<EntryNo>,
-}
+/// Ids that a change touches, by their form.
+type Ids = HashMap<Vec<u8>, IdHistory>;
 
 fn activate(list: &mut HashList, version: VersionNo) -> Result<(), StoreError> {
     if list.active == version {

@@ -9,9 +9,9 @@
 //! | meta | ascii name | see the `META_` names |
 //! | lists | list u32 | [`wire`](super::wire)::ListRecord (protobuf) |
 //! | versions | list u32, version u32 | [`wire`](super::wire)::VersionRecord (protobuf) |
-//! | entry_ids | list u32, id's form | entry u32, from u32, fingerprint \[16\]: exactly the rows open at the head |
-//! | entries | list u32, entry u32, from u32 | to u32 (`OPEN` = open), content |
-//! | deltas | list u32, version u32, op u8 (0 closed, 1 opened), entry u32 | closed: from u32; opened: empty |
+//! | entry_ids | list u32, id's form | [`ids`](super::ids)::IdHistory: the entries of this id, and the deltas of each |
+//! | entries | list u32, entry u32 | content |
+//! | deltas | list u32, version u32, op u8 (0 closed, 1 opened), entry u32 | empty |
 //! | history | seq u64 | digest of the value before \[32\], [`records`](super::records)::HeaderRecord (protobuf) |
 //! | contents | list u32, version u32 (0 for the list's own), seq u64 | nonce \[32\], change (protobuf) |
 //! | journal | time_ms u64, id \[16\] | record |
@@ -20,7 +20,7 @@
 //! | scratch (no WAL, emptied at open) | id's form, 0 u8, order u64 | value |
 //!
 //! RocksDB keeps keys outside its tables too, as bounds of files, where no compaction takes them away: a key holds no hash. So an id
-//! that may hold one stands in keys as its HMAC ([`IdForms`]).
+//! that may hold one stands in keys as its HMAC ([`IdForms`](super::ids::IdForms)).
 //!
 //! content = category length u8, category, flags u8 (0), n u8, n x (kind u8, length u16, hash), id (the rest). It is canonical:
 //! equal entries have equal bytes, and a row's digest is the SHA-256 of them.
@@ -29,9 +29,6 @@ use super::StoreError;
 use crate::entry::{
     CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, Entry, EntryNo, HashKind, HashValue, ListId, VersionNo,
 };
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
-use std::borrow::Cow;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
@@ -103,49 +100,35 @@ pub(super) const META_HEAD_KEPT: &[u8] = b"head_kept";
 pub(super) const META_NEXT_ENTRY: &[u8] = b"next_entry";
 /// u32
 pub(super) const META_NEXT_LIST: &[u8] = b"next_list";
+/// Empty: rows of format 2 may be left. No earlier hashwarden opens the store then, and this one goes on migrating.
+pub(super) const META_MIGRATING: &[u8] = b"migrating";
 /// Before a list's number: lowest and highest version (u32 each) of those that were dropped and whose rows may still be there.
 pub(super) const META_SWEEP: &[u8] = b"sweep/";
 /// Prefix of the derived marks' names.
 pub(super) const META_MARK: &[u8] = b"mark/";
 
-/// The `to` of a row that has not ended.
-pub(super) const OPEN: u32 = u32::MAX;
-
-/// A row of `entries`, as stored.
+/// An entry of a list, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     pub entry: EntryNo,
-    /// The first version that holds the row.
-    pub from: VersionNo,
-    /// The first version that no longer holds it; `None` while it is open.
-    pub to: Option<VersionNo>,
     pub content: Entry,
 }
 
-impl Row {
-    pub fn is_in(&self, version: VersionNo) -> bool {
-        self.from <= version && self.to.is_none_or(|to| version < to)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeltaOp {
+    /// The entry is not in the version, and was in its parent.
+    Closed = 0,
+    /// The entry is in the version, and was not in its parent.
+    Opened = 1,
+}
+
+impl DeltaOp {
+    pub(super) fn from_u8(op: u8) -> Option<DeltaOp> {
+        [DeltaOp::Closed, DeltaOp::Opened].into_iter().find(|known| *known as u8 == op)
     }
 }
 
-/// What `entry_ids` says of a source id: the row that is open at the list's head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IdRecord {
-    pub entry: EntryNo,
-    pub from: VersionNo,
-    /// The first 16 bytes of [`row_digest`](super::row_digest): equal content, equal fingerprint.
-    pub fingerprint: [u8; 16],
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeltaOp {
-    /// The row that was opened in `from` ends before the version.
-    Closed { from: VersionNo },
-    /// A row starts with the version.
-    Opened,
-}
-
-/// One row that a version opened or closed.
+/// An entry that a version opened or closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delta {
     pub version: VersionNo,
@@ -179,79 +162,12 @@ pub(super) fn id_key(list: ListId, form: &[u8]) -> Vec<u8> {
     [&list.0.to_be_bytes(), form].concat()
 }
 
-/// How ids stand in keys.
-#[derive(Clone)]
-pub(super) struct IdForms(Hmac<Sha256>);
-
-/// Before the HMAC's hex digits: an id has no control characters, so that no id looks like another one's form.
-const MASKED: u8 = 1;
-/// 64 bits, the shortest hash, in hex and in base64.
-const HEX_DIGITS: usize = 16;
-const BASE64_DIGITS: usize = 11;
-
-impl IdForms {
-    pub fn new(key: &[u8; 32]) -> Self {
-        // HMAC fills a key up to the digest's block with zeros itself; done here, no length is left that could be wrong.
-        let mut block = [0; 64];
-        block[..32].copy_from_slice(key);
-        let mut mac = Hmac::new(&block.into());
-        // The key has other uses.
-        mac.update(b"id in a key\0");
-        IdForms(mac)
-    }
-
-    /// The id itself, or what stands for one that may hold a hash.
-    pub fn form<'a>(&self, id: &'a str) -> Cow<'a, [u8]> {
-        if !may_hold_hash(id) {
-            return Cow::Borrowed(id.as_bytes());
-        }
-        let mut mac = self.0.clone();
-        mac.update(id.as_bytes());
-        let mut form = vec![MASKED];
-        form.extend_from_slice(hex::encode(&mac.finalize().into_bytes()[..16]).as_bytes());
-        Cow::Owned(form)
-    }
+pub(super) fn row_key(list: ListId, entry: EntryNo) -> [u8; 8] {
+    join(&[&list.0.to_be_bytes(), &entry.0.to_be_bytes()])
 }
 
-pub(super) fn is_masked(form: &[u8]) -> bool {
-    form.first() == Some(&MASKED)
-}
-
-/// The id and the value of a row of scratch whose key has not the id itself.
-pub(super) fn split_masked(value: &[u8]) -> Result<(&[u8], &[u8]), StoreError> {
-    let mut cut = Cut::new(Family::Scratch, value);
-    let length = cut.u16()? as usize;
-    Ok((cut.take(length)?, cut.bytes))
-}
-
-/// Whether there are as many digits in a row as the shortest hash takes, in hex whatever separates them. Better too often than not.
-fn may_hold_hash(id: &str) -> bool {
-    let (mut hex, mut base64) = (0, 0);
-    id.bytes().any(|byte| {
-        hex = match byte {
-            b'-' | b':' | b'.' | b'_' | b' ' => hex,
-            digit if digit.is_ascii_hexdigit() => hex + 1,
-            _ => 0,
-        };
-        base64 = if byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte) { base64 + 1 } else { 0 };
-        hex >= HEX_DIGITS || base64 >= BASE64_DIGITS
-    })
-}
-
-pub(super) fn row_key(list: ListId, entry: EntryNo, from: VersionNo) -> [u8; 12] {
-    join(&[&list.0.to_be_bytes(), &entry.0.to_be_bytes(), &from.0.to_be_bytes()])
-}
-
-pub(super) const CLOSED: u8 = 0;
-pub(super) const OPENED: u8 = 1;
-
-pub(super) fn delta_key(list: ListId, version: VersionNo, op: u8, entry: EntryNo) -> [u8; 13] {
-    join(&[&list.0.to_be_bytes(), &version.0.to_be_bytes(), &[op], &entry.0.to_be_bytes()])
-}
-
-/// Start of the deltas of one version and op; with `op + 1`, their end.
-pub(super) fn delta_start(list: ListId, version: VersionNo, op: u8) -> [u8; 9] {
-    join(&[&list.0.to_be_bytes(), &version.0.to_be_bytes(), &[op]])
+pub(super) fn delta_key(list: ListId, version: VersionNo, op: DeltaOp, entry: EntryNo) -> [u8; 13] {
+    join(&[&list.0.to_be_bytes(), &version.0.to_be_bytes(), &[op as u8], &entry.0.to_be_bytes()])
 }
 
 pub(super) fn journal_key(time_ms: u64, id: &[u8; 16]) -> [u8; 24] {
@@ -346,31 +262,16 @@ fn read_content(mut cut: Cut) -> Result<Entry, StoreError> {
     Ok(entry)
 }
 
-pub(super) fn row(key: &[u8], value: &[u8]) -> Result<(ListId, Row), StoreError> {
+pub(super) fn row(key: &[u8], value: &[u8]) -> Result<Row, StoreError> {
     let mut cut = Cut::new(Family::Entries, key);
-    let (list, entry, from) = (ListId(cut.u32()?), EntryNo(cut.u32()?), VersionNo(cut.u32()?));
+    cut.u32()?;
+    let entry = EntryNo(cut.u32()?);
     cut.end()?;
-    let mut cut = Cut::new(Family::Entries, value);
-    let to = cut.u32()?;
-    let content = read_content(cut)?;
-    Ok((list, Row { entry, from, to: (to != OPEN).then_some(VersionNo(to)), content }))
+    Ok(Row { entry, content: content(value)? })
 }
 
-/// `to` and the content's bytes.
-pub(super) fn split_row(value: &[u8]) -> Result<(u32, &[u8]), StoreError> {
-    let mut cut = Cut::new(Family::Entries, value);
-    Ok((cut.u32()?, cut.bytes))
-}
-
-pub(super) fn id_value(record: &IdRecord) -> [u8; 24] {
-    join(&[&record.entry.0.to_be_bytes(), &record.from.0.to_be_bytes(), &record.fingerprint])
-}
-
-pub(super) fn id_record(value: &[u8]) -> Result<IdRecord, StoreError> {
-    let mut cut = Cut::new(Family::EntryIds, value);
-    let record = IdRecord { entry: EntryNo(cut.u32()?), from: VersionNo(cut.u32()?), fingerprint: cut.array()? };
-    cut.end()?;
-    Ok(record)
+pub(super) fn content(value: &[u8]) -> Result<Entry, StoreError> {
+    read_content(Cut::new(Family::Entries, value))
 }
 
 /// The form of the id in a key of `entry_ids`.
@@ -385,13 +286,8 @@ pub(super) fn delta(key: &[u8], value: &[u8]) -> Result<Delta, StoreError> {
     cut.u32()?;
     let (version, op, entry) = (VersionNo(cut.u32()?), cut.u8()?, EntryNo(cut.u32()?));
     cut.end()?;
-    let mut cut = Cut::new(Family::Deltas, value);
-    let op = match op {
-        CLOSED => DeltaOp::Closed { from: VersionNo(cut.u32()?) },
-        OPENED => DeltaOp::Opened,
-        _ => return Err(Family::Deltas.corrupt("a key has an unknown op")),
-    };
-    cut.end()?;
+    Cut::new(Family::Deltas, value).end()?;
+    let op = DeltaOp::from_u8(op).ok_or_else(|| Family::Deltas.corrupt("a key has an unknown op"))?;
     Ok(Delta { version, entry, op })
 }
 
@@ -468,37 +364,45 @@ pub(super) fn number_u64(family: Family, bytes: &[u8]) -> Result<u64, StoreError
 }
 
 /// Reads from the front, checking lengths.
-struct Cut<'a> {
+pub(super) struct Cut<'a> {
     family: Family,
     bytes: &'a [u8],
 }
 
 impl<'a> Cut<'a> {
-    fn new(family: Family, bytes: &'a [u8]) -> Self {
+    pub(super) fn new(family: Family, bytes: &'a [u8]) -> Self {
         Cut { family, bytes }
     }
 
-    fn take(&mut self, n: usize) -> Result<&'a [u8], StoreError> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    pub(super) fn take(&mut self, n: usize) -> Result<&'a [u8], StoreError> {
         let (head, rest) = self.bytes.split_at_checked(n).ok_or_else(|| self.family.corrupt("a key or value is too short"))?;
         self.bytes = rest;
         Ok(head)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], StoreError> {
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], StoreError> {
         let (head, rest) = self.bytes.split_first_chunk().ok_or_else(|| self.family.corrupt("a key or value is too short"))?;
         self.bytes = rest;
         Ok(*head)
     }
 
-    fn u8(&mut self) -> Result<u8, StoreError> {
+    pub(super) fn u8(&mut self) -> Result<u8, StoreError> {
         self.array().map(|[b]| b)
     }
 
-    fn u16(&mut self) -> Result<u16, StoreError> {
+    pub(super) fn u16(&mut self) -> Result<u16, StoreError> {
         self.array().map(u16::from_be_bytes)
     }
 
-    fn u32(&mut self) -> Result<u32, StoreError> {
+    pub(super) fn u32(&mut self) -> Result<u32, StoreError> {
         self.array().map(u32::from_be_bytes)
     }
 
@@ -511,7 +415,7 @@ impl<'a> Cut<'a> {
         std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| self.family.corrupt("a text is not UTF-8"))
     }
 
-    fn end(&self) -> Result<(), StoreError> {
+    pub(super) fn end(&self) -> Result<(), StoreError> {
         if self.bytes.is_empty() {
             return Ok(());
         }
@@ -535,13 +439,11 @@ mod tests {
     fn keys_and_values_have_the_bytes_that_the_table_says() {
         let mut content = Vec::new();
         put_content(&mut content, &entry());
-        let record = IdRecord { entry: ENTRY, from: VersionNo(9), fingerprint: [0xbb; 16] };
         for (bytes, hex) in [
-            (row_key(LIST, ENTRY, VersionNo(9)).to_vec(), "010203040506070800000009".to_owned()),
-            (delta_key(LIST, VersionNo(9), CLOSED, ENTRY).to_vec(), "01020304000000090005060708".into()),
-            (delta_start(LIST, VersionNo(9), OPENED).to_vec(), "010203040000000901".into()),
+            (row_key(LIST, ENTRY).to_vec(), "0102030405060708".to_owned()),
+            (delta_key(LIST, VersionNo(9), DeltaOp::Closed, ENTRY).to_vec(), "01020304000000090005060708".into()),
+            (delta_key(LIST, VersionNo(9), DeltaOp::Opened, ENTRY).to_vec(), "01020304000000090105060708".into()),
             (id_key(LIST, b"id"), "010203046964".into()),
-            (id_value(&record).to_vec(), format!("0506070800000009{}", "bb".repeat(16))),
             (version_key(LIST, VersionNo(9)).to_vec(), "0102030400000009".into()),
             (list_key(LIST).to_vec(), "01020304".into()),
             (list_end(LIST).to_vec(), "01020305".into()),
@@ -558,35 +460,11 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_may_hold_a_hash_does_not_stand_in_a_key() {
-        let forms = IdForms::new(&[7; 32]);
-        for (id, plain) in [
-            ("e123", true),
-            ("case 12/34, 7", true),
-            ("ncmec-1", true),
-            ("0123456789abcde", false), // as long as 64 bits in base64
-            ("00:11:22:33:44:55:66:77", false),
-            ("id 0123456789ABCDEF", false),
-            ("x 0123 4567 89ab cdef", false),
-            ("q80DBCzc/zM=", false),
-            ("550e8400-e29b-41d4-a716-446655440000", false),
-        ] {
-            let form = forms.form(id);
-            assert_eq!(form.as_ref() == id.as_bytes(), plain, "{id}");
-            assert_eq!(form, forms.form(id));
-            assert!(plain || form[0] == MASKED && form.len() == 33, "{id}");
-            assert!(plain || IdForms::new(&[8; 32]).form(id) != form, "{id}: the key is the store's own");
-        }
-        assert_ne!(forms.form("0123456789abcdef"), forms.form("0123456789abcdee"));
-    }
-
-    #[test]
     fn what_is_too_short_too_long_or_unknown_is_corrupt() {
-        let key = row_key(LIST, ENTRY, VersionNo(9));
-        let mut value = OPEN.to_be_bytes().to_vec();
+        let key = row_key(LIST, ENTRY);
+        let mut value = Vec::new();
         put_content(&mut value, &entry());
-        let (list, whole) = row(&key, &value).unwrap();
-        assert_eq!((list, whole.content), (LIST, entry()));
+        assert_eq!(row(&key, &value).unwrap(), Row { entry: ENTRY, content: entry() });
         for n in 0..value.len() - 1 {
             assert!(row(&key, &value[..n]).is_err(), "{n}");
         }
@@ -598,11 +476,11 @@ mod tests {
             value[at] = byte;
             row(&key, &value).is_ok()
         };
-        let flags = 4 + 1 + 2;
+        let flags = 1 + 2;
         for (at, byte, ok) in [
-            (4, 200, false),
-            (5, 0xff, false),
-            (5, b'\n', false),
+            (0, 200, false),
+            (1, 0xff, false),
+            (1, b'\n', false),
             (flags, 1, false),
             (flags + 1, 0, false),
             (flags + 1, 65, false),
@@ -615,9 +493,12 @@ mod tests {
         }
 
         let pairs = |n| vec![0u8; n];
-        assert!(id_record(&pairs(24)).is_ok() && id_record(&pairs(23)).is_err() && id_record(&pairs(25)).is_err());
-        let delta = |op, n| delta(&delta_key(LIST, VersionNo(1), op, ENTRY), &pairs(n)).is_ok();
-        assert_eq!([delta(0, 4), delta(1, 0), delta(0, 0), delta(1, 4), delta(2, 0)], [true, true, false, false, false]);
+        let delta = |op, n| {
+            let mut key = delta_key(LIST, VersionNo(1), DeltaOp::Closed, ENTRY);
+            key[8] = op;
+            delta(&key, &pairs(n)).is_ok()
+        };
+        assert_eq!([delta(0, 0), delta(1, 0), delta(0, 4), delta(1, 4), delta(2, 0)], [true, true, false, false, false]);
         assert!(split_history(&pairs(32)).is_ok() && split_history(&pairs(31)).is_err());
         assert!(split_contents(&pairs(32)).is_ok() && split_contents(&pairs(31)).is_err());
         assert!(sweep(&pairs(8)).is_ok() && sweep(&pairs(7)).is_err() && sweep(&pairs(9)).is_err());

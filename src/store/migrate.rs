@@ -1,4 +1,4 @@
-//! How does a store of an earlier format become one of this?
+//! How does a store of format 1 become one of format 2?
 //!
 //! Format 1 kept each change whole, with the rows of lists that were deleted, and ids in keys as they are. Its changes are written
 //! anew as headers and contents into families of their own, beside the old one; one synced batch then makes the new ones count, and
@@ -6,8 +6,9 @@
 //! one. The new chain begins anew; its last change names the last digest of the old one, so that who kept that can still tell.
 
 use super::history::{self, Header, Kind};
-use super::keys::{self, Family, IdForms};
-use super::{Db, FORMAT_TRUTH, StoreError, digest::sha256, head, head::Head, open, wire};
+use super::ids::IdForms;
+use super::keys::{self, Family};
+use super::{Db, StoreError, digest::sha256, head, head::Head, open, wire};
 use crate::entry::{Change, ChangeOp, EntryNo, ListId, MadeBy, RowChange, VersionNo};
 use rocksdb::{IteratorMode, WriteBatch, WriteOptions};
 use std::collections::{BTreeMap, HashSet};
@@ -18,7 +19,7 @@ pub(super) const CHANGES: &str = "changes";
 /// Bytes in one batch.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-/// Brings a store of format 1 to this one. `HEAD` was checked against it.
+/// Brings a store of format 1 to format 2. `HEAD` was checked against it.
 pub(super) fn run(db: &Db, dir: &Path, last: Head) -> Result<Head, StoreError> {
     tracing::warn!(dir = %dir.display(), changes = last.seq, "migrating the store to a new format");
     // HEAD may lag; after this it names just what the new chain's last change will name.
@@ -187,7 +188,7 @@ fn finish(db: &Db, last: Head, copied: &Copied) -> Result<Head, StoreError> {
     batch.put_cf(&meta, keys::META_HEAD_KEPT, [1]);
     batch.put_cf(&meta, keys::META_SEQ, new.seq.to_be_bytes());
     batch.put_cf(&meta, keys::META_CHAIN, new.chain);
-    batch.put_cf(&meta, keys::META_FORMAT_TRUTH, FORMAT_TRUTH.to_be_bytes());
+    batch.put_cf(&meta, keys::META_FORMAT_TRUTH, 2u32.to_be_bytes());
     let mut synced = WriteOptions::default();
     synced.set_sync(true);
     db.write_opt(batch, &synced)?;

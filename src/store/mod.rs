@@ -2,11 +2,11 @@
 //!
 //! The store knows bytes and keys. It holds the truth and, beside it, derived rows that others compute and could compute again.
 //! Invariants: [`Store::apply`] is the only write that can alter a verdict, and it is one atomic batch, checked against the state,
-//! numbered and chained; `entry_ids` holds exactly the rows that are open at a list's head; an entry's number names one content
-//! for ever. Absent: indexes, matching, the meaning of columns and BK-tree rows, clocks, and which versions are kept.
+//! numbered and chained; an entry's number names one content for ever. Absent: indexes, matching, the meaning of columns and BK-tree rows, clocks, and which versions are kept.
 //!
-//! A row is in version v if and only if from <= v < to. Inside one version each entry and each id is opened and closed at most
-//! once, and an id is closed before it is opened again. A row that is in no version that is kept is swept away, and no other.
+//! A version names its parent: it holds what the parent holds, with the entries that it opened and without those that it closed, each
+//! at most once. So versions are a tree, and an entry is in version v if the last of its deltas in v's lineage opened it. Several
+//! versions of one list can be written at a time. An entry that is in no version that is kept is swept away, and no other.
 
 mod apply;
 mod compact;
@@ -14,9 +14,11 @@ mod derived;
 mod digest;
 mod head;
 mod history;
+mod ids;
 mod journal;
 mod keys;
 mod migrate;
+mod migrate_rows;
 mod open;
 mod parse;
 mod read;
@@ -32,14 +34,15 @@ pub use derived::{DERIVED_BYTES_MAX, DerivedClear, DerivedPut, MARK_NAME_BYTES_M
 pub use digest::{digest_add, digest_sub, row_digest};
 pub use head::Accepted;
 pub use history::Recorded;
+pub use ids::{IdHistory, IdRecord};
 pub use journal::{JOURNAL_BYTES_MAX, JournalRecord};
-pub use keys::{BkRow, Delta, DeltaOp, IdRecord, Row};
+pub use keys::{BkRow, Delta, DeltaOp, Row};
 pub use parse::read_record;
 pub use read::Scan;
 pub use room::{FREE_BYTES_MIN, Needed};
 pub use scratch::{SCRATCH_VALUE_BYTES_MAX, ScratchRow};
 pub use verify::{PROBLEMS_MAX, VerifyReport};
-pub use wire::row_bytes;
+pub use wire::{CLOSE_ROW_BYTES, open_row_bytes};
 
 use crate::entry::shown::{in_words, sized};
 use keys::Family;
@@ -49,7 +52,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Layout of the families that hold the truth. A store with a larger number is refused.
-pub const FORMAT_TRUTH: u32 = 2;
+pub const FORMAT_TRUTH: u32 = 3;
 /// More lists than this at once are refused.
 pub const LISTS_MAX: usize = 4_096;
 /// Longest `by` of a change, in bytes.
@@ -129,7 +132,7 @@ pub struct Store {
     /// Why a write failed: RocksDB takes none after that.
     failed: OnceLock<String>,
     entry_id_key: [u8; 32],
-    forms: keys::IdForms,
+    forms: ids::IdForms,
     format_derived_found: u32,
     /// Keeps rows of one id in `scratch` in the order they came.
     scratch_order: AtomicU64,

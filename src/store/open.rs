@@ -4,9 +4,10 @@
 //! rows not yet in files, [`BLOCK_CACHE`] of blocks, whatever the store's size, and filters of 1.5 bytes a row.
 
 use super::head::{self, Head};
+use super::ids::IdForms;
 use super::keys::{self, Family};
 use super::room::{self, FREE_BYTES_MIN};
-use super::{Access, Db, FORMAT_TRUTH, Store, StoreError, Writer, migrate};
+use super::{Access, Db, FORMAT_TRUTH, Store, StoreError, Writer, migrate, migrate_rows};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel, Options, WriteBatch,
     WriteOptions,
@@ -66,9 +67,12 @@ fn open_to_write(dir: &Path, format_derived: u32, free_bytes_min: u64) -> Result
     tighten(dir);
     let head = match meta(&db, keys::META_FORMAT_TRUTH)? {
         None => Some(birth(&db, dir, format_derived)?),
-        Some(bytes) if keys::number_u32(Family::Meta, &bytes)? < FORMAT_TRUTH => Some(migrated(&db, dir, head)?),
+        Some(bytes) if keys::number_u32(Family::Meta, &bytes)? == FORMAT_OLDEST => Some(migrated(&db, dir, head)?),
         Some(_) => head,
     };
+    if meta_u32(&db, keys::META_FORMAT_TRUTH)? < FORMAT_TRUTH || migrate_rows::is_due(&db)? {
+        migrate_rows::run(&db, dir)?;
+    }
     migrate::forget_old(&db)?;
     // What an import that was cut short left there.
     db.drop_cf(Family::Scratch.name())?;
@@ -91,7 +95,7 @@ fn open_all(dir: &Path) -> Result<Db, StoreError> {
     Db::open_cf_descriptors(&options, dir, families).map_err(|error| locked(dir, error))
 }
 
-/// Brings a store of an earlier format to this one.
+/// Brings a store of the first format to the next.
 fn migrated(db: &Db, dir: &Path, head: Option<Head>) -> Result<Head, StoreError> {
     migrate::check_chain(db, dir, head)?;
     let writer = read_writer(db)?;
@@ -164,7 +168,7 @@ fn finish(db: Db, dir: &Path, writer: Option<Writer>) -> Result<Store, StoreErro
         free_bytes_min: FREE_BYTES_MIN,
         failed: OnceLock::new(),
         entry_id_key,
-        forms: keys::IdForms::new(&entry_id_key),
+        forms: IdForms::new(&entry_id_key),
         format_derived_found,
         scratch_order: AtomicU64::new(0),
     })
@@ -270,6 +274,7 @@ fn probe_once(dir: &Path, check: head::Check) -> Result<Born, StoreError> {
         None if head.is_some_and(|head| head.seq > 0) => Err(lost(dir, NO_FORMAT)),
         None => Ok(Born::Unfinished),
         Some(bytes) => match keys::number_u32(Family::Meta, &bytes)? {
+            FORMAT_TRUTH if migrate_rows::is_due(&db)? => check_if(&db, Born::Older),
             FORMAT_TRUTH => check_if(&db, Born::Whole),
             FORMAT_OLDEST..FORMAT_TRUTH => check_if(&db, Born::Older),
             found if found > FORMAT_TRUTH => Err(StoreError::FormatNewer { found, known: FORMAT_TRUTH }),

@@ -3,6 +3,7 @@
 //! The families of raw values (meta, columns, journal, scratch) have no reader here but their keys'.
 
 use super::history::{self, Header};
+use super::ids::IdHistory;
 use super::keys::{self, Family};
 use super::{StoreError, wire};
 use crate::entry::{ListId, VersionNo};
@@ -21,14 +22,14 @@ pub fn read_record(family: &str, key: &[u8], value: &[u8]) -> Result<bool, Store
             wire::read_version(ListId(1), VersionNo(1), &wire::write_version(&version))? == version
         }
         Family::EntryIds => {
-            let (form, record) = (keys::id_form(key)?, keys::id_record(value)?);
-            key.get(4..) == Some(form) && keys::id_value(&record) == value
+            let form = keys::id_form(key)?;
+            key.get(4..) == Some(form) && IdHistory::decode(value)?.encode() == value
         }
         Family::Entries => {
-            let (list, row) = keys::row(key, value)?;
-            let mut again = row.to.map_or(keys::OPEN, |to| to.0).to_be_bytes().to_vec();
+            let row = keys::row(key, value)?;
+            let mut again = Vec::new();
             keys::put_content(&mut again, &row.content);
-            keys::row_key(list, row.entry, row.from) == key && again == value
+            key.get(4..) == Some(&row.entry.0.to_be_bytes()) && again == value
         }
         Family::Deltas => keys::delta(key, value).map(|_| true)?,
         Family::History => {

@@ -3,9 +3,10 @@
 //! Iterators come in key order, see the state of the moment they were made, and end in an error, once, where RocksDB reports
 //! one: an error is never mistaken for the end. Nothing here writes.
 
-use super::keys::{self, BkRow, Delta, DeltaOp, Family, IdRecord, Row};
+use super::ids::IdHistory;
+use super::keys::{self, BkRow, Delta, Family, Row};
 use super::{Store, StoreError, open, wire};
-use crate::entry::{EntryNo, HashList, ListId, ListVersion, VersionNo};
+use crate::entry::{Entry, EntryNo, HashList, ListId, ListVersion, VersionNo};
 use rocksdb::{DBRawIteratorWithThreadMode, ReadOptions};
 use std::ops::RangeInclusive;
 
@@ -76,39 +77,42 @@ impl Store {
         wire::read_version(list, VersionNo(n as u32), value).map(Some)
     }
 
-    /// The row that is open at the list's head under this source id.
-    pub fn id_record(&self, list: ListId, id: &str) -> Result<Option<IdRecord>, StoreError> {
+    /// What the list's changes say of a source id; nothing of one that it never had.
+    pub fn id_history(&self, list: ListId, id: &str) -> Result<IdHistory, StoreError> {
         let value = self.db.get_pinned_cf(&self.family(Family::EntryIds)?, keys::id_key(list, &self.id_form(id)))?;
-        value.map(|bytes| keys::id_record(&bytes)).transpose()
+        value.map_or_else(|| Ok(IdHistory::default()), |bytes| IdHistory::decode(&bytes))
     }
 
-    /// All rows open at the list's head, by the form of their id ([`Store::id_form`]) in byte order.
-    pub fn ids(&self, list: ListId) -> Result<Scan<'_, (Vec<u8>, IdRecord)>, StoreError> {
+    /// All ids of the list, by their form ([`Store::id_form`]) in byte order.
+    pub fn ids(&self, list: ListId) -> Result<Scan<'_, (Vec<u8>, IdHistory)>, StoreError> {
         self.scan(Family::EntryIds, keys::list_key(list).to_vec(), keys::list_end(list).to_vec(), |key, value| {
-            Ok((keys::id_form(key)?.to_vec(), keys::id_record(value)?))
+            Ok((keys::id_form(key)?.to_vec(), IdHistory::decode(value)?))
         })
     }
 
-    /// The rows of one entry, oldest first: more than one if it was closed and opened again.
-    pub fn entry(&self, list: ListId, entry: EntryNo) -> Result<Vec<Row>, StoreError> {
-        let from = keys::row_key(list, entry, VersionNo(0)).to_vec();
-        let mut to = keys::row_key(list, entry, VersionNo(u32::MAX)).to_vec();
-        to.push(0);
-        self.scan(Family::Entries, from, to, |key, value| keys::row(key, value).map(|(_, row)| row))?.collect()
+    /// What an entry's number names; `None` where no version of the list that is kept holds it.
+    pub fn entry(&self, list: ListId, entry: EntryNo) -> Result<Option<Entry>, StoreError> {
+        let value = self.db.get_pinned_cf(&self.family(Family::Entries)?, keys::row_key(list, entry))?;
+        value.map(|bytes| keys::content(&bytes)).transpose()
     }
 
-    /// The row of an entry that was opened in version `from`.
-    pub fn row(&self, list: ListId, entry: EntryNo, from: VersionNo) -> Result<Option<Row>, StoreError> {
-        let key = keys::row_key(list, entry, from);
-        let value = self.db.get_pinned_cf(&self.family(Family::Entries)?, key)?;
-        value.map(|bytes| keys::row(&key, &bytes).map(|(_, row)| row)).transpose()
-    }
-
-    /// Every row of a list, of all versions, by entry number.
+    /// Every entry of a list, of all versions, by number.
     pub fn rows(&self, list: ListId) -> Result<Scan<'_, Row>, StoreError> {
-        self.scan(Family::Entries, keys::list_key(list).to_vec(), keys::list_end(list).to_vec(), |key, value| {
-            keys::row(key, value).map(|(_, row)| row)
-        })
+        self.scan(Family::Entries, keys::list_key(list).to_vec(), keys::list_end(list).to_vec(), keys::row)
+    }
+
+    /// Whether nothing is left, and nothing is being written, of the versions between two.
+    pub(super) fn is_void(&self, list: ListId, after: VersionNo, before: VersionNo) -> Result<bool, StoreError> {
+        let (from, to) = (keys::version_key(list, VersionNo(after.0 + 1)).to_vec(), keys::version_key(list, before).to_vec());
+        for family in [Family::Versions, Family::Deltas] {
+            let mut raw = self.raw(family, from.clone(), to.clone())?;
+            raw.seek_to_first();
+            if raw.valid() {
+                return Ok(false);
+            }
+            raw.status()?;
+        }
+        Ok(true)
     }
 
     /// What each version closed, then what it opened, version by version.
@@ -262,10 +266,9 @@ impl Iterator for DeltasOf<'_> {
             self.passed += 1;
             if self.passed.is_multiple_of(PASSED_MAX) {
                 // What a version closed, and what it opened, lies there by entry.
-                let op = if matches!(delta.op, DeltaOp::Opened) { keys::OPENED } else { keys::CLOSED };
                 let before = delta.entry < *self.entries.start();
                 let next = if before { *self.entries.start() } else { EntryNo(u32::MAX) };
-                self.scan.raw.seek(keys::delta_key(self.list, delta.version, op, next));
+                self.scan.raw.seek(keys::delta_key(self.list, delta.version, delta.op, next));
             }
         }
     }

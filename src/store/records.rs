@@ -39,6 +39,11 @@ pub(super) struct VersionRecord {
     pub edit: bool,
     #[prost(bool, tag = "7")]
     pub activated: bool,
+    #[prost(uint32, tag = "8")]
+    pub parent: u32,
+    /// First and last version of each range, one after the other.
+    #[prost(uint32, repeated, tag = "9")]
+    pub lineage: Vec<u32>,
 }
 
 /// What is known of a change for ever. It holds nothing that a list holds.
@@ -213,6 +218,9 @@ pub(super) struct Stage {
     pub source: String,
     #[prost(bool, tag = "4")]
     pub edit: bool,
+    /// Absent before format 3.
+    #[prost(uint32, optional, tag = "5")]
+    pub parent: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -251,6 +259,9 @@ pub(super) struct Edit {
     pub rows_total: u64,
     #[prost(bytes = "vec", tag = "6")]
     pub digest: Vec<u8>,
+    /// Absent before format 3.
+    #[prost(uint32, optional, tag = "7")]
+    pub parent: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -281,10 +292,9 @@ pub(super) struct OpenRow {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct CloseRow {
+    /// Tag 2, before format 3, was the version that opened it.
     #[prost(uint32, tag = "1")]
     pub entry: u32,
-    #[prost(uint32, tag = "2")]
-    pub from: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -1,13 +1,15 @@
 //! What do the numbered changes alone say there should be?
 //!
-//! The second account that [`verify`](super::verify) holds the stored rows against: lists and versions are followed one by one,
-//! rows only as a count and a sum of hashes per version. Of what was dropped or deleted the contents are gone, and the headers alone
+//! The second account that [`verify`](super::verify) holds the stored rows against: lists and versions are followed one by one, what a
+//! version opened only as a count and a sum of hashes. What it closed is not followed, as that goes when no version holds it. Of what was dropped or deleted the contents are gone, and the headers alone
 //! are followed: all that they leave open goes with the list or the version.
 
 use super::digest::{fingerprint, sha256};
 use super::history::{Header, Kind};
-use super::keys;
-use crate::entry::{ChangeOp, HashList, ListId, ListPolicy, ListVersion, MadeBy, Polarity, RowChange, VersionNo, VersionState};
+use super::keys::{self, DeltaOp};
+use crate::entry::{
+    ChangeOp, HashList, Lineage, ListId, ListPolicy, ListVersion, MadeBy, Parent, Polarity, RowChange, VersionNo, VersionState,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the changes say there should be.
@@ -18,7 +20,8 @@ pub(super) struct ReplayState {
     /// Of lists that are there.
     pub dropped: BTreeSet<(ListId, VersionNo)>,
     pub deleted: BTreeSet<ListId>,
-    pub deltas: BTreeMap<(ListId, VersionNo), Bag>,
+    /// What each version opened.
+    pub opened: BTreeMap<(ListId, VersionNo), Bag>,
     pub next_entry: u32,
     pub next_list: u32,
     pub last: Option<(u64, [u8; 32])>,
@@ -32,12 +35,6 @@ impl ReplayState {
     /// Whether a change's contents went with its list or version.
     pub fn is_gone(&self, header: &Header) -> bool {
         self.deleted.contains(&header.list) || self.dropped.contains(&(header.list, header.version))
-    }
-
-    /// The versions of a list that can be active.
-    pub fn kept(&self, list: ListId) -> BTreeSet<VersionNo> {
-        let all = self.versions.range((list, VersionNo(0))..=(list, VersionNo(u32::MAX)));
-        all.filter(|(_, v)| v.state == VersionState::Sealed).map(|((_, number), _)| *number).collect()
     }
 }
 
@@ -56,28 +53,29 @@ impl Bag {
     }
 }
 
-/// Follows one change, with what is left of it; false if it names what is not there. `kept` says which versions of the change's list
-/// are kept in the end: of rows that none of them holds nothing is left.
-pub(super) fn replay(replayed: &mut ReplayState, header: &Header, op: Option<&ChangeOp>, kept: &BTreeSet<VersionNo>) -> bool {
+/// Follows one change, with what is left of it; false if it names what is not there.
+pub(super) fn replay(replayed: &mut ReplayState, header: &Header, op: Option<&ChangeOp>) -> bool {
     let fits = header.next_entry.0 >= replayed.next_entry;
     replayed.next_entry = header.next_entry.0;
     fits && match op {
-        Some(op) => replay_contents(replayed, header, op, kept),
+        Some(op) => replay_contents(replayed, header, op),
         None => replay_header(replayed, header),
     }
 }
 
-fn replay_contents(replayed: &mut ReplayState, header: &Header, op: &ChangeOp, kept: &BTreeSet<VersionNo>) -> bool {
+fn replay_contents(replayed: &mut ReplayState, header: &Header, op: &ChangeOp) -> bool {
     match op {
         ChangeOp::CreateList { list, name, polarity, policy } => create(replayed, *list, name.clone(), *polarity, policy.clone()),
         ChangeOp::SetPolicy { list, policy } => replayed.lists.get_mut(list).map(|l| l.policy = policy.clone()).is_some(),
         ChangeOp::SetDisabled { list, disabled } => replayed.lists.get_mut(list).map(|l| l.disabled = *disabled).is_some(),
-        ChangeOp::Stage { list, version, source, made_by } => stage(replayed, header, (*list, *version), source, *made_by),
-        ChangeOp::Rows { list, version, rows } => replay_rows(replayed, *list, *version, rows, kept),
+        ChangeOp::Stage { list, version, parent, source, made_by } => {
+            stage(replayed, header, (*list, *version, *parent), source, *made_by)
+        }
+        ChangeOp::Rows { list, version, rows } => replay_rows(replayed, *list, *version, rows),
         ChangeOp::Seal { list, version, rows, digest } => replay_seal(replayed, *list, *version, *rows, digest),
-        ChangeOp::Edit { list, version, source, rows, rows_total, digest } => {
-            stage(replayed, header, (*list, *version), source, MadeBy::Edit)
-                && replay_rows(replayed, *list, *version, rows, kept)
+        ChangeOp::Edit { list, version, parent, source, rows, rows_total, digest } => {
+            stage(replayed, header, (*list, *version, *parent), source, MadeBy::Edit)
+                && replay_rows(replayed, *list, *version, rows)
                 && replay_seal(replayed, *list, *version, *rows_total, digest)
                 && replay_activate(replayed, *list, *version)
         }
@@ -96,25 +94,25 @@ fn replay_header(replayed: &mut ReplayState, header: &Header) -> bool {
         Kind::SetPolicy | Kind::SetDisabled => replayed.lists.contains_key(&list),
         Kind::DeleteList => {
             replayed.versions.retain(|(other, _), _| *other != list);
-            replayed.deltas.retain(|(other, _), _| *other != list);
+            replayed.opened.retain(|(other, _), _| *other != list);
             replayed.dropped.retain(|(other, _)| *other != list);
             replayed.deleted.insert(list) && replayed.lists.remove(&list).is_some()
         }
-        Kind::Stage => stage(replayed, header, (list, version), "", MadeBy::Import),
+        Kind::Stage => stage(replayed, header, (list, version, None), "", MadeBy::Import),
         Kind::Rows => replayed.versions.contains_key(&(list, version)),
         Kind::Seal => replay_seal(replayed, list, version, 0, &[0; 32]),
         Kind::Activate => replay_activate(replayed, list, version),
         Kind::Undo => {
-            replayed.deltas.remove(&(list, version));
+            replayed.opened.remove(&(list, version));
             replayed.versions.get_mut(&(list, version)).map(|v| v.state = VersionState::Undone).is_some()
         }
         Kind::Edit => {
-            stage(replayed, header, (list, version), "", MadeBy::Edit)
+            stage(replayed, header, (list, version, None), "", MadeBy::Edit)
                 && replay_seal(replayed, list, version, 0, &[0; 32])
                 && replay_activate(replayed, list, version)
         }
         Kind::Drop => header.versions.iter().all(|version| {
-            replayed.deltas.remove(&(list, *version));
+            replayed.opened.remove(&(list, *version));
             replayed.dropped.insert((list, *version)) && replayed.versions.remove(&(list, *version)).is_some()
         }),
         Kind::Migrated => true,
@@ -132,13 +130,15 @@ fn create(replayed: &mut ReplayState, list: ListId, name: String, polarity: Pola
 fn stage(
     replayed: &mut ReplayState,
     header: &Header,
-    (list, version): (ListId, VersionNo),
+    (list, version, parent): (ListId, VersionNo, Parent),
     source: &str,
     made_by: MadeBy,
 ) -> bool {
     let staged = ListVersion {
         list,
         version,
+        parent: parent.unwrap_or_default(),
+        lineage: Lineage::default(),
         state: VersionState::Staged,
         rows: 0,
         digest: [0; 32],
@@ -150,27 +150,13 @@ fn stage(
     replayed.versions.insert((list, version), staged).is_none() && replayed.lists.contains_key(&list)
 }
 
-fn replay_rows(
-    replayed: &mut ReplayState,
-    list: ListId,
-    version: VersionNo,
-    rows: &[RowChange],
-    kept: &BTreeSet<VersionNo>,
-) -> bool {
-    let held_before = kept.range(..version).next_back().copied();
-    let bag = replayed.deltas.entry((list, version)).or_default();
+fn replay_rows(replayed: &mut ReplayState, list: ListId, version: VersionNo, rows: &[RowChange]) -> bool {
+    let bag = replayed.opened.entry((list, version)).or_default();
     let mut fits = true;
     for row in rows {
-        match row {
-            RowChange::Open { entry, .. } => {
-                bag.add(&keys::delta_key(list, version, keys::OPENED, *entry), &[]);
-                fits &= entry.0 < replayed.next_entry;
-            }
-            RowChange::Close { entry, from } if held_before.is_some_and(|held| *from <= held) => {
-                bag.add(&keys::delta_key(list, version, keys::CLOSED, *entry), &from.0.to_be_bytes());
-            }
-            // No version that is kept holds the row: it was swept away, with both of its deltas.
-            RowChange::Close { .. } => {}
+        if let RowChange::Open { entry, .. } = row {
+            bag.add(&keys::delta_key(list, version, DeltaOp::Opened, *entry), &[]);
+            fits &= entry.0 < replayed.next_entry;
         }
     }
     fits && replayed.versions.get(&(list, version)).is_some_and(|v| v.state == VersionState::Staged)
@@ -179,7 +165,7 @@ fn replay_rows(
 fn replay_seal(replayed: &mut ReplayState, list: ListId, version: VersionNo, rows: u64, digest: &[u8; 32]) -> bool {
     let Some(record) = replayed.versions.get_mut(&(list, version)) else { return false };
     (record.state, record.rows, record.digest) = (VersionState::Sealed, rows, *digest);
-    replayed.lists.get_mut(&list).map(|l| l.head = version).is_some()
+    replayed.lists.get_mut(&list).map(|l| l.head = l.head.max(version)).is_some()
 }
 
 fn replay_activate(replayed: &mut ReplayState, list: ListId, version: VersionNo) -> bool {

@@ -3,6 +3,7 @@
 //! It is written without a log and emptied at every opening: nothing in it is true after a crash. One import at a time uses it. It can't
 //! alter a verdict.
 
+use super::ids;
 use super::keys::{self, Family};
 use super::{Scan, Store, StoreError, open};
 use rocksdb::{WriteBatch, WriteOptions};
@@ -35,7 +36,7 @@ impl Store {
             let id = id.ok_or_else(|| StoreError::Refused("a source id has a byte 0, or is not UTF-8".into()))?;
             let form = self.id_form(id);
             let key = keys::scratch_key(&form, self.scratch_order.fetch_add(1, Ordering::Relaxed));
-            if keys::is_masked(&form) {
+            if ids::is_masked(&form) {
                 batch.put_cf(&family, key, [&(id.len() as u16).to_be_bytes(), id.as_bytes(), value].concat());
             } else {
                 batch.put_cf(&family, key, value);
@@ -51,7 +52,7 @@ impl Store {
     pub fn scratch_iter(&self) -> Result<impl Iterator<Item = Result<ScratchRow, StoreError>>, StoreError> {
         let rows = self.scan(Family::Scratch, Vec::new(), Vec::new(), |key, value| {
             let form = keys::scratch_id(key)?.to_vec();
-            let (id, value) = if keys::is_masked(&form) { keys::split_masked(value)? } else { (&form[..], value) };
+            let (id, value) = if ids::is_masked(&form) { ids::split_masked(value)? } else { (&form[..], value) };
             Ok(Put { id: id.to_vec(), value: value.to_vec(), form })
         })?;
         Ok(Grouped { rows, next: None })

@@ -1,22 +1,23 @@
-//! Which rows does no version hold any more?
+//! Which entries does no version hold any more?
 //!
-//! [`ChangeOp::Drop`](crate::entry::ChangeOp::Drop) takes versions' records; the rows that only those versions held go here, in as
-//! many batches as it takes. Each leaves a consistent store: a row goes with its two deltas, and what is left of a version that is
-//! kept is what it was. A note of the list stands in `meta` from the drop until the last of it is gone, so that a sweep that was cut
-//! short is finished later.
+//! [`ChangeOp::Undo`](crate::entry::ChangeOp::Undo) and [`ChangeOp::Drop`](crate::entry::ChangeOp::Drop) take versions' records; the
+//! entries that only those versions held go here, with their deltas, in as many batches as it takes. Changes go on between two batches.
+//! Each batch leaves a consistent store: what a version that is kept or being written holds stays what it was. A note of the list
+//! stands in `meta` until the last of it is gone, so that a sweep that was cut short is finished later.
 
+use super::ids::IdHistory;
 use super::keys::{self, DeltaOp, Family};
-use super::read::RawScan;
 use super::{Store, StoreError};
-use crate::entry::{EntryNo, ListId, VersionNo, VersionState};
+use crate::entry::{EntryNo, Lineage, ListId, VersionNo, VersionState};
 use rocksdb::{WriteBatch, WriteOptions};
-use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
-/// Rows in one batch.
-const SWEEP_ROWS: u64 = 10_000;
+/// Deltas that are looked at in one batch: changes wait as long.
+const SWEEP_DELTAS: usize = 2_000;
 
 impl Store {
-    /// The lists that have versions dropped and not yet swept.
+    /// The lists that have versions given up or dropped and not yet swept.
     pub fn sweeps_due(&self) -> Result<Vec<ListId>, StoreError> {
         let (from, to) = (keys::META_SWEEP.to_vec(), keys::sweep_key(ListId(u32::MAX)));
         let key = |key: &[u8], _: &[u8]| {
@@ -26,77 +27,108 @@ impl Store {
         self.scan(Family::Meta, from, to, key)?.collect()
     }
 
-    /// Removes the rows that no version holds. `removed` hears of each entry that has no row left: what is derived of it can go
-    /// too. The list stays due until [`Store::swept`].
-    pub fn sweep(&self, list: ListId, removed: &mut dyn FnMut(EntryNo)) -> Result<u64, StoreError> {
-        let _writer = self.writer()?;
-        self.writable()?;
-        let Some((low, high)) = self.sweep_due(list)? else { return Ok(0) };
-        let kept = self.versions_kept(list)?;
-        // A row that was closed later was held by a version in between that is kept.
-        let end = kept.range(high..).next().copied().unwrap_or(VersionNo(u32::MAX));
-        // The rows as they stand now: later, a seek would wade through those that were deleted.
-        let mut rows_now = self.raw(Family::Entries, keys::list_key(list).to_vec(), keys::list_end(list).to_vec())?;
-        let (entries, deltas) = (self.family(Family::Entries)?, self.family(Family::Deltas)?);
-        let (mut batch, mut rows) = (WriteBatch::default(), 0);
+    /// The lowest and the highest of the versions that were given up or dropped, where some were.
+    pub fn sweep_due(&self, list: ListId) -> Result<Option<(VersionNo, VersionNo)>, StoreError> {
+        let value = self.db.get_pinned_cf(&self.family(Family::Meta)?, keys::sweep_key(list))?;
+        value.map(|bytes| keys::sweep(&bytes)).transpose()
+    }
+
+    /// Removes what no version holds of what [`Store::sweep_due`] says. `removed` hears of each entry that is gone: what is derived of
+    /// it can go too. The list stays due until [`Store::swept`]. One sweep of a list at a time; `turn` is held while a batch is made.
+    pub fn sweep(
+        &self,
+        list: ListId,
+        (low, high): (VersionNo, VersionNo),
+        turn: &Mutex<()>,
+        removed: &mut dyn FnMut(EntryNo),
+    ) -> Result<u64, StoreError> {
+        let mut sweep = |entries: &mut Vec<EntryNo>| {
+            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            self.sweep_entries(list, entries, removed)
+        };
+        let lineages = self.lineages(list)?;
+        let is_live = |version| lineages.iter().any(|(_, lineage)| lineage.contains(version));
+        // An entry that was closed later was held by a version in between that is kept.
+        let ends = lineages.iter().map(|(last, lineage)| {
+            let kept = lineages.iter().map(|(version, _)| *version).filter(|v| *v >= high && lineage.contains(*v));
+            kept.min().unwrap_or(*last)
+        });
+        let end = ends.fold(high, VersionNo::max);
+        let (mut entries, mut gone) = (Vec::with_capacity(SWEEP_DELTAS), 0);
         for delta in self.deltas(list, low..=end)? {
             let delta = delta?;
-            let DeltaOp::Closed { from } = delta.op else { continue };
-            if holds(&kept, from, Some(delta.version)) {
-                continue;
+            // What a live version opened is in it, or was closed by another.
+            if delta.op == DeltaOp::Closed || !is_live(delta.version) {
+                entries.push(delta.entry);
             }
-            batch.delete_cf(&entries, keys::row_key(list, delta.entry, from));
-            batch.delete_cf(&deltas, keys::delta_key(list, from, keys::OPENED, delta.entry));
-            batch.delete_cf(&deltas, keys::delta_key(list, delta.version, keys::CLOSED, delta.entry));
-            if !is_held(&mut rows_now, list, delta.entry, &kept)? {
-                removed(delta.entry);
+            if entries.len() == SWEEP_DELTAS {
+                gone += sweep(&mut entries)?;
             }
-            rows += 1;
-            if rows % SWEEP_ROWS == 0 {
-                self.write(std::mem::take(&mut batch), &WriteOptions::default())?;
+        }
+        Ok(gone + sweep(&mut entries)?)
+    }
+
+    /// Removes those of the entries that no version holds, and of the others what no version needs.
+    fn sweep_entries(
+        &self,
+        list: ListId,
+        entries: &mut Vec<EntryNo>,
+        removed: &mut dyn FnMut(EntryNo),
+    ) -> Result<u64, StoreError> {
+        let _writer = self.writer()?;
+        self.writable()?;
+        // As they are now: a version may have been begun meanwhile.
+        let lineages = self.lineages(list)?;
+        let (rows, ids, deltas) = (self.family(Family::Entries)?, self.family(Family::EntryIds)?, self.family(Family::Deltas)?);
+        let (mut batch, mut histories, mut gone) = (WriteBatch::default(), HashMap::new(), Vec::new());
+        for number in entries.drain(..) {
+            let Some(content) = self.entry(list, number)? else { continue };
+            let key = keys::id_key(list, &self.id_form(&content.id));
+            if !histories.contains_key(&key) {
+                histories.insert(key.clone(), self.id_history(list, &content.id)?);
+            }
+            let Some(history) = histories.get_mut(&key) else { continue };
+            let Some(entry) = history.entry(number) else { continue };
+            let is_held = lineages.iter().any(|(_, lineage)| entry.is_in(lineage));
+            let mut goes = |(version, op): &(VersionNo, DeltaOp)| {
+                let goes = !is_held || !lineages.iter().any(|(_, lineage)| lineage.contains(*version));
+                if goes {
+                    batch.delete_cf(&deltas, keys::delta_key(list, *version, *op, number));
+                }
+                goes
+            };
+            entry.deltas.retain(|delta| !goes(delta));
+            if !is_held {
+                history.0.retain(|entry| entry.entry != number);
+                batch.delete_cf(&rows, keys::row_key(list, number));
+                gone.push(number);
+            }
+        }
+        for (key, history) in histories {
+            match history {
+                IdHistory(entries) if entries.is_empty() => batch.delete_cf(&ids, key),
+                history => batch.put_cf(&ids, key, history.encode()),
             }
         }
         self.write(batch, &WriteOptions::default())?;
-        Ok(rows)
+        gone.iter().for_each(|number| removed(*number));
+        Ok(gone.len() as u64)
     }
 
-    /// All that is derived of the rows that were swept is gone too.
-    pub fn swept(&self, list: ListId) -> Result<(), StoreError> {
+    /// All that is derived of what was swept is gone too. A list of which more became due meanwhile stays due.
+    pub fn swept(&self, list: ListId, span: (VersionNo, VersionNo)) -> Result<(), StoreError> {
         let _writer = self.writer()?;
+        if self.sweep_due(list)? != Some(span) {
+            return Ok(());
+        }
         let mut batch = WriteBatch::default();
         batch.delete_cf(&self.family(Family::Meta)?, keys::sweep_key(list));
         self.write(batch, &WriteOptions::default())
     }
 
-    /// The lowest and the highest of the versions that were dropped.
-    pub(super) fn sweep_due(&self, list: ListId) -> Result<Option<(VersionNo, VersionNo)>, StoreError> {
-        let value = self.db.get_pinned_cf(&self.family(Family::Meta)?, keys::sweep_key(list))?;
-        value.map(|bytes| keys::sweep(&bytes)).transpose()
-    }
-
-    /// The versions that can be active: a row that none of them holds is in nobody's way.
-    fn versions_kept(&self, list: ListId) -> Result<BTreeSet<VersionNo>, StoreError> {
+    /// The versions that are there, and those that are being written: what none of them holds is in nobody's way.
+    fn lineages(&self, list: ListId) -> Result<Vec<(VersionNo, Lineage)>, StoreError> {
         let versions = self.versions(list)?.into_iter();
-        Ok(versions.filter(|v| v.state == VersionState::Sealed).map(|v| v.version).collect())
+        Ok(versions.filter(|v| v.state != VersionState::Undone).map(|v| (v.version, v.lineage)).collect())
     }
-}
-
-/// Whether one of the versions holds a row of this span.
-fn holds(kept: &BTreeSet<VersionNo>, from: VersionNo, to: Option<VersionNo>) -> bool {
-    to.is_none_or(|to| kept.range(from..to).next().is_some())
-}
-
-/// Whether one of the versions holds the entry, by any of its rows: it may have been closed and opened again.
-fn is_held(rows: &mut RawScan<'_>, list: ListId, entry: EntryNo, kept: &BTreeSet<VersionNo>) -> Result<bool, StoreError> {
-    let first = keys::row_key(list, entry, VersionNo(0));
-    rows.seek(first);
-    while let Some((key, value)) = rows.item().filter(|(key, _)| key.starts_with(&first[..8])) {
-        let (_, row) = keys::row(key, value)?;
-        if holds(kept, row.from, row.to) {
-            return Ok(true);
-        }
-        rows.next();
-    }
-    rows.status()?;
-    Ok(false)
 }

@@ -1,12 +1,13 @@
 //! Is the store what its history says it is?
 //!
 //! Three accounts of the same rows are compared: the numbered changes (replayed without their rows' contents), the rows
-//! themselves, and what is kept beside them for speed (`entry_ids`, `deltas`, running counts and digests). Sets are compared by
+//! themselves, and what is kept beside them (`entry_ids`, `deltas`, running counts and digests). Sets are compared by
 //! count and by a sum of hashes, so memory stays flat: a bit per entry, a few hundred bytes per version. Of what was dropped or
 //! deleted the headers alone are left, and the chain over them. Absent: columns and BK-trees, whose meaning the catalog knows.
 
-use super::digest::{digest_add, digest_sub, fingerprint, sha256};
-use super::keys::{self, Family, IdRecord};
+use super::digest::{digest_add, digest_sub, sha256};
+use super::ids::IdHistory;
+use super::keys::{self, DeltaOp, Family};
 use super::replay::{Bag, ReplayState, replay};
 use super::{Store, StoreError, history, open, wire};
 use crate::entry::{EntryNo, HashList, ListId, ListVersion, VersionNo, VersionState};
@@ -94,7 +95,7 @@ impl Verify<'_> {
             (seq_next, chain) = (seq + 1, sha256(value));
             replayed.last = Some((seq, chain));
             verify.report.changes += 1;
-            if !replay(&mut replayed, &header, None, &BTreeSet::new()) {
+            if !replay(&mut replayed, &header, None) {
                 verify.report.problem(format!("change {seq} does not fit the changes before it"));
             }
             Ok(())
@@ -106,8 +107,6 @@ impl Verify<'_> {
     fn changes(&mut self, ended: &ReplayState) -> Result<ReplayState, StoreError> {
         let mut replayed = ReplayState::new();
         replayed.last = ended.last;
-        let kept: BTreeMap<ListId, BTreeSet<VersionNo>> = ended.lists.keys().map(|list| (*list, ended.kept(*list))).collect();
-        let none = BTreeSet::new();
         let mut found = 0u64;
         self.walk(Family::History, Vec::new(), Vec::new(), "contents", |verify, key, value| {
             let seq = keys::number_u64(Family::History, key)?;
@@ -131,7 +130,7 @@ impl Verify<'_> {
                 None => {}
             }
             let op = contents.filter(|_| !gone).map(|(_, change)| change.op);
-            if !replay(&mut replayed, &header, op.as_ref(), kept.get(&header.list).unwrap_or(&none)) {
+            if !replay(&mut replayed, &header, op.as_ref()) {
                 verify.report.problem(format!("change {seq} does not fit the changes before it"));
             }
             Ok(())
@@ -202,118 +201,130 @@ impl Verify<'_> {
             verify.report.versions += 1;
             Ok(())
         })?;
-        let (mut tallies, ids) = self.rows(replayed, list, &versions)?;
-
-        let mut ids_stored = Bag::default();
-        self.walk(Family::EntryIds, from.clone(), to.clone(), "ids", |_, key, value| {
-            ids_stored.add(key, value);
-            keys::id_record(value).map(drop)
-        })?;
-        if ids_stored != ids {
-            let (stored, open) = (ids_stored.n, ids.n);
-            self.report.problem(format!("list {name}: its {stored} ids do not match its {open} open rows"));
-        }
-
-        let mut deltas = BTreeMap::<VersionNo, Bag>::new();
+        let rows = self.rows(replayed, list)?;
+        let known = |number: &VersionNo| versions.contains_key(number) || replayed.dropped.contains(&(list.id, *number));
+        let mut tallies = self.ids(list, &versions, rows)?;
+        let mut deltas = BTreeMap::<VersionNo, (Bag, Bag)>::new();
         self.walk(Family::Deltas, from, to, "deltas", |_, key, value| {
-            deltas.entry(keys::delta(key, value)?.version).or_default().add(key, value);
+            let delta = keys::delta(key, value)?;
+            let (all, opened) = deltas.entry(delta.version).or_default();
+            all.add(key, value);
+            if delta.op == DeltaOp::Opened {
+                opened.add(key, value);
+            }
             Ok(())
         })?;
 
         let numbers: BTreeSet<VersionNo> = versions.keys().chain(tallies.keys()).chain(deltas.keys()).copied().collect();
-        let dropped = |number: &VersionNo| replayed.dropped.contains(&(list.id, *number));
-        for number in numbers.iter().filter(|v| !versions.contains_key(v) && !dropped(v)) {
+        for number in numbers.iter().filter(|number| !known(number)) {
             self.report.problem(format!("list {name}: rows name version {}, which does not exist", number.0));
         }
-        // Until a sweep is done, rows are left that no version holds.
-        let swept = self.store.sweep_due(list.id)?.is_none();
         let first = (list.id, VersionNo(0));
         for ((_, number), replayed) in replayed.versions.range(first..=(list.id, VersionNo(u32::MAX))) {
             if versions.get(number).is_none_or(|stored| !same_version(stored, replayed)) {
                 self.report.problem(format!("list {name}: version {} disagrees with the changes", number.0));
             }
         }
-        let (mut rows, mut digest) = (0u64, [0; 32]);
+        for version in versions.values() {
+            let which = format!("list {name}, version {}", version.version.0);
+            let (mut rows, mut digest) = (0u64, [0; 32]);
+            if version.state != VersionState::Undone {
+                for tally in tallies.iter().filter(|(number, _)| version.lineage.contains(**number)).map(|(_, tally)| tally) {
+                    rows = (rows + tally.opened).wrapping_sub(tally.closed);
+                    digest_add(&mut digest, &tally.opened_sum);
+                    digest_sub(&mut digest, &tally.closed_sum);
+                }
+            }
+            let ends = version.lineage.ranges().iter().map(|(first, _)| first.0).min() > Some(0)
+                && version.lineage.ranges().last().is_some_and(|(_, last)| *last == version.version);
+            let fits = versions.get(&version.parent).is_none_or(|parent| {
+                let own = version.lineage.without(&parent.lineage);
+                let more = deltas.keys().any(|number| own.contains(*number) && *number != version.version);
+                parent.lineage.without(&version.lineage).ranges().is_empty() && !more
+            });
+            if !ends || !fits {
+                self.report.problem(format!("{which}: its ancestors are not its parent's"));
+            }
+            if version.rows != rows || version.digest != digest {
+                self.report.problem(format!("{which}: the rows are {rows}, the record says {}, or another digest", version.rows));
+            }
+        }
+        // Until a sweep is done, deltas are left that no version needs.
+        let swept = self.store.sweep_due(list.id)?.is_none();
+        let live = |number: &VersionNo| versions.values().any(|v| v.state != VersionState::Undone && v.lineage.contains(*number));
         for number in &numbers {
             let tally = tallies.remove(number).unwrap_or_default();
-            let bag = deltas.remove(number).unwrap_or_default();
-            rows = (rows + tally.opened).wrapping_sub(tally.closed);
-            digest_add(&mut digest, &tally.opened_sum);
-            digest_sub(&mut digest, &tally.closed_sum);
+            let (all, opened) = deltas.remove(number).unwrap_or_default();
             let which = format!("list {name}, version {}", number.0);
-            if bag != tally.deltas {
+            if all != tally.deltas {
                 self.report.problem(format!("{which}: its deltas disagree with the rows"));
             }
-            // Of one that was dropped, rows may be left that others hold.
-            let Some(version) = versions.get(number) else { continue };
-            let undone = version.state == VersionState::Undone;
-            let (rows_due, digest_due) = if undone { (0, [0; 32]) } else { (rows, digest) };
-            if version.rows != rows_due || version.digest != digest_due {
-                self.report
-                    .problem(format!("{which}: the rows are {rows_due}, the record says {}, or another digest", version.rows));
-            }
-            let replayed_deltas = replayed.deltas.get(&(list.id, *number)).copied().unwrap_or_default();
-            if version.state == VersionState::Sealed && swept && bag != replayed_deltas {
+            let replayed = replayed.opened.get(&(list.id, *number)).copied().unwrap_or_default();
+            if versions.get(number).is_some_and(|v| v.state == VersionState::Sealed) && opened != replayed {
                 self.report.problem(format!("{which}: its deltas disagree with the changes"));
             }
-            if undone && bag.n + tally.opened + tally.closed > 0 {
-                self.report.problem(format!("{which}: it was undone, but rows of it remain"));
+            if swept && all.n > 0 && !live(number) {
+                self.report.problem(format!("{which}: no version needs it, but rows of it remain"));
             }
         }
         Ok(())
     }
 
-    /// Per version what its rows say, and the ids of the open ones.
-    fn rows(
-        &mut self,
-        replayed: &ReplayState,
-        list: &HashList,
-        versions: &BTreeMap<VersionNo, ListVersion>,
-    ) -> Result<(BTreeMap<VersionNo, Tally>, Bag), StoreError> {
-        let mut tallies = BTreeMap::<VersionNo, Tally>::new();
-        let mut ids = Bag::default();
-        let mut before: Option<(keys::Row, [u8; 32])> = None;
+    /// What the rows say of ids: for each entry its id and digest.
+    fn rows(&mut self, replayed: &ReplayState, list: &HashList) -> Result<Bag, StoreError> {
+        let mut named = Bag::default();
         let (from, to) = (keys::list_key(list.id).to_vec(), keys::list_end(list.id).to_vec());
         self.walk(Family::Entries, from, to, "rows", |verify, key, value| {
-            let (_, row) = keys::row(key, value)?;
-            let digest = sha256(&value[4..]);
+            let row = keys::row(key, value)?;
             let which = format!("list {}, entry {}", list.name, row.entry.0);
             verify.report.rows += 1;
             if row.entry.0 >= replayed.next_entry {
                 verify.report.problem(format!("{which}: no change assigned that number"));
-            }
-            let known = versions.contains_key(&row.from) || replayed.dropped.contains(&(list.id, row.from));
-            if row.to.is_some_and(|to| to <= row.from) || !known {
-                verify.report.problem(format!("{which}: a row with impossible versions"));
-            }
-            if let Some((other, content)) = before.as_ref().filter(|(other, _)| other.entry == row.entry) {
-                if other.to.is_none_or(|to| to > row.from) || *content != digest {
-                    verify.report.problem(format!("{which}: two rows overlap or differ in content"));
-                }
-            } else if row.entry.0 < replayed.next_entry && verify.seen_before(row.entry.0) {
+            } else if verify.seen_before(row.entry.0) {
                 verify.report.problem(format!("{which}: another list has an entry of that number"));
             }
-            let tally = tallies.entry(row.from).or_default();
-            tally.opened += 1;
-            digest_add(&mut tally.opened_sum, &digest);
-            tally.deltas.add(&keys::delta_key(list.id, row.from, keys::OPENED, row.entry), &[]);
-            match row.to {
-                Some(to) => {
-                    let tally = tallies.entry(to).or_default();
-                    tally.closed += 1;
-                    digest_add(&mut tally.closed_sum, &digest);
-                    tally.deltas.add(&keys::delta_key(list.id, to, keys::CLOSED, row.entry), &row.from.0.to_be_bytes());
-                }
-                None => {
-                    let record = IdRecord { entry: row.entry, from: row.from, fingerprint: fingerprint(&digest) };
-                    let form = verify.store.id_form(&row.content.id);
-                    ids.add(&keys::id_key(list.id, &form), &keys::id_value(&record));
-                }
-            }
-            before = Some((row, digest));
+            let form = verify.store.id_form(&row.content.id);
+            named.add(&keys::id_key(list.id, &form), &naming(row.entry, &sha256(value)));
             Ok(())
         })?;
-        Ok((tallies, ids))
+        Ok(named)
+    }
+
+    /// Per version what the ids' histories say. `named` is what the rows do.
+    fn ids(
+        &mut self,
+        list: &HashList,
+        versions: &BTreeMap<VersionNo, ListVersion>,
+        named: Bag,
+    ) -> Result<BTreeMap<VersionNo, Tally>, StoreError> {
+        let (mut tallies, mut found) = (BTreeMap::<VersionNo, Tally>::new(), Bag::default());
+        let (from, to) = (keys::list_key(list.id).to_vec(), keys::list_end(list.id).to_vec());
+        self.walk(Family::EntryIds, from, to, "ids", |verify, key, value| {
+            let history = IdHistory::decode(value)?;
+            for entry in &history.0 {
+                found.add(key, &naming(entry.entry, &entry.digest));
+                for (version, op) in &entry.deltas {
+                    let tally = tallies.entry(*version).or_default();
+                    let (n, sum) = match op {
+                        DeltaOp::Opened => (&mut tally.opened, &mut tally.opened_sum),
+                        DeltaOp::Closed => (&mut tally.closed, &mut tally.closed_sum),
+                    };
+                    *n += 1;
+                    digest_add(sum, &entry.digest);
+                    tally.deltas.add(&keys::delta_key(list.id, *version, *op, entry.entry), &[]);
+                }
+            }
+            let twice = |v: &&ListVersion| history.0.iter().filter(|entry| entry.is_in(&v.lineage)).count() > 1;
+            if let Some(version) = versions.values().filter(|v| v.state != VersionState::Undone).find(twice) {
+                verify.report.problem(format!("list {}, version {}: an id names two entries", list.name, version.version.0));
+            }
+            Ok(())
+        })?;
+        if found != named {
+            self.report
+                .problem(format!("list {}: its ids name {} entries and do not match its {} rows", list.name, found.n, named.n));
+        }
+        Ok(tallies)
     }
 
     fn seen_before(&mut self, entry: u32) -> bool {
@@ -400,9 +411,23 @@ fn at(error: StoreError, place: &str) -> StoreError {
     }
 }
 
+/// What an id says of an entry.
+fn naming(entry: EntryNo, digest: &[u8; 32]) -> [u8; 36] {
+    let mut bytes = [0; 36];
+    bytes[..4].copy_from_slice(&entry.0.to_be_bytes());
+    bytes[4..].copy_from_slice(digest);
+    bytes
+}
+
 /// Of a version that is being written only the beginning is known; its counts run.
 fn same_version(stored: &ListVersion, replayed: &ListVersion) -> bool {
     let counts = replayed.state == VersionState::Staged || (stored.rows == replayed.rows && stored.digest == replayed.digest);
     let made = (stored.made_by, stored.activated) == (replayed.made_by, replayed.activated);
-    counts && made && stored.state == replayed.state && stored.source == replayed.source && stored.time_ms == replayed.time_ms
+    let parents = stored.parent == replayed.parent;
+    counts
+        && made
+        && parents
+        && stored.state == replayed.state
+        && stored.source == replayed.source
+        && stored.time_ms == replayed.time_ms
 }

@@ -7,8 +7,8 @@ use super::StoreError;
 use super::keys::{Family, check_entry};
 use super::records::*;
 use crate::entry::{
-    Action, Change, ChangeOp, Entry, EntryNo, HashKind, HashList, HashValue, KindPolicy, ListId, ListPolicy, ListVersion, MadeBy,
-    Polarity, RowChange, Transforms, VersionNo, VersionState, ViewKind, ViewRule,
+    Action, Change, ChangeOp, Entry, EntryNo, HashKind, HashList, HashValue, KindPolicy, Lineage, ListId, ListPolicy,
+    ListVersion, MadeBy, Polarity, RowChange, Transforms, VersionNo, VersionState, ViewKind, ViewRule,
 };
 use prost::Message;
 
@@ -64,6 +64,8 @@ pub(super) fn write_version(version: &ListVersion) -> Vec<u8> {
         time_ms: version.time_ms,
         edit: version.made_by == MadeBy::Edit,
         activated: version.activated,
+        parent: version.parent.0,
+        lineage: version.lineage.ranges().iter().flat_map(|(first, last)| [first.0, last.0]).collect(),
     }
     .encode_to_vec()
 }
@@ -80,17 +82,27 @@ pub(super) fn read_version(list: ListId, version: VersionNo, bytes: &[u8]) -> Re
     let digest = read_digest(family, &record.digest)?;
     let (rows, source, time_ms) = (record.rows, record.source, record.time_ms);
     let (made_by, activated) = (made_by(record.edit), record.activated);
-    Ok(ListVersion { list, version, state, rows, digest, source, time_ms, made_by, activated })
+    let (ranges, rest) = record.lineage.as_chunks::<2>();
+    let ranges = ranges.iter().map(|[first, last]| (VersionNo(*first), VersionNo(*last))).collect();
+    let lineage = Lineage::new(ranges).filter(|_| rest.is_empty());
+    let lineage = lineage.ok_or_else(|| family.corrupt("a version's ancestors are not in order"))?;
+    let parent = VersionNo(record.parent);
+    Ok(ListVersion { list, version, parent, lineage, state, rows, digest, source, time_ms, made_by, activated })
 }
 
-/// An upper bound of what a row adds to an encoded change, in bytes.
-pub fn row_bytes(row: &RowChange) -> usize {
+/// An upper bound of what a closed row adds to an encoded change, in bytes.
+pub const CLOSE_ROW_BYTES: usize = 16;
+
+/// The same of an opened one.
+pub fn open_row_bytes(content: &Entry) -> usize {
+    let hashes: usize = content.hashes.iter().map(|hash| hash.kind().bytes() + 8).sum();
+    20 + content.id.len() + content.category.len() + hashes
+}
+
+pub(super) fn row_bytes(row: &RowChange) -> usize {
     match row {
-        RowChange::Open { content, .. } => {
-            let hashes: usize = content.hashes.iter().map(|hash| hash.kind().bytes() + 8).sum();
-            20 + content.id.len() + content.category.len() + hashes
-        }
-        RowChange::Close { .. } => 16,
+        RowChange::Open { content, .. } => open_row_bytes(content),
+        RowChange::Close { .. } => CLOSE_ROW_BYTES,
     }
 }
 
@@ -111,10 +123,13 @@ impl From<&Change> for ChangeRecord {
             ChangeOp::SetPolicy { list, policy } => OpRecord::SetPolicy(SetPolicy { list: list.0, policy: Some(policy.into()) }),
             ChangeOp::SetDisabled { list, disabled } => OpRecord::SetDisabled(SetDisabled { list: list.0, disabled: *disabled }),
             ChangeOp::DeleteList { list } => OpRecord::DeleteList(DeleteList { list: list.0 }),
-            ChangeOp::Stage { list, version, source, made_by } => {
-                let edit = *made_by == MadeBy::Edit;
-                OpRecord::Stage(Stage { list: list.0, version: version.0, source: source.clone(), edit })
-            }
+            ChangeOp::Stage { list, version, parent, source, made_by } => OpRecord::Stage(Stage {
+                list: list.0,
+                version: version.0,
+                source: source.clone(),
+                edit: *made_by == MadeBy::Edit,
+                parent: parent.map(|v| v.0),
+            }),
             ChangeOp::Rows { list, version, rows } => {
                 OpRecord::Rows(Rows { list: list.0, version: version.0, rows: rows.iter().map(write_row).collect() })
             }
@@ -123,13 +138,14 @@ impl From<&Change> for ChangeRecord {
             }
             ChangeOp::Activate { list, version } => OpRecord::Activate(Pointer { list: list.0, version: version.0 }),
             ChangeOp::Undo { list, version } => OpRecord::Undo(Pointer { list: list.0, version: version.0 }),
-            ChangeOp::Edit { list, version, source, rows, rows_total, digest } => OpRecord::Edit(Edit {
+            ChangeOp::Edit { list, version, parent, source, rows, rows_total, digest } => OpRecord::Edit(Edit {
                 list: list.0,
                 version: version.0,
                 source: source.clone(),
                 rows: rows.iter().map(write_row).collect(),
                 rows_total: *rows_total,
                 digest: digest.to_vec(),
+                parent: parent.map(|v| v.0),
             }),
             ChangeOp::Drop { list, versions } => {
                 OpRecord::Drop(DropVersions { list: list.0, versions: versions.iter().map(|v| v.0).collect() })
@@ -184,7 +200,7 @@ fn write_row(row: &RowChange) -> RowRecord {
             category: content.category.clone(),
             hashes: content.hashes.iter().map(|h| HashRecord { kind: h.kind() as u32, bytes: h.to_vec() }).collect(),
         }),
-        RowChange::Close { entry, from } => RowOp::Close(CloseRow { entry: entry.0, from: from.0 }),
+        RowChange::Close { entry } => RowOp::Close(CloseRow { entry: entry.0 }),
     };
     RowRecord { op: Some(op) }
 }
@@ -204,6 +220,7 @@ fn read_op(op: OpRecord) -> Result<ChangeOp, StoreError> {
         OpRecord::Stage(op) => ChangeOp::Stage {
             list: ListId(op.list),
             version: VersionNo(op.version),
+            parent: op.parent.map(VersionNo),
             source: op.source,
             made_by: made_by(op.edit),
         },
@@ -219,6 +236,7 @@ fn read_op(op: OpRecord) -> Result<ChangeOp, StoreError> {
         OpRecord::Edit(op) => ChangeOp::Edit {
             list: ListId(op.list),
             version: VersionNo(op.version),
+            parent: op.parent.map(VersionNo),
             source: op.source,
             rows: read_rows(op.rows)?,
             rows_total: op.rows_total,
@@ -253,7 +271,7 @@ fn read_row(row: RowRecord) -> Result<RowChange, StoreError> {
             check_entry(&content).map_err(|why| family.corrupt(why))?;
             RowChange::Open { entry: EntryNo(open.entry), content }
         }
-        Some(RowOp::Close(close)) => RowChange::Close { entry: EntryNo(close.entry), from: VersionNo(close.from) },
+        Some(RowOp::Close(close)) => RowChange::Close { entry: EntryNo(close.entry) },
         None => return Err(family.corrupt("a row of an unknown kind")),
     })
 }
@@ -352,8 +370,8 @@ mod tests {
         let rows = vec![
             RowChange::Open { entry: EntryNo(u32::MAX), content: entry("é", hashes) },
             RowChange::Open { entry: EntryNo(0), content: entry(&"x".repeat(256), vec![HashValue::Md5([0; 16]); 1]) },
-            RowChange::Close { entry: EntryNo(7), from: VersionNo(u32::MAX - 1) },
-            RowChange::Close { entry: EntryNo(0), from: VersionNo(0) },
+            RowChange::Close { entry: EntryNo(7) },
+            RowChange::Close { entry: EntryNo(u32::MAX) },
         ];
         [
             ChangeOp::CreateList { list, name: "n".into(), polarity: Polarity::Negative, policy: policy() },
@@ -367,14 +385,22 @@ mod tests {
             ChangeOp::SetDisabled { list, disabled: true },
             ChangeOp::SetDisabled { list, disabled: false },
             ChangeOp::DeleteList { list },
-            ChangeOp::Stage { list, version, source: "file.csv".into(), made_by: MadeBy::Import },
-            ChangeOp::Stage { list, version, source: "add".into(), made_by: MadeBy::Edit },
+            ChangeOp::Stage { list, version, parent: Some(VersionNo(8)), source: "file.csv".into(), made_by: MadeBy::Import },
+            ChangeOp::Stage { list, version, parent: None, source: "add".into(), made_by: MadeBy::Edit },
             ChangeOp::Rows { list, version, rows: rows.clone() },
             ChangeOp::Rows { list, version, rows: vec![] },
             ChangeOp::Seal { list, version, rows: u64::MAX, digest: [9; 32] },
             ChangeOp::Activate { list, version },
             ChangeOp::Undo { list, version },
-            ChangeOp::Edit { list, version, source: "add".into(), rows, rows_total: 3, digest: [0; 32] },
+            ChangeOp::Edit {
+                list,
+                version,
+                parent: Some(VersionNo(0)),
+                source: "add".into(),
+                rows,
+                rows_total: 3,
+                digest: [0; 32],
+            },
             ChangeOp::Drop { list, versions: vec![version, VersionNo(0), VersionNo(u32::MAX)] },
         ]
         .map(change)
@@ -406,8 +432,26 @@ mod tests {
         for state in [VersionState::Staged, VersionState::Sealed, VersionState::Undone] {
             let (rows, digest, source, time_ms) = (5, [8; 32], "s".to_owned(), 6);
             let (made_by, activated) = (MadeBy::Edit, state == VersionState::Sealed);
-            let version = ListVersion { list: id, version: active, state, rows, digest, source, time_ms, made_by, activated };
+            let lineage = Lineage::new(vec![(VersionNo(1), VersionNo(2)), (active, active)]).unwrap();
+            let parent = VersionNo(2);
+            let version = ListVersion {
+                list: id,
+                version: active,
+                parent,
+                lineage,
+                state,
+                rows,
+                digest,
+                source,
+                time_ms,
+                made_by,
+                activated,
+            };
             assert_eq!(read_version(id, active, &write_version(&version)).unwrap(), version);
+        }
+        for lineage in [vec![1], vec![2, 1], vec![1, 3, 3, 4]] {
+            let record = VersionRecord { state: 2, digest: vec![0; 32], lineage, ..VersionRecord::default() };
+            assert!(matches!(read_version(id, active, &record.encode_to_vec()), Err(StoreError::Corrupt { .. })));
         }
     }
 
@@ -431,7 +475,7 @@ mod tests {
 
     #[test]
     fn what_is_not_well_formed_is_corrupt_and_never_a_panic() {
-        let close = |entry| RowRecord { op: Some(RowOp::Close(CloseRow { entry, from: 1 })) };
+        let close = |entry| RowRecord { op: Some(RowOp::Close(CloseRow { entry })) };
         let open = |id: &str, kind, len| {
             let hashes = vec![HashRecord { kind, bytes: vec![1; len] }];
             RowRecord { op: Some(RowOp::Open(OpenRow { entry: 1, id: id.into(), category: String::new(), hashes })) }

@@ -246,7 +246,7 @@ fn files_of_each_format_are_imported() {
     let versions = place.run(&["list", "versions", "a", "--json"]).exits(0).json();
     let sources: Vec<_> = versions.iter().map(|v| v["source"].as_str().unwrap()).collect();
     assert_eq!(sources, ["a.csv", "hashes.txt", "standard input"]);
-    let fields = ["active", "digest", "entries", "source", "state", "time_ms", "version"];
+    let fields = ["active", "digest", "entries", "parent", "source", "state", "time_ms", "version"];
     versions.iter().for_each(|v| assert_eq!(keys(v), fields));
 
     let mapped = place.write("odd.csv", format!("k1;extra;{one}\nk2;extra;{two}\n").as_bytes());

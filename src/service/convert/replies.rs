@@ -245,6 +245,7 @@ pub fn version(version: ListVersion) -> v1::HashListVersion {
         list_number: version.list.0,
         edit: version.made_by == MadeBy::Edit,
         activated: version.activated,
+        parent: version.parent.0,
     }
 }
 
