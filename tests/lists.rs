@@ -585,6 +585,42 @@ fn edits_go_on_during_an_import_and_survive_it() {
     bench.assert_sound();
 }
 
+/// A file may take an hour to be received, and another one be imported meanwhile.
+#[test]
+fn edits_since_an_import_began_survive_it_and_other_imports_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    bench.import("known", &csv(ids_and_numbers(0..20))).unwrap();
+    let first = bench.catalog.begin_import("known").unwrap();
+    bench.add("known", "early", vec![pdq(900)]);
+    let second = bench.catalog.begin_import("known").unwrap();
+    bench.add("known", "hand", vec![pdq(901)]);
+    bench.remove("known", "e3");
+    let import = |began, text: &str| {
+        bench.catalog.import_begun(&bench.by, "known", began, &import_options(), &mut text.as_bytes(), &mut |_| {}).unwrap()
+    };
+    // Compared with what was active when each began.
+    let report = import(&second, &csv(ids_and_numbers(0..40)));
+    assert_eq!((report.activated, report.added, report.gone, report.compared_with), (true, 20, 1, VersionNo(2)));
+    let found = |numbers: &[u64]| numbers.iter().map(|n| bench.ids(pdq(*n)).len()).collect::<Vec<_>>();
+    assert_eq!(found(&[0, 3, 30, 900, 901]), [1, 0, 1, 0, 1], "what was added before it began is not in its file");
+    // Ten thousand edits' worth of versions are not kept so long: what it is compared with may be gone by then.
+    (0..40).for_each(|n| bench.add("known", &format!("more{n}"), vec![pdq(2_000 + n)]));
+    let report = import(&first, &csv(ids_and_numbers(0..10)));
+    assert!(report.activated);
+    assert_eq!(found(&[0, 3, 15, 30, 901, 2_000, 2_039]), [1, 0, 0, 0, 1, 1, 1], "the other file's entries are no edits");
+    assert_eq!(bench.catalog.list("known").unwrap().rows, 9 + 1 + 40);
+    assert_eq!(found(&[900]), [0], "the other import took it out again");
+    bench.assert_sound();
+    // One that was meant for a list that is gone.
+    bench.catalog.delete(&bench.by, "known").unwrap();
+    bench.create("known");
+    let text = csv(ids_and_numbers(0..10));
+    let late = bench.catalog.import_begun(&bench.by, "known", &first, &import_options(), &mut text.as_bytes(), &mut |_| {});
+    assert!(matches!(late, Err(CatalogError::NoSuchList(_))), "{late:?}");
+}
+
 /// A list that was rolled back while a file is imported into it has the file's entries after that, and the edits since.
 #[test]
 fn a_roll_back_during_an_import_brings_nothing_else_with_it() {

@@ -340,6 +340,27 @@ fn versions_of_one_list_are_written_beside_each_other_and_hold_what_their_parent
     let parents = store.versions(LIST).unwrap().iter().map(|v| v.parent.0).collect::<Vec<_>>();
     assert_eq!(parents, [0, 1, 1, 1, 4]);
     sound(&store);
+    // The import is activated with the edits on top; of their branch the last version goes after its parent: both leave nothing.
+    let (rows, digest) = totals(&store, LIST, VersionNo(3), &[]);
+    apply(&store, ChangeOp::Seal { list: LIST, version: VersionNo(3), rows, digest });
+    apply(&store, ChangeOp::Activate { list: LIST, version: VersionNo(3) });
+    edit(&store, LIST, vec![RowChange::Close { entry: EntryNo(1) }]);
+    apply(&store, ChangeOp::Drop { list: LIST, versions: vec![VersionNo(4)] });
+    assert_eq!(sweep(&store, LIST), 1, "id 5 as the edit added it: the version after took it out");
+    sound(&store);
+    edit(&store, LIST, vec![RowChange::Close { entry: EntryNo(2) }]);
+    apply(&store, ChangeOp::Drop { list: LIST, versions: vec![VersionNo(5)] });
+    sweep(&store, LIST);
+    sound(&store);
+    let all = store.deltas(LIST, VersionNo(1)..=VersionNo(9)).unwrap().map(|delta| delta.unwrap().version.0);
+    assert!(all.filter(|version| [4, 5].contains(version)).count() == 0);
+    // Then a new version's lineage is one range again, but for what is there still.
+    let lineage = store.version(LIST, VersionNo(7)).unwrap().unwrap().lineage;
+    edit(&store, LIST, vec![RowChange::Close { entry: EntryNo(3) }]);
+    let ranges = |lineage: Lineage| lineage.ranges().iter().map(|(a, b)| (a.0, b.0)).collect::<Vec<_>>();
+    assert_eq!(ranges(lineage), [(1, 1), (3, 3), (6, 7)]);
+    assert_eq!(ranges(store.version(LIST, VersionNo(8)).unwrap().unwrap().lineage), [(1, 1), (3, 8)]);
+    sound(&store);
     drop(store);
     sound(&Store::open(dir.path(), Access::Read, DERIVED).unwrap());
 }
@@ -816,23 +837,22 @@ fn a_migration_from_format_2_that_was_killed_goes_on() {
     let before = acknowledged(old.path());
     drop(writer(new.path()));
     let family = |dir: &Path, name: &str| dump(dir).remove(name).unwrap();
-    // Rows that had not been reached, and ids that had not.
+    // Rows that had not been reached, and ids that had not: those whose first entry, the oldest, is one of these.
     let rows: Pairs = family(old.path(), "entries").into_iter().filter(|(key, _)| key[7] >= 40).collect();
-    // The first entry of an id is its oldest.
-    let newer: Vec<_> =
-        family(new.path(), "entry_ids").into_iter().filter(|(_, value)| value[3] >= 40).map(|(key, _)| key).collect();
-    let ids: Pairs = family(old.path(), "entry_ids").into_iter().filter(|(key, _)| newer.contains(key)).collect();
-    assert!(rows.len() > 20 && ids.len() > 5, "{} rows, {} ids", rows.len(), ids.len());
+    let ids: Pairs = family(new.path(), "entry_ids").into_iter().filter(|(_, value)| value[3] >= 40).collect();
+    let before_ids: BTreeMap<_, _> = family(old.path(), "entry_ids").into_iter().collect();
+    assert!(rows.len() > 20 && ids.len() > 20, "{} rows, {} ids", rows.len(), ids.len());
     raw(new.path(), |batch, db| {
         let (entries, entry_ids) = (db.cf_handle("entries").unwrap(), db.cf_handle("entry_ids").unwrap());
-        for (key, value) in &rows {
-            batch.put_cf(entries, key, value);
-            // A row that is half migrated has both, where its batch is not: here some have.
-            if key[7] % 2 == 0 {
-                batch.delete_cf(entries, &key[..8]);
+        rows.iter().for_each(|(key, value)| batch.put_cf(entries, key, value));
+        // The half of them is as it was before. The other half was done, but for the rows that should have gone.
+        for (key, value) in ids.iter().filter(|(_, value)| value[3] % 2 == 0) {
+            match before_ids.get(key) {
+                Some(old) => batch.put_cf(entry_ids, key, old),
+                None => batch.delete_cf(entry_ids, key),
             }
+            batch.delete_cf(entries, [&key[..4], &value[..4]].concat());
         }
-        ids.iter().filter(|(_, value)| value[3] % 2 == 0).for_each(|(key, value)| batch.put_cf(entry_ids, key, value));
         batch.put_cf(db.cf_handle("meta").unwrap(), "migrating", []);
     });
     assert!(matches!(Store::open(new.path(), Access::Read, DERIVED), Err(StoreError::FormatOlder { .. })));

@@ -12,8 +12,10 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use super::hold::{CATEGORIES_MAX, strange_categories};
-use super::version::{Began, Put, VersionWriter, derived_id, next_version};
-use super::{BAD_ROWS_MAX, BadRow, Catalog, CatalogError, ImportOptions, ImportReport, Phase, Progress, lock, now_ms, told};
+use super::version::{Put, VersionWriter, derived_id, next_version};
+use super::{
+    BAD_ROWS_MAX, BadRow, Began, Catalog, CatalogError, ImportOptions, ImportReport, Phase, Progress, lock, now_ms, told,
+};
 use crate::entry::shown::counted;
 use crate::entry::{Caller, Entry, HashKind, HashList, HashValue, ListId, MadeBy, VersionNo, VersionState};
 use crate::lists::{self, Format, Row};
@@ -23,6 +25,8 @@ use crate::store::{IdHistory, Store};
 const STEP: u64 = 4096;
 /// What a file's beginning tells its format by.
 const HEAD_BYTES: usize = 64 * 1024;
+/// Imports of which it is known that they were: as many as may come to an end while one is received.
+const IMPORTED_MAX: usize = 1_024;
 
 impl Catalog {
     /// Imports a file as the list's new version, and activates it unless told not to.
@@ -34,10 +38,30 @@ impl Catalog {
         input: &mut dyn BufRead,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<ImportReport, CatalogError> {
+        self.import_begun(by, name, &self.begin_import(name)?, options, input, progress)
+    }
+
+    /// The moment when an import begins, which may be long before its file is there: edits of the list from then on are kept.
+    pub fn begin_import(&self, name: &str) -> Result<Began, CatalogError> {
+        let _write = self.lock(); // so that no edit is in between
+        let list = self.find(name)?;
+        Ok(Began { list: list.id, active: list.active, next: next_version(&self.store(), &list)? })
+    }
+
+    /// The same for an import that began earlier.
+    pub fn import_begun(
+        &self,
+        by: &Caller,
+        name: &str,
+        began: &Began,
+        options: &ImportOptions,
+        input: &mut dyn BufRead,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<ImportReport, CatalogError> {
         let Ok(importing) = self.importing.try_lock() else { return Err(CatalogError::Busy) };
-        let (list, began) = (self.find(name)?.id, Instant::now());
+        let (list, started) = (self.find_again(name, began)?.id, Instant::now());
         self.store().scratch_clear()?;
-        let imported = self.import_rows(by, (name, list), options, input, progress);
+        let imported = self.import_rows(by, name, began, options, input, progress);
         let cleared = self.store().scratch_clear();
         drop(importing);
         // Also after a failure, which leaves rows that no version holds.
@@ -47,7 +71,7 @@ impl Catalog {
             return cleared.map(|()| report).map_err(CatalogError::from);
         }
         let report = imported.inspect_err(|error| told::not_imported(by, name, &options.source, error))?;
-        told::imported(by, name, &options.source, &report, began.elapsed());
+        told::imported(by, name, &options.source, &report, started.elapsed());
         if report.activated || report.version.is_none() {
             self.note_import(list, now_ms());
         }
@@ -58,7 +82,8 @@ impl Catalog {
     fn import_rows(
         &self,
         by: &Caller,
-        (name, list_asked): (&str, ListId),
+        name: &str,
+        began: &Began,
         options: &ImportOptions,
         input: &mut dyn BufRead,
         progress: &mut dyn FnMut(Progress),
@@ -73,14 +98,12 @@ impl Catalog {
         // What no version holds stays until this is done: the file may have it back.
         let _rows = lock(&self.rows);
         let store = self.store();
-        let (list, began) = {
-            let _write = self.lock(); // so that no edit is in between
-            let list = self.find_again(name, list_asked)?;
-            let began = Began { active: list.active, next: next_version(&store, &list)? };
-            (list, began)
-        };
+        let list = self.find_again(name, began)?;
         self.undo_abandoned(&list, MadeBy::Import)?;
-        let mut writer = VersionWriter::new(self, &store, by, &list, list.active, (&options.source, MadeBy::Import))?;
+        // A version that was active for a moment only may be gone by now.
+        let kept = began.active == VersionNo(0) || store.version(list.id, began.active)?.is_some();
+        let base = if kept { began.active } else { list.active };
+        let mut writer = VersionWriter::new(self, &store, by, &list, base, (&options.source, MadeBy::Import))?;
         let dry = options.dry_run;
         let mut categories = BTreeSet::new();
         let written = self.merge_with_active(&list, &mut writer, dry, &mut report, &mut categories, &mut |report, rows| {
@@ -96,7 +119,11 @@ impl Catalog {
                     writer.give_up();
                     Ok(Some(same))
                 }
-                None => writer.finish(false, None),
+                None => {
+                    let version = writer.finish(false, None)?;
+                    self.note_imported(list.id, version);
+                    Ok(version)
+                }
             },
         });
         report.version = match finished {
@@ -104,12 +131,12 @@ impl Catalog {
             Err(error) => {
                 writer.give_up();
                 // Deleted while it was written.
-                return Err(self.find_again(name, list_asked).err().unwrap_or(error));
+                return Err(self.find_again(name, began).err().unwrap_or(error));
             }
         };
-        report.compared_with = list.active;
+        report.compared_with = base;
         report.warnings.extend(strange_categories(&list, &categories));
-        let rows_active = store.version(list.id, list.active)?.map_or(0, |version| version.rows);
+        let rows_active = store.version(list.id, base)?.map_or(0, |version| version.rows);
         self.hold(&mut report, options, rows_active);
         if let Some(version) = report.version
             && options.activate
@@ -117,10 +144,10 @@ impl Catalog {
         {
             progress(Progress { phase: Phase::Indexing, bytes, rows: report.entries, rows_bad: report.rows_bad });
             let imported = self.sealed(&list, version)?;
-            let transition = self.transition(list.id, began.active, version)?;
+            let transition = self.transition(list.id, base, version)?;
             let write = self.lock();
-            let list = self.find_again(name, list_asked)?;
-            let (version, edits) = self.activate_import(by, &list, &imported, &began, transition)?;
+            let list = self.find_again(name, began)?;
+            let (version, edits) = self.activate_import(by, &list, &imported, began, transition)?;
             drop(write);
             report.version = Some(version);
             if edits > 0 {
@@ -141,9 +168,18 @@ impl Catalog {
         Ok(same.map(|v| v.version))
     }
 
+    /// Notes a version that holds what a file does: to an import that began before, it is no edit.
+    fn note_imported(&self, list: ListId, version: Option<VersionNo>) {
+        let mut imported = lock(&self.imported);
+        imported.extend(version.map(|version| (list, version)));
+        while imported.len() > IMPORTED_MAX {
+            imported.pop_front();
+        }
+    }
+
     /// Another list of the same name, made meanwhile, is not the one that was meant.
-    fn find_again(&self, name: &str, meant: ListId) -> Result<HashList, CatalogError> {
-        Some(self.find(name)?).filter(|list| list.id == meant).ok_or_else(|| CatalogError::NoSuchList(name.to_owned()))
+    fn find_again(&self, name: &str, began: &Began) -> Result<HashList, CatalogError> {
+        Some(self.find(name)?).filter(|list| list.id == began.list).ok_or_else(|| CatalogError::NoSuchList(name.to_owned()))
     }
 
     fn merge_with_active(

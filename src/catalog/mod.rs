@@ -27,6 +27,7 @@ mod told;
 mod version;
 
 use arc_swap::ArcSwap;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -45,6 +46,7 @@ use crate::store::{Access, DerivedPut, LISTS_MAX, Store, StoreError, VerifyRepor
 pub use columns::FORMAT as FORMAT_DERIVED;
 pub use report::*;
 pub use retention::{Compacted, Keep};
+pub use version::Began;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
@@ -152,6 +154,8 @@ pub struct Catalog {
     /// Held from when a change is made until it is in the store and, if look-ups see it, its snapshot is published.
     commit: Mutex<()>,
     merging: Mutex<()>,
+    /// The newest versions that imports wrote.
+    imported: Mutex<VecDeque<(ListId, VersionNo)>>,
     /// Threads that build indexes.
     build: rayon::ThreadPool,
     /// The snapshot whose layers could not be merged, for want of a proof; `u64::MAX` for none.
@@ -186,6 +190,7 @@ impl Catalog {
             write: Mutex::default(),
             commit: Mutex::default(),
             merging: Mutex::default(),
+            imported: Mutex::default(),
             build: threads::pool("build", threads::Priority::Background)?,
             flawed: AtomicU64::new(u64::MAX),
             behind: AtomicBool::new(false),

@@ -6,14 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{CatalogError, EditReport, NewEntry, advance, bk, columns, retention};
+use super::{CatalogError, EditReport, NewEntry, advance, bk, columns, lock, retention};
 use crate::entry::shown::without_hashes;
 use crate::entry::{
-    Caller, ChangeOp, Entry, EntryNo, HashList, HashValue, Lineage, ListVersion, MadeBy, ROWS_BYTES_MAX, ROWS_MAX, RowChange,
-    VersionNo, VersionState,
+    Caller, ChangeOp, Entry, EntryNo, HashList, HashValue, Lineage, ListId, ListVersion, MadeBy, ROWS_BYTES_MAX, ROWS_MAX,
+    RowChange, VersionNo, VersionState,
 };
 use crate::snapshot::Transition;
-use crate::store::{CLOSE_ROW_BYTES, DeltaOp, DerivedPut, IdHistory, Store, digest_add, digest_sub, open_row_bytes, row_digest};
+use crate::store::{CLOSE_ROW_BYTES, DerivedPut, IdHistory, Store, digest_add, digest_sub, open_row_bytes, row_digest};
 
 impl super::Catalog {
     /// Adds entries to what is active now. An id that is there already gets the new content.
@@ -142,28 +142,36 @@ impl super::Catalog {
         Ok((version, n))
     }
 
-    /// By id: what was done to a list since an import began, by the versions that led to the one that is active; `None` for what was
-    /// removed.
+    /// By id: what was done by hand to a list since an import began, as the active version has it; `None` for what is not there any more.
     fn edits_since(
         &self,
         store: &Store,
         list: &HashList,
         began: &Began,
     ) -> Result<BTreeMap<String, Option<Entry>>, CatalogError> {
-        let since = advance::lineage(store, list.id, list.active)?.from(began.next);
-        let mut last = BTreeMap::new();
-        for delta in advance::deltas(store, list.id, &since)? {
-            let delta = delta?;
-            last.insert(delta.entry, delta.op);
-        }
+        let active = advance::lineage(store, list.id, list.active)?;
+        // Of a version that is gone it is not known what it held.
+        let before = match began.active {
+            VersionNo(0) => Some(Lineage::default()),
+            before => store.version(list.id, before)?.map(|version| version.lineage),
+        };
+        // What another import brought meanwhile is no edit.
+        let mut imported: Vec<_> = lock(&self.imported).iter().filter(|(of, _)| *of == list.id).map(|(_, v)| (*v, *v)).collect();
+        imported.sort_unstable();
+        let since = active.from(began.next).without(&Lineage::new(imported).unwrap_or_default());
+        let touched: BTreeSet<EntryNo> =
+            advance::deltas(store, list.id, &since)?.map(|delta| delta.map(|delta| delta.entry)).collect::<Result<_, _>>()?;
         let mut edits = BTreeMap::new();
-        for (entry, op) in last {
+        for entry in touched {
             // What came and went meanwhile may have been swept.
-            let Some(content) = store.entry(list.id, entry)? else { continue };
-            match op {
-                DeltaOp::Opened => drop(edits.insert(content.id.clone(), Some(content))),
-                DeltaOp::Closed => drop(edits.entry(content.id).or_insert(None)),
+            let Some(Entry { id, .. }) = store.entry(list.id, entry)? else { continue };
+            let history = store.id_history(list.id, &id)?;
+            let now = history.in_version(&active);
+            if before.as_ref().is_some_and(|before| history.in_version(before) == now) {
+                continue;
             }
+            let content = now.map(|now| store.entry(list.id, now.entry)).transpose()?.flatten();
+            edits.insert(id, content);
         }
         Ok(edits)
     }
@@ -198,12 +206,14 @@ pub fn derived_id(key: &[u8; 32], hashes: &[HashValue]) -> String {
     format!("h-{}", hex::encode(&mac.finalize().into_bytes()[..8]))
 }
 
-/// The moment when an import began to compare.
+/// The moment when an import began.
+#[derive(Debug, Clone)]
 pub struct Began {
+    pub(super) list: ListId,
     /// The version that was active, which the file is compared with.
-    pub active: VersionNo,
+    pub(super) active: VersionNo,
     /// The next version's number: edits since have it, or a later one.
-    pub next: VersionNo,
+    pub(super) next: VersionNo,
 }
 
 /// What setting an id's content came to.

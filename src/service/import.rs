@@ -18,7 +18,7 @@ use super::convert::{self, Fault};
 use super::edge::{Deadline, Working};
 use super::{Options, Shared, replies};
 use crate::admission::Share;
-use crate::catalog::{ImportOptions, Phase, Progress};
+use crate::catalog::{Began, ImportOptions, Phase, Progress};
 use crate::entry::shown::without_hashes;
 use crate::proto::v1;
 use v1::import_entries_request::Part;
@@ -49,6 +49,7 @@ pub struct Import {
     pub shared: Arc<Shared>,
     pub by: Asking,
     pub list: String,
+    pub began: Began,
     pub options: ImportOptions,
     pub deadline: Deadline,
 }
@@ -135,9 +136,14 @@ impl Import {
         let work = tokio::task::spawn_blocking(move || {
             let (_place, _in) = (place, span.entered());
             let mut file = BufReader::with_capacity(READ_BYTES, file);
-            self.shared
-                .catalog
-                .import(self.by.caller(), &self.list, &self.options, &mut file, &mut |progress| told.hear(progress))
+            self.shared.catalog.import_begun(
+                self.by.caller(),
+                &self.list,
+                &self.began,
+                &self.options,
+                &mut file,
+                &mut |progress| told.hear(progress),
+            )
         });
         let report = work.await.map_err(|_| Fault::lost())?.map_err(convert::catalog_status)?;
         Ok(reply(Reply::Report(convert::import_report(report))))

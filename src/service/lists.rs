@@ -164,9 +164,9 @@ impl HashListService for Lists {
         log_list(&name);
         // Before the reply begins, so that an unknown list is the call's status.
         let asked = asking.list(name.clone());
-        self.call(&asking, move |catalog| catalog.list(&asked)).await?;
+        let began = self.call(&asking, move |catalog| catalog.begin_import(&asked)).await?;
         let receiving = self.0.imports.demand(asking.caller(), 1).map_err(convert::over_status)?;
-        let import = Import { shared: self.0.clone(), by: asking, list: name, options, deadline };
+        let import = Import { shared: self.0.clone(), by: asking, list: name, began, options, deadline };
         Ok(Response::new(import.run(input, receiving, working)))
     }
 

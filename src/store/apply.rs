@@ -170,7 +170,7 @@ impl<'a> Tx<'a> {
             ChangeOp::Undo { list, version } => {
                 self.list(*list)?;
                 let version = self.staged(*list, *version)?;
-                self.sweep_later(version.list, (version.version, version.version))?;
+                self.sweep_without(version.list, &[version.version])?;
                 self.put_version(&ListVersion { state: VersionState::Undone, rows: 0, digest: [0; 32], ..version });
             }
             ChangeOp::Edit { list, version, parent, source, rows, rows_total, digest } => {
@@ -195,9 +195,9 @@ impl<'a> Tx<'a> {
     /// [`Store::sweep`].
     fn drop_versions(&mut self, list: &HashList, versions: &[VersionNo]) -> Result<(), StoreError> {
         let newest = self.store.version_last(list.id)?.map(|v| v.version);
-        let (Some(lowest), Some(highest)) = (versions.iter().min(), versions.iter().max()) else {
+        if versions.is_empty() {
             return Err(refused("there is no version to drop"));
-        };
+        }
         for version in versions {
             let which = format!("version {} of list {}", version.0, list.name);
             // The newest record tells the next version's number.
@@ -213,14 +213,23 @@ impl<'a> Tx<'a> {
             let (from, to) = (keys::version_key(list.id, *version), keys::version_key(list.id, VersionNo(version.0 + 1)));
             self.batch.delete_range_cf(&self.families[Family::Contents as usize], from, to);
         }
-        self.sweep_later(list.id, (*lowest, *highest))
+        self.sweep_without(list.id, versions)
     }
 
-    /// Notes that versions between two are there no more, or were given up, and that what they held is.
-    fn sweep_later(&mut self, list: ListId, (lowest, highest): (VersionNo, VersionNo)) -> Result<(), StoreError> {
-        let before = self.store.sweep_due(list)?;
-        let span = before.map_or((lowest, highest), |(low, high)| (low.min(lowest), high.max(highest)));
-        self.put(Family::Meta, &keys::sweep_key(list), &[span.0.0.to_be_bytes(), span.1.0.to_be_bytes()].concat());
+    /// Notes that versions are there no more, or were given up, and that what they alone held is still there: their own rows, and those of
+    /// ancestors that no other version has.
+    fn sweep_without(&mut self, list: ListId, going: &[VersionNo]) -> Result<(), StoreError> {
+        let (gone, left): (Vec<_>, Vec<_>) =
+            self.store.versions(list)?.into_iter().partition(|v| going.contains(&v.version) || v.state == VersionState::Undone);
+        let mut span = self.store.sweep_due(list)?;
+        for version in gone.iter().filter(|v| going.contains(&v.version)) {
+            let alone = left.iter().fold(version.lineage.clone(), |alone, other| alone.without(&other.lineage));
+            let low = alone.ranges().first().map_or(version.version, |(first, _)| *first);
+            span = Some(span.map_or((low, version.version), |(lowest, highest)| (lowest.min(low), highest.max(version.version))));
+        }
+        if let Some((lowest, highest)) = span {
+            self.put(Family::Meta, &keys::sweep_key(list), &[lowest.0.to_be_bytes(), highest.0.to_be_bytes()].concat());
+        }
         Ok(())
     }
 
