@@ -110,7 +110,7 @@ fn extractor(config: &Config) -> Arc<dyn Extractor> {
 
 fn catalog_options(config: &Config) -> crate::catalog::Options {
     let choices = Choices { pdq: config.index.pdq, phash64: config.index.phash64, dhash64: config.index.dhash64 };
-    let keep = Keep { versions_max: config.store.versions_max, days_max: config.store.version_days_max };
+    let keep = Keep { versions_max: config.store.versions_max, days_max: config.store.version_days_max, ..Keep::default() };
     crate::catalog::Options {
         choices,
         matches_per_list_max: config.snapshot.candidates_max,

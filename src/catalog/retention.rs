@@ -2,7 +2,7 @@
 //!
 //! A list keeps its active version, the one before, its newest, a staged one that waits to be activated, and of the imports and
 //! activations the newest [`Keep::versions_max`], as long as they are not older than [`Keep::days_max`]. Versions made by adding or
-//! removing entries are many and do not count: they go, some at a time. What a version held goes with it, where no other holds it:
+//! removing entries are many and do not count: they go, some at a time, but for [`Keep::edits_max`]. What a version held goes with it, where no other holds it:
 //! rows, derived rows, the contents of its changes. What is left to do after a kill is done at the next start.
 
 use super::columns::{self, FACTS, Left, SPAN};
@@ -27,11 +27,18 @@ pub struct Keep {
     pub versions_max: usize,
     /// Older ones are not kept; 0 for no limit.
     pub days_max: u64,
+    /// Versions made by adding or removing entries, and records of imports that failed.
+    pub edits_max: usize,
+}
+
+impl Keep {
+    /// Nothing is dropped, so that the store can tell every change it was made of.
+    pub const ALL: Keep = Keep { versions_max: usize::MAX, days_max: 0, edits_max: usize::MAX };
 }
 
 impl Default for Keep {
     fn default() -> Self {
-        Keep { versions_max: 5, days_max: 90 }
+        Keep { versions_max: 5, days_max: 90, edits_max: 0 }
     }
 }
 
@@ -46,16 +53,15 @@ pub struct Compacted {
 fn not_kept(list: &HashList, versions: &[ListVersion], keep: Keep, now_ms: u64) -> Vec<VersionNo> {
     let old =
         |v: &ListVersion| keep.days_max > 0 && v.time_ms.saturating_add(keep.days_max.saturating_mul(24 * 3_600_000)) < now_ms;
-    let counts = |v: &&ListVersion| v.state == VersionState::Sealed && v.made_by == MadeBy::Import && !old(v);
-    let counted = versions.iter().rev().filter(counts).take(keep.versions_max).map(|v| v.version);
+    let is_import = |v: &ListVersion| v.state == VersionState::Sealed && v.made_by == MadeBy::Import;
+    let imports = versions.iter().rev().filter(|v| is_import(v) && !old(v)).take(keep.versions_max).map(|v| v.version);
+    let edits = versions.iter().rev().filter(|v| !is_import(v) && !old(v)).take(keep.edits_max).map(|v| v.version);
     let activated = versions.iter().filter(|v| v.made_by == MadeBy::Import && v.activated).map(|v| v.version).max();
-    let waits = |v: &&ListVersion| {
-        v.state == VersionState::Sealed && v.made_by == MadeBy::Import && !v.activated && Some(v.version) > activated
-    };
+    let waits = |v: &&ListVersion| is_import(v) && !v.activated && Some(v.version) > activated;
     let staged = versions.iter().rev().find(waits).map(|v| v.version);
     let newest = versions.last().map(|v| v.version);
     let mut kept: BTreeSet<VersionNo> = [list.active, list.previous, list.head].into_iter().collect();
-    kept.extend(counted.chain(staged).chain(newest));
+    kept.extend(imports.chain(edits).chain(staged).chain(newest));
     let goes = |v: &&ListVersion| v.state != VersionState::Staged && !kept.contains(&v.version);
     versions.iter().filter(goes).map(|v| v.version).collect()
 }
@@ -71,6 +77,9 @@ impl Catalog {
     }
 
     fn try_to_retire(&self, rows: &MutexGuard<'_, ()>, list: ListId, spare: usize) -> Result<(), CatalogError> {
+        if self.keep == Keep::ALL {
+            return Ok(());
+        }
         let by = Caller("retention".to_owned());
         let mut dropped = false;
         {
@@ -219,7 +228,12 @@ mod tests {
     }
 
     /// `versions` are numbered from 1; `going` are those that go, of a list with these active, previous and head versions.
-    fn check(versions: &str, (active, previous, head): (u32, u32, u32), versions_max: usize, going: &[u32]) {
+    fn check(
+        versions: &str,
+        (active, previous, head): (u32, u32, u32),
+        (versions_max, edits_max): (usize, usize),
+        going: &[u32],
+    ) {
         let all: Vec<_> = versions.split(' ').zip(1..).map(|(text, number)| version(text, number)).collect();
         let list = HashList {
             id: ListId(1),
@@ -231,24 +245,27 @@ mod tests {
             head: VersionNo(head),
             disabled: false,
         };
-        let goes = not_kept(&list, &all, Keep { versions_max, days_max: 90 }, 1_000 * DAY_MS);
+        let goes = not_kept(&list, &all, Keep { versions_max, days_max: 90, edits_max }, 1_000 * DAY_MS);
         assert_eq!(goes.iter().map(|v| v.0).collect::<Vec<_>>(), going, "{versions}");
     }
 
     #[test]
     fn imports_count_and_what_is_in_use_stays() {
-        check("import import import import", (4, 3, 4), 3, &[1]);
-        check("import import import import", (4, 3, 4), 0, &[1, 2]);
-        check("import edit edit edit edit", (5, 4, 5), 2, &[2, 3]);
-        check("old old import import", (4, 3, 4), 5, &[1, 2]);
-        check("old old old", (3, 2, 3), 5, &[1]);
+        check("import import import import", (4, 3, 4), (3, 0), &[1]);
+        check("import import import import", (4, 3, 4), (0, 0), &[1, 2]);
+        check("import edit edit edit edit", (5, 4, 5), (2, 0), &[2, 3]);
+        check("old old import import", (4, 3, 4), (5, 0), &[1, 2]);
+        check("old old old", (3, 2, 3), (5, 0), &[1]);
         // After a roll-back.
-        check("import import import edit", (1, 3, 4), 1, &[2]);
+        check("import import import edit", (1, 3, 4), (1, 0), &[2]);
         // Staged, and then edited: what waits stays.
-        check("import import staged edit edit", (5, 4, 5), 0, &[1, 2]);
-        check("import staged import edit", (4, 3, 4), 0, &[1, 2]);
-        check("import import edit staged", (3, 2, 4), 0, &[1]);
-        check("import undone import writing", (3, 1, 3), 0, &[2]);
-        check("import undone", (1, 0, 1), 0, &[]);
+        check("import import staged edit edit", (5, 4, 5), (0, 0), &[1, 2]);
+        check("import staged import edit", (4, 3, 4), (0, 0), &[1, 2]);
+        check("import import edit staged", (3, 2, 4), (0, 0), &[1]);
+        check("import undone import writing", (3, 1, 3), (0, 0), &[2]);
+        check("import undone", (1, 0, 1), (0, 0), &[]);
+        // Edits, and imports that failed, are kept where that is asked for.
+        check("import edit undone edit edit import", (6, 5, 6), (0, 3), &[1, 2]);
+        check("import edit edit edit", (4, 3, 4), (0, usize::MAX), &[1]);
     }
 }
