@@ -12,11 +12,12 @@ CXX = $(if $(shell command -v clang++ 2>/dev/null),clang++,g++)
 endif
 CARGO = CXX=$(CXX) cargo
 
-.PHONY: help demo test serve bench bench-peers bench-recall bench-thorn fuzz lint build setup setup-test
+.PHONY: help demo test test-model serve bench bench-peers bench-recall bench-thorn fuzz lint build setup setup-test
 
 help:
 	@echo 'make demo    build, then show the main job from end to end: pictures in, verdicts out'
 	@echo 'make test    run every test'
+	@echo 'make test-model   a hundred thousand operations on lists by 8 threads, every verdict checked; OPERATIONS=N, SEED=N to repeat one (some 10 minutes)'
 	@echo 'make serve   run the service; CONFIG=FILE names a configuration (deploy/hashwarden.toml shows all keys)'
 	@echo 'make bench   measure the hot paths, print one table, and draw the figures of docs/ (some 20 minutes, 10 GB)'
 	@echo 'make bench-peers   measure PDQ look-ups beside Faiss and python-threatexchange (some 10 minutes, 10 GB)'
@@ -32,6 +33,9 @@ demo: build
 
 test: setup setup-test
 	HASHWARDEN_TEST_PYTHON=$(PYTHON)/bin/python $(CARGO) test --release
+
+test-model: setup
+	HASHWARDEN_MODEL_OPERATIONS=$(or $(OPERATIONS),100000) HASHWARDEN_MODEL_SEED=$(SEED) $(CARGO) test --release --test model -- --nocapture
 
 serve: build
 	exec $(BINARY) serve $(if $(CONFIG),--config $(CONFIG))

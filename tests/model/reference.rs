@@ -1,0 +1,349 @@
+//! What does a list hold after change N, and what does a look-up find then? The plain version: changes are followed one by one, and a
+//! look-up scans every entry of every enabled list.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hashwarden::entry::{
+    Action, Bits, ChangeOp, Entry, EntryNo, Hash64, HashKind, HashList, HashValue, ListId, ListPolicy, Pdq, Polarity, Reason,
+    VersionNo,
+};
+use hashwarden::snapshot::Question;
+use hashwarden::verdict::{Outcome, Verdict};
+
+use super::operations::list_name;
+use super::universe::{CATEGORIES, Universe};
+
+/// One row of a version: an entry that comes, or goes.
+pub type Row = (EntryNo, Option<Arc<Entry>>);
+pub type Content = BTreeMap<EntryNo, Arc<Entry>>;
+
+/// So many rows are folded at most before a version keeps its whole content.
+const FOLDED_MAX: usize = 4_096;
+
+#[derive(Default)]
+pub struct State {
+    pub lists: BTreeMap<ListId, List>,
+}
+
+pub struct List {
+    pub name: &'static str,
+    pub polarity: Polarity,
+    pub policy: ListPolicy,
+    pub disabled: bool,
+    pub active: VersionNo,
+    pub previous: VersionNo,
+    pub head: VersionNo,
+    /// What the active version holds.
+    pub content: Arc<Content>,
+    versions: BTreeMap<VersionNo, Version>,
+    /// The hashes of `content`, made when they are asked for.
+    hashes: Option<Hashes>,
+}
+
+struct Version {
+    parent: VersionNo,
+    rows: Vec<Row>,
+    sealed: bool,
+    /// Rows from the last version of the line that keeps its whole.
+    folded: usize,
+    whole: Option<Arc<Content>>,
+}
+
+/// A list's active hashes by kind, each with its entry's place.
+#[derive(Default)]
+struct Hashes {
+    entries: Vec<Arc<Entry>>,
+    pdq: Vec<(Pdq, u32)>,
+    phash64: Vec<(Hash64, u32)>,
+    md5: Vec<([u8; 16], u32)>,
+}
+
+/// The version that a new one is made from.
+fn parent_of(list: &List, _op: &ChangeOp) -> VersionNo {
+    list.head
+}
+
+impl State {
+    /// Follows a change. Its rows come beside it.
+    pub fn apply(&mut self, op: &ChangeOp, rows: &[Row]) {
+        match op {
+            ChangeOp::CreateList { list, name, polarity, policy } => {
+                assert!(self.lists.values().all(|other| other.name != *name), "two lists named {name}");
+                let known = self.lists.insert(*list, List::new(list_name(name), *polarity, policy.clone()));
+                assert!(known.is_none(), "list {} is created twice", list.0);
+            }
+            ChangeOp::SetPolicy { list, policy } => self.list(*list).policy = policy.clone(),
+            ChangeOp::SetDisabled { list, disabled } => self.list(*list).disabled = *disabled,
+            ChangeOp::DeleteList { list } => assert!(self.lists.remove(list).is_some(), "list {} is deleted twice", list.0),
+            ChangeOp::Stage { list, version, .. } => self.list(*list).stage(*version, op),
+            ChangeOp::Rows { list, version, .. } => self.list(*list).staged(*version).rows.extend_from_slice(rows),
+            ChangeOp::Seal { list, version, .. } => self.list(*list).seal(*version),
+            ChangeOp::Activate { list, version } => self.list(*list).activate(*version),
+            ChangeOp::Undo { list, version } => {
+                let list = self.list(*list);
+                list.staged(*version);
+                list.versions.remove(version);
+            }
+            ChangeOp::Edit { list, version, .. } => {
+                let list = self.list(*list);
+                list.stage(*version, op);
+                list.staged(*version).rows.extend_from_slice(rows);
+                list.seal(*version);
+                list.activate(*version);
+            }
+            ChangeOp::Drop { .. } => panic!("nothing is to be dropped here"),
+        }
+    }
+
+    pub fn list(&mut self, list: ListId) -> &mut List {
+        self.lists.get_mut(&list).unwrap_or_else(|| panic!("there is no list {}", list.0))
+    }
+
+    pub fn by_name(&self, name: &str) -> Option<(&ListId, &List)> {
+        self.lists.iter().find(|(_, list)| list.name == name)
+    }
+
+    /// The answer to a question, by a scan.
+    pub fn answer(&mut self, universe: &Universe, question: &Question) -> Answer {
+        self.lists.values_mut().for_each(List::gather);
+        let live: Vec<&List> = self.lists.values().filter(|list| !list.disabled && list.active != VersionNo(0)).collect();
+        let positives: Vec<&List> = live.iter().copied().filter(|list| list.polarity == Polarity::Positive).collect();
+        let mut nearest: BTreeMap<(&str, u32, HashKind), Found> = BTreeMap::new();
+        for (n, seen) in question.seen.iter().enumerate() {
+            // Each hash that a caller brings is a look of its own: a negative list speaks for that look alone.
+            assert_eq!(seen.look as usize, n);
+            let kind = seen.hash.kind();
+            let speaks = |negative: &&&List| {
+                negative.polarity == Polarity::Negative && !negative.near(&seen.hash, seen.quality).is_empty()
+            };
+            let negatives: Vec<_> = if kind.is_digest() { vec![] } else { live.iter().filter(speaks).collect() };
+            for list in &positives {
+                let in_scope = |policy: &ListPolicy| policy.scope.is_empty() || policy.scope.iter().any(|name| name == list.name);
+                let suppressed = negatives.iter().any(|negative| in_scope(&negative.policy));
+                for (entry, distance, threshold) in list.near(&seen.hash, seen.quality) {
+                    let action = list.policy.kinds[&kind].action;
+                    let entry = universe.number(&entry.id);
+                    let found = Found { list: list.name, entry, kind, suppressed, distance, threshold, action };
+                    let best = nearest.entry((list.name, entry, kind)).or_insert(found);
+                    // What stands in one look is not suppressed, whatever another look shows.
+                    if (suppressed, distance) < (best.suppressed, best.distance) {
+                        *best = found;
+                    }
+                }
+            }
+        }
+        let mut found: Vec<Found> = nearest.into_values().collect();
+        found.sort();
+        let (outcome, reason) = outcome(question, &positives, found.iter().any(|found| !found.suppressed));
+        let lists = positives.iter().map(|list| (list.name, list.active.0)).collect();
+        Answer { outcome, reason, lists, found }
+    }
+}
+
+fn outcome(question: &Question, positives: &[&List], matched: bool) -> (Outcome, Option<Reason>) {
+    let holding = |kinds: &dyn Fn(HashKind) -> bool| -> Vec<&&List> {
+        let asked: Vec<HashKind> = question.seen.iter().map(|seen| seen.hash.kind()).filter(|kind| kinds(*kind)).collect();
+        positives.iter().filter(|list| asked.iter().any(|kind| list.holds(*kind))).collect()
+    };
+    let quality = question.seen.iter().filter(|seen| !seen.hash.kind().is_digest()).filter_map(|seen| seen.quality).max();
+    let by_pixels = holding(&|kind| !kind.is_digest());
+    let blind = by_pixels.iter().filter(|list| quality.is_some_and(|quality| quality < list.policy.quality_min)).count();
+    let (reason, partial) = match (holding(&|_| true).is_empty(), blind) {
+        (true, _) => (Some(Reason::NoList), false),
+        (false, blind) if blind > 0 && blind == by_pixels.len() => (Some(Reason::LowQuality), false),
+        (false, blind) => (None, blind > 0),
+    };
+    let outcome = match (matched, reason, partial) {
+        (true, _, _) => Outcome::Match,
+        (false, Some(_), _) => Outcome::NotScanned,
+        (false, None, true) => Outcome::Partial,
+        (false, None, false) => Outcome::NoMatch,
+    };
+    (outcome, reason)
+}
+
+impl List {
+    fn new(name: &'static str, polarity: Polarity, policy: ListPolicy) -> Self {
+        let (versions, content, hashes) = (BTreeMap::new(), Arc::default(), None);
+        let none = VersionNo(0);
+        List { name, polarity, policy, disabled: false, active: none, previous: none, head: none, content, versions, hashes }
+    }
+
+    /// A list of which no more than what it holds now is known.
+    pub fn standing(list: &HashList, content: Arc<Content>) -> Self {
+        let (policy, disabled, active) = (list.policy.clone(), list.disabled, list.active);
+        List { disabled, active, content, ..List::new(list_name(&list.name), list.polarity, policy) }
+    }
+
+    fn stage(&mut self, version: VersionNo, op: &ChangeOp) {
+        let parent = parent_of(self, op);
+        let version_new = Version { parent, rows: Vec::new(), sealed: false, folded: 0, whole: None };
+        let known = self.versions.insert(version, version_new);
+        assert!(known.is_none(), "version {} of list {} is made twice", version.0, self.name);
+    }
+
+    fn staged(&mut self, version: VersionNo) -> &mut Version {
+        let name = self.name;
+        let staged = self.versions.get_mut(&version).filter(|version| !version.sealed);
+        staged.unwrap_or_else(|| panic!("version {} of list {name} is not being written", version.0))
+    }
+
+    fn seal(&mut self, version: VersionNo) {
+        self.staged(version).sealed = true;
+        self.head = version;
+        let made = &self.versions[&version];
+        let folded = made.rows.len() + self.versions.get(&made.parent).map_or(0, |parent| parent.folded);
+        let whole = (folded > FOLDED_MAX).then(|| Arc::new(self.content_of(version)));
+        let made = self.versions.get_mut(&version).unwrap();
+        made.folded = if whole.is_some() { 0 } else { folded };
+        made.whole = whole;
+    }
+
+    fn activate(&mut self, version: VersionNo) {
+        let next = self.versions.get(&version).filter(|version| version.sealed);
+        let next = next.unwrap_or_else(|| panic!("version {} of list {} can't be activated", version.0, self.name));
+        assert!(version != self.active, "version {} of list {} is active already", version.0, self.name);
+        if next.parent == self.active {
+            let (name, rows) = (self.name, next.rows.clone());
+            follow(Arc::make_mut(&mut self.content), &rows, name);
+        } else {
+            self.content = Arc::new(self.content_of(version));
+        }
+        self.hashes = None;
+        (self.previous, self.active) = (self.active, version);
+    }
+
+    /// What a version holds: the changes of its line of parents.
+    pub fn content_of(&self, version: VersionNo) -> Content {
+        let (mut line, mut at, mut content) = (Vec::new(), version, Content::new());
+        while at != VersionNo(0) {
+            let version = self.versions.get(&at).unwrap_or_else(|| panic!("version {} of list {} is not there", at.0, self.name));
+            if let Some(whole) = &version.whole {
+                content = (**whole).clone();
+                break;
+            }
+            line.push(version);
+            at = version.parent;
+        }
+        line.iter().rev().for_each(|version| follow(&mut content, &version.rows, self.name));
+        content
+    }
+
+    /// The versions that can be activated.
+    pub fn sealed(&self) -> impl DoubleEndedIterator<Item = VersionNo> {
+        self.versions.iter().filter(|(_, version)| version.sealed).map(|(number, _)| *number)
+    }
+
+    /// Entries that match a hash, with distance and threshold.
+    fn near(&self, hash: &HashValue, quality: Option<u8>) -> Vec<(&Arc<Entry>, u16, u16)> {
+        let hashes = self.hashes.as_ref().unwrap();
+        let kind = hash.kind();
+        if !kind.is_digest() && quality.is_some_and(|quality| quality < self.policy.quality_min) {
+            return Vec::new();
+        }
+        let radius = |category: &str| {
+            let of_category = self.policy.category_radii.get(&(category.to_owned(), kind));
+            *of_category.unwrap_or(&self.policy.kinds[&kind].radius)
+        };
+        let widest = CATEGORIES.map(radius).into_iter().max().unwrap();
+        let within: Vec<(u32, u16)> = match hash {
+            HashValue::Pdq(asked) => within(&hashes.pdq, widest, |hash| hash.distance(asked)),
+            HashValue::Phash64(asked) => within(&hashes.phash64, widest, |hash| hash.distance(asked)),
+            HashValue::Md5(asked) => within(&hashes.md5, widest, |hash| if hash == asked { 0 } else { u16::MAX }),
+            _ => panic!("{kind} is not asked for"),
+        };
+        let found = within.into_iter().map(|(at, distance)| {
+            let entry = &hashes.entries[at as usize];
+            (entry, distance, radius(&entry.category))
+        });
+        found.filter(|(_, distance, threshold)| distance <= threshold).collect()
+    }
+
+    fn holds(&self, kind: HashKind) -> bool {
+        let hashes = self.hashes.as_ref().unwrap();
+        match kind {
+            HashKind::Pdq => !hashes.pdq.is_empty(),
+            HashKind::Phash64 => !hashes.phash64.is_empty(),
+            HashKind::Md5 => !hashes.md5.is_empty(),
+            _ => false,
+        }
+    }
+
+    fn gather(&mut self) {
+        if self.hashes.is_some() {
+            return;
+        }
+        let mut hashes = Hashes::default();
+        for entry in self.content.values() {
+            let at = hashes.entries.len() as u32;
+            hashes.entries.push(entry.clone());
+            for hash in &entry.hashes {
+                match hash {
+                    HashValue::Pdq(hash) => hashes.pdq.push((*hash, at)),
+                    HashValue::Phash64(hash) => hashes.phash64.push((*hash, at)),
+                    HashValue::Md5(hash) => hashes.md5.push((*hash, at)),
+                    other => panic!("{} is in no list", other.kind()),
+                }
+            }
+        }
+        self.hashes = Some(hashes);
+    }
+}
+
+fn within<H>(hashes: &[(H, u32)], radius: u16, distance: impl Fn(&H) -> u16) -> Vec<(u32, u16)> {
+    hashes.iter().map(|(hash, at)| (*at, distance(hash))).filter(|(_, distance)| *distance <= radius).collect()
+}
+
+fn follow(content: &mut Content, rows: &[Row], list: &str) {
+    for (entry, row) in rows {
+        let known = match row {
+            Some(row) => content.insert(*entry, row.clone()).is_none(),
+            None => content.remove(entry).is_some(),
+        };
+        assert!(known, "a version of list {list} opens entry {} that is there, or closes it where it is not", entry.0);
+    }
+}
+
+/// What a verdict says, as far as lists decide it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub outcome: Outcome,
+    pub reason: Option<Reason>,
+    pub lists: Vec<(&'static str, u32)>,
+    /// Sorted.
+    pub found: Vec<Found>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Found {
+    pub list: &'static str,
+    pub entry: u32,
+    pub kind: HashKind,
+    pub suppressed: bool,
+    pub distance: u16,
+    pub threshold: u16,
+    pub action: Action,
+}
+
+impl Answer {
+    pub fn of(universe: &Universe, verdict: &Verdict) -> Answer {
+        assert_eq!(verdict.cut, 0, "all matches are to be shown");
+        let both = [(false, &verdict.matches), (true, &verdict.suppressed)];
+        let all = both.into_iter().flat_map(|(suppressed, matches)| matches.iter().map(move |found| (suppressed, found)));
+        let mut found: Vec<_> = all
+            .map(|(suppressed, found)| Found {
+                list: list_name(&found.list),
+                entry: universe.number(&found.entry_id),
+                kind: found.kind,
+                suppressed,
+                distance: found.distance,
+                threshold: found.threshold,
+                action: found.action,
+            })
+            .collect();
+        found.sort();
+        let lists = verdict.lists.iter().map(|(name, version)| (list_name(name), version.0)).collect();
+        Answer { outcome: verdict.outcome, reason: verdict.reason, lists, found }
+    }
+}
