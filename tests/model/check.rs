@@ -13,14 +13,6 @@ use super::operations::{Act, Done, Outcome, operation_of, polarity};
 use super::reference::{Answer, Content, List, State};
 use super::universe::{File, Universe, id};
 
-/// What is added to or removed from a list while a file is imported into it survives that import's activation. Not yet: an edit waits for an
-/// import to end, and what was edited while the file was read goes.
-const EDITS_SURVIVE_IMPORTS: bool = false;
-
-/// The scope of a negative list names lists that are there. Not yet: a list can be put into a scope between `delete`'s look at the scopes
-/// and its change, as `set` does not wait for it.
-const SCOPES_HOLD: bool = false;
-
 /// Answers by number and question.
 pub type Answers = BTreeMap<u64, BTreeMap<usize, Answer>>;
 
@@ -161,7 +153,7 @@ impl<'a> Check<'a> {
         for list in self.state.lists.values() {
             let gone =
                 list.policy.scope.iter().find(|name| self.state.by_name(name).is_none() && !self.lost.contains(name.as_str()));
-            if let Some(gone) = gone.filter(|_| SCOPES_HOLD) {
+            if let Some(gone) = gone {
                 panic!("list {} has list {gone} in its scope, which is not there\n{}", list.name, self.history.around(step.seq));
             }
         }
@@ -204,12 +196,7 @@ impl<'a> Check<'a> {
             (Act::RollBack, _) => (now.active, now.previous) == (before.previous, before.active),
             (Act::Activate { .. }, _) => now.active != before.active && now.previous == before.active,
             (Act::Import { file, .. }, Outcome::Imported(report)) => {
-                report.activated
-                    && if EDITS_SURVIVE_IMPORTS {
-                        self.check_survivors(step, done, file, now)
-                    } else {
-                        differing(self.universe, file, &now.content).is_empty()
-                    }
+                report.activated && self.check_survivors(step, done, file, now)
             }
             _ => false,
         };

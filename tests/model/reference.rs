@@ -59,9 +59,12 @@ struct Hashes {
     md5: Vec<([u8; 16], u32)>,
 }
 
-/// The version that a new one is made from.
-fn parent_of(list: &List, _op: &ChangeOp) -> VersionNo {
-    list.head
+/// The version that a new one is made from: the newest sealed one where the change names none.
+fn parent_of(list: &List, op: &ChangeOp) -> VersionNo {
+    match op {
+        ChangeOp::Stage { parent, .. } | ChangeOp::Edit { parent, .. } => parent.unwrap_or(list.head),
+        _ => panic!("{op:?} makes no version"),
+    }
 }
 
 impl State {
