@@ -25,9 +25,16 @@ pub fn grpc_caller(peer: Option<SocketAddr>) -> Caller {
     Caller(format!("grpc:{ip}"))
 }
 
+/// The name in a caller's certificate, where that is what it is known by.
+pub fn certificate_of(caller: &Caller) -> Option<&str> {
+    caller.0.strip_prefix(CERTIFIED)
+}
+
+const CERTIFIED: &str = "mtls:";
+
 /// The caller whose certificate, which was proven, names it so.
 pub fn certified_caller(name: &str) -> Caller {
-    Caller(format!("mtls:{name}"))
+    Caller(format!("{CERTIFIED}{name}"))
 }
 
 #[cfg(test)]

@@ -158,6 +158,10 @@ fn allows(need: Need, rights: &Rights) -> Result<(), Refusal> {
     match need {
         Need::Nothing | Need::Token => Ok(()),
         Need::OneOf(roles) if roles.iter().any(|role: &Role| rights.roles.contains(role)) => Ok(()),
+        Need::Knowing(roles) => match allows(Need::OneOf(roles), rights) {
+            Ok(()) if !(rights.sees && rights.brings_hashes) => Err(Refusal::Knowing),
+            by_role => by_role,
+        },
         Need::OneOf(needs) => Err(Refusal::Role { needs }),
     }
 }

@@ -29,6 +29,8 @@ pub enum Refusal {
     Role {
         needs: &'static [Role],
     },
+    /// The role would do, but the call is for those alone who may know the lists' hashes.
+    Knowing,
     /// Hashes of the caller's own.
     Hashes,
     /// A list that there is not for the caller. It is told that there is none.
@@ -48,6 +50,7 @@ impl Refusal {
             Refusal::Revoked => "revoked",
             Refusal::Changed => "changed",
             Refusal::Role { .. } => "role",
+            Refusal::Knowing => "rights",
             Refusal::Hashes => "hashes",
             Refusal::List | Refusal::BeyondLists(_) => "list",
         }
@@ -91,6 +94,9 @@ impl fmt::Display for Refusal {
                 let needs = needs.iter().map(|role| role.name()).collect::<Vec<_>>().join(" or ");
                 write!(f, "this call needs the role {needs}, which the token does not have")
             }
+            Refusal::Knowing => f.write_str(
+                "comparing lists gives their hashes away, so it needs a token that was created with both --sees and --brings-hashes",
+            ),
             Refusal::Hashes => {
                 f.write_str("matching hashes needs the right to bring them, which the token does not have: send the picture")
             }

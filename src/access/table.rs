@@ -2,7 +2,7 @@
 //! services' descriptors, against this one.
 
 use super::rights::Role;
-use Need::{Nothing, OneOf, Token};
+use Need::{Knowing, Nothing, OneOf, Token};
 use Role::{Auditor, ListAdmin, Matcher, Operator, Reviewer};
 
 /// What a call needs where callers are asked for tokens.
@@ -13,12 +13,16 @@ pub enum Need {
     /// A token, whatever its roles.
     Token,
     OneOf(&'static [Role]),
+    /// One of these roles, and both rights of who may know the lists' hashes: to see, and to bring hashes.
+    Knowing(&'static [Role]),
 }
 
 /// Who may read what a list is and what versions it has.
 const READERS: Need = OneOf(&[ListAdmin, Reviewer, Auditor, Operator]);
-/// Who may change lists, and compare them, which tells of their hashes.
+/// Who may change lists.
 const ADMINS: Need = OneOf(&[ListAdmin]);
+/// Who may compare lists: with a list of chosen hashes the counts of near ones tell any hash of the other list, bit by bit.
+const COMPARERS: Need = Knowing(&[ListAdmin]);
 const MATCHERS: Need = OneOf(&[Matcher]);
 
 /// Every call that the server knows, by its path.
@@ -36,7 +40,7 @@ pub const TABLE: &[(&str, Need)] = &[
     ("/hashwarden.v1.HashListService/RemoveEntries", ADMINS),
     ("/hashwarden.v1.HashListService/ListHashListVersions", READERS),
     ("/hashwarden.v1.HashListService/DiffVersions", READERS),
-    ("/hashwarden.v1.HashListService/OverlapLists", ADMINS),
+    ("/hashwarden.v1.HashListService/OverlapLists", COMPARERS),
     ("/hashwarden.v1.HashListService/ActivateVersion", ADMINS),
     ("/hashwarden.v1.HashListService/RollBackVersion", ADMINS),
     // Probes have no token, and learn only whether the service works.
@@ -75,7 +79,8 @@ mod tests {
                 Nothing => "no token",
                 Token => "yes",
                 OneOf(roles) if roles.contains(&role) => "yes",
-                OneOf(_) => "",
+                Knowing(roles) if roles.contains(&role) => "with both rights",
+                OneOf(_) | Knowing(_) => "",
             });
             let row = text.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{name}`")));
             let row = row.unwrap_or_else(|| panic!("no row for {name} in docs/security.md"));

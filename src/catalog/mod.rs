@@ -479,7 +479,7 @@ impl Catalog {
             of_list.map(|((_, kind), n)| (*kind, *n)).collect()
         });
         let imported_ms = self.imported_ms(list.id)?.unwrap_or(0);
-        Ok(ListInfo { list, rows, updated_ms, imported_ms, hashes, warnings: Vec::new() })
+        Ok(ListInfo { list, rows, updated_ms, imported_ms, hashes, scope_hidden: 0, warnings: Vec::new() })
     }
 
     fn policy_after(&self, update: &PolicyUpdate, polarity: Polarity, policy: &ListPolicy) -> Result<ListPolicy, CatalogError> {

@@ -137,6 +137,8 @@ pub struct ListInfo {
     pub imported_ms: u64,
     /// Live hashes of each kind; empty where the catalog was opened without look-ups.
     pub hashes: BTreeMap<HashKind, u64>,
+    /// Names in the list's scope that were taken out, as whoever asked may not see those lists.
+    pub scope_hidden: u32,
     /// What of a change of policy just made is hardly meant, in words.
     pub warnings: Vec<String>,
 }

@@ -279,7 +279,9 @@ pub fn list_json(info: &ListInfo) -> Value {
         "transforms": policy.transforms.iter().map(|t| t.name()).collect::<Vec<_>>(),
         "kinds": kinds,
         "category_radii": categories,
-        "scope": policy.scope,
+        // An empty scope means all lists: where names were taken out, that is not said.
+        "scope": if policy.scope.is_empty() && info.scope_hidden > 0 { Value::Null } else { json!(policy.scope) },
+        "scope_hidden": info.scope_hidden,
         "views": views,
         "view_action_max": policy.view_action_max.name(),
     })
@@ -324,8 +326,12 @@ pub fn list_text(info: &ListInfo) -> String {
         let how = policy.radius_in_views(*class).map_or_else(|| "not looked up".to_owned(), |radius| format!("radius {radius}"));
         text.push_str(&format!("\n  {:<16} {how:<10} {action}", format!("view {class}")));
     }
-    if !policy.scope.is_empty() {
-        text.push_str(&format!("\n  scope            {}", policy.scope.join(",")));
+    let mut scope = policy.scope.clone();
+    if info.scope_hidden > 0 {
+        scope.push(format!("({} not shown)", counted(info.scope_hidden.into(), "list", "lists")));
+    }
+    if !scope.is_empty() {
+        text.push_str(&format!("\n  scope            {}", scope.join(",")));
     }
     text
 }

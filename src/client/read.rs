@@ -182,6 +182,7 @@ pub fn list_info(list: Option<v1::HashList>) -> Read<ListInfo> {
         updated_ms: list.update_time.map_or(0, ms),
         imported_ms: list.import_time.map_or(0, ms),
         hashes: hashes.collect::<Read<_>>()?,
+        scope_hidden: list.scope_hidden,
         warnings: list.warnings,
         list: HashList {
             id: ListId(list.number),

@@ -14,7 +14,7 @@ use super::convert::{self, Fault};
 use super::{Options, edge};
 use crate::access::{Principal, Refusal};
 use crate::catalog::{CatalogError, ListInfo, PolicyUpdate};
-use crate::entry::{Caller, Polarity, check_list_name};
+use crate::entry::{Caller, HashKind, HashList, Polarity, check_list_name};
 use crate::proto::v1;
 use crate::verdict::Asked;
 
@@ -131,6 +131,37 @@ impl Asking {
         }
     }
 
+    /// Whether the caller has all lists, so that no change reaches beyond them.
+    pub fn has_all_lists(&self) -> bool {
+        self.principal.rights().lists.is_none()
+    }
+
+    /// Whether the list may be changed, which for a negative one changes what the lists in its scope match.
+    pub fn may_change(&self, list: &HashList) -> Result<(), Status> {
+        let (rights, scope) = (self.principal.rights(), &list.policy.scope);
+        if self.has_all_lists() || list.polarity == Polarity::Positive {
+            return Ok(());
+        }
+        if scope.is_empty() {
+            return Err(self.refuse(
+                "this negative list has no scope, so it suppresses matches of all lists, but the token is for some of them: it can't change the list",
+            ));
+        }
+        match scope.iter().all(|name| rights.has_list(name)) {
+            true => Ok(()),
+            false => Err(self.refuse(
+                "this negative list suppresses matches of lists that the token is not for, so the token can't change it",
+            )),
+        }
+    }
+
+    /// Says in the log that two lists are compared: what the answer tells can be put together to a hash.
+    pub fn tell_compared(&self, list: &str, other: &str, kind: HashKind, radius: Option<u16>) {
+        if [list, other].iter().all(|name| check_list_name(name).is_ok()) {
+            tracing::info!(by = self.caller().0, list, other, kind = kind.name(), radius, "lists are compared");
+        }
+    }
+
     fn refuse(&self, why: &'static str) -> Status {
         let refusal = Refusal::BeyondLists(why);
         refusal.tell(self.caller(), self.call);
@@ -142,6 +173,7 @@ impl Asking {
         let scope = &mut info.list.policy.scope;
         let all = scope.len();
         scope.retain(|name| self.principal.rights().has_list(name));
+        info.scope_hidden = u32::try_from(all - scope.len()).unwrap_or(u32::MAX);
         if scope.len() < all {
             info.warnings.push("its scope names lists that the token is not for; they are not shown".to_owned());
         }

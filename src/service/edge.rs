@@ -8,6 +8,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,7 +25,7 @@ use tracing::{Instrument, Span};
 use super::inbound::{self, Inbound};
 use super::silence::{self, Silence};
 use super::{Options, connections, convert, meter};
-use crate::access::{Gate, Principal, grpc_caller};
+use crate::access::{Gate, Principal, certificate_of, grpc_caller};
 use crate::admission::{Budget, InCall, Peer, Share, Work};
 use crate::entry::Caller;
 
@@ -150,8 +151,12 @@ where
         let counts = if path.starts_with(MATCHING) { meter::Counts::Items } else { meter::Counts::Calls };
         let deadline = Deadline(timeout(request.headers()).and_then(|given| began.checked_add(given.saturating_sub(MARGIN))));
         request.extensions_mut().insert(deadline);
-        let (from, peer) = caller(&mut request);
-        let admitted = admit(&self.gate, &mut request, &from);
+        let From { caller: from, address, peer } = caller(&mut request);
+        let certificate = certificate_of(&from).map(tracing::field::display);
+        let address = address.map(tracing::field::display);
+        let span = tracing::info_span!("grpc", method, by = Empty, from = address, certificate, list = Empty, reference = Empty);
+        // Whoever is refused is logged in the span too: what is logged of a call says where it comes from.
+        let admitted = span.in_scope(|| admit(&self.gate, &mut request, &from));
         let caller = admitted.as_ref().map_or(from, |principal| principal.caller().clone());
         let in_call = peer.as_ref().map(Peer::call);
         let work = in_call.as_ref().map(|call| Arc::new(call.work()));
@@ -162,7 +167,7 @@ where
         let other = named.is_none();
         let silent = (other || method == MATCH_STREAM).then(|| silence.end());
         let silent_reply = other.then(|| silence.end());
-        let span = tracing::info_span!("grpc", method, by = caller.0, list = Empty, reference = Empty);
+        span.record("by", &caller.0);
         let call = Some(meter::Call::new(method, counts));
         let mut ends = Ends { call, code: None, began, span: span.clone(), _held: (None, None, in_call) };
         let encoding = request.headers().get("grpc-encoding").filter(|encoding| *encoding != "identity");
@@ -172,10 +177,11 @@ where
             Ok(place) => Ok((principal, place)),
             Err(over) => Err(convert::over_status(over)),
         });
-        let place = match admitted {
+        let (place, ends_with) = match admitted {
             Ok((principal, place)) => {
+                let ends_with = other.then(|| principal.clone());
                 request.extensions_mut().insert(principal);
-                place
+                (place, ends_with)
             }
             Err(status) => {
                 ends.code = Some(status.code());
@@ -185,7 +191,7 @@ where
         let kept = (!streamed).then(inbound::Kept::default);
         (ends._held.0, ends._held.1) = (Some(place), kept.clone());
         let (rules, message_bytes_max) = (self.inbound.clone(), self.message_bytes_max);
-        let call = inbound::Call { caller, message, message_bytes_max, kept, silence: silence.clone(), silent };
+        let call = inbound::Call { caller, message, message_bytes_max, kept, ends_with, silence: silence.clone(), silent };
         let request = request.map(|body| Body::new(Inbound::new(body, rules, call)));
         let unary = matches!(method, "Match" | "Hash");
         let call = self.service.call(request);
@@ -312,13 +318,22 @@ pub fn principal<T>(request: &Request<T>) -> Principal {
     request.extensions().get().cloned().unwrap_or_else(|| Principal::nobody(Arc::new(grpc_caller(request.remote_addr()))))
 }
 
-/// Who calls, and from where. Where there is no connection, as in tests, nobody is known.
-fn caller(request: &mut http::Request<Body>) -> (Arc<Caller>, Option<Arc<Peer>>) {
+/// Who calls, and from where.
+struct From {
+    /// By the connection alone: its certificate, else its address.
+    caller: Arc<Caller>,
+    address: Option<IpAddr>,
+    peer: Option<Arc<Peer>>,
+}
+
+/// Where there is no connection, as in tests, nobody is known.
+fn caller(request: &mut http::Request<Body>) -> From {
     let Some(connected) = request.extensions().get::<connections::Connected>().cloned() else {
-        return (Arc::new(grpc_caller(None)), None);
+        return From { caller: Arc::new(grpc_caller(None)), address: None, peer: None };
     };
+    let address = connected.tcp.remote_addr().map(|address| address.ip().to_canonical());
     request.extensions_mut().insert(connected.tcp);
-    (connected.caller, Some(connected.peer))
+    From { caller: connected.caller, address, peer: Some(connected.peer) }
 }
 
 /// `grpc-timeout` of the gRPC over HTTP/2 specification: at most eight digits and a unit. What is malformed counts as none, as in tonic.

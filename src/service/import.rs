@@ -136,16 +136,18 @@ impl Import {
         let work = tokio::task::spawn_blocking(move || {
             let (_place, _in) = (place, span.entered());
             let mut file = BufReader::with_capacity(READ_BYTES, file);
-            self.shared.catalog.import_begun(
-                self.by.caller(),
-                &self.list,
-                &self.began,
-                &self.options,
-                &mut file,
-                &mut |progress| told.hear(progress),
-            )
+            let catalog = &self.shared.catalog;
+            // Its scope may be another one than when the file began to come.
+            if !self.by.has_all_lists() {
+                self.by.may_change(&catalog.list(&self.list).map_err(convert::catalog_status)?.list)?;
+            }
+            let report =
+                catalog.import_begun(self.by.caller(), &self.list, &self.began, &self.options, &mut file, &mut |progress| {
+                    told.hear(progress)
+                });
+            report.map_err(convert::catalog_status)
         });
-        let report = work.await.map_err(|_| Fault::lost())?.map_err(convert::catalog_status)?;
+        let report = work.await.map_err(|_| Fault::lost())??;
         Ok(reply(Reply::Report(convert::import_report(report))))
     }
 }

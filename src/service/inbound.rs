@@ -20,6 +20,7 @@ use tonic::body::Body;
 
 use super::convert;
 use super::silence::{self, Silence};
+use crate::access::Principal;
 use crate::admission::{Budget, Share};
 use crate::entry::Caller;
 use crate::proto::scan::{Flaw, Scan};
@@ -50,6 +51,8 @@ pub struct Call {
     pub message_bytes_max: u64,
     /// `None` for a stream of messages, which may be long in coming.
     pub kept: Option<Kept>,
+    /// Whose token the call ends with, at its next message, where nobody but the edge asks for that.
+    pub ends_with: Option<Principal>,
     pub silence: Arc<Silence>,
     /// Where the call may wait for its next message.
     pub silent: Option<silence::End>,
@@ -154,6 +157,14 @@ impl Inbound {
         Ok(Next::Seen)
     }
 
+    /// Why the call has to end, if it has, now that a message came.
+    fn ended(&self) -> Option<Status> {
+        let principal = self.call.ends_with.as_ref()?;
+        let refusal = principal.ended()?;
+        refusal.tell(principal.caller(), "a stream");
+        Some(self.call.silence.end_with(convert::refusal_status(refusal)))
+    }
+
     /// Where a message is whole, the next may come.
     fn whole(&mut self) -> Result<(), Status> {
         let At::Message { left: 0, scan, counted } = &mut self.at else { return Ok(()) };
@@ -224,6 +235,9 @@ impl Inbound {
                     },
                 },
             };
+            if let Some(status) = self.ended() {
+                return Poll::Ready(Some(Err(status)));
+            }
             match self.look(&frame, seen) {
                 Err(status) => return Poll::Ready(Some(Err(status))),
                 Ok(Next::Seen) => return Poll::Ready(Some(Ok(Frame::data(frame)))),

@@ -40,6 +40,16 @@ impl Lists {
         self.call_with(places, asking, call).await?.map_err(|error| asking.status(error))
     }
 
+    /// Whether who asks may change the list; the catalog is asked only where not all lists are theirs.
+    async fn may_change(&self, places: &Arc<Budget>, asking: &Asking, name: &str) -> Result<(), Status> {
+        if asking.has_all_lists() {
+            return Ok(());
+        }
+        let name = name.to_owned();
+        let info = self.call_in(places, asking, move |catalog| catalog.list(&name)).await?;
+        asking.may_change(&info.list)
+    }
+
     /// The same with what the catalog says as it says it.
     async fn call_with<T: Send + 'static>(
         &self,
@@ -121,6 +131,7 @@ impl HashListService for Lists {
         log_list(&name);
         let update = asking.policy(convert::policy_update(policy)?)?;
         let name = asking.list(name);
+        self.may_change(&self.0.policy_calls, &asking, &name).await?;
         // Places of their own: long calls may have taken all the others.
         let info = self.call_in(&self.0.policy_calls, &asking, move |catalog| {
             let warnings = match update == PolicyUpdate::default() {
@@ -145,6 +156,7 @@ impl HashListService for Lists {
         let name = request.into_inner().name;
         log_list(&name);
         let name = asking.list(name);
+        self.may_change(&self.0.list_calls, &asking, &name).await?;
         let deleted = self.call_with(&self.0.list_calls, &asking, move |catalog| catalog.delete(&by, &name)).await?;
         deleted.map_err(|error| asking.status(asking.undeleted(error)))?;
         Ok(Response::new(v1::DeleteHashListResponse {}))
@@ -164,6 +176,7 @@ impl HashListService for Lists {
         log_list(&name);
         // Before the reply begins, so that an unknown list is the call's status.
         let asked = asking.list(name.clone());
+        self.may_change(&self.0.list_calls, &asking, &asked).await?;
         let began = self.call(&asking, move |catalog| catalog.begin_import(&asked)).await?;
         let receiving = self.0.imports.demand(asking.caller(), 1).map_err(convert::over_status)?;
         let import = Import { shared: self.0.clone(), by: asking, list: name, began, options, deadline };
@@ -177,6 +190,7 @@ impl HashListService for Lists {
         log_list(&list);
         let entries = convert::new_entries(entries, &self.0.options)?;
         let list = asking.list(list);
+        self.may_change(&self.0.list_calls, &asking, &list).await?;
         let report = self.call(&asking, move |catalog| catalog.add(&by, &list, entries)).await?;
         Ok(Response::new(v1::AddEntriesResponse { report: Some(convert::edit_report(report)) }))
     }
@@ -191,6 +205,7 @@ impl HashListService for Lists {
         log_list(&list);
         let ids = convert::entry_ids(ids, &self.0.options)?;
         let list = asking.list(list);
+        self.may_change(&self.0.list_calls, &asking, &list).await?;
         let report = self.call(&asking, move |catalog| catalog.remove(&by, &list, ids)).await?;
         Ok(Response::new(v1::RemoveEntriesResponse { report: Some(convert::edit_report(report)) }))
     }
@@ -240,6 +255,7 @@ impl HashListService for Lists {
         let asking = Asking::of(&request, "OverlapLists");
         let (list, other, kind, radius) = convert::overlap(request.into_inner())?;
         log_list(&list);
+        asking.tell_compared(&list, &other, kind, radius);
         let (list, other) = (asking.list(list), asking.list(other));
         // Where the caller goes, this future is dropped, and the comparison ends soon.
         let gone = Arc::new(AtomicBool::new(false));
@@ -263,6 +279,7 @@ impl HashListService for Lists {
         let v1::ActivateVersionRequest { list, version } = request.into_inner();
         log_list(&list);
         let list = asking.list(list);
+        self.may_change(&self.0.list_calls, &asking, &list).await?;
         let info = self.call(&asking, move |catalog| catalog.activate(&by, &list, VersionNo(version))).await?;
         Ok(Response::new(v1::ActivateVersionResponse { list: Some(convert::hash_list(asking.shown(info))) }))
     }
@@ -276,6 +293,7 @@ impl HashListService for Lists {
         let list = request.into_inner().list;
         log_list(&list);
         let list = asking.list(list);
+        self.may_change(&self.0.list_calls, &asking, &list).await?;
         let info = self.call(&asking, move |catalog| catalog.roll_back(&by, &list)).await?;
         Ok(Response::new(v1::RollBackVersionResponse { list: Some(convert::hash_list(asking.shown(info))) }))
     }

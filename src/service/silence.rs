@@ -58,11 +58,16 @@ impl Silence {
                 () = told(silence.rules.draining.clone()) => convert::stopping_status(),
                 () = silence.too_long() => convert::silent_status(silence.rules.silent_max),
             };
-            silence.end.get_or_init(|| status).clone()
+            silence.end_with(status)
         })
     }
 
-    /// How the call ends, once it was silent for too long.
+    /// The call ends with this, unless it has ended already; says with what.
+    pub fn end_with(&self, status: Status) -> Status {
+        self.end.get_or_init(|| status).clone()
+    }
+
+    /// How the call ends, once it was silent for too long, or is to end for another reason that the edge knows.
     pub fn ended(&self) -> Option<&Status> {
         self.end.get()
     }

@@ -64,6 +64,12 @@ fn a_server_with_tokens_serves_who_shows_one_and_tells_of_the_others() {
     let ls = |token: &str| ended(hashwarden(&["--endpoint", &server.endpoint, "list", "ls"]).env("HASHWARDEN_TOKEN_FILE", token));
     assert!(ls(&admin).exits(0).out.contains("known"));
 
+    // Who may change a list can't find out what another holds by comparing them.
+    server
+        .run(&["--token-file", &admin, "list", "overlap", "known", "known"])
+        .exits(3)
+        .says(&["both --sees and --brings-hashes"]);
+
     // A match shows the uploader what is listed, and not how near.
     let known = place.picture("known.png", 1, Edit::Png);
     server.run(&["--token-file", &admin, "list", "add", "known", "--id", "e1", "--pdq", &hash_of(&known, "pdq")]).exits(0);
@@ -89,7 +95,7 @@ fn a_server_with_tokens_serves_who_shows_one_and_tells_of_the_others() {
     ls(&admin).exits(0);
     let (_, page) = server.get("/metrics");
     assert!(page.contains("hashwarden_tokens_file_sound 0"), "{page}");
-    for reason in ["no_token", "unknown", "revoked", "role", "hashes"] {
+    for reason in ["no_token", "unknown", "revoked", "role", "rights", "hashes"] {
         let counted =
             page.lines().find(|line| line.starts_with(&format!("hashwarden_access_refusals_total{{reason=\"{reason}\"}} ")));
         assert!(counted.is_some_and(|line| !line.ends_with(" 0")), "{reason}: {page}");
@@ -97,6 +103,11 @@ fn a_server_with_tokens_serves_who_shows_one_and_tells_of_the_others() {
     let (exit, log) = server.terminate();
     assert_eq!(exit, 0);
     assert!(log.contains("access refused") && log.contains("token:uploads") && log.contains("token:lists"), "{log}");
+    // Whoever it is, the line says from where.
+    for what in ["access refused", "a list was created", "a list was edited"] {
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(what)).collect();
+        assert!(!lines.is_empty() && lines.iter().all(|line| line.contains("from=127.0.0.1")), "{what}: {lines:?}");
+    }
     assert!(![&secret, &admin_secret].into_iter().any(|secret| log.contains(secret.trim_start_matches("hashwarden_"))));
 }
 

@@ -22,6 +22,7 @@ fn a_policy_is_made_with_the_list_and_changed_by_name() {
     let expected = json!({
         "name": "a", "polarity": "POSITIVE", "enabled": true, "entries": 0, "active_version": 0, "previous_version": 0,
         "head_version": 0, "updated_ms": 0, "imported_ms": 0, "quality_min": 50, "category_radii": [], "scope": [],
+        "scope_hidden": 0,
         "transforms": ["identity", "rot90", "rot180", "rot270", "flipx", "flipy", "flipplus1", "flipminus1"],
         "kinds": {
             "pdq": {"radius": 31, "action": "REVIEW"}, "phash64": {"radius": 4, "action": "OBSERVE"},

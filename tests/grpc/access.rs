@@ -102,6 +102,8 @@ async fn every_call_is_made_by_the_roles_of_the_table_and_by_no_other() {
             let may = match need {
                 Need::Nothing | Need::Token => true,
                 Need::OneOf(roles) => roles.contains(role),
+                // These tokens have roles alone.
+                Need::Knowing(_) => false,
             };
             let done = call(&channel, path, Some(authorization)).await;
             let code = done.as_ref().map_or_else(Status::code, |()| Code::Ok);
@@ -109,8 +111,11 @@ async fn every_call_is_made_by_the_roles_of_the_table_and_by_no_other() {
             assert_eq!(code != Code::PermissionDenied, may, "{path} by {role}: {done:?}");
             if !may {
                 let said = done.unwrap_err();
-                assert!(said.message().contains("needs the role"), "{said}");
-                assert_eq!(said.get_details_error_info().unwrap().reason, "ROLE");
+                let has_role = matches!(need, Need::Knowing(roles) if roles.contains(role));
+                let (words, reason) =
+                    if has_role { ("--sees and --brings-hashes", "RIGHTS") } else { ("needs the role", "ROLE") };
+                assert!(said.message().contains(words), "{said}");
+                assert_eq!(said.get_details_error_info().unwrap().reason, reason);
             }
         }
         for authorization in &wrong {
@@ -236,6 +241,109 @@ async fn a_token_for_some_lists_reaches_no_further_by_making_others() {
     let kept = refused(some.delete("known").await.unwrap_err());
     assert_eq!(kept.0, Code::FailedPrecondition);
     assert!(!kept.1.contains("harmless"), "{}", kept.1);
+}
+
+/// Who may add hashes to one list and compare it with another found out any hash of the other, in a dozen calls.
+#[tokio::test]
+async fn lists_are_compared_by_those_alone_who_may_know_their_hashes() {
+    let guarded = guarded().await;
+    guarded.served.list_of("known", &picture(1)).await;
+    guarded.served.list_of("other", &picture(2)).await;
+    let admin = rights(&[Role::ListAdmin]);
+    let sees = Rights { sees: true, ..admin.clone() };
+    let brings = Rights { brings_hashes: true, ..rights(&[Role::ListAdmin, Role::Matcher]) };
+    for (name, rights) in [("admin", admin), ("sees", sees.clone()), ("brings", brings)] {
+        let by = client(&guarded.served.endpoint, &guarded.token(name, rights)).await;
+        let (code, said) = refused(by.overlap("known", "other", HashKind::Pdq, None).await.unwrap_err());
+        assert_eq!(code, Code::PermissionDenied);
+        assert!(said.contains("--sees and --brings-hashes"), "{said}");
+    }
+    let both = guarded.token("both", Rights { brings_hashes: true, ..sees });
+    let both = client(&guarded.served.endpoint, &both).await;
+    assert_eq!(both.overlap("known", "other", HashKind::Pdq, None).await.unwrap().entries, 1);
+}
+
+/// What suppresses matches of lists that a token is not for is not changed with it: a hash added there hides what others list.
+#[tokio::test]
+async fn a_negative_list_is_changed_by_those_alone_who_have_the_lists_in_its_scope() {
+    let guarded = guarded().await;
+    let all = &guarded.served.client;
+    let none = PolicyUpdate::default();
+    let scope = |names: &[&str]| PolicyUpdate {
+        scope: Some(names.iter().map(|name| (*name).to_owned()).collect()),
+        ..PolicyUpdate::default()
+    };
+    for name in ["known", "secret", "hidden"] {
+        all.create(name, Polarity::Positive, &none).await.unwrap();
+    }
+    for (name, scope) in [("mine", scope(&["known"])), ("beyond", scope(&["secret", "hidden", "known"])), ("of-all", none)] {
+        all.create(name, Polarity::Negative, &scope).await.unwrap();
+        for md5 in ["cd", "ef"] {
+            let hashes = vec![HashValue::from_hex(HashKind::Md5, &md5.repeat(16)).unwrap()];
+            all.add(name, vec![NewEntry { id: Some(md5.to_owned()), category: String::new(), hashes }]).await.unwrap();
+        }
+    }
+    let limited = Rights { lists: only(&["known", "mine", "beyond", "of-all"]), ..Rights::all() };
+    let some = client(&guarded.served.endpoint, &guarded.token("some", limited)).await;
+    let before = format!("{:?}", all.lists().await.unwrap());
+    let entry = || NewEntry {
+        id: Some("x".to_owned()),
+        category: String::new(),
+        hashes: vec![HashValue::from_hex(HashKind::Md5, &"ab".repeat(16)).unwrap()],
+    };
+    let file = || std::io::Cursor::new(format!("{}\n", "ab".repeat(32)).into_bytes());
+    let options = import_options(None, Mapping::default());
+    for (name, words) in [("beyond", "matches of lists that the token is not for"), ("of-all", "matches of all lists")] {
+        let said = [
+            some.set(name, &scope(&["known"])).await.map(drop).unwrap_err(),
+            some.set_disabled(name, true).await.map(drop).unwrap_err(),
+            some.add(name, vec![entry()]).await.map(drop).unwrap_err(),
+            some.remove(name, vec!["cd".to_owned()]).await.map(drop).unwrap_err(),
+            some.activate(name, VersionNo(1)).await.map(drop).unwrap_err(),
+            some.roll_back(name).await.map(drop).unwrap_err(),
+            some.import(name, &options, file(), &mut |_| {}).await.map(drop).unwrap_err(),
+            some.delete(name).await.unwrap_err(),
+        ];
+        for error in said {
+            let (code, said) = refused(error);
+            assert_eq!(code, Code::PermissionDenied, "{said}");
+            assert!(said.contains(words), "{said}");
+        }
+    }
+    assert_eq!(format!("{:?}", all.lists().await.unwrap()), before, "nothing was done");
+    some.add("mine", vec![entry()]).await.unwrap();
+    some.set_disabled("mine", true).await.unwrap();
+    some.delete("mine").await.unwrap();
+
+    // An empty scope is of all lists: one whose names are all taken out is not shown as such.
+    all.set("beyond", &scope(&["secret", "hidden"])).await.unwrap();
+    let shown = some.list("beyond").await.unwrap();
+    assert_eq!((shown.list.policy.scope.len(), shown.scope_hidden), (0, 2));
+    assert_eq!((some.list("of-all").await.unwrap().scope_hidden, all.list("beyond").await.unwrap().scope_hidden), (0, 0));
+}
+
+/// A stream of reflection went on for ever with a token that was revoked.
+#[tokio::test]
+async fn a_reflection_stream_ends_with_its_token() {
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
+    let guarded = guarded().await;
+    let token = guarded.token("m", rights(&[Role::Matcher]));
+    let (send, messages) = mpsc::channel(4);
+    let ask =
+        || ServerReflectionRequest { host: String::new(), message_request: Some(MessageRequest::ListServices(String::new())) };
+    send.send(ask()).await.unwrap();
+    let mut request = Request::new(tokio_stream::wrappers::ReceiverStream::new(messages));
+    request.metadata_mut().insert("authorization", header(&format!("Bearer {token}")));
+    let mut reflection = ServerReflectionClient::new(guarded.served.channel().await);
+    let mut replies = reflection.server_reflection_info(request).await.unwrap().into_inner();
+    assert!(matches!(replies.message().await.unwrap(), Some(ServerReflectionResponse { .. })));
+    tokens::revoke(&guarded.file, "m").unwrap();
+    guarded.gate.refresh();
+    send.send(ask()).await.unwrap();
+    let ended = replies.message().await.unwrap_err();
+    assert_eq!((ended.code(), ended.message()), (Code::Unauthenticated, "the token was revoked"));
 }
 
 type Show = Box<dyn FnMut(Request<()>) -> Result<Request<()>, Status> + Send>;

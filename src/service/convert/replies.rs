@@ -200,6 +200,7 @@ pub fn hash_list(info: ListInfo) -> v1::HashList {
         import_time: (info.imported_ms > 0).then(|| timestamp(info.imported_ms)),
         hashes: info.hashes.into_iter().map(|(of, hashes)| v1::HashCount { kind: kind(of), hashes }).collect(),
         warnings: info.warnings,
+        scope_hidden: info.scope_hidden,
     }
 }
 
