@@ -1524,3 +1524,20 @@ fn a_stored_bk_tree_answers_over_its_rows_as_the_scan_does() {
         }
     }
 }
+
+/// The store's own digest is a sum over entries without a key: who knew a version's ids and categories could confirm a hash by it.
+#[test]
+fn a_versions_digest_is_shown_under_the_stores_key() {
+    let shown = |names: [&str; 2]| {
+        let dir = tempfile::tempdir().unwrap();
+        let bench = open(dir.path());
+        names.map(|name| {
+            bench.create(name);
+            bench.add(name, "x", vec![pdq(1)]);
+            bench.catalog.versions(name).unwrap().pop().unwrap().digest
+        })
+    };
+    let (one, two) = (shown(["a", "b"]), shown(["a", "b"]));
+    assert_eq!(one[0], one[1], "within a store equal versions have equal digests");
+    assert_ne!(one[0], two[0], "they tell nothing outside of it");
+}

@@ -21,6 +21,7 @@ mod overlap;
 mod report;
 mod resume;
 mod retention;
+mod shown;
 mod stored;
 mod threads;
 mod told;
@@ -342,8 +343,12 @@ impl Catalog {
         lists.into_iter().map(|list| self.info(list)).collect()
     }
 
+    /// All versions of a list, with their digests as they are shown: within a store equal versions have equal ones.
     pub fn versions(&self, name: &str) -> Result<Vec<ListVersion>, CatalogError> {
-        Ok(self.store().versions(self.find(name)?.id)?)
+        let (store, list) = (self.store(), self.find(name)?);
+        let key = store.entry_id_key();
+        let shown = |of: ListVersion| ListVersion { digest: shown::shown_digest(&key, &of.digest), ..of };
+        Ok(store.versions(list.id)?.into_iter().map(shown).collect())
     }
 
     /// Makes a sealed version the active one.
