@@ -5,7 +5,9 @@
 //! kept, only its SHA-256. What each role may do is [`TABLE`](table::TABLE) alone.
 //! Absent: where a list's right is asked for, which the edge does when it has read the list's name.
 
+pub mod file;
 mod gate;
+mod near;
 mod refusal;
 mod rights;
 pub mod table;
@@ -16,6 +18,7 @@ use std::net::SocketAddr;
 use crate::entry::Caller;
 
 pub use gate::{Gate, Principal};
+pub use near::{Near, Question};
 pub use refusal::Refusal;
 pub use rights::{Rights, Role};
 

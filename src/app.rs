@@ -152,6 +152,7 @@ fn service_options(config: &Config) -> crate::service::Options {
         import_bytes_max: g.import_bytes_max,
         import_bytes_per_s_min: g.import_bytes_per_s_min,
         import_idle_ms_max: g.import_idle_ms_max,
+        near_questions_max: config.access.near_questions_max as usize,
         drain_s: g.drain_s,
         // Streams wait for their share; a quarter is left for single requests.
         // An item's time runs while it waits for a thread: so many that none of those is idle, and no more.
@@ -237,6 +238,10 @@ pub async fn start_with(
     open: impl FnOnce() -> Result<Doors, AppError> + Send + 'static,
 ) -> Result<Running, AppError> {
     config.check_listen()?;
+    let exposed = config.open_ports();
+    if !exposed.is_empty() {
+        tracing::warn!(open = exposed.join("; "), "[access] network is \"trusted\", so the ports are open beyond this machine");
+    }
     let (life, metrics) = (Arc::new(Life::default()), metrics()?);
     let gate = match config.tokens_file() {
         Some(file) => Gate::of_tokens(file.to_owned())?,
@@ -247,15 +252,19 @@ pub async fn start_with(
     let (stop_operator, operator_stopped) = watch::channel(false);
     let routes = crate::operator::routes(pages::pages(metrics, life.clone()), operator_limits(config));
     // It outlives gRPC, so that draining can be watched.
-    let followed = told(operator_stopped.clone());
+    let (followed, refreshed) = (told(operator_stopped.clone()), operator_stopped.clone());
     // Probes and scrapers on the same host go on as they are.
-    let of_operator = tls.clone().filter(|_| !operator.ip().is_loopback());
+    let beyond = !operator.ip().to_canonical().is_loopback();
+    let guard = crate::operator::Guard {
+        tls: tls.clone().filter(|_| beyond),
+        gate: (beyond && config.tokens_file().is_some()).then(|| gate.clone()),
+    };
     let limits = operator_limits(config);
-    let operator_task =
-        tokio::spawn(crate::operator::serve(operator_listener, routes, limits, of_operator, told(operator_stopped)));
+    let operator_task = tokio::spawn(crate::operator::serve(operator_listener, routes, limits, guard, told(operator_stopped)));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %operator, "starting: the operator port is open");
     memory::Most::of(config, extract_threads(config) as u64).tell();
 
+    tokio::spawn(refresh(gate.clone(), refreshed));
     if let Some(tls) = tls.clone() {
         tokio::spawn(tls.follow(followed));
     }
@@ -264,7 +273,6 @@ pub async fn start_with(
     let (grpc_listener, grpc) = bind("gRPC", config.grpc.listen).await?;
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(look(doors.clone(), LOOK_EVERY.min(Duration::from_millis(config.operator.stuck_ms)), stopped.clone()));
-    tokio::spawn(refresh(gate.clone(), stopped.clone()));
     let keeper = keep_up(doors.catalog.clone(), life.clone());
     let Doors { catalog, matcher } = life.doors.get_or_init(|| doors).clone();
     tracing::info!(%grpc, snapshot = matcher.snapshot().id, "serving");

@@ -101,13 +101,15 @@ pub struct Grpc {
     pub drain_s: u64,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Access {
     /// The tokens that callers are known by; empty: callers are not asked for one.
     pub tokens_file: PathBuf,
     /// Whether whoever reaches a port may be trusted.
     pub network: Network,
+    /// Different hashes that a caller may ask with near one entry within an hour before it is told; 0 for any number.
+    pub near_questions_max: u32,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -302,6 +304,12 @@ impl Default for Grpc {
             import_idle_ms_max: 60_000,
             drain_s: 20,
         }
+    }
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Access { tokens_file: PathBuf::new(), network: Network::default(), near_questions_max: 16 }
     }
 }
 
@@ -516,7 +524,25 @@ impl Config {
         let must = format!(
             "is {operator}, which other machines can reach, but connections are not encrypted: listen on loopback, set [tls] certificate_file and key_file, or {words}"
         );
-        demand(encrypted || !open(operator), "operator", "listen", &must)
+        demand(encrypted || !open(operator), "operator", "listen", &must)?;
+        let must = format!(
+            "is {operator}, which other machines can reach, but its pages ask nobody who they are: listen on loopback, set [access] tokens_file or [tls] client_ca_file, or {words}"
+        );
+        demand(known || !open(operator), "operator", "listen", &must)
+    }
+
+    /// What is open to whoever reaches the ports, where the configuration says that the network is trusted, in words.
+    pub fn open_ports(&self) -> Vec<String> {
+        let beyond = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
+        let known = self.tokens_file().is_some() || !self.tls.client_ca_file.as_os_str().is_empty();
+        let (grpc, operator) = (self.grpc.listen, self.operator.listen);
+        let open = [
+            (beyond(grpc) && !known, format!("whoever reaches {grpc} may match, and read, change and delete lists")),
+            (beyond(grpc) && !self.tls.is_on(), format!("pictures, hashes and tokens go to {grpc} unencrypted")),
+            (beyond(operator) && !known, format!("whoever reaches {operator} sees the metrics, with the names of lists")),
+            (beyond(operator) && !self.tls.is_on(), format!("metrics go from {operator} unencrypted")),
+        ];
+        open.into_iter().filter(|(is, _)| *is).map(|(_, words)| words).collect()
     }
 
     /// What types cannot hold: every value within what works.
@@ -557,6 +583,7 @@ impl Config {
         within("grpc", "import_bytes_per_s_min", g.import_bytes_per_s_min, 0..=1024 * MIB)?;
         within("grpc", "import_idle_ms_max", g.import_idle_ms_max, 10..=3_600_000)?;
         within("grpc", "drain_s", g.drain_s, 0..=3600)?;
+        within("access", "near_questions_max", self.access.near_questions_max, 0..=4096)?;
         let apart = g.listen.port() == 0 || g.listen != self.operator.listen;
         demand(apart, "operator", "listen", "must differ from [grpc] listen")?;
         within("operator", "stuck_ms", self.operator.stuck_ms, 100..=86_400_000)?;

@@ -6,6 +6,7 @@
 //! is seen: [`watch`].
 
 mod image;
+mod probe;
 mod queue;
 mod watch;
 
@@ -59,8 +60,21 @@ pub struct Job {
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub verdict: Verdict,
+    /// The verdict's matches by PDQ, the suppressed ones too.
+    pub probes: Vec<Probe>,
     pub effort: Effort,
     pub stages: Stages,
+}
+
+/// What a match by PDQ came of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    pub list: String,
+    pub entry_id: String,
+    /// Of the hashes that were looked up: another one where they are others.
+    pub digest: u64,
+    /// It lies in the outer quarter of the radius.
+    pub at_edge: bool,
 }
 
 /// Wall time of each stage.
@@ -394,7 +408,8 @@ impl Inner {
         let searching = Instant::now();
         let (verdicts, effort) = WORKSPACE.with_borrow_mut(|work| self.published.load().answer(questions, work, sure, late));
         let stages = Stages { search: searching.elapsed(), ..stages };
-        verdicts.into_iter().map(|verdict| Answer { verdict, effort, stages }).collect()
+        let answer = |(verdict, question)| Answer { probes: probe::probes(&verdict, question), verdict, effort, stages };
+        verdicts.into_iter().zip(questions).map(answer).collect()
     }
 }
 

@@ -2,13 +2,13 @@
 //!
 //! `/healthz`: 200 while the process answers at all. `/readyz`: 200 while it can give verdicts, else 503 with the reason in words.
 //! `/metrics`: Prometheus' text format. What they say is handed in as [`Pages`]: this room reaches no door. Where callers
-//! have certificates, all pages but the two for probes, which can't show one, are for those who do. Absent: any page that changes something.
+//! have certificates or tokens, all pages but the two for probes, which can't show one, are for those who do. Absent: any page that changes something.
 
 use axum::Router;
-use axum::extract::Request;
 use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::{IncomingStream, Listener};
@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::access::Gate;
 use crate::admission::{Connections, Listener as Listening, Patience, Port, Stream, Tls};
 use crate::entry::Caller;
 
@@ -114,29 +115,59 @@ pub fn routes(pages: Pages, limits: Limits) -> Router {
 #[derive(Clone)]
 struct Seen {
     certified: bool,
+    caller: Arc<Caller>,
 }
 
 impl Connected<IncomingStream<'_, Limited>> for Seen {
     fn connect_info(stream: IncomingStream<'_, Limited>) -> Self {
-        Seen { certified: stream.io().certified_name().is_some() }
+        let io = stream.io();
+        Seen { certified: io.certified_name().is_some(), caller: io.connection().peer().caller.clone() }
     }
 }
 
-/// Lets those alone through who have a certificate, but for probes.
-async fn certified(request: Request, next: Next) -> Response {
-    let seen = request.extensions().get::<ConnectInfo<Seen>>();
-    if FOR_ALL.contains(&request.uri().path()) || seen.is_some_and(|ConnectInfo(seen)| seen.certified) {
+/// How the port is guarded.
+#[derive(Clone, Default)]
+pub struct Guard {
+    /// Plain text without it. Where callers have certificates, one will do.
+    pub tls: Option<Arc<Tls>>,
+    /// Asks for tokens, where callers have them: one whose role is for these pages will do.
+    pub gate: Option<Arc<Gate>>,
+}
+
+impl Guard {
+    fn asks_for_certificates(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.asks_for_certificates())
+    }
+}
+
+/// Lets those alone through who show a certificate or a token, but for probes.
+async fn known(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let seen = request.extensions().get::<ConnectInfo<Seen>>().map(|ConnectInfo(seen)| seen.clone());
+    let certified = guard.asks_for_certificates() && seen.as_ref().is_some_and(|seen| seen.certified);
+    if certified || FOR_ALL.contains(&request.uri().path()) {
         return next.run(request).await;
     }
-    (StatusCode::FORBIDDEN, "this page is for callers with a client certificate\n").into_response()
+    let Some(gate) = &guard.gate else {
+        return (StatusCode::FORBIDDEN, "this page is for callers with a client certificate\n").into_response();
+    };
+    let from = seen.map_or_else(|| Arc::new(Caller("unknown".to_owned())), |seen| seen.caller);
+    let authorization = request.headers().get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes());
+    let admitted = tracing::error_span!("operator", from = from.0).in_scope(|| gate.admit_to_pages(authorization, &from));
+    match admitted {
+        Ok(_) => next.run(request).await,
+        Err(refusal) if refusal.is_unauthenticated() => {
+            (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], format!("{refusal}\n")).into_response()
+        }
+        Err(refusal) => (StatusCode::FORBIDDEN, format!("{refusal}\n")).into_response(),
+    }
 }
 
-/// Serves `routes` on `listener` until `shutdown` is ready; requests begun by then get two seconds more. Plain text where there is no `tls`.
+/// Serves `routes` on `listener` until `shutdown` is ready; requests begun by then get two seconds more.
 pub async fn serve(
     listener: TcpListener,
     routes: Router,
     limits: Limits,
-    tls: Option<Arc<Tls>>,
+    guard: Guard,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let request = Duration::from_millis(limits.request_ms_max);
@@ -145,9 +176,10 @@ pub async fn serve(
     let patience = Patience { first_byte: idle.min(request), idle, request: Some(request) };
     let max = limits.connections_max;
     let connections = Connections::new("operator.connections_max", max, max, patience);
-    let routes = match &tls {
-        Some(tls) if tls.asks_for_certificates() => routes.layer(from_fn(certified)),
-        _ => routes,
+    let tls = guard.tls.clone();
+    let routes = match guard.asks_for_certificates() || guard.gate.is_some() {
+        true => routes.layer(from_fn_with_state(guard, known)),
+        false => routes,
     };
     let tls = tls.map(|tls| (tls, Port::Pages));
     let limited = Limited(Listening::new(listener, connections, tls, caller as fn(SocketAddr) -> Caller));
@@ -215,17 +247,17 @@ mod tests {
     }
 
     async fn open_with(limits: Limits, metrics: impl Fn() -> String + Send + Sync + 'static) -> Port {
-        open_within(None, limits, metrics).await
+        open_within(Guard::default(), limits, metrics).await
     }
 
-    async fn open_within(tls: Option<Arc<Tls>>, limits: Limits, metrics: impl Fn() -> String + Send + Sync + 'static) -> Port {
+    async fn open_within(guard: Guard, limits: Limits, metrics: impl Fn() -> String + Send + Sync + 'static) -> Port {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let ready = Arc::new(Mutex::new(Readiness::Loading));
         let asked = Arc::clone(&ready);
         let pages = Pages { metrics: Box::new(metrics), ready: Box::new(move || asked.lock().unwrap().clone()) };
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(serve(listener, routes(pages, limits), limits, tls, async move {
+        let served = tokio::spawn(serve(listener, routes(pages, limits), limits, guard, async move {
             let _ = stopped.await;
         }));
         Port { address, ready, stop: Some(stop), served }
@@ -309,7 +341,7 @@ mod tests {
             let files = crate::admission::Files { certificate: certificate.clone(), key: key.clone(), client_ca };
             let limits = crate::admission::TlsLimits { handshake_ms_max: 60_000, handshakes_per_caller_max: 64 };
             let tls = Arc::new(Tls::load(files, limits).unwrap());
-            open_within(Some(tls), Limits::default(), || "hashwarden_in_flight 3\n".into()).await
+            open_within(Guard { tls: Some(tls), gate: None }, Limits::default(), || "hashwarden_in_flight 3\n".into()).await
         };
         let port = open(Some(client_ca)).await;
         let (known, foreign) = (clients.caller("prometheus"), authority.caller("prometheus"));
@@ -328,9 +360,41 @@ mod tests {
         let mut answer = Vec::new();
         let _ = plain.read_to_end(&mut answer).await;
         assert!(!answer.windows(4).any(|part| part == b"HTTP"));
-        // Without authorities for callers, all pages are for all.
+        // Without authorities for callers, and without tokens, all pages are for all.
         let port = open(None).await;
         assert!(ask_within_tls(&port, &authority, None, "/metrics").await.contains("hashwarden_in_flight 3"));
+    }
+
+    /// Where callers had tokens and no certificates, the names of lists were for whoever asked.
+    #[tokio::test]
+    async fn where_callers_have_tokens_the_metrics_are_for_operators() {
+        use crate::access::{Rights, Role, tokens};
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tokens.json");
+        let token = |name: &str, role: Role| {
+            let rights = Rights { roles: [role].into(), ..Rights::none() };
+            let rights = Rights { lists: None, ..rights };
+            tokens::create(&file, tokens::Wanted { name: name.to_owned(), rights, expires: None }).unwrap()
+        };
+        let (scraper, uploads) = (token("scraper", Role::Operator), token("uploads", Role::Matcher));
+        let gate = Gate::of_tokens(file.clone()).unwrap();
+        let guard = Guard { tls: None, gate: Some(gate) };
+        let port = open_within(guard, Limits::default(), || "hashwarden_in_flight 3\n".into()).await;
+        let ask = async |path: &str, token: &str| {
+            port.ask(&format!("GET {path} HTTP/1.1\r\nAuthorization: Bearer {token}\r\nX:")).await
+        };
+        port.check("GET /healthz", &["HTTP/1.1 200"]).await;
+        port.check("GET /readyz", &["HTTP/1.1 503", "loading"]).await;
+        port.check("GET /metrics", &["HTTP/1.1 401", "www-authenticate: Bearer", "asks for a token"]).await;
+        assert!(ask("/metrics", "wrong").await.contains("HTTP/1.1 401"));
+        let refused = ask("/metrics", &uploads).await;
+        assert!(
+            refused.contains("HTTP/1.1 403") && refused.contains("role operator") && !refused.contains("in_flight"),
+            "{refused}"
+        );
+        let page = ask("/metrics", &scraper).await;
+        assert!(page.contains("HTTP/1.1 200") && page.contains("hashwarden_in_flight 3"), "{page}");
+        assert!(ask("/", "wrong").await.contains("HTTP/1.1 401"), "what there is shows nobody");
     }
 
     #[tokio::test]

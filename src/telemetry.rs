@@ -3,7 +3,7 @@
 //! [`METRICS`] names every metric there is, with its labels and meaning, beside the `process_*` of every Prometheus client; a test refuses
 //! one that is recorded elsewhere and missing here. Most are recorded as things happen; what merely is (rows, bytes, threads) is read
 //! when the page is asked for, as [`Reading`]s, so that nothing is shown of what is gone. Labels take few values: methods, outcomes,
-//! reasons, stages, pools, kinds of hash, names of lists. Never a hash, an entry, a file's name or a caller's text. Nothing here decides
+//! reasons, stages, pools, kinds of hash, names of lists, and names of some callers. Never a hash, an entry, a file's name or what a caller sent. Nothing here decides
 //! anything; only `app` names this room, the others use the macros of `tracing` and `metrics`.
 
 mod log;
@@ -133,6 +133,11 @@ pub const METRICS: &[Metric] = &[
         MetricType::Counter,
         "hashwarden_limit_refusals_total",
         "What was refused or ended because of a limit, by the limit's key in the configuration",
+    ),
+    Metric(
+        MetricType::Counter,
+        "hashwarden_near_questions_total",
+        "Questions with a further PDQ hash that matched an entry at the edge of the radius, of callers that did so with more than [access] near_questions_max different ones within an hour, by caller",
     ),
     Metric(
         MetricType::Counter,

@@ -23,10 +23,10 @@ use hashwarden::demo::pictures::draw;
 use hashwarden::entry::Polarity;
 use logged::{LOG, logged};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, SupportedProtocolVersion};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// For what takes a moment on a machine that is busy.
 const LONG: Duration = Duration::from_secs(60);
@@ -163,20 +163,30 @@ async fn a_client_talks_to_the_server_that_its_authority_vouches_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_expired_or_another_one_is_not_talked_to() {
     let authority = Authority::new("authority");
+    let other = authority.server_for(&["elsewhere.example.org"], [2000, 2090]);
+    let served = serve(None, |config| {
+        other.write(config.tls.certificate_file.parent().unwrap(), "server");
+    })
+    .await;
+    check_refused(&served, &trusting(&authority, None), "is for another host", "refused_by_client").await;
+    served.end().await;
+
+    // A server of ours would not start with it, but it may expire while it runs.
     let expired = authority.server_until(2001);
-    let other = authority.server_for(&["elsewhere.example.org"], 2090);
-    for (pair, words) in [(expired, "the server's certificate has expired"), (other, "is for another host")] {
-        let served = serve(None, |config| {
-            pair.write(config.tls.certificate_file.parent().unwrap(), "server");
-        })
-        .await;
-        check_refused(&served, &trusting(&authority, None), words, "refused_by_client").await;
-        if words.contains("expired") {
-            assert_eq!(served.metric("hashwarden_tls_certificate_expires_seconds"), 1_009_756_800.0);
-        }
-        served.end().await;
-    }
-    assert!(logged().contains("the TLS certificate has expired"));
+    let chain = vec![CertificateDer::from_pem_slice(expired.certificate.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(expired.key.as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let config =
+        config.with_safe_default_protocol_versions().unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("https://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        TlsAcceptor::from(Arc::new(config)).accept(stream).await.map(drop)
+    });
+    let error = Client::connect_with(&endpoint, LONG, shown(&trusting(&authority, None))).await.map(drop).unwrap_err();
+    assert!(error.to_string().contains("the server's certificate has expired"), "{error}");
+    assert!(serving.await.unwrap().is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,7 +239,8 @@ async fn certificates_are_replaced_without_a_restart_and_bad_ones_are_not_taken(
         (damaged, "is not PEM"),
         (mixed, "is not the key of the certificate"),
         (empty, "holds no certificate"),
-        (next.server_until(2001), "has expired"),
+        (next.server_until(2001), "it expired on 2001-12-31"),
+        (next.server_for(&["localhost"], [2080, 2090]), "it is not valid before 2080-01-01"),
     ]
     .into_iter()
     .enumerate()
@@ -237,18 +248,37 @@ async fn certificates_are_replaced_without_a_restart_and_bad_ones_are_not_taken(
         served.replace(&bad);
         served.until_metric("hashwarden_tls_reloads_total{outcome=\"kept\"}", |now| now > kept + n as f64).await;
         assert_eq!(served.metric("hashwarden_tls_reload_failing"), 1.0);
-        assert!(logged().contains(words), "{words}");
+        until_logged(words).await;
         served.ask(&after).await.expect("the pair before is in force");
     }
-    std::fs::remove_file(served.dir.path().join("server.key")).unwrap();
-    served.until_metric("hashwarden_tls_reloads_total{outcome=\"kept\"}", |now| now > kept + 4.0).await;
+    let key = served.dir.path().join("server.key");
+    std::fs::remove_file(&key).unwrap();
+    served.until_metric("hashwarden_tls_reloads_total{outcome=\"kept\"}", |now| now > kept + 5.0).await;
     served.ask(&after).await.expect("the pair before is in force");
+    // A pipe in its place: whoever opens it waits for its writer, and no certificate is read any more.
+    make_pipe(&key);
+    served.until_metric("hashwarden_tls_reloads_total{outcome=\"kept\"}", |now| now > kept + 6.0).await;
+    until_logged("server.key is not a file").await;
+    served.ask(&after).await.expect("the pair before is in force");
+    std::fs::remove_file(&key).unwrap();
 
     served.replace(&good);
     served.until_metric("hashwarden_tls_reload_failing", |failing| failing == 0.0).await;
     served.ask(&after).await.unwrap();
     assert!(!logged().contains("PRIVATE KEY"));
     served.end().await;
+}
+
+async fn until_logged(words: &str) {
+    let end = Instant::now() + LONG;
+    while !logged().contains(words) {
+        assert!(Instant::now() < end, "{words}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn make_pipe(path: &std::path::Path) {
+    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
 /// Authorities of callers change as the rest does.
@@ -264,6 +294,20 @@ async fn an_authority_that_is_taken_out_vouches_for_nobody() {
     served.until_metric("hashwarden_tls_reloads_total{outcome=\"loaded\"}", |n| n > loaded).await;
     served.ask(&of_second).await.unwrap();
     check_refused(&served, &of_first, "an authority that the server does not know", "foreign").await;
+    // One that vouches for nobody would lock all callers out.
+    let kept = served.metric("hashwarden_tls_reloads_total{outcome=\"kept\"}");
+    for (n, (bad, words)) in [
+        (second.caller("b").certificate, "CA:TRUE"),
+        (second.pem() + &Authority::until("old", 2001).pem(), "number 2: it expired on 2001-12-31"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        std::fs::write(served.dir.path().join("clients.pem"), bad).unwrap();
+        served.until_metric("hashwarden_tls_reloads_total{outcome=\"kept\"}", |now| now > kept + n as f64).await;
+        until_logged(words).await;
+        served.ask(&of_second).await.unwrap();
+    }
     served.end().await;
 }
 
@@ -385,6 +429,30 @@ async fn a_server_does_not_start_with_certificates_that_it_cannot_use() {
     check(&other, &key, &none, &["[tls] key_file", "is not the key of the certificate in", "other.pem"]).await;
     check(&certificate, &key, &absent, &["[tls] client_ca_file", "no such file"]).await;
     check(&certificate, &key, &key, &["[tls] client_ca_file", "holds no certificate"]).await;
+    let pipe = dir.path().join("pipe");
+    make_pipe(&pipe);
+    check(&pipe, &key, &none, &["[tls] certificate_file", "pipe is not a file"]).await;
+    check(&certificate, &dir.path().to_owned(), &none, &["[tls] key_file", "is not a file"]).await;
+    check(&certificate, &key, &pipe, &["[tls] client_ca_file", "pipe is not a file"]).await;
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let authority = Authority::new("c");
+    for (pair, words) in [
+        (authority.server_until(2001), "number 1: it expired on 2001-12-31"),
+        (authority.server_for(&["localhost"], [2080, 2090]), "number 1: it is not valid before 2080-01-01"),
+    ] {
+        let (certificate, key) = pair.write(dir.path(), "untimely");
+        check(&certificate, &key, &none, &["[tls] certificate_file", words]).await;
+    }
+    let leaf = write("leaf.pem", &authority.caller("a").certificate);
+    check(&certificate, &key, &leaf, &["[tls] client_ca_file", "number 1: it is not an authority's", "CA:TRUE"]).await;
+    let old = write("old.pem", &(authority.pem() + &Authority::until("old", 2001).pem()));
+    check(&certificate, &key, &old, &["[tls] client_ca_file", "number 2: it expired on"]).await;
+    let unknown = "-----BEGIN PRIVATE KEY-----\nMAoCAQAwBQYDK2VxBAA=\n-----END PRIVATE KEY-----\n";
+    check(&certificate, &write("ed448.key", unknown), &none, &["[tls] key_file", "not supported", "ECDSA P-256"]).await;
     drop(turn);
 }
 

@@ -5,17 +5,18 @@
 //! as they were, until it is mended. What is in work when a token is revoked, expires or gets other rights asks [`Principal::ended`].
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use subtle::ConstantTimeEq;
 
+use super::file::Stamp;
 use super::refusal::Refusal;
 use super::rights::{Rights, Role};
 use super::table::{self, Need};
-use super::tokens::{self, Record, Stamp, Time, TokensError};
+use super::tokens::{self, Record, Time, TokensError};
 use crate::entry::Caller;
 
 /// Who makes a call, and with which rights.
@@ -28,7 +29,7 @@ pub struct Principal {
 
 impl Principal {
     /// One that nothing is asked of.
-    fn trusted(caller: Arc<Caller>) -> Self {
+    pub(super) fn trusted(caller: Arc<Caller>) -> Self {
         Principal { caller, rights: Arc::new(Rights::all()), token: None }
     }
 
@@ -106,6 +107,7 @@ impl Gate {
         if records.iter().all(|record| record.revoked.is_some() || record.is_expired(Time::now())) {
             tracing::warn!(file = %path.display(), "no token is valid: every call will be refused");
         }
+        tell_others(&path);
         let tokens = ArcSwap::from_pointee(known(records, &Tokens::new()));
         let watched = Watched { path, tokens, seen: Mutex::new(Some(stamp)), sound: AtomicBool::new(true) };
         watched.tell_sound(true);
@@ -116,16 +118,34 @@ impl Gate {
     pub fn admit<'h>(
         &self,
         path: &str,
+        authorization: impl Iterator<Item = &'h [u8]>,
+        from: &Arc<Caller>,
+    ) -> Result<Principal, Refusal> {
+        self.admit_for(table::need(path), path_told(path), authorization, from)
+    }
+
+    /// The same for the operator port's pages that are not for all.
+    pub fn admit_to_pages<'h>(
+        &self,
+        authorization: impl Iterator<Item = &'h [u8]>,
+        from: &Arc<Caller>,
+    ) -> Result<Principal, Refusal> {
+        self.admit_for(table::PAGES, "the operator port", authorization, from)
+    }
+
+    fn admit_for<'h>(
+        &self,
+        need: Need,
+        told: &'static str,
         mut authorization: impl Iterator<Item = &'h [u8]>,
         from: &Arc<Caller>,
     ) -> Result<Principal, Refusal> {
         let Some(file) = &self.file else { return Ok(Principal::trusted(from.clone())) };
-        let need = table::need(path);
         if need == Need::Nothing {
             return Ok(Principal::nobody(from.clone()));
         }
         let refused = |refusal: Refusal, caller: &Caller| {
-            refusal.tell(caller, path_told(path));
+            refusal.tell(caller, told);
             refusal
         };
         let token = match (authorization.next(), authorization.next()) {
@@ -211,6 +231,7 @@ impl Watched {
                     known.ended.store(if revoked { REVOKED } else { CHANGED }, Ordering::Release);
                 }
                 tracing::info!(tokens = tokens.len(), "the tokens were reloaded");
+                tell_others(&self.path);
                 self.tokens.store(Arc::new(tokens));
                 self.tell_sound(true);
             }
@@ -225,6 +246,12 @@ impl Watched {
     fn tell_sound(&self, sound: bool) {
         self.sound.store(sound, Ordering::Release);
         metrics::gauge!("hashwarden_tokens_file_sound").set(if sound { 1.0 } else { 0.0 });
+    }
+}
+
+fn tell_others(path: &Path) {
+    if let Some(why) = tokens::others_can_change(path) {
+        tracing::warn!(file = %path.display(), why, "others can replace the tokens file, and so make tokens");
     }
 }
 

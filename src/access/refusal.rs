@@ -66,7 +66,7 @@ impl Refusal {
     pub fn tell(&self, caller: &Caller, call: &str) {
         let reason = self.reason();
         metrics::counter!("hashwarden_access_refusals_total", "reason" => reason).increment(1);
-        if is_due(caller, reason) {
+        if is_due(caller, reason, TOLD_EVERY) {
             tracing::warn!(
                 caller = caller.0,
                 call,
@@ -106,21 +106,22 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Whether a line is due, which it then is not for a while.
-fn is_due(caller: &Caller, reason: &'static str) -> bool {
+/// Whether a line of a caller and a reason is due, which it then is not for a while.
+pub(super) fn is_due(caller: &Caller, reason: &'static str, every: Duration) -> bool {
+    /// Until when further ones are not.
     static TOLD: Mutex<Option<HashMap<(String, &'static str), Instant>>> = Mutex::new(None);
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
     let (told, now) = (told.get_or_insert_default(), Instant::now());
     let key = (caller.0.clone(), reason);
-    if told.get(&key).is_some_and(|at| now.duration_since(*at) < TOLD_EVERY) {
+    if told.get(&key).is_some_and(|until| now < *until) {
         return false;
     }
     if told.len() >= TOLD_MAX {
-        told.retain(|_, at| now.duration_since(*at) < TOLD_EVERY);
+        told.retain(|_, until| now < *until);
     }
     if told.len() >= TOLD_MAX {
         return false;
     }
-    told.insert(key, now);
+    told.insert(key, now + every);
     true
 }

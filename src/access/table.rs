@@ -25,6 +25,9 @@ const ADMINS: Need = OneOf(&[ListAdmin]);
 const COMPARERS: Need = Knowing(&[ListAdmin]);
 const MATCHERS: Need = OneOf(&[Matcher]);
 
+/// The operator port's pages, but for those that probes ask for, where the port asks who calls.
+pub const PAGES: Need = OneOf(&[Operator]);
+
 /// Every call that the server knows, by its path.
 pub const TABLE: &[(&str, Need)] = &[
     ("/hashwarden.v1.MatchService/Match", MATCHERS),
@@ -72,9 +75,12 @@ mod tests {
         let text = include_str!("../../docs/security.md");
         let heads: Vec<_> = Role::ALL.iter().map(|role| format!("{role} | ")).collect();
         assert!(text.contains(&format!("| call | {}", heads.concat().trim_end())), "the roles are the table's columns");
-        for (path, need) in TABLE {
+        let named = |path: &'static str| {
             let (service, call) = path.trim_start_matches('/').split_once('/').unwrap();
-            let name = if service.starts_with("hashwarden.") { call } else { service.rsplit_once(".v1").unwrap().0 };
+            if service.starts_with("hashwarden.") { call } else { service.rsplit_once(".v1").unwrap().0 }
+        };
+        let calls = TABLE.iter().map(|(path, need)| (named(path), need));
+        for (name, need) in calls.chain([("/metrics", &PAGES)]) {
             let cells = Role::ALL.map(|role| match need {
                 Nothing => "no token",
                 Token => "yes",

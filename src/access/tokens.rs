@@ -5,16 +5,17 @@
 //! owner's alone. Times are ms since the Unix epoch here, RFC 3339 in the file. A revoked token stays in the file, so that its use is told as such.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{Read, Write};
+use std::fs::{File, TryLockError};
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
+use super::file::{self, Stamp, Unread};
 use super::rights::{Rights, Role};
 use crate::entry::check_list_name;
 use crate::entry::shown::{in_words, unopened, without_hashes};
@@ -22,6 +23,9 @@ use crate::entry::shown::{in_words, unopened, without_hashes};
 /// Some ten thousand tokens.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub const TOKENS_MAX: usize = 10_000;
+/// How long a change waits for another one, and when it says so.
+const LOCKED_MAX: Duration = Duration::from_secs(10);
+const LOCKED_TOLD: Duration = Duration::from_secs(1);
 const NAME_BYTES_MAX: usize = 64;
 const TOKEN_BYTES: usize = 32;
 /// So that a token is known as one where it should not be, by people and by scanners for secrets.
@@ -35,6 +39,11 @@ pub enum TokensError {
     Bad { path: PathBuf, why: String },
     #[error("the tokens can't be written: {}: {}", path.display(), in_words(.error))]
     Unwritten { path: PathBuf, error: std::io::Error },
+    #[error(
+        "the tokens can't be changed: another process has been changing {} for more than {} s; if none runs, remove {}.lock",
+        path.display(), LOCKED_MAX.as_secs(), path.display()
+    )]
+    Locked { path: PathBuf },
     #[error("{0}")]
     Invalid(String),
     #[error("no random bytes for a token: {0}")]
@@ -115,8 +124,9 @@ impl Time {
             return Time(now.0.saturating_add(ms)).checked();
         }
         let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
-        let at = humantime::parse_rfc3339_weak(&whole)
-            .map_err(|_| "is neither a duration such as 90d nor a time such as 2027-01-31 or 2027-01-31T12:00:00Z".to_owned())?;
+        let at = humantime::parse_rfc3339_weak(&whole).map_err(|_| {
+            "is neither a duration such as 90d nor a time in UTC such as 2027-01-31 or 2027-01-31T12:00:00Z".to_owned()
+        })?;
         Time(at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)).checked()
     }
 
@@ -158,47 +168,41 @@ struct Records {
     tokens: Vec<Record>,
 }
 
-/// What tells one state of a file from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
-    file: (u64, u64),
-    bytes: u64,
-    changed: [(i64, i64); 2],
-}
-
-impl Stamp {
-    pub fn of(path: &Path) -> Option<Self> {
-        std::fs::metadata(path).ok().map(|found| Stamp::from(&found))
-    }
-
-    fn from(of: &std::fs::Metadata) -> Self {
-        let changed = [(of.mtime(), of.mtime_nsec()), (of.ctime(), of.ctime_nsec())];
-        Stamp { file: (of.dev(), of.ino()), bytes: of.size(), changed }
-    }
-}
-
 /// All records of a file, checked, and the state of the file that they were read from.
 pub fn read(path: &Path) -> Result<(Vec<Record>, Stamp), TokensError> {
     let unreadable = |error| TokensError::Unreadable { path: path.to_owned(), error };
     let bad = |why: String| TokensError::Bad { path: path.to_owned(), why };
-    // Before it is opened: to open a pipe waits for who writes to it.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(bad("is not a file".to_owned()));
-    }
-    let file = File::open(path).map_err(unreadable)?;
-    let found = file.metadata().map_err(unreadable)?;
+    let (bytes, found) = file::read(path, FILE_BYTES_MAX).map_err(|why| match why {
+        Unread::Io(error) => unreadable(error),
+        Unread::NotAFile => bad("is not a file".to_owned()),
+        Unread::TooLong => bad(format!("has more than {FILE_BYTES_MAX} bytes")),
+    })?;
     let mode = found.permissions().mode() & 0o777;
     if mode & 0o022 != 0 {
         return Err(bad(format!("others than its owner may write it (its mode is {mode:o}), and so make tokens: chmod 600")));
     }
-    let mut text = String::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(bad(format!("has more than {FILE_BYTES_MAX} bytes")));
-    }
+    let text = String::from_utf8(bytes).map_err(|_| bad("is not text".to_owned()))?;
     let Records { tokens } = serde_json::from_str(&text).map_err(|error| bad(without_hashes(&error.to_string()).into_owned()))?;
     check(&tokens).map_err(bad)?;
     Ok((tokens, Stamp::from(&found)))
+}
+
+/// Who else than this process and the system's administrator can put other tokens in a file's place, in words.
+pub fn others_can_change(path: &Path) -> Option<String> {
+    let us = rustix::process::geteuid().as_raw();
+    let path = std::fs::canonicalize(path).ok()?;
+    let owned = |by: u32| by == 0 || by == us;
+    let file = std::fs::metadata(&path).ok()?;
+    if !owned(file.uid()) {
+        return Some(format!("its owner, user {}, is neither root nor the user of this process", file.uid()));
+    }
+    let folder = std::fs::metadata(path.parent()?).ok()?;
+    if !owned(folder.uid()) {
+        return Some(format!("the owner of its folder, user {}, is neither root nor the user of this process", folder.uid()));
+    }
+    let mode = folder.mode() & 0o7777;
+    // In a folder like /tmp others can't replace what is not theirs.
+    (mode & 0o022 != 0 && mode & 0o1000 == 0).then(|| format!("others than its owner may write to its folder (mode {mode:o})"))
 }
 
 fn check(tokens: &[Record]) -> Result<(), String> {
@@ -241,12 +245,21 @@ pub fn create(path: &Path, wanted: Wanted) -> Result<String, TokensError> {
         return Err(TokensError::Invalid("the token would have expired already".to_owned()));
     }
     edit(path, |tokens| {
-        if tokens.iter().any(|other| other.revoked.is_none() && other.name == record.name) {
-            let why = format!("there is a token named {} already; revoke it first, or take another name", record.name);
-            return Err(TokensError::Invalid(why));
+        // One name is one caller, in the log and the record of changes: a revoked one keeps it.
+        let same: Vec<_> = tokens.iter().filter(|other| other.name == record.name).collect();
+        if same.iter().any(|other| other.revoked.is_none()) {
+            return Err(TokensError::Invalid(format!("there is a token named {} already: take another name", record.name)));
+        }
+        if let Some(at) = same.iter().filter_map(|other| other.revoked).max() {
+            return Err(TokensError::Invalid(format!(
+                "a token named {} was revoked on {at}: take another name, as this one stands for it in logs and in the record of changes (`token prune` frees names)",
+                record.name
+            )));
         }
         if tokens.len() >= TOKENS_MAX {
-            return Err(TokensError::Invalid(format!("the file has {TOKENS_MAX} tokens already, which is the most")));
+            return Err(TokensError::Invalid(format!(
+                "the file has {TOKENS_MAX} tokens, which is the most: `token prune` removes those that were revoked or have expired"
+            )));
         }
         tokens.push(record);
         Ok(())
@@ -257,11 +270,50 @@ pub fn create(path: &Path, wanted: Wanted) -> Result<String, TokensError> {
 /// Marks a token as revoked.
 pub fn revoke(path: &Path, name: &str) -> Result<(), TokensError> {
     edit(path, |tokens| {
+        let revoked = tokens.iter().filter(|token| token.name == name).filter_map(|token| token.revoked).max();
         let live = tokens.iter_mut().find(|token| token.name == name && token.revoked.is_none());
-        let token = live.ok_or_else(|| TokensError::Invalid(format!("there is no token named {name:?} to revoke")))?;
+        let token = live.ok_or_else(|| {
+            TokensError::Invalid(match revoked {
+                Some(at) => format!("the token named {name:?} was revoked on {at} already"),
+                None => format!("there is no token named {name:?} to revoke"),
+            })
+        })?;
         token.revoked = Some(Time::now());
         Ok(())
     })
+}
+
+/// Removes the tokens that were revoked, or expired, before a time, and gives their names: they can be used again.
+pub fn prune(path: &Path, before: Time) -> Result<Vec<String>, TokensError> {
+    let mut pruned = Vec::new();
+    edit(path, |tokens| {
+        let ended = |token: &Record| token.revoked.or(token.expires).is_some_and(|at| at < before);
+        let (gone, stay): (Vec<_>, Vec<_>) = std::mem::take(tokens).into_iter().partition(ended);
+        *tokens = stay;
+        pruned = gone.into_iter().map(|token| token.name).collect();
+        Ok(())
+    })?;
+    Ok(pruned)
+}
+
+/// Waits for another who changes the file: that takes a moment, unless it hangs.
+fn hold(lock: &File, path: &Path, max: Duration) -> Result<(), TokensError> {
+    let (began, mut told) = (Instant::now(), false);
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(TokensError::Unwritten { path: path.to_owned(), error }),
+            Err(TryLockError::WouldBlock) if began.elapsed() >= max => {
+                return Err(TokensError::Locked { path: path.to_owned() });
+            }
+            Err(TryLockError::WouldBlock) => {}
+        }
+        if !told && began.elapsed() >= LOCKED_TOLD {
+            told = true;
+            tracing::warn!(file = %path.display(), "waiting: another process is changing the tokens");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Reads the file, changes what was read, and puts it in the file's place: under a lock beside it, so that no other change is lost.
@@ -273,7 +325,7 @@ fn edit(path: &Path, change: impl FnOnce(&mut Vec<Record>) -> Result<(), TokensE
     let mut lock_name = path.file_name().unwrap_or_default().to_owned();
     lock_name.push(".lock");
     let lock = File::options().create(true).append(true).mode(0o600).open(folder.join(lock_name)).map_err(unwritten)?;
-    lock.lock().map_err(unwritten)?;
+    hold(&lock, path, LOCKED_MAX)?;
     let before = std::fs::metadata(path).ok();
     let mut tokens = match &before {
         Some(_) => read(path)?.0,

@@ -1,16 +1,17 @@
-//! What a certificate says: whom it names, and until when it holds.
+//! What a certificate says: whom it names, when it holds, and whether it is an authority's.
 
 use std::time::SystemTime;
 
-use x509_cert::Certificate;
+use x509_cert::certificate::Version;
 use x509_cert::der::Decode;
-use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName};
+use x509_cert::{Certificate, TbsCertificate};
 
 /// Longest name of a caller, in bytes: twice what a DNS name may have, for SPIFFE ids.
 const NAME_BYTES_MAX: usize = 512;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadCertificate {
     #[error("it can't be read")]
     Unreadable,
@@ -18,6 +19,14 @@ pub enum BadCertificate {
     Unnamed,
     #[error("the name in it is too long, or has characters that are not printed")]
     BadName,
+    #[error("it is of X.509 version 1, which has no extensions: issue one of version 3")]
+    FirstVersion,
+    #[error("it expired on {0}")]
+    Expired(String),
+    #[error("it is not valid before {0}")]
+    NotYetValid(String),
+    #[error("it is not an authority's: its basic constraints don't say CA:TRUE")]
+    NotAnAuthority,
 }
 
 fn read(der: &[u8]) -> Result<Certificate, BadCertificate> {
@@ -43,9 +52,36 @@ pub fn name(der: &[u8]) -> Result<String, BadCertificate> {
     }
 }
 
-/// When a certificate is valid no more.
-pub fn expiry(der: &[u8]) -> Result<SystemTime, BadCertificate> {
-    Ok(read(der)?.tbs_certificate().validity().not_after.to_system_time())
+/// Until when a certificate holds that holds now.
+pub fn valid_until(der: &[u8], now: SystemTime) -> Result<SystemTime, BadCertificate> {
+    let certificate = read(der)?;
+    valid(certificate.tbs_certificate(), now)
+}
+
+/// Whether a certificate holds now and is an authority's.
+pub fn check_authority(der: &[u8], now: SystemTime) -> Result<(), BadCertificate> {
+    let certificate = read(der)?;
+    let certificate = certificate.tbs_certificate();
+    valid(certificate, now)?;
+    let constraints = certificate.get_extension::<BasicConstraints>().map_err(|_| BadCertificate::Unreadable)?;
+    match constraints {
+        Some((_, BasicConstraints { ca: true, .. })) => Ok(()),
+        _ => Err(BadCertificate::NotAnAuthority),
+    }
+}
+
+fn valid(certificate: &TbsCertificate, now: SystemTime) -> Result<SystemTime, BadCertificate> {
+    if certificate.version() == Version::V1 {
+        return Err(BadCertificate::FirstVersion);
+    }
+    let validity = certificate.validity();
+    let (from, until) = (validity.not_before.to_system_time(), validity.not_after.to_system_time());
+    let told = |at| humantime::format_rfc3339_seconds(at).to_string();
+    match now {
+        now if until <= now => Err(BadCertificate::Expired(told(until))),
+        now if now < from => Err(BadCertificate::NotYetValid(told(from))),
+        _ => Ok(until),
+    }
 }
 
 #[cfg(test)]
@@ -65,7 +101,7 @@ mod tests {
             }
             params.subject_alt_names = alternatives.to_vec();
             let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-            assert_eq!(name(certificate.der()), expected.map(str::to_owned), "{common:?} {alternatives:?}");
+            assert_eq!(name(certificate.der()), expected.clone().map(str::to_owned), "{common:?} {alternatives:?}");
         };
         let dns = |name: &str| SanType::DnsName(name.try_into().unwrap());
         let uri = SanType::URI("spiffe://example.org/scanner".try_into().unwrap());
@@ -82,11 +118,27 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_says_when_it_ends() {
-        let mut params = CertificateParams::default();
-        params.not_after = rcgen::date_time_ymd(2031, 2, 3);
-        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        let expected = Duration::from_secs(1_927_843_200);
-        assert_eq!(expiry(certificate.der()), Ok(SystemTime::UNIX_EPOCH + expected));
+    fn a_certificate_says_when_it_holds_and_whether_it_is_an_authoritys() {
+        let made = |is_ca: rcgen::IsCa| {
+            let mut params = CertificateParams::default();
+            (params.not_before, params.not_after) = (rcgen::date_time_ymd(2030, 2, 3), rcgen::date_time_ymd(2031, 2, 3));
+            params.is_ca = is_ca;
+            params.self_signed(&KeyPair::generate().unwrap()).unwrap()
+        };
+        let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let (from, until) = (1_896_307_200, 1_927_843_200);
+        let leaf = made(rcgen::IsCa::ExplicitNoCa);
+        let check = |now: u64| valid_until(leaf.der(), at(now));
+        assert_eq!(check(from - 1), Err(BadCertificate::NotYetValid("2030-02-03T00:00:00Z".to_owned())));
+        assert_eq!((check(from), check(until - 1)), (Ok(at(until)), Ok(at(until))));
+        assert_eq!(check(until), Err(BadCertificate::Expired("2031-02-03T00:00:00Z".to_owned())));
+        let authority = made(rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained));
+        let unsaid = made(rcgen::IsCa::NoCa);
+        for (certificate, expected) in
+            [(&authority, Ok(())), (&leaf, Err(BadCertificate::NotAnAuthority)), (&unsaid, Err(BadCertificate::NotAnAuthority))]
+        {
+            assert_eq!(check_authority(certificate.der(), at(from)), expected);
+        }
+        assert!(matches!(check_authority(authority.der(), at(until)), Err(BadCertificate::Expired(_))));
     }
 }

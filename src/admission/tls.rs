@@ -4,7 +4,9 @@
 //! beside the accepting of further connections, each of which counts as a connection from its first moment. Whoever is refused is counted by
 //! the reason and logged, seldom enough that a flood fills no log. Absent: lists of revoked certificates, and what a caller may do.
 
+use std::fs::Metadata;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,7 +26,7 @@ use super::budget::{Budget, Seldom};
 use super::certificate::{self, BadCertificate};
 use super::connections::Connection;
 use super::stream::Stream;
-use crate::access::tokens::Stamp;
+use crate::access::file::{self, Stamp, Unread};
 use crate::entry::Caller;
 use crate::entry::shown::unopened;
 
@@ -102,7 +104,7 @@ impl Tls {
     /// Reads the files.
     pub fn load(files: Files, limits: Limits) -> Result<Self, TlsError> {
         let loaded = stamps(&files);
-        let current = Current::read(&files)?;
+        let current = Current::read(&files, SystemTime::now())?;
         current.tell("TLS is on");
         for outcome in ["loaded", "kept"] {
             reloads(outcome).increment(0); // so that an alert on its increase sees the first one too
@@ -140,10 +142,7 @@ impl Tls {
     }
 
     fn reload(&self) {
-        let read = Current::read(&self.files).and_then(|current| match current.expires <= SystemTime::now() {
-            true => Err(unfit("certificate_file", &self.files.certificate, "has expired")),
-            false => Ok(current),
-        });
+        let read = Current::read(&self.files, SystemTime::now());
         failing().set(if read.is_ok() { 0.0 } else { 1.0 });
         match read {
             Ok(current) => {
@@ -241,19 +240,16 @@ fn stamps(files: &Files) -> Stamps {
 }
 
 impl Current {
-    fn read(files: &Files) -> Result<Self, TlsError> {
+    fn read(files: &Files, now: SystemTime) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let chain = certificates("certificate_file", &files.certificate)?;
-        let ends: Result<Vec<SystemTime>, BadCertificate> = chain.iter().map(|der| certificate::expiry(der)).collect();
-        let ends =
-            ends.map_err(|bad| unfit("certificate_file", &files.certificate, format!("has a certificate in it: {bad}")))?;
+        let ends = checked("certificate_file", &files.certificate, &chain, |der| certificate::valid_until(der, now))?;
         let expires = ends.into_iter().min().unwrap_or(SystemTime::UNIX_EPOCH);
-        let key = PrivateKeyDer::from_pem_slice(&read("key_file", &files.key)?)
-            .map_err(|_| unfit("key_file", &files.key, "holds no private key in PEM (without a passphrase)"))?;
+        let key = private_key(&files.key, &provider)?;
         let (required, optional) = match &files.client_ca {
             None => (None, None),
             Some(path) => {
-                let authorities = authorities(path)?;
+                let authorities = authorities(path, now)?;
                 let built = |optional: bool| {
                     verifier(&authorities, &provider, optional).map_err(|what| unfit("client_ca_file", path, what))
                 };
@@ -277,7 +273,6 @@ impl Current {
         let left = self.expires.duration_since(SystemTime::now()).unwrap_or_default();
         let days_left = left.as_secs() / 86_400;
         match left {
-            left if left.is_zero() => tracing::error!("the TLS certificate has expired: clients will refuse it"),
             left if left < SOON => tracing::warn!(days_left, "{what}; the certificate expires soon"),
             _ => tracing::info!(days_left, "{what}"),
         }
@@ -318,9 +313,11 @@ fn verifier(
     builder.build().map_err(|error| format!("can't be used: {error}"))
 }
 
-fn authorities(path: &Path) -> Result<Arc<RootCertStore>, TlsError> {
+fn authorities(path: &Path, now: SystemTime) -> Result<Arc<RootCertStore>, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates("client_ca_file", path)? {
+    let found = certificates("client_ca_file", path)?;
+    checked("client_ca_file", path, &found, |der| certificate::check_authority(der, now))?;
+    for certificate in found {
         let what = |error| unfit("client_ca_file", path, format!("has a certificate in it that can't be used: {error}"));
         roots.add(certificate).map_err(what)?;
     }
@@ -328,7 +325,7 @@ fn authorities(path: &Path) -> Result<Arc<RootCertStore>, TlsError> {
 }
 
 fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let text = read(key, path)?;
+    let (text, _) = read(key, path)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let found = found.map_err(|_| unfit(key, path, "is not whole: a certificate in it is not PEM"))?;
     if found.is_empty() {
@@ -337,15 +334,38 @@ fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'st
     Ok(found)
 }
 
-fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
-    let unreadable = |error| TlsError::Unreadable { key, path: path.to_owned(), error };
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    io::Read::read_to_end(&mut io::Read::take(file, FILE_BYTES_MAX + 1), &mut bytes).map_err(unreadable)?;
-    match bytes.len() as u64 > FILE_BYTES_MAX {
-        true => Err(unfit(key, path, format!("has more than {FILE_BYTES_MAX} bytes"))),
-        false => Ok(bytes),
+/// Each of a file's certificates as it was found to be; the first that can't be used is told by its place.
+fn checked<T>(
+    key: &'static str,
+    path: &Path,
+    found: &[CertificateDer<'_>],
+    check: impl Fn(&[u8]) -> Result<T, BadCertificate>,
+) -> Result<Vec<T>, TlsError> {
+    let of = |(n, der): (usize, &CertificateDer<'_>)| {
+        check(der).map_err(|bad| unfit(key, path, format!("holds a certificate that can't be used, number {}: {bad}", n + 1)))
+    };
+    found.iter().enumerate().map(of).collect()
+}
+
+fn private_key(path: &Path, provider: &CryptoProvider) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let (text, found) = read("key_file", path)?;
+    let key = PrivateKeyDer::from_pem_slice(&text)
+        .map_err(|_| unfit("key_file", path, "holds no private key in PEM (without a passphrase)"))?;
+    let unsupported =
+        "holds a private key that is not supported: take RSA with 2048 to 8192 bits, ECDSA P-256 or P-384, or Ed25519";
+    provider.key_provider.load_private_key(key.clone_key()).map_err(|_| unfit("key_file", path, unsupported))?;
+    if found.permissions().mode() & 0o004 != 0 {
+        tracing::warn!(file = %path.display(), "every user of this machine can read the private key of [tls] key_file: chmod 600");
     }
+    Ok(key)
+}
+
+fn read(key: &'static str, path: &Path) -> Result<(Vec<u8>, Metadata), TlsError> {
+    file::read(path, FILE_BYTES_MAX).map_err(|why| match why {
+        Unread::Io(error) => TlsError::Unreadable { key, path: path.to_owned(), error },
+        Unread::NotAFile => unfit(key, path, "is not a file"),
+        Unread::TooLong => unfit(key, path, format!("has more than {FILE_BYTES_MAX} bytes")),
+    })
 }
 
 /// Why a handshake came to nothing.

@@ -18,6 +18,7 @@ mod token;
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -93,6 +94,9 @@ pub struct Common {
     /// File of the token that the server is shown.
     #[arg(long, global = true, value_name = "FILE", env = "HASHWARDEN_TOKEN_FILE", help_heading = COMMON)]
     token_file: Option<PathBuf>,
+    /// Send the token over http:// to another machine, where others on the network can read it.
+    #[arg(long, global = true, help_heading = COMMON)]
+    allow_plaintext_token: bool,
     /// Certificate of the authority that issued the server's certificate (PEM); by default the system's authorities. Environment: HASHWARDEN_CA.
     #[arg(long, global = true, value_name = "FILE", help_heading = COMMON)]
     ca: Option<PathBuf>,
@@ -156,6 +160,13 @@ impl Context {
 
     /// What the server is shown.
     fn credentials(&self) -> Result<Credentials, Failure> {
+        let exposed = self.common.endpoint.as_deref().is_some_and(crate::client::is_exposed);
+        if exposed && self.common.token_file.is_some() && !self.common.allow_plaintext_token {
+            return Err(Failure::usage(
+                "the token is not sent: http:// to another machine is not encrypted, so others on the network could read it; use https://, or \
+                 --allow-plaintext-token if only trusted ones can",
+            ));
+        }
         let token = self.common.token_file.as_deref().map(token_in).transpose()?;
         Ok(Credentials { token, tls: self.tls()? })
     }
@@ -197,7 +208,17 @@ impl Context {
 /// The token in a file. What else may be in the file is not repeated.
 fn token_in(path: &Path) -> Result<Token, Failure> {
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text));
+    let read = File::open(path).and_then(|file| {
+        let found = file.metadata()?;
+        let mode = found.permissions().mode() & 0o777;
+        if found.is_file() && mode & 0o077 != 0 {
+            output::remark(format!(
+                "warning: others than its owner can use the token in {} (mode {mode:o}): chmod 600",
+                path_text(path)
+            ));
+        }
+        file.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text)
+    });
     read.map_err(|error| Failure::usage(format!("the token can't be read: {}", unopened(&path_text(path), &error))))?;
     Token::parse(&text).map_err(|why| Failure::usage(format!("the token can't be read: {}: {why}", path_text(path))))
 }

@@ -1,16 +1,21 @@
 //! `hashwarden token`: who may call the service, in the file that `[access] tokens_file` names.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::output::{remark, say, tell};
+use super::output::{path_text, remark, say, tell};
 use super::{Context, Exit, Failure};
 use crate::access::tokens::{self, Record, Time, TokensError, Wanted};
 use crate::access::{Rights, Role};
+use crate::entry::shown::{in_words, unopened};
 
 #[derive(Subcommand)]
 pub enum TokenVerb {
@@ -21,7 +26,7 @@ pub enum TokenVerb {
         /// What the caller may do: matcher, list-admin, reviewer, auditor or operator; can be repeated.
         #[arg(long = "role", value_name = "ROLE", required = true)]
         roles: Vec<Role>,
-        /// Only this list is there for the caller; can be repeated. Without it, all are.
+        /// Only this list is there for the caller; can be repeated. Without it, all are. The list need not exist yet, so check the spelling.
         #[arg(long = "list", value_name = "NAME")]
         lists: Vec<String>,
         /// Show the caller distances, thresholds, entry ids, views and suppressed matches, from which listed hashes can be found out.
@@ -33,13 +38,22 @@ pub enum TokenVerb {
         /// When the token expires: a duration such as 90d, or a time such as 2027-01-31 (UTC). Without it, never.
         #[arg(long, value_name = "WHEN", value_parser = time)]
         expires: Option<Time>,
+        /// Write the token to this new file, which its owner alone can read, instead of standard output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Show all tokens and their rights, a line each.
     Ls,
     /// Refuse a token from now on. Streams in work end.
     Revoke {
-        /// The token's name.
+        /// The token's name. No other token can have it, unless this one is pruned.
         name: String,
+    },
+    /// Remove tokens that were revoked or have expired. Their names can be used again, and so stand for several tokens in old logs.
+    Prune {
+        /// Only those that ended so long ago.
+        #[arg(long, value_name = "DURATION", default_value = "365d", value_parser = humantime::parse_duration)]
+        older_than: Duration,
     },
 }
 
@@ -57,10 +71,11 @@ pub fn run(context: &Context, verb: TokenVerb) -> Result<Exit, Failure> {
         ));
     };
     match verb {
-        TokenVerb::Create { name, roles, lists, sees, brings_hashes, expires } => {
+        TokenVerb::Create { name, roles, lists, sees, brings_hashes, expires, out } => {
             let lists = (!lists.is_empty()).then(|| Arc::new(lists.into_iter().collect::<BTreeSet<_>>()));
             let rights = Rights { roles: roles.into_iter().collect(), lists, sees, brings_hashes };
-            create(context, file, Wanted { name, rights, expires })
+            warn_of(&rights);
+            create(context, file, Wanted { name, rights, expires }, out.as_deref())
         }
         TokenVerb::Ls => ls(context, file),
         TokenVerb::Revoke { name } => {
@@ -69,6 +84,41 @@ pub fn run(context: &Context, verb: TokenVerb) -> Result<Exit, Failure> {
             tell(context, || json!({ "name": name, "state": "revoked" }), told)?;
             Ok(Exit::Done)
         }
+        TokenVerb::Prune { older_than } => {
+            let ms = u64::try_from(older_than.as_millis()).unwrap_or(u64::MAX);
+            let pruned = tokens::prune(file, Time(Time::now().0.saturating_sub(ms))).map_err(failure)?;
+            for name in &pruned {
+                tell(context, || json!({ "name": name, "state": "pruned" }), || format!("pruned {name}"))?;
+            }
+            if pruned.is_empty() {
+                remark("no token was revoked or expired so long ago");
+            }
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// Says what of a token's rights is hardly meant.
+fn warn_of(rights: &Rights) {
+    let has = |role| rights.roles.contains(&role);
+    if has(Role::Matcher) && has(Role::ListAdmin) {
+        remark(
+            "warning: who can both match and change lists, with their radii, can find out listed hashes: better make two tokens",
+        );
+    }
+    let given: Vec<_> = [(rights.sees, "--sees"), (rights.brings_hashes, "--brings-hashes")]
+        .into_iter()
+        .filter_map(|(is, flag)| is.then_some(flag))
+        .collect();
+    let words = given.join(" and ");
+    match (has(Role::Matcher), has(Role::ListAdmin)) {
+        (false, true) if given.len() == 1 => remark(format!(
+            "warning: {words} has no effect: it is for the role matcher; a list-admin with both --sees and --brings-hashes can compare lists"
+        )),
+        (false, false) if !given.is_empty() => {
+            remark(format!("warning: {words} has no effect without the role matcher, or list-admin for comparing lists"));
+        }
+        _ => {}
     }
 }
 
@@ -79,17 +129,57 @@ fn failure(error: TokensError) -> Failure {
     }
 }
 
-/// The token alone goes to standard output, so that it can be sent to a file.
-fn create(context: &Context, file: &Path, wanted: Wanted) -> Result<Exit, Failure> {
+/// The token alone goes to standard output, so that it can be sent to a file, or to a file of its own.
+fn create(context: &Context, file: &Path, wanted: Wanted, out: Option<&Path>) -> Result<Exit, Failure> {
     let name = wanted.name.clone();
+    let out = out.map(NewFile::make).transpose()?;
     let token = tokens::create(file, wanted).map_err(failure)?;
-    if context.json() {
-        say(json!({ "name": name, "token": token }))?;
-    } else {
-        remark(format!("this is the token of {name}; it is not kept, and not shown again"));
-        say(token)?;
+    let known = "a running server knows it within a second";
+    match out {
+        Some(out) => {
+            let path = out.write(&token)?;
+            let words = || format!("the token of {name} is in {}; it is kept nowhere else; {known}", path_text(&path));
+            tell(context, || json!({ "name": name, "file": path_text(&path) }), words)?;
+        }
+        None if context.json() => say(json!({ "name": name, "token": token }))?,
+        None => {
+            remark(format!("this is the token of {name}; it is not kept, and not shown again; {known}"));
+            say(token)?;
+        }
     }
     Ok(Exit::Done)
+}
+
+/// A file for a token, which goes again unless the token is written to it.
+struct NewFile {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl NewFile {
+    /// Before there is a token that would have nowhere to go. What is there already is left alone.
+    fn make(path: &Path) -> Result<Self, Failure> {
+        let made = File::options().write(true).create_new(true).mode(0o600).open(path);
+        let file = made.map_err(|error| Failure::usage(format!("--out: {}", unopened(&path_text(path), &error))))?;
+        Ok(NewFile { path: path.to_owned(), file: Some(file) })
+    }
+
+    fn write(mut self, token: &str) -> Result<PathBuf, Failure> {
+        if let Some(file) = &mut self.file {
+            let written = file.write_all(format!("{token}\n").as_bytes()).and_then(|()| file.sync_all());
+            written.map_err(|error| Failure { exit: Exit::Failed, why: format!("--out: {}", in_words(&error)) })?;
+        }
+        self.file = None;
+        Ok(self.path.clone())
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            let _ = std::fs::remove_file(&self.path); // empty, it does no harm
+        }
+    }
 }
 
 fn ls(context: &Context, file: &Path) -> Result<Exit, Failure> {

@@ -6,6 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use super::probe::probes;
 use super::queue::ViewTime;
 use super::{Answer, Hashed, Inner, Stages, WORKSPACE};
 use crate::entry::{HashKind, Observation, ViewSet};
@@ -48,7 +49,7 @@ impl Inner {
         let Image { bytes, lists, .. } = image;
         drop(bytes);
         let stages = Stages { extract: extracting.elapsed(), ..stages };
-        let (question, planes) = image_question(hashed, lists);
+        let (mut question, planes) = image_question(hashed, lists);
         let late = || Instant::now() >= until;
         let late_by = |margin: Duration| move || Instant::now() + margin >= until;
         let mut making = None;
@@ -60,12 +61,13 @@ impl Inner {
         };
         let searching = Instant::now();
         let (verdicts, effort) = WORKSPACE.with_borrow_mut(|work| {
-            snapshot.answer_in_views(question, work, QUERIES_SURE, &late, &late_by(ANSWER_MARGIN), make_views)
+            snapshot.answer_in_views(&mut question, work, QUERIES_SURE, &late, &late_by(ANSWER_MARGIN), make_views)
         });
         let stages = Stages { search: searching.elapsed(), ..stages };
         let cut = verdicts.iter().any(|verdict| verdict.views.cut > 0);
         let view_time = making.map(|making| ViewTime { took: making.elapsed(), made: !cut }).unwrap_or_default();
-        (verdicts.into_iter().map(|verdict| Answer { verdict, effort, stages }).collect(), view_time)
+        let answer = |verdict| Answer { probes: probes(&verdict, &question), verdict, effort, stages };
+        (verdicts.into_iter().map(answer).collect(), view_time)
     }
 }
 

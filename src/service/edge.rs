@@ -154,8 +154,8 @@ where
         let From { caller: from, address, peer } = caller(&mut request);
         let certificate = certificate_of(&from).map(tracing::field::display);
         let address = address.map(tracing::field::display);
-        let span = tracing::info_span!("grpc", method, by = Empty, from = address, certificate, list = Empty, reference = Empty);
-        // Whoever is refused is logged in the span too: what is logged of a call says where it comes from.
+        let span = tracing::error_span!("grpc", method, by = Empty, from = address, certificate, list = Empty, reference = Empty);
+        // Whoever is refused is logged in the span too. It is at the level of an error, so that what is logged says whence, whatever the log's level.
         let admitted = span.in_scope(|| admit(&self.gate, &mut request, &from));
         let caller = admitted.as_ref().map_or(from, |principal| principal.caller().clone());
         let in_call = peer.as_ref().map(Peer::call);

@@ -44,6 +44,7 @@ impl MatchService for Matching {
         }
         meter::worked(&answer.stages, &answer.effort);
         meter::answered("Match", &answer.verdict);
+        shared.note_near(&asking.principal, &answer.probes);
         name.tell(&answer.verdict);
         let ages = shared.roster.ages(&answer.verdict).await;
         let result = v1::match_result::Result::Verdict(convert::verdict_for(asking.principal.rights(), answer.verdict, &ages));

@@ -21,17 +21,17 @@ mod stream;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
 
-use crate::access::Gate;
+use crate::access::{Gate, Near, Principal, Question};
 use crate::admission::{Budget, Tls};
 use crate::catalog::Catalog;
-use crate::matcher::{Matcher, PoolState};
+use crate::matcher::{Matcher, PoolState, Probe};
 use crate::proto::v1::hash_list_service_server::HashListServiceServer;
 use crate::proto::v1::match_service_server::MatchServiceServer;
 use edge::Edge;
@@ -123,6 +123,8 @@ pub struct Options {
     pub receive_bytes_per_caller_max: u64,
     /// A message that has begun must be whole within so many ms.
     pub message_ms_max: u64,
+    /// Different hashes that one caller may ask with near one entry within an hour before it is told; 0 for any number.
+    pub near_questions_max: usize,
     /// Seconds that calls in work get to finish when the service stops.
     pub drain_s: u64,
 }
@@ -163,6 +165,7 @@ impl Default for Options {
             receive_bytes_max: 512 * 1024 * 1024,
             receive_bytes_per_caller_max: 256 * 1024 * 1024,
             message_ms_max: 30_000,
+            near_questions_max: 16,
             drain_s: 20,
         }
     }
@@ -201,7 +204,18 @@ struct Shared {
     spool: PathBuf,
     overlap_calls: Arc<Budget>,
     policy_calls: Arc<Budget>,
+    near: Near,
     draining: watch::Receiver<bool>,
+}
+
+impl Shared {
+    /// Counts what a caller's questions matched.
+    fn note_near(&self, principal: &Principal, probes: &[Probe]) {
+        for Probe { list, entry_id, digest, at_edge } in probes {
+            let question = Question { list, entry: entry_id, digest: *digest, at_edge: *at_edge };
+            self.near.note(principal, question, Instant::now());
+        }
+    }
 }
 
 /// Serves until `shutdown` is done, then drains: health says NOT_SERVING, no connection is accepted, streams are read no further, and
@@ -218,6 +232,7 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
         spool,
         overlap_calls: Budget::new("grpc.overlap_calls_max", options.overlap_calls_max, options.overlap_calls_max),
         policy_calls: Budget::new("grpc.policy_calls_max", options.policy_calls_max, options.policy_calls_per_caller_max),
+        near: Near::new(options.near_questions_max),
         draining: draining.clone(),
         matcher,
         catalog,

@@ -279,11 +279,13 @@ impl Reader {
         };
         // Its time begins when it is its turn: waiting here is the service's doing.
         job.until = self.deadline.until(&self.shared.options);
+        let (shared, principal) = (self.shared.clone(), self.asking.principal.clone());
         let result_bytes = self.result_bytes.clone();
         claim.name.span(&job.content).in_scope(|| {
             self.shared.matcher.submit(job, move |answer: Answer| {
                 drop((place, room));
                 meter::worked(&answer.stages, &answer.effort);
+                shared.note_near(&principal, &answer.probes);
                 result_bytes.store(claim.answer(Ok(answer.verdict)), Ordering::Relaxed);
             });
         });
@@ -298,12 +300,16 @@ impl Reader {
         let until = self.deadline.until(&self.shared.options);
         batch.jobs.iter_mut().for_each(|job| job.until = until);
         let (claims, result_bytes) = (batch.claims, self.result_bytes.clone());
+        let (shared, principal) = (self.shared.clone(), self.asking.principal.clone());
         self.shared.matcher.submit_hashes(batch.jobs, move |answers| {
             drop(places);
             if let Some(first) = answers.first() {
                 meter::worked(&first.stages, &first.effort);
             }
-            let answered = claims.into_iter().zip(answers).map(|(claim, answer)| claim.answer(Ok(answer.verdict)));
+            let answered = claims.into_iter().zip(answers).map(|(claim, answer)| {
+                shared.note_near(&principal, &answer.probes);
+                claim.answer(Ok(answer.verdict))
+            });
             result_bytes.store(answered.sum::<u64>() / u64::from(n), Ordering::Relaxed);
         });
     }

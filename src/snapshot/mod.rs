@@ -116,18 +116,18 @@ impl Snapshot {
     /// Answers one question whose views are made by `make_views`, after the whole was looked up.
     pub fn answer_in_views(
         &self,
-        question: Question,
+        question: &mut Question,
         work: &mut Workspace,
         sure: usize,
         late: &dyn Fn() -> bool,
         late_for_views: &dyn Fn() -> bool,
         make_views: impl FnOnce(&mut Question),
     ) -> (Vec<Verdict>, Effort) {
-        let mut question = [question];
-        let mut effort = self.look_up_whole(&question, work, sure, late);
-        make_views(&mut question[0]);
-        effort += self.look_up_views(&question, work, late_for_views);
-        (self.verdicts(&question, work), effort)
+        let mut effort = self.look_up_whole(std::slice::from_ref(question), work, sure, late);
+        make_views(question);
+        let question = std::slice::from_ref(question);
+        effort += self.look_up_views(question, work, late_for_views);
+        (self.verdicts(question, work), effort)
     }
 
     fn look_up_whole(&self, questions: &[Question], work: &mut Workspace, sure: usize, late: &dyn Fn() -> bool) -> Effort {

@@ -27,7 +27,12 @@ pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
     pub fn new(name: &str) -> Self {
-        let mut params = params(name, 2090);
+        Authority::until(name, 2090)
+    }
+
+    /// One that is valid until the end of a year.
+    pub fn until(name: &str, year: i32) -> Self {
+        let mut params = params(name, year);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Authority(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
@@ -38,11 +43,13 @@ impl Authority {
 
     /// For a server at 127.0.0.1 and localhost that is valid until the end of a year.
     pub fn server_until(&self, year: i32) -> Pair {
-        self.server_for(&["127.0.0.1", "localhost"], year)
+        self.server_for(&["127.0.0.1", "localhost"], [2000, year])
     }
 
-    pub fn server_for(&self, hosts: &[&str], year: i32) -> Pair {
-        let mut params = params("server", year);
+    /// Valid from the beginning of a year to the end of another.
+    pub fn server_for(&self, hosts: &[&str], [from, until]: [i32; 2]) -> Pair {
+        let mut params = params("server", until);
+        params.not_before = date_time_ymd(from, 1, 1);
         let hosts: Vec<String> = hosts.iter().map(|host| host.to_string()).collect();
         params.subject_alt_names = CertificateParams::new(hosts).unwrap().subject_alt_names;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

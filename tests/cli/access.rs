@@ -37,12 +37,72 @@ fn tokens_are_made_shown_by_name_and_revoked() {
     }
     token(&file, &["create", "uploads", "--role", "matcher"]).exits(2).says(&["already"]);
     token(&file, &["revoke", "uploads"]).exits(0);
-    token(&file, &["revoke", "uploads"]).exits(2).says(&["no token named"]);
-    assert_eq!(token(&file, &["--json", "ls"]).exits(0).json()[0]["state"], "revoked");
+    token(&file, &["revoke", "uploads"]).exits(2).says(&["was revoked on"]);
+    token(&file, &["create", "uploads", "--role", "matcher"]).exits(2).says(&["was revoked on", "token prune"]);
+    token(&file, &["prune"]).exits(0).says(&["so long ago"]);
+    std::thread::sleep(Duration::from_millis(2));
+    let pruned = token(&file, &["--json", "prune", "--older-than", "1ms"]).exits(0).one();
+    assert_eq!(pruned, serde_json::json!({ "name": "uploads", "state": "pruned" }));
+    create(&place, &file, &["uploads", "--role", "matcher"]);
+    token(&file, &["revoke", "uploads"]).exits(0);
+    assert_eq!(token(&file, &["--json", "ls"]).exits(0).json()[1]["state"], "revoked");
     token(&file, &["create", "x", "--role", "admin"]).exits(2).says(&["the roles are matcher, list-admin"]);
     token(&file, &["create", "x"]).exits(2).says(&["--role"]);
     token(&file, &["create", "x", "--role", "matcher", "--expires", "soon"]).exits(2).says(&["90d"]);
     run(&["token", "ls"]).exits(2).says(&["[access] tokens_file", TOKENS_FILE]);
+}
+
+#[test]
+fn a_token_goes_to_a_file_of_its_owner_and_replaces_none() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let (file, out) = (place.arg("tokens.json"), place.arg("uploads.token"));
+    let made = token(&file, &["create", "uploads", "--role", "matcher", "--out", &out]).exits(0);
+    assert!(
+        made.out.contains("uploads.token") && made.out.contains("within a second") && !made.out.contains("hashwarden_"),
+        "{}",
+        made.out
+    );
+    let secret = std::fs::read_to_string(&out).unwrap();
+    assert!(secret.starts_with("hashwarden_") && secret.ends_with('\n'));
+    assert_eq!(std::fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
+    // Neither the file nor a token is made where the other can't be.
+    token(&file, &["create", "more", "--role", "matcher", "--out", &out]).exits(2).says(&["--out", "uploads.token", "exists"]);
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), secret);
+    let other = place.arg("other.token");
+    token(&file, &["create", "uploads", "--role", "matcher", "--out", &other]).exits(2).says(&["already"]);
+    assert!(!Path::new(&other).exists());
+    assert_eq!(token(&file, &["--json", "ls"]).exits(0).json().len(), 1);
+
+    // Who can read the file is the caller.
+    let server = Server::start_with(&place.store, "warn", &[(TOKENS_FILE, &file)]);
+    let owners = server.run(&["--token-file", &out, "match", "--pdq", &pdq(1)]);
+    assert!(!owners.err.contains("chmod 600"), "{}", owners.err);
+    std::fs::set_permissions(&out, std::fs::Permissions::from_mode(0o644)).unwrap();
+    server.run(&["--token-file", &out, "match", "--pdq", &pdq(1)]).says(&["uploads.token", "mode 644", "chmod 600"]);
+
+    // Nor is it sent where others can read it on the way, unless somebody says that they may.
+    let endpoint = server.endpoint().replace("127.0.0.1", "0.0.0.0");
+    let away = |more: &[&str]| run(&[&["--endpoint", &endpoint, "--token-file", &out], more, &["list", "ls"]].concat());
+    away(&[]).exits(2).says(&["the token is not sent", "https://", "--allow-plaintext-token"]);
+    away(&["--allow-plaintext-token"]).exits(3).says(&["needs the role list-admin"]);
+}
+
+#[test]
+fn rights_that_are_hardly_meant_are_warned_of() {
+    let place = Place::new();
+    let file = place.arg("tokens.json");
+    let warned = |args: &[&str], words: Option<&str>| {
+        let made = token(&file, &[&["create"], args].concat()).exits(0);
+        let warning = made.err.lines().find(|line| line.contains("warning"));
+        assert_eq!(warning.is_some(), words.is_some(), "{args:?}: {}", made.err);
+        assert!(warning.is_none_or(|line| words.is_some_and(|words| line.contains(words))), "{args:?}: {}", made.err);
+    };
+    warned(&["a", "--role", "matcher", "--sees", "--brings-hashes"], None);
+    warned(&["b", "--role", "list-admin", "--sees", "--brings-hashes"], None);
+    warned(&["c", "--role", "matcher", "--role", "list-admin"], Some("better make two tokens"));
+    warned(&["d", "--role", "operator", "--sees"], Some("--sees has no effect"));
+    warned(&["e", "--role", "list-admin", "--brings-hashes"], Some("--brings-hashes has no effect"));
 }
 
 #[test]
@@ -106,9 +166,47 @@ fn a_server_with_tokens_serves_who_shows_one_and_tells_of_the_others() {
     // Whoever it is, the line says from where.
     for what in ["access refused", "a list was created", "a list was edited"] {
         let lines: Vec<_> = log.lines().filter(|line| line.contains(what)).collect();
-        assert!(!lines.is_empty() && lines.iter().all(|line| line.contains("from=127.0.0.1")), "{what}: {lines:?}");
+        assert!(!lines.is_empty() && lines.iter().all(|line| line.contains("\"from\":\"127.0.0.1\"")), "{what}: {lines:?}");
     }
     assert!(![&secret, &admin_secret].into_iter().any(|secret| log.contains(secret.trim_start_matches("hashwarden_"))));
+}
+
+/// Who looks for a listed hash asks with many different hashes near it; a picture that goes round has few.
+#[test]
+fn very_many_different_hashes_near_one_entry_are_counted_and_told_once() {
+    let place = Place::new();
+    let mut server = Server::start_with(&place.store, "info", &[("HASHWARDEN__ACCESS__NEAR_QUESTIONS_MAX", "1")]);
+    server.run(&["list", "create", "known"]).exits(0);
+    server.run(&["list", "add", "known", "--id", "secret-entry", "--pdq", &pdq(1)]).exits(0);
+    let counted = |server: &Server| {
+        let (_, page) = server.get("/metrics");
+        let series = "hashwarden_near_questions_total{caller=\"grpc:127.0.0.1\"} ";
+        page.lines().find_map(|line| line.strip_prefix(series)).map(str::to_owned)
+    };
+    let flipped = |n: usize| {
+        let mut digits: Vec<char> = pdq(1).chars().collect();
+        digits[n] = char::from_digit(digits[n].to_digit(16).unwrap() ^ 1, 16).unwrap();
+        digits.into_iter().collect::<String>()
+    };
+    // Without tokens callers are shown distances: they are counted wherever they match, up to eight times the limit.
+    for _ in 0..3 {
+        for n in 0..8 {
+            server.run(&["match", "--pdq", &flipped(n)]).exits(1);
+        }
+        // Far from every entry.
+        server.run(&["match", "--pdq", &pdq(2)]).exits(0);
+    }
+    assert_eq!(counted(&server), None, "the same hashes again and again");
+    for n in 8..11 {
+        server.run(&["match", "--pdq", &flipped(n)]).exits(1);
+    }
+    assert_eq!(counted(&server).as_deref(), Some("3"));
+    let (exit, log) = server.terminate();
+    assert_eq!(exit, 0);
+    let told: Vec<_> = log.lines().filter(|line| line.contains("different hashes near one entry")).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("grpc:127.0.0.1") && told[0].contains("known"), "{}", told[0]);
+    assert!(!log.contains("secret-entry") && !log.contains(&flipped(10)[..32]), "{log}");
 }
 
 /// What listens where others reach it knows its callers, or says in words that it need not.
@@ -128,7 +226,14 @@ fn a_server_does_not_listen_beyond_loopback_without_tokens_or_words() {
     serve(&[(TOKENS_FILE, &file)]).exits(2).says(&["tokens.json", "the tokens can't be read"]);
     assert!(!Path::new(&place.store).exists(), "nothing was begun");
     let trusted = [grpc, operator, ("HASHWARDEN__ACCESS__NETWORK", "trusted")];
-    assert_eq!(Server::start_with(&place.store, "info", &trusted).terminate().0, 0);
+    let (exit, log) = Server::start_with(&place.store, "warn", &trusted).terminate();
+    assert_eq!(exit, 0);
+    for words in ["may match, and read, change and delete lists", "unencrypted", "sees the metrics"] {
+        assert!(log.contains(words), "{words}: {log}");
+    }
+    let loopback = [("HASHWARDEN__ACCESS__NETWORK", "trusted")];
+    let (_, log) = Server::start_with(&place.store, "warn", &loopback).terminate();
+    assert!(!log.contains("the ports are open"), "{log}");
     create(&place, &file, &["a", "--role", "matcher"]);
     // A token that anyone on the way can read says little.
     serve(&[grpc, (TOKENS_FILE, &file)]).exits(2).says(&[
@@ -142,6 +247,8 @@ fn a_server_does_not_listen_beyond_loopback_without_tokens_or_words() {
     let (certificate, key) = (place.arg("server.pem"), place.arg("server.key"));
     let encrypted = [("HASHWARDEN__TLS__CERTIFICATE_FILE", certificate.as_str()), ("HASHWARDEN__TLS__KEY_FILE", key.as_str())];
     serve(&[&encrypted[..], &[grpc]].concat()).exits(2).says(&["callers need no token", "or [tls] client_ca_file"]);
+    let unasked = [&encrypted[..], &[operator]].concat();
+    serve(&unasked).exits(2).says(&["[operator] listen is [::]:0", "ask nobody who they are", "or [tls] client_ca_file"]);
     for known in [(TOKENS_FILE, file.as_str()), ("HASHWARDEN__TLS__CLIENT_CA_FILE", client_ca.as_str())] {
         let environment = [&encrypted[..], &[grpc, operator, known]].concat();
         assert_eq!(Server::start_with(&place.store, "info", &environment).terminate().0, 0);

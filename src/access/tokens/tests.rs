@@ -18,18 +18,73 @@ fn a_token_is_kept_as_its_digest_alone_in_a_file_of_its_owner() {
     assert!(!text.contains(&one[PREFIX.len()..]) && !text.contains(&two[PREFIX.len()..]));
 }
 
+/// A name that was taken again stood for two callers in the log and the record of changes.
 #[test]
-fn a_name_is_free_again_once_its_token_is_revoked() {
+fn a_revoked_name_is_not_used_again_before_it_is_pruned() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tokens.json");
     let first = create(&file, wanted("one")).unwrap();
     assert!(create(&file, wanted("one")).unwrap_err().to_string().contains("already"));
     revoke(&file, "one").unwrap();
-    assert!(revoke(&file, "one").unwrap_err().to_string().contains("no token named"));
+    let at = read(&file).unwrap().0[0].revoked.unwrap();
+    let again = revoke(&file, "one").unwrap_err().to_string();
+    assert!(again.contains(&format!("was revoked on {at} already")), "{again}");
+    assert!(revoke(&file, "two").unwrap_err().to_string().contains("no token named"));
+    let taken = create(&file, wanted("one")).unwrap_err().to_string();
+    assert!(taken.contains(&format!("was revoked on {at}")) && taken.contains("token prune"), "{taken}");
+
+    let expired = Time(Time::now().0 + 5);
+    create(&file, Wanted { expires: Some(expired), ..wanted("short") }).unwrap();
+    create(&file, wanted("live")).unwrap();
+    std::thread::sleep(Duration::from_millis(10));
+    assert_eq!(prune(&file, Time(Time::now().0 - 60_000)).unwrap(), [""; 0], "they ended a moment ago");
+    assert_eq!(prune(&file, Time(Time::now().0 + 60_000)).unwrap(), ["one", "short"]);
     let second = create(&file, wanted("one")).unwrap();
     let (records, _) = read(&file).unwrap();
-    let of = |token: &str| records.iter().find(|record| record.sha256 == digest(token.as_bytes())).unwrap();
-    assert_eq!((of(&first).revoked.is_some(), of(&second).revoked), (true, None));
+    assert!(records.iter().all(|record| record.revoked.is_none() && record.sha256 != digest(first.as_bytes())));
+    assert!(records.iter().any(|record| record.sha256 == digest(second.as_bytes())));
+}
+
+#[test]
+fn a_change_waits_for_another_and_not_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.json");
+    create(&file, wanted("one")).unwrap();
+    let lock = || File::options().append(true).open(folder.path().join("tokens.json.lock")).unwrap();
+    let other = lock();
+    other.lock().unwrap();
+    let said = hold(&lock(), &file, Duration::from_millis(30)).unwrap_err().to_string();
+    assert!(said.contains("another process") && said.contains("tokens.json.lock"), "{said}");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| create(&file, wanted("two")));
+        std::thread::sleep(Duration::from_millis(50));
+        other.unlock().unwrap();
+        waiting.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn who_else_can_put_tokens_in_the_files_place_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.json");
+    create(&file, wanted("one")).unwrap();
+    let of_mode = |mode: u32| {
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        others_can_change(&file)
+    };
+    assert_eq!((of_mode(0o700), of_mode(0o755), of_mode(0o1777)), (None, None, None));
+    for mode in [0o777, 0o770, 0o702] {
+        let said = of_mode(mode).unwrap();
+        assert!(said.contains("write to its folder") && said.contains(&format!("{mode:o}")), "{said}");
+    }
+    of_mode(0o700);
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&file, Some(12_345), None).unwrap();
+        assert!(others_can_change(&file).unwrap().contains("user 12345"));
+        std::os::unix::fs::chown(&file, Some(0), None).unwrap();
+        std::os::unix::fs::chown(folder.path(), Some(12_345), None).unwrap();
+        assert!(others_can_change(&file).unwrap().contains("the owner of its folder, user 12345"));
+    }
 }
 
 #[test]
@@ -114,6 +169,7 @@ fn when_a_token_expires_is_said_as_a_duration_or_a_time() {
     check("2027-01-31T12:30:00Z", Some("2027-01-31T12:30:00Z"));
     check("2027-01-31 12:30:00", Some("2027-01-31T12:30:00Z"));
     check("2027-13-31", None);
+    check("2027-01-31T12:30:00+02:00", None);
     check("tomorrow", None);
     check("", None);
     check("90", None);
