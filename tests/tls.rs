@@ -255,12 +255,13 @@ async fn certificates_are_replaced_without_a_restart_and_bad_ones_are_not_taken(
     std::fs::remove_file(&key).unwrap();
     served.until_metric("hashwarden_tls_reloads_total{outcome=\"kept\"}", |now| now > kept + 5.0).await;
     served.ask(&after).await.expect("the pair before is in force");
-    // A pipe in its place: whoever opens it waits for its writer, and no certificate is read any more.
-    make_pipe(&key);
-    served.until_metric("hashwarden_tls_reloads_total{outcome=\"kept\"}", |now| now > kept + 6.0).await;
-    until_logged("server.key is not a file").await;
+    // A pipe in a file's place: whoever opens it waits for its writer, and no certificate is read any more.
+    let certificate = served.dir.path().join("server.pem");
+    std::fs::remove_file(&certificate).unwrap();
+    make_pipe(&certificate);
+    until_logged("server.pem is not a file").await;
     served.ask(&after).await.expect("the pair before is in force");
-    std::fs::remove_file(&key).unwrap();
+    std::fs::remove_file(&certificate).unwrap();
 
     served.replace(&good);
     served.until_metric("hashwarden_tls_reload_failing", |failing| failing == 0.0).await;
