@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::hold::{CATEGORIES_MAX, strange_categories};
@@ -38,14 +39,16 @@ impl Catalog {
         input: &mut dyn BufRead,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<ImportReport, CatalogError> {
-        self.import_begun(by, name, &self.begin_import(name)?, options, input, progress)
+        self.import_begun(by, name, self.begin_import(name)?, options, input, progress)
     }
 
     /// The moment when an import begins, which may be long before its file is there: edits of the list from then on are kept.
     pub fn begin_import(&self, name: &str) -> Result<Began, CatalogError> {
         let _write = self.lock(); // so that no edit is in between
         let list = self.find(name)?;
-        Ok(Began { list: list.id, active: list.active, next: next_version(&self.store(), &list)? })
+        let next = next_version(&self.store(), &list)?;
+        let moment = self.moments.fetch_add(1, Ordering::Relaxed);
+        Ok(Began { list: list.id, active: list.active, next, moment, _token: self.begun.clone() })
     }
 
     /// The same for an import that began earlier.
@@ -53,17 +56,17 @@ impl Catalog {
         &self,
         by: &Caller,
         name: &str,
-        began: &Began,
+        began: Began,
         options: &ImportOptions,
         input: &mut dyn BufRead,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<ImportReport, CatalogError> {
         let Ok(importing) = self.importing.try_lock() else { return Err(CatalogError::Busy) };
-        let (list, started) = (self.find_again(name, began)?.id, Instant::now());
+        let (list, started) = (self.find_again(name, &began)?.id, Instant::now());
         self.store().scratch_clear()?;
-        let imported = self.import_rows(by, name, began, options, input, progress);
+        let imported = self.import_rows(by, name, &began, options, input, progress);
         let cleared = self.store().scratch_clear();
-        drop(importing);
+        drop((importing, began));
         // Also after a failure, which leaves rows that no version holds.
         self.retire(list, 0);
         if options.dry_run {

@@ -155,6 +155,12 @@ pub struct Catalog {
     /// Held from when a change is made until it is in the store and, if look-ups see it, its snapshot is published.
     commit: Mutex<()>,
     merging: Mutex<()>,
+    /// Shared with every import that has begun.
+    begun: Arc<()>,
+    /// Orders imports' beginnings and what is confirmed.
+    moments: AtomicU64,
+    /// Entries that were added, and there already, since the oldest import began that has not ended.
+    confirmed: Mutex<Vec<(ListId, u64, String)>>,
     /// The newest versions that imports wrote.
     imported: Mutex<VecDeque<(ListId, VersionNo)>>,
     /// Threads that build indexes.
@@ -191,6 +197,9 @@ impl Catalog {
             write: Mutex::default(),
             commit: Mutex::default(),
             merging: Mutex::default(),
+            begun: Arc::default(),
+            moments: AtomicU64::new(0),
+            confirmed: Mutex::default(),
             imported: Mutex::default(),
             build: threads::pool("build", threads::Priority::Background)?,
             flawed: AtomicU64::new(u64::MAX),

@@ -11,7 +11,7 @@ use crate::entry::{Caller, ChangeOp, EntryNo, HashList, ListId, ListVersion, Mad
 use crate::snapshot::Alive;
 use crate::store::{DerivedPut, Store, StoreError};
 use std::collections::BTreeSet;
-use std::sync::MutexGuard;
+use std::sync::{Arc, MutexGuard};
 
 /// So many versions that could go are left, so that not every edit drops one.
 pub const EDITS_SPARE: usize = 16;
@@ -53,7 +53,10 @@ pub struct Compacted {
 fn not_kept(list: &HashList, versions: &[ListVersion], keep: Keep, now_ms: u64) -> Vec<VersionNo> {
     let old =
         |v: &ListVersion| keep.days_max > 0 && v.time_ms.saturating_add(keep.days_max.saturating_mul(24 * 3_600_000)) < now_ms;
-    let is_import = |v: &ListVersion| v.state == VersionState::Sealed && v.made_by == MadeBy::Import;
+    let import = |v: &ListVersion| v.state == VersionState::Sealed && v.made_by == MadeBy::Import;
+    // It never answered: what answered is itself with the edits that were made meanwhile, and is an import as well.
+    let parents: BTreeSet<VersionNo> = versions.iter().filter(|v| import(v) && v.activated).map(|v| v.parent).collect();
+    let is_import = |v: &ListVersion| import(v) && (v.activated || !parents.contains(&v.version));
     let imports = versions.iter().rev().filter(|v| is_import(v) && !old(v)).take(keep.versions_max).map(|v| v.version);
     let edits = versions.iter().rev().filter(|v| !is_import(v) && !old(v)).take(keep.edits_max).map(|v| v.version);
     let activated = versions.iter().filter(|v| v.made_by == MadeBy::Import && v.activated).map(|v| v.version).max();
@@ -97,20 +100,29 @@ impl Catalog {
         if dropped || self.store().sweep_due(list)?.is_some() { self.sweep(rows, list) } else { Ok(()) }
     }
 
-    /// Removes what is in no version any more. Edits, which may have an entry back that no version holds, go on between two batches.
+    /// Removes what is in no version any more. Edits, which may have an entry back that no version holds, go on between two batches. Where
+    /// an import begins, the rest is left for later.
     fn sweep(&self, _rows: &MutexGuard<'_, ()>, list: ListId) -> Result<(), CatalogError> {
         let store = self.store();
         let Some(span) = store.sweep_due(list)? else { return Ok(()) };
         let (mut gone, mut first) = (Alive::default(), EntryNo(u32::MAX));
-        let rows = store.sweep(list, span, &self.write, &mut |entry| {
+        let swept = store.sweep(list, span, &|| self.sweep_turn(), &mut |entry| {
             gone.set(entry, true);
             first = first.min(entry);
         })?;
         if first.0 < u32::MAX {
             clear_columns(&store, list, first, &|entry| gone.contains(entry))?;
         }
-        store.swept(list, span)?;
-        if rows > 0 { self.shrink_trees() } else { Ok(()) }
+        if swept {
+            store.swept(list, span)?;
+        }
+        if first.0 < u32::MAX { self.shrink_trees() } else { Ok(()) }
+    }
+
+    /// The lock under which a batch is swept; none while an import has begun.
+    fn sweep_turn(&self) -> Option<MutexGuard<'_, ()>> {
+        let write = self.lock();
+        (Arc::strong_count(&self.begun) == 1).then_some(write)
     }
 
     /// Finishes sweeps that were cut short. Which entries went before that is not known, so what is derived is held against the rows.
@@ -118,9 +130,11 @@ impl Catalog {
         let store = self.store();
         for list in store.sweeps_due()? {
             let Some(span) = store.sweep_due(list)? else { continue };
-            store.sweep(list, span, &self.write, &mut |_| ())?;
+            let swept = store.sweep(list, span, &|| self.sweep_turn(), &mut |_| ())?;
             clear_orphans(&store, list)?;
-            store.swept(list, span)?;
+            if swept {
+                store.swept(list, span)?;
+            }
         }
         Ok(())
     }
@@ -204,7 +218,7 @@ mod tests {
 
     fn version(text: &str, number: u32) -> ListVersion {
         let (made_by, state, activated, age) = match text {
-            "import" => (MadeBy::Import, VersionState::Sealed, true, 0),
+            "import" | "with-edits" => (MadeBy::Import, VersionState::Sealed, true, 0),
             "old" => (MadeBy::Import, VersionState::Sealed, true, 100),
             "staged" => (MadeBy::Import, VersionState::Sealed, false, 0),
             "edit" => (MadeBy::Edit, VersionState::Sealed, true, 0),
@@ -215,7 +229,7 @@ mod tests {
         ListVersion {
             list: ListId(1),
             version: VersionNo(number),
-            parent: VersionNo(number - 1),
+            parent: VersionNo(if text == "with-edits" { number - 1 } else { 0 }),
             lineage: Lineage::default(),
             state,
             rows: 1,
@@ -264,6 +278,8 @@ mod tests {
         check("import import edit staged", (3, 2, 4), (0, 0), &[1]);
         check("import undone import writing", (3, 1, 3), (0, 0), &[2]);
         check("import undone", (1, 0, 1), (0, 0), &[]);
+        // An import, and on top of it the edits that were made meanwhile.
+        check("import staged with-edits", (3, 1, 3), (5, 0), &[2]);
         // Edits, and imports that failed, are kept where that is asked for.
         check("import edit undone edit edit import", (6, 5, 6), (0, 3), &[1, 2]);
         check("import edit edit edit", (4, 3, 4), (0, usize::MAX), &[1]);

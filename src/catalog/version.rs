@@ -5,6 +5,8 @@
 //! list too: what each starts from is its parent, and new entries take their numbers as a chunk is written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::{CatalogError, EditReport, NewEntry, advance, bk, columns, lock, retention};
 use crate::entry::shown::without_hashes;
@@ -14,6 +16,9 @@ use crate::entry::{
 };
 use crate::snapshot::Transition;
 use crate::store::{CLOSE_ROW_BYTES, DerivedPut, IdHistory, Store, digest_add, digest_sub, open_row_bytes, row_digest};
+
+/// So many entries that were added and there already are known while an import runs.
+const CONFIRMED_MAX: usize = 1 << 20;
 
 impl super::Catalog {
     /// Adds entries to what is active now. An id that is there already gets the new content.
@@ -30,12 +35,15 @@ impl super::Catalog {
         // Of one id given twice the last counts.
         let entries: BTreeMap<String, Entry> = entries.into_iter().map(|e| (e.id.clone(), e)).collect();
         let report = self.edit(by, name, "add", |writer, report| {
-            for entry in entries.into_values() {
-                let known = writer.known(&entry.id)?;
+            for (id, entry) in entries {
+                let known = writer.known(&id)?;
                 match writer.put(&known, entry)? {
                     Put::Added => report.added += 1,
                     Put::Changed => report.changed += 1,
-                    Put::Unchanged => report.unchanged += 1,
+                    Put::Unchanged => {
+                        report.unchanged += 1;
+                        self.confirm(writer.list.id, id);
+                    }
                 }
             }
             Ok(())
@@ -135,11 +143,17 @@ impl super::Catalog {
             }
         };
         self.activate_prepared(by, list, &self.sealed(list, version)?, transition)?;
-        if version != imported.version && !imported.activated {
-            // It never answered, and the version that does holds all of it.
-            self.apply(by, ChangeOp::Drop { list: list.id, versions: vec![imported.version] })?;
-        }
         Ok((version, n))
+    }
+
+    /// Notes that an entry was added which is there already: it leaves no delta, and an import that has begun must keep it all the same.
+    fn confirm(&self, list: ListId, id: String) {
+        let mut confirmed = lock(&self.confirmed);
+        if Arc::strong_count(&self.begun) == 1 {
+            confirmed.clear();
+        } else if confirmed.len() < CONFIRMED_MAX {
+            confirmed.push((list, self.moments.fetch_add(1, Ordering::Relaxed), id));
+        }
     }
 
     /// By id: what was done by hand to a list since an import began, as the active version has it; `None` for what is not there any more.
@@ -150,26 +164,25 @@ impl super::Catalog {
         began: &Began,
     ) -> Result<BTreeMap<String, Option<Entry>>, CatalogError> {
         let active = advance::lineage(store, list.id, list.active)?;
-        // Of a version that is gone it is not known what it held.
-        let before = match began.active {
-            VersionNo(0) => Some(Lineage::default()),
-            before => store.version(list.id, before)?.map(|version| version.lineage),
-        };
         // What another import brought meanwhile is no edit.
         let mut imported: Vec<_> = lock(&self.imported).iter().filter(|(of, _)| *of == list.id).map(|(_, v)| (*v, *v)).collect();
         imported.sort_unstable();
         let since = active.from(began.next).without(&Lineage::new(imported).unwrap_or_default());
         let touched: BTreeSet<EntryNo> =
             advance::deltas(store, list.id, &since)?.map(|delta| delta.map(|delta| delta.entry)).collect::<Result<_, _>>()?;
-        let mut edits = BTreeMap::new();
+        let mut ids: BTreeSet<String> = {
+            let confirmed = lock(&self.confirmed);
+            let since = confirmed.iter().filter(|(of, moment, _)| *of == list.id && *moment > began.moment);
+            since.map(|(.., id)| id.clone()).collect()
+        };
         for entry in touched {
-            // What came and went meanwhile may have been swept.
-            let Some(Entry { id, .. }) = store.entry(list.id, entry)? else { continue };
-            let history = store.id_history(list.id, &id)?;
-            let now = history.in_version(&active);
-            if before.as_ref().is_some_and(|before| history.in_version(before) == now) {
-                continue;
-            }
+            // Nothing is swept while an import has begun.
+            let id = store.entry(list.id, entry)?.map(|content| content.id);
+            ids.insert(id.ok_or_else(|| CatalogError::Damaged(format!("entry {} has a delta and no row", entry.0)))?);
+        }
+        let mut edits = BTreeMap::new();
+        for id in ids {
+            let now = store.id_history(list.id, &id)?.in_version(&active);
             let content = now.map(|now| store.entry(list.id, now.entry)).transpose()?.flatten();
             edits.insert(id, content);
         }
@@ -214,6 +227,9 @@ pub struct Began {
     pub(super) active: VersionNo,
     /// The next version's number: edits since have it, or a later one.
     pub(super) next: VersionNo,
+    pub(super) moment: u64,
+    /// As long as there is one, nothing is swept: of what came and went since, it must be known what it was.
+    pub(super) _token: Arc<()>,
 }
 
 /// What setting an id's content came to.

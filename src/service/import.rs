@@ -142,7 +142,7 @@ impl Import {
                 self.by.may_change(&catalog.list(&self.list).map_err(convert::catalog_status)?.list)?;
             }
             let report =
-                catalog.import_begun(self.by.caller(), &self.list, &self.began, &self.options, &mut file, &mut |progress| {
+                catalog.import_begun(self.by.caller(), &self.list, self.began, &self.options, &mut file, &mut |progress| {
                     told.hear(progress)
                 });
             report.map_err(convert::catalog_status)

@@ -11,7 +11,7 @@ use super::{Store, StoreError};
 use crate::entry::{EntryNo, Lineage, ListId, VersionNo, VersionState};
 use rocksdb::{WriteBatch, WriteOptions};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::MutexGuard;
 
 /// Deltas that are looked at in one batch: changes wait as long.
 const SWEEP_DELTAS: usize = 2_000;
@@ -34,17 +34,18 @@ impl Store {
     }
 
     /// Removes what no version holds of what [`Store::sweep_due`] says. `removed` hears of each entry that is gone: what is derived of
-    /// it can go too. The list stays due until [`Store::swept`]. One sweep of a list at a time; `turn` is held while a batch is made.
-    pub fn sweep(
+    /// it can go too. The list stays due until [`Store::swept`]. One sweep of a list at a time. What `turn` gives is held while a batch is
+    /// made; where it gives none, the sweep ends, which is said.
+    pub fn sweep<'t>(
         &self,
         list: ListId,
         (low, high): (VersionNo, VersionNo),
-        turn: &Mutex<()>,
+        turn: &dyn Fn() -> Option<MutexGuard<'t, ()>>,
         removed: &mut dyn FnMut(EntryNo),
-    ) -> Result<u64, StoreError> {
-        let mut sweep = |entries: &mut Vec<EntryNo>| {
-            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-            self.sweep_entries(list, entries, removed)
+    ) -> Result<bool, StoreError> {
+        let mut sweep = |entries: &mut Vec<EntryNo>| match turn() {
+            Some(_turn) => self.sweep_entries(list, entries, removed).map(|()| true),
+            None => Ok(false),
         };
         let lineages = self.lineages(list)?;
         let is_live = |version| lineages.iter().any(|(_, lineage)| lineage.contains(version));
@@ -54,18 +55,18 @@ impl Store {
             kept.min().unwrap_or(*last)
         });
         let end = ends.fold(high, VersionNo::max);
-        let (mut entries, mut gone) = (Vec::with_capacity(SWEEP_DELTAS), 0);
+        let mut entries = Vec::with_capacity(SWEEP_DELTAS);
         for delta in self.deltas(list, low..=end)? {
             let delta = delta?;
             // What a live version opened is in it, or was closed by another.
             if delta.op == DeltaOp::Closed || !is_live(delta.version) {
                 entries.push(delta.entry);
             }
-            if entries.len() == SWEEP_DELTAS {
-                gone += sweep(&mut entries)?;
+            if entries.len() == SWEEP_DELTAS && !sweep(&mut entries)? {
+                return Ok(false);
             }
         }
-        Ok(gone + sweep(&mut entries)?)
+        sweep(&mut entries)
     }
 
     /// Removes those of the entries that no version holds, and of the others what no version needs.
@@ -74,7 +75,7 @@ impl Store {
         list: ListId,
         entries: &mut Vec<EntryNo>,
         removed: &mut dyn FnMut(EntryNo),
-    ) -> Result<u64, StoreError> {
+    ) -> Result<(), StoreError> {
         let _writer = self.writer()?;
         self.writable()?;
         // As they are now: a version may have been begun meanwhile.
@@ -112,7 +113,7 @@ impl Store {
         }
         self.write(batch, &WriteOptions::default())?;
         gone.iter().for_each(|number| removed(*number));
-        Ok(gone.len() as u64)
+        Ok(())
     }
 
     /// All that is derived of what was swept is gone too. A list of which more became due meanwhile stays due.

@@ -26,6 +26,8 @@ pub struct Check<'a> {
     last: HashMap<&'a str, u64>,
     /// Lists of which a change went with its list before it was read. What they held until they were deleted is not known.
     lost: BTreeSet<&'static str>,
+    /// The operations whose file was seen as a version.
+    imported: BTreeSet<String>,
     pub checked: usize,
     pub skipped: usize,
 }
@@ -42,7 +44,7 @@ impl<'a> Check<'a> {
     pub fn new(universe: &'a Universe, history: &'a History, done: &'a [Vec<Done>], answers: &'a Answers) -> Self {
         let last = history.steps.iter().filter(|step| step.shows()).map(|step| (step.by.as_str(), step.seq)).collect();
         let (state, lost) = (State::default(), BTreeSet::new());
-        Check { universe, history, done, answers, state, last, lost, checked: 0, skipped: 0 }
+        Check { universe, history, done, answers, state, last, lost, imported: BTreeSet::new(), checked: 0, skipped: 0 }
     }
 
     /// Follows all changes; gives the state after the last one.
@@ -139,7 +141,7 @@ impl<'a> Check<'a> {
         self.check_scopes(step);
         if let Some(done) = done {
             if let ChangeOp::Seal { version, .. } = op {
-                self.check_sealed(step, done, &self.state.lists[&list], *version);
+                self.check_sealed(step, done, list, *version);
             }
             if self.last.get(step.by.as_str()) == Some(&step.seq) {
                 let words = self.check_done(step, done, list, before.as_ref());
@@ -159,11 +161,16 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// An import's version holds what the file holds.
-    fn check_sealed(&self, step: &Step, done: &Done, list: &List, version: VersionNo) {
+    /// An import's version holds what the file holds. Where there were edits meanwhile, another one is written on top of it, which is told.
+    fn check_sealed(&mut self, step: &Step, done: &Done, list: ListId, version: VersionNo) {
         let (Act::Import { file, .. }, Outcome::Imported(report)) = (&done.operation.act, &done.outcome) else { return };
+        let list = &self.state.lists[&list];
         let content = list.content_of(version);
-        let as_told = report.version == Some(version) && report.entries as usize == content.len();
+        if !self.imported.insert(step.by.clone()) {
+            assert_eq!(report.version, Some(version), "{done:?}\n{}", self.history.around(step.seq));
+            return;
+        }
+        let as_told = report.version >= Some(version) && report.entries as usize == content.len();
         let differing = differing(self.universe, file, &content);
         if !as_told || !differing.is_empty() {
             let around = self.history.around(step.seq);
@@ -217,7 +224,12 @@ impl<'a> Check<'a> {
             let Some(by) = self.done(other).filter(|by| by.operation.list == done.operation.list) else { continue };
             match &by.operation.act {
                 Act::Add(_) | Act::Remove(_) if other.seq > done.running => {
-                    sure.extend(Edits::of(self.universe, &by.operation.act).0)
+                    let mut edits = Edits::of(self.universe, &by.operation.act).0;
+                    // Of what was not there to be removed it was said so.
+                    if let Outcome::Edited(report) = &by.outcome {
+                        report.missing.iter().for_each(|id| drop(edits.remove(id)));
+                    }
+                    sure.extend(edits);
                 }
                 Act::Add(_) | Act::Remove(_) => unsure.extend(Edits::of(self.universe, &by.operation.act).0.into_keys()),
                 // What counts as edited then is not said here.
@@ -225,10 +237,31 @@ impl<'a> Check<'a> {
                 _ => {}
             }
         }
+        // An add that changed nothing is in no change, and is kept all the same.
+        for other in self.done.iter().flatten().filter(|other| other.operation.list == done.operation.list) {
+            let beside = other.seen >= done.began && other.began <= step.seq;
+            if let (Act::Add(_), Outcome::Edited(report), true) = (&other.operation.act, &other.outcome, beside)
+                && report.unchanged > 0
+            {
+                unsure.extend(Edits::of(self.universe, &other.operation.act).0.into_keys());
+            }
+        }
         let by_id: HashMap<&str, &Arc<Entry>> = now.content.values().map(|entry| (entry.id.as_str(), entry)).collect();
         let is_right = |id: &String, wanted: &Option<Arc<Entry>>| by_id.get(id.as_str()).copied() == wanted.as_ref();
-        sure.iter().all(|(id, wanted)| is_right(id, wanted))
-            && differing(self.universe, file, &now.content).iter().all(|id| sure.contains_key(id) || unsure.contains(id))
+        let lost: Vec<_> = sure.iter().filter(|(id, wanted)| !is_right(id, wanted)).map(|(id, _)| id).collect();
+        let differing = differing(self.universe, file, &now.content);
+        let altered: Vec<_> = differing.iter().filter(|id| !sure.contains_key(*id) && !unsure.contains(*id)).collect();
+        if lost.is_empty() && altered.is_empty() {
+            return true;
+        }
+        let list = step.op.as_ref().map(list_of);
+        let since = self.history.steps.iter().filter(|other| other.seq > done.began && other.seq <= step.seq);
+        let since: Vec<_> = since.filter(|other| other.op.as_ref().map(list_of) == list).map(ToString::to_string).collect();
+        println!(
+            "edits of {lost:?} are lost, {altered:?} are not as the file has them; the list's changes since:\n{}",
+            since.join("\n")
+        );
+        false
     }
 }
 
