@@ -118,6 +118,23 @@ fn a_picture_on_a_ruled_page_is_found() {
     assert_eq!(found.count(), 8);
 }
 
+/// Three fifths of the lower side go on below it, as where a picture lies on something as light: no line runs along it, but those beside it end there.
+#[test]
+fn a_side_that_can_hardly_be_seen_is_told_by_the_sides_beside_it() {
+    let found = (0..8).filter(|seed| {
+        let original = draw(*seed);
+        let mut all = RgbImage::from_pixel(900, 700, image::Rgb([128; 3]));
+        let small = image::imageops::resize(&original, 480, 360, image::imageops::FilterType::CatmullRom);
+        image::imageops::replace(&mut all, &small, 200, 150);
+        for (x, y) in (296..584).flat_map(|x| (510..560).map(move |y| (x, y))) {
+            all.put_pixel(x, y, *all.get_pixel(x, 509));
+        }
+        let hash = hash(&original);
+        seen(&all, 88).1.iter().any(|view| view.view.kind == ViewKind::Window && pdq_of(view).distance(&hash) <= RADIUS)
+    });
+    assert_eq!(found.count(), 8);
+}
+
 #[test]
 fn a_mirrored_crop_is_found_under_its_transform() {
     for (off, found) in nearest(named("mirrored crop", "3 % a side"), 0..4) {

@@ -15,6 +15,11 @@ const RUN: (i32, i32) = (2, 5);
 const SURPLUS: i32 = 20;
 /// A side of a window, or of a band, must be a step along this share of its length.
 pub const SIDE: f32 = 0.15;
+/// A line's run tells of lines across it where it stops, if its surplus is a twelfth of the line. Such a line is the plainest one within so many
+/// pixels, and so many of them count in each direction.
+const STOPPING: i32 = 12;
+const STOPS_NEAR: usize = 3;
+const STOPS: usize = 4;
 /// Bands that are tried in each direction, of those that cover at most a fifth of the picture.
 const BANDS: usize = 6;
 
@@ -28,6 +33,9 @@ pub struct Lines {
     /// The lines with the longest runs of steps, those first.
     pub ys: Vec<usize>,
     pub xs: Vec<usize>,
+    /// Where runs stop: rows that those of `xs` begin or end at, and columns.
+    pub stops_y: Vec<Stop>,
+    pub stops_x: Vec<Stop>,
     /// Steps between each row and the one above it, left of each place: `height` rows of `width + 1`.
     along: Vec<u16>,
     /// Steps between each column and the one left of it, above each place: `height + 1` rows of `width`.
@@ -39,28 +47,20 @@ impl Lines {
         let (width, height) = (level.width, level.height);
         let along = steps_along(level);
         let down = steps_down(level);
-        let run = |steps: u16, length: usize| i32::from(steps) * RUN.1 - length as i32 * RUN.0;
-        // The largest rise of (steps - RUN * length) from any place to a later one.
-        let rows = along.chunks_exact(width + 1).map(|sums| {
-            let (mut best, mut low) = (0, 0);
-            for (x, sum) in sums.iter().enumerate() {
-                let rise = run(*sum, x);
-                low = low.min(rise);
-                best = best.max(rise - low);
-            }
-            best
-        });
-        let ys = best(rows.collect(), width);
-        let (mut best_down, mut low) = (vec![0; width], vec![0; width]);
+        let rows: Vec<i32> = along.chunks_exact(width + 1).map(|sums| longest(sums.iter().copied()).surplus).collect();
+        let (mut columns, mut low) = (vec![0; width], vec![0; width]);
         for (y, sums) in down.chunks_exact(width).enumerate() {
-            for ((best, low), sum) in best_down.iter_mut().zip(&mut low).zip(sums) {
-                let rise = run(*sum, y);
+            for ((best, low), sum) in columns.iter_mut().zip(&mut low).zip(sums) {
+                let rise = surplus(*sum, y);
                 *low = rise.min(*low);
                 *best = (rise - *low).max(*best);
             }
         }
-        let xs = best(best_down, height);
-        Lines { width, height, ys, xs, along, down }
+        let (ys, xs) = (best(&rows, width), best(&columns, height));
+        let runs_y = ys.iter().map(|y| (*y, longest(along[y * (width + 1)..][..=width].iter().copied())));
+        let runs_x = xs.iter().map(|x| (*x, longest(down[*x..].iter().step_by(width).copied())));
+        let (stops_x, stops_y) = (stops(runs_y, &xs, &columns), stops(runs_x, &ys, &rows));
+        Lines { width, height, ys, xs, stops_y, stops_x, along, down }
     }
 
     /// The share of the line at `y`, between two columns, that is a step.
@@ -85,9 +85,84 @@ impl Lines {
     }
 }
 
+/// A line that need not be a plain step itself: lines across it stop there, as the sides of a picture stop at its corners.
+///
+/// Where a picture lies on another, three of its sides are often plain and the fourth is as light as what it lies on. Of 300 such insets of
+/// 100 photographs (BSDS500, its training set) windows found 272 by plain lines alone and 284 with stops, with 3 % more windows. Plain lines
+/// that are a thirtieth (`SURPLUS`) and not a twentieth found 282, with a sixth more windows, which pushed those of collages out.
+pub struct Stop {
+    pub at: usize,
+    begin: Vec<usize>,
+    end: Vec<usize>,
+}
+
+impl Stop {
+    /// Whether one of two lines across begins here, so that this may be the first side of a window that has them as sides.
+    pub fn begins(&self, across: [usize; 2]) -> bool {
+        across.iter().any(|line| self.begin.contains(line))
+    }
+
+    pub fn ends(&self, across: [usize; 2]) -> bool {
+        across.iter().any(|line| self.end.contains(line))
+    }
+}
+
+/// A run of steps in a line: the part with the most steps beyond the least share of them.
+struct Run {
+    surplus: i32,
+    begin: usize,
+    end: usize,
+}
+
+fn surplus(steps: u16, length: usize) -> i32 {
+    i32::from(steps) * RUN.1 - length as i32 * RUN.0
+}
+
+/// By the number of steps before each place of the line: the largest rise of the surplus from any place to a later one.
+fn longest(sums: impl Iterator<Item = u16>) -> Run {
+    let mut best = Run { surplus: 0, begin: 0, end: 0 };
+    let (mut low, mut begin) = (0, 0);
+    for (at, sum) in sums.enumerate() {
+        let rise = surplus(sum, at);
+        if rise < low {
+            (low, begin) = (rise, at);
+        }
+        if rise - low > best.surplus {
+            best = Run { surplus: rise - low, begin, end: at };
+        }
+    }
+    best
+}
+
+/// Where runs stop, those of the plainest first. `known` are the lines in that direction, `plain` is the surplus of each that might be one.
+fn stops(runs: impl Iterator<Item = (usize, Run)>, known: &[usize], plain: &[i32]) -> Vec<Stop> {
+    let side = plain.len();
+    let mut found: Vec<(i32, Stop)> = Vec::new();
+    for (line, run) in runs.filter(|(_, run)| run.surplus * STOPPING >= side as i32 * RUN.1) {
+        for (near, begins) in [(run.begin, true), (run.end, false)] {
+            if !(STOPS_NEAR + 2..side.saturating_sub(STOPS_NEAR)).contains(&near) {
+                continue;
+            }
+            let Some(at) = (near - STOPS_NEAR..=near + STOPS_NEAR).max_by_key(|at| plain[*at]) else { continue };
+            if known.iter().any(|known| known.abs_diff(at) <= 1) {
+                continue;
+            }
+            let n = found.iter().position(|(_, stop)| stop.at.abs_diff(at) <= 1).unwrap_or_else(|| {
+                found.push((0, Stop { at, begin: Vec::new(), end: Vec::new() }));
+                found.len() - 1
+            });
+            let (sum, stop) = &mut found[n];
+            *sum += run.surplus;
+            if begins { stop.begin.push(line) } else { stop.end.push(line) }
+        }
+    }
+    found.sort_by_key(|(sum, _)| Reverse(*sum));
+    found.into_iter().take(STOPS).map(|(_, stop)| stop).collect()
+}
+
 /// The best lines, by their surplus; of neighbours the better one.
-fn best(surplus: Vec<i32>, length: usize) -> Vec<usize> {
-    let mut lines: Vec<(i32, usize)> = surplus.into_iter().enumerate().map(|(at, surplus)| (surplus, at)).collect();
+fn best(surplus: &[i32], length: usize) -> Vec<usize> {
+    let mut lines: Vec<(i32, usize)> = surplus.iter().enumerate().map(|(at, surplus)| (*surplus, at)).collect();
     let last = lines.len().saturating_sub(1);
     lines.retain(|(surplus, at)| surplus * SURPLUS >= length as i32 * RUN.1 && (2..last).contains(at));
     lines.sort_by_key(|(surplus, _)| Reverse(*surplus));

@@ -1,13 +1,13 @@
 //! Views between straight edges: undo padding, letterboxes, captions, screenshots, collages, insets.
 //!
-//! Lines are looked for where a step runs along much of a row or column. Four of them, or the picture's borders, make a window if each side
-//! is a step along much of its own length. The windows with the plainest sides are taken.
+//! Lines are looked for where a step runs along much of a row or column, and where such runs stop. Four of them, or the picture's borders, make a
+//! window if each side is a step along much of its own length. The windows with the plainest sides are taken.
 
 use super::axis::{Axis, FADES};
 use super::evidence::Sums;
 use super::plane::{Level, Levels, Plane};
 use super::spectra::{Across, Shared, spectrum};
-use super::steps::{Lines, SIDE};
+use super::steps::{Lines, SIDE, Stop};
 use super::{MIRRORED, SOURCE_SIDE_MIN, Views, times, upright};
 use crate::entry::{Transform, ViewKind};
 
@@ -144,39 +144,62 @@ pub fn add(levels: &Levels<'_>, mut found: Vec<Found>, views: &mut Views<'_>) {
     }
 }
 
+/// What may be a side of a window.
+struct Side<'a> {
+    at: usize,
+    stop: Option<&'a Stop>,
+}
+
+impl Side<'_> {
+    /// Whether it may be the top or the left side, between two others.
+    fn is_first(&self, (begin, end): (usize, usize)) -> bool {
+        self.stop.is_none_or(|stop| stop.begins([begin, end]))
+    }
+
+    fn is_last(&self, (begin, end): (usize, usize)) -> bool {
+        self.stop.is_none_or(|stop| stop.ends([begin, end]))
+    }
+}
+
 /// All windows, the best first; each at least `least` pixels a side.
 fn windows(level: &Level, lines: &Lines, least: usize) -> Vec<Window> {
-    let (mut ys, mut xs) = (lines.ys.clone(), lines.xs.clone());
     let (width, height) = (level.width, level.height);
-    ys.extend([0, height]);
-    xs.extend([0, width]);
+    let plain = |at: &usize| Side { at: *at, stop: None };
+    let mut ys: Vec<Side> = lines.ys.iter().chain(&[0, height]).map(plain).collect();
+    let mut xs: Vec<Side> = lines.xs.iter().chain(&[0, width]).map(plain).collect();
     let mut found = Vec::new();
     for tolerance in PLAIN {
         let frame = framed(level, tolerance);
         if frame.right - frame.left >= PIXELS_MIN.max(least) && frame.bottom - frame.top >= PIXELS_MIN.max(least) {
-            ys.extend([frame.top, frame.bottom]);
-            xs.extend([frame.left, frame.right]);
+            ys.extend([&frame.top, &frame.bottom].map(plain));
+            xs.extend([&frame.left, &frame.right].map(plain));
             found.push(frame);
         }
     }
-    for ends in [&mut ys, &mut xs] {
-        ends.sort_unstable();
-        ends.dedup();
+    for (sides, stops) in [(&mut ys, &lines.stops_y), (&mut xs, &lines.stops_x)] {
+        sides.extend(stops.iter().map(|stop| Side { at: stop.at, stop: Some(stop) }));
+        sides.sort_by_key(|side| (side.at, side.stop.is_some()));
+        sides.dedup_by_key(|side| side.at);
     }
     let side_min = |side: usize| (side / PART_MIN).max(PIXELS_MIN).max(least);
     let across = |x: usize, ends| if x == 0 || x == width { BORDER } else { lines.down(x, ends) };
     let down = |y: usize, ends| if y == 0 || y == height { BORDER } else { lines.along(y, ends) };
     for (i, top) in ys.iter().enumerate() {
-        for bottom in ys[i + 1..].iter().filter(|bottom| **bottom - top >= side_min(height)) {
-            let sides: Vec<(usize, f32)> =
-                xs.iter().map(|x| (*x, across(*x, (*top, *bottom)))).filter(|(_, share)| *share > SIDE).collect();
-            for (j, (left, at_left)) in sides.iter().enumerate() {
-                for (right, at_right) in sides[j + 1..].iter().filter(|(right, _)| right - left >= side_min(width)) {
-                    let shares = [down(*top, (*left, *right)), down(*bottom, (*left, *right)), *at_left, *at_right];
+        for bottom in ys[i + 1..].iter().filter(|bottom| bottom.at - top.at >= side_min(height)) {
+            let ends = (top.at, bottom.at);
+            let sides: Vec<(&Side, f32)> =
+                xs.iter().map(|x| (x, across(x.at, ends))).filter(|(_, share)| *share > SIDE).collect();
+            for (j, (left, at_left)) in sides.iter().enumerate().filter(|(_, (left, _))| left.is_first(ends)) {
+                for (right, at_right) in sides[j + 1..].iter().filter(|(right, _)| right.at - left.at >= side_min(width)) {
+                    let columns = (left.at, right.at);
+                    if !(right.is_last(ends) && top.is_first(columns) && bottom.is_last(columns)) {
+                        continue;
+                    }
+                    let shares = [down(top.at, columns), down(bottom.at, columns), *at_left, *at_right];
                     let least = shares.into_iter().fold(1.0, f32::min);
                     if least > SIDE {
                         let score = least + shares.iter().sum::<f32>() / 4.0;
-                        found.push(Window { left: *left, top: *top, right: *right, bottom: *bottom, score });
+                        found.push(Window { left: left.at, top: top.at, right: right.at, bottom: bottom.at, score });
                     }
                 }
             }
