@@ -630,6 +630,28 @@ fn edits_since_an_import_began_survive_it_and_other_imports_do_not() {
     assert!(matches!(late, Err(CatalogError::NoSuchList(_))), "{late:?}");
 }
 
+#[test]
+fn a_list_that_is_deleted_while_a_file_is_imported_is_not_found_and_nothing_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    for at in [hashwarden::catalog::Phase::Reading, hashwarden::catalog::Phase::Writing, hashwarden::catalog::Phase::Indexing] {
+        bench.create("known");
+        bench.import("known", &csv(ids_and_numbers(0..20))).unwrap();
+        let mut deleted = false;
+        let mut delete = |progress: hashwarden::catalog::Progress| {
+            if progress.phase == at && !deleted {
+                deleted = true;
+                bench.catalog.delete(&bench.by, "known").unwrap();
+            }
+        };
+        let file = csv(ids_and_numbers(10..9_000));
+        let failed = bench.catalog.import(&bench.by, "known", &import_options(), &mut file.as_bytes(), &mut delete);
+        assert!(deleted && matches!(failed, Err(CatalogError::NoSuchList(_))), "{at:?}: {failed:?}");
+        assert_eq!(bench.ids(pdq(15)), Vec::<String>::new());
+        bench.assert_sound();
+    }
+}
+
 /// A list that was rolled back while a file is imported into it has the file's entries after that, and the edits since.
 #[test]
 fn a_roll_back_during_an_import_brings_nothing_else_with_it() {

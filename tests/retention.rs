@@ -80,6 +80,45 @@ fn numbered(seed: u64, rows: usize) -> Rows {
     random_pdq(seed, rows).into_iter().enumerate().map(|(n, pdq)| (format!("e{n}"), pdq)).collect()
 }
 
+/// A version that was dropped after its parent left the parent's rows behind, and a compaction the hash.
+#[test]
+fn a_branch_that_was_left_goes_as_a_whole() {
+    let dir = TempDir::new().unwrap();
+    let catalog = catalog(dir.path(), &config(3));
+    create(&catalog, "known");
+    let first = import(&catalog, "known", &numbered(1, 50), true);
+    let left = random_pdq(3, 40);
+    for turn in 0..3 {
+        for n in 0..4 {
+            add(&catalog, "known", &format!("left-{turn}-{n}"), left[turn * 4 + n]);
+        }
+        catalog.activate(&by(), "known", first).unwrap();
+        sound(&catalog);
+        add(&catalog, "known", &format!("stays-{turn}"), left[20 + turn]);
+        catalog.activate(&by(), "known", first).unwrap();
+        sound(&catalog);
+    }
+    add(&catalog, "known", "last", left[30]);
+    add(&catalog, "known", "last too", left[31]);
+    sound(&catalog);
+    catalog.compact(&mut |_| ()).unwrap();
+    sound(&catalog);
+    drop(catalog);
+    let mut held = versions(dir.path(), "known").into_values().flatten().map(|(id, _)| id).collect::<Vec<_>>();
+    held.retain(|id| !id.starts_with('e'));
+    held.sort();
+    held.dedup();
+    assert_eq!(held, ["last", "last too"]);
+    let bytes: Vec<u8> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "sst"))
+        .flat_map(|path| std::fs::read(path).unwrap())
+        .collect();
+    let is_there = |pdq: &Pdq| bytes.windows(32).any(|window| window == pdq.to_bytes().as_ref());
+    assert!(left[..24].iter().all(|pdq| !is_there(pdq)), "a hash of a version that is gone is still on the disk");
+}
+
 #[test]
 fn adds_do_not_each_leave_a_version() {
     let dir = TempDir::new().unwrap();

@@ -117,11 +117,14 @@ pub fn advance(store: &Store, base: &Snapshot, choices: Choices, prepared: Optio
     next.policy = load::policy(&lists, base.policy.matches_per_list_max);
     let mut prepared_for = None;
     if let Some(transition) = prepared.filter(|transition| next.can_take(transition)) {
-        prepared_for = Some(transition.list);
-        next.spare.remove(&transition.list);
+        let (list, mut taken) = (transition.list, next.clone());
+        taken.spare.remove(&list);
         // Edits came since: back by them, which are few.
-        step(store, &mut next, choices, transition.list, transition.from)?;
-        take(&mut next, transition)?;
+        step(store, &mut taken, choices, list, transition.from)?;
+        // Not, where an entry of it came with one of these.
+        if taken.take(transition) {
+            (prepared_for, next) = (Some(list), taken);
+        }
     }
     for list in &lists {
         if next.version(list.id) != list.active && prepared_for != Some(list.id) {

@@ -146,13 +146,16 @@ impl Catalog {
             && report.held.is_empty()
         {
             progress(Progress { phase: Phase::Indexing, bytes, rows: report.entries, rows_bad: report.rows_bad });
-            let imported = self.sealed(&list, version)?;
-            let transition = self.transition(list.id, base, version)?;
+            let prepared =
+                self.sealed(&list, version).and_then(|imported| Ok((imported, self.transition(list.id, base, version)?)));
+            // Deleted while its indexes were built.
+            let (imported, transition) = prepared.map_err(|error| self.find_again(name, began).err().unwrap_or(error))?;
             let write = self.lock();
             let list = self.find_again(name, began)?;
             let (version, edits) = self.activate_import(by, &list, &imported, began, transition)?;
             drop(write);
             report.version = Some(version);
+            report.entries = store.version(list.id, version)?.map_or(report.entries, |version| version.rows);
             if edits > 0 {
                 let kept = counted(edits, "entry that was added or removed", "entries that were added or removed");
                 report.warnings.push(format!("{kept} by hand during the import stays so, whatever the file says"));

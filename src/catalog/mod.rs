@@ -169,6 +169,8 @@ pub struct Catalog {
     flawed: AtomicU64,
     /// A change was applied and its snapshot could not be published: the next chance makes one from the store.
     behind: AtomicBool,
+    /// Lists were deleted whose entries are still loaded.
+    deleted: AtomicBool,
     /// How often everything was loaded.
     loads: AtomicU64,
 }
@@ -204,6 +206,7 @@ impl Catalog {
             build: threads::pool("build", threads::Priority::Background)?,
             flawed: AtomicU64::new(u64::MAX),
             behind: AtomicBool::new(false),
+            deleted: AtomicBool::new(false),
             loads: AtomicU64::new(0),
         };
         if access == Access::Write {
@@ -337,6 +340,8 @@ impl Catalog {
                 None => Ok(()),
             }
         });
+        // What can't be done now is done in the background.
+        self.deleted.store(true, Ordering::Release);
         self.reload()?;
         trees
     }
@@ -356,8 +361,15 @@ impl Catalog {
     pub fn versions(&self, name: &str) -> Result<Vec<ListVersion>, CatalogError> {
         let (store, list) = (self.store(), self.find(name)?);
         let key = store.entry_id_key();
-        let shown = |of: ListVersion| ListVersion { digest: shown::shown_digest(&key, &of.digest), ..of };
-        Ok(store.versions(list.id)?.into_iter().map(shown).collect())
+        let versions = store.versions(list.id)?;
+        // The nearest ancestor that is kept: what a version really started from may be gone, as the import is below its edits.
+        let parent = |of: &ListVersion| {
+            let kept = versions.iter().rev().filter(|v| v.version < of.version && v.state == VersionState::Sealed);
+            kept.map(|v| v.version).find(|v| of.lineage.contains(*v)).unwrap_or_default()
+        };
+        let shown =
+            |of: &ListVersion| ListVersion { digest: shown::shown_digest(&key, &of.digest), parent: parent(of), ..of.clone() };
+        Ok(versions.iter().map(shown).collect())
     }
 
     /// Makes a sealed version the active one.
@@ -418,17 +430,21 @@ impl Catalog {
                 return false;
             }
         }
+        self.sweep_some();
         let base = published.load();
         if self.flawed.load(Ordering::Acquire) == base.id {
             return false; // it would fail again
         }
-        if base.garbage() > GARBAGE_MIN + base.metadata.len() / GARBAGE_SHARE {
-            if let Err(error) = self.reload() {
-                tracing::warn!(%error, "hashes that no list needs stay in memory for now");
-                self.flawed.store(base.id, Ordering::Release);
-                return false;
+        let much = base.garbage() > GARBAGE_MIN + base.metadata.len() / GARBAGE_SHARE;
+        if much || self.deleted.load(Ordering::Acquire) {
+            match self.reload() {
+                Ok(done) => return done,
+                Err(error) => {
+                    tracing::warn!(%error, "hashes that no list needs stay in memory for now");
+                    self.flawed.store(base.id, Ordering::Release);
+                    return false;
+                }
             }
-            return true;
         }
         if !base.is_crowded() {
             return false;
@@ -451,15 +467,19 @@ impl Catalog {
         true
     }
 
-    /// Loads all that the store holds, and nothing that only an earlier version did. The state is the same, and so is its number.
-    fn reload(&self) -> Result<(), CatalogError> {
-        let Some(published) = &self.published else { return Ok(()) };
-        let whole = self.whole()?;
+    /// Loads all that the store holds, and nothing that only an earlier version did. The state is the same, and so is its number. False
+    /// while an import writes, which would have to wait.
+    fn reload(&self) -> Result<bool, CatalogError> {
+        let Some(published) = &self.published else { return Ok(false) };
+        // No version that is read is dropped meanwhile, and none of its entries swept.
+        let Ok(_rows) = self.rows.try_lock() else { return Ok(false) };
+        self.deleted.store(false, Ordering::Release);
+        let whole = self.whole().inspect_err(|_| self.deleted.store(true, Ordering::Release))?;
         let _commit = lock(&self.commit);
         // What was changed meanwhile.
         let next = advance::advance(&self.store(), &whole, self.choices, None)?;
         published.publish(Snapshot { id: published.load().id, ..next });
-        Ok(())
+        Ok(true)
     }
 
     /// A snapshot of all that the store holds.

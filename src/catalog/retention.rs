@@ -97,7 +97,9 @@ impl Catalog {
                 }
             }
         }
-        if dropped || self.store().sweep_due(list)?.is_some() { self.sweep(rows, list) } else { Ok(()) }
+        // A server does it in the background: no call pays for what another one left.
+        let due = self.published.is_none() && (dropped || self.store().sweep_due(list)?.is_some());
+        if due { self.sweep(rows, list) } else { Ok(()) }
     }
 
     /// Removes what is in no version any more. Edits, which may have an entry back that no version holds, go on between two batches. Where
@@ -117,6 +119,19 @@ impl Catalog {
             store.swept(list, span)?;
         }
         if first.0 < u32::MAX { self.shrink_trees() } else { Ok(()) }
+    }
+
+    /// Sweeps what is due, where neither an import nor a compaction is at work.
+    pub(super) fn sweep_some(&self) {
+        let Ok(rows) = self.rows.try_lock() else { return };
+        let store = self.store();
+        if store.writable().is_err() || Arc::strong_count(&self.begun) > 1 {
+            return;
+        }
+        let due = store.sweeps_due().map_err(CatalogError::from);
+        if let Err(error) = due.and_then(|due| due.iter().try_for_each(|list| self.sweep(&rows, *list))) {
+            tracing::error!(%error, "what no version holds could not be removed; it is tried again later");
+        }
     }
 
     /// The lock under which a batch is swept; none while an import has begun.

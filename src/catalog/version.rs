@@ -314,8 +314,11 @@ impl<'c> VersionWriter<'c> {
         digest_add(&mut self.digest, &digest);
         self.rows += 1;
         self.bytes += open_row_bytes(&entry);
-        // A content that the list had before, and has not now, has its number and its columns.
-        self.opens.push((history.of_content(&digest), entry));
+        // A content that the list had before, and has not now, has its number and its columns. An edit has back what its own list had:
+        // what another version is just bringing is loaded with that one.
+        let is_import = self.made_by == MadeBy::Import;
+        let number = history.of_content(&digest, |version| is_import || self.lineage.contains(version));
+        self.opens.push((number, entry));
         self.flush_if_full()?;
         Ok(if known.is_some() { Put::Changed } else { Put::Added })
     }
@@ -417,6 +420,7 @@ impl<'c> VersionWriter<'c> {
     /// Undoes what was written. A failure here is left to the list's next change, or to the next start.
     pub fn give_up(&mut self) {
         if let Some(version) = self.staged
+            && self.store.list(self.list.id).is_ok_and(|list| list.is_some())
             && let Err(error) = self.catalog.apply(self.by, ChangeOp::Undo { list: self.list.id, version })
         {
             tracing::error!(list = self.list.name, %error, "a failed version could not be undone; the list's next change tries again");

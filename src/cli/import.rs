@@ -82,6 +82,10 @@ pub fn import(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
         dry_run: args.dry_run,
         accept: args.accept,
     };
+    if args.dry_run {
+        // To write to a store of an earlier version would migrate it.
+        lists(context, Access::Read)?;
+    }
     let lists = lists(context, Access::Write)?;
     let started = std::time::Instant::now();
     let report = with_progress(context, bytes_total, lists.as_ref(), &args.name, &options, input)?;

@@ -99,9 +99,10 @@ impl IdHistory {
         Some(IdRecord { entry: found.entry, digest: found.digest })
     }
 
-    /// The entry with this content, if there was one.
-    pub fn of_content(&self, digest: &[u8; 32]) -> Option<EntryNo> {
-        self.0.iter().find(|entry| entry.digest == *digest).map(|entry| entry.entry)
+    /// The entry with this content, if a version that will do had it.
+    pub fn of_content(&self, digest: &[u8; 32], will_do: impl Fn(VersionNo) -> bool) -> Option<EntryNo> {
+        let mut same = self.0.iter().filter(|entry| entry.digest == *digest);
+        same.find(|entry| entry.deltas.iter().any(|(version, _)| will_do(*version))).map(|entry| entry.entry)
     }
 
     pub(super) fn entry(&mut self, entry: EntryNo) -> Option<&mut EntryHistory> {
@@ -214,7 +215,7 @@ mod tests {
         assert_eq!(named(&[(1, 3)]), None);
         assert_eq!(named(&[(1, 2), (4, 4)]), Some(9));
         assert_eq!(named(&[(1, 2), (4, 6)]), Some(7));
-        assert_eq!((history().of_content(&[9; 32]), history().of_content(&[8; 32])), (Some(EntryNo(9)), None));
+        assert_eq!([9, 8].map(|n| history().of_content(&[n; 32], |_| true)), [Some(EntryNo(9)), None]);
     }
 
     #[test]
