@@ -614,7 +614,7 @@ fn edits_since_an_import_began_survive_it_and_other_imports_do_not() {
     assert_eq!((report.activated, report.added, report.gone, report.compared_with), (true, 20, 1, VersionNo(2)));
     let found = |numbers: &[u64]| numbers.iter().map(|n| bench.ids(pdq(*n)).len()).collect::<Vec<_>>();
     assert_eq!(found(&[0, 3, 30, 900, 901]), [1, 0, 1, 0, 1], "what was added before it began is not in its file");
-    // Ten thousand edits' worth of versions are not kept so long: what it is compared with may be gone by then.
+    // Versions of edits are not kept long: what the first one is compared with may be gone by then.
     (0..40).for_each(|n| bench.add("known", &format!("more{n}"), vec![pdq(2_000 + n)]));
     let report = import(first.clone(), &csv(ids_and_numbers(0..10)));
     assert!(report.activated);

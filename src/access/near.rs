@@ -3,8 +3,8 @@
 //! Who looks for a listed hash asks with many different ones near it, as each answer tells at most a bit. A caller that learns only whether there
 //! is a match has to ask at the edge of the radius, where the answer turns: of those only what matched there is counted, which copies of a
 //! picture that goes round seldom do. One that is shown distances learns as much anywhere: it is counted wherever it matched, up to
-//! [`SEEING`] times as far. The different hashes of each caller and entry count for an hour. Nothing is refused: beyond the limit each further hash counts in a metric, and a line is logged that names the caller and the list. Pairs are kept
-//! as keyed digests, as many as [`PAIRS_MAX`], and of each as many digests of hashes as the limit: nothing that is kept tells of an entry.
+//! [`SEEING`] times as far. The different hashes of each caller and entry count for an hour. Nothing is refused: beyond the limit each
+//! further hash counts in a metric, and a line is logged that names the caller and the list. Pairs are kept as keyed digests, as many as [`PAIRS_MAX`], and of each as many digests of hashes as the limit: nothing that is kept tells of an entry.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};

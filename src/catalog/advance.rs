@@ -1,8 +1,8 @@
 //! One snapshot to the next: what differs between two versions of a list, and the snapshot that has it.
 //!
 //! What takes long (reading a version's entries, building their indexes) is prepared beside everything else, from whatever snapshot
-//! answers then. Taking it flips bits. [`advance`] brings a snapshot to what the store says now, whatever that takes: after a change,
-//! after several, or after somebody else's.
+//! answers then. Taking it flips bits. [`advance`] brings a snapshot to what the store says now, whatever that takes: after one change,
+//! or after several.
 
 use super::{CatalogError, load, stored};
 use crate::entry::{EntryNo, Lineage, ListId, VersionNo};

@@ -438,7 +438,8 @@ impl Catalog {
         let much = base.garbage() > GARBAGE_MIN + base.metadata.len() / GARBAGE_SHARE;
         if much || self.deleted.load(Ordering::Acquire) {
             match self.reload() {
-                Ok(done) => return done,
+                Ok(true) => return true,
+                Ok(false) => {} // An import writes; crowded layers are merged all the same.
                 Err(error) => {
                     tracing::warn!(%error, "hashes that no list needs stay in memory for now");
                     self.flawed.store(base.id, Ordering::Release);
@@ -473,13 +474,19 @@ impl Catalog {
         let Some(published) = &self.published else { return Ok(false) };
         // No version that is read is dropped meanwhile, and none of its entries swept.
         let Ok(_rows) = self.rows.try_lock() else { return Ok(false) };
-        self.deleted.store(false, Ordering::Release);
-        let whole = self.whole().inspect_err(|_| self.deleted.store(true, Ordering::Release))?;
-        let _commit = lock(&self.commit);
-        // What was changed meanwhile.
-        let next = advance::advance(&self.store(), &whole, self.choices, None)?;
-        published.publish(Snapshot { id: published.load().id, ..next });
-        Ok(true)
+        // A list that is deleted from here on asks for another one.
+        let deleted = self.deleted.swap(false, Ordering::AcqRel);
+        let reloaded = self.whole().and_then(|whole| {
+            let _commit = lock(&self.commit);
+            // What was changed meanwhile.
+            let next = advance::advance(&self.store(), &whole, self.choices, None)?;
+            published.publish(Snapshot { id: published.load().id, ..next });
+            Ok(true)
+        });
+        if reloaded.is_err() && deleted {
+            self.deleted.store(true, Ordering::Release);
+        }
+        reloaded
     }
 
     /// A snapshot of all that the store holds.
