@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 const PROTOS: [&str; 5] = ["hash", "verdict", "match_service", "hash_list", "hash_list_service"];
-const SECRET: [&str; 4] = ["Hash", "HashRequest", "MatchItem", "ImportEntriesRequest"];
+const SECRET: [&str; 6] = ["Hash", "HashRequest", "MatchItem", "ImportEntriesRequest", "EntryDetails", "EntryField"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
@@ -18,6 +18,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut config = tonic_prost_build::Config::new();
     // A hash or a picture must not reach a log line by way of Debug: src/proto.rs has a Debug that shows nothing.
     config.skip_debug(SECRET.map(|message| format!(".hashwarden.v1.{message}")));
+    // An entry without details takes no more memory for them.
+    config.boxed(".hashwarden.v1.NewEntry.details");
     config.enable_type_names();
     let services = tonic_prost_build::configure().codec_path("crate::proto::Codec");
     services.compile_fds_with_config(compiler.file_descriptor_set(), config)?;

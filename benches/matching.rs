@@ -91,7 +91,8 @@ fn load(dir: &std::path::Path, hashes: &[HashValue]) -> (std::sync::Arc<Catalog>
     let (catalog, matcher) = app::matching(dir, &Config::default(), Access::Write).unwrap();
     catalog.create(&by(), "known", Polarity::Positive, &PolicyUpdate::default()).unwrap();
     for chunk in hashes.chunks(10_000) {
-        let entry = |hash: &HashValue| NewEntry { id: None, category: String::new(), hashes: vec![hash.clone()] };
+        let entry =
+            |hash: &HashValue| NewEntry { id: None, category: String::new(), hashes: vec![hash.clone()], ..NewEntry::default() };
         catalog.add(&by(), "known", chunk.iter().map(entry).collect()).unwrap();
     }
     while catalog.merge() {}

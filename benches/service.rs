@@ -98,7 +98,8 @@ fn known_later(number: usize) -> Pdq {
 fn import(catalog: &Catalog, entries: usize, hash: fn(usize) -> Pdq, running: &dyn Fn()) -> ImportReport {
     let mut file = BufReader::with_capacity(1 << 20, Csv { next: 0, entries, hash, line: b"id,pdq\n".to_vec(), at: 0 });
     let (format, mapping, source) = (Some(Format::Csv), Mapping::default(), "bench.csv".to_owned());
-    let options = ImportOptions { format, mapping, source, activate: true, dry_run: false, accept: true };
+    let options =
+        ImportOptions { format, mapping, source, activate: true, dry_run: false, accept: true, ..ImportOptions::default() };
     catalog.import(&by(), "known", &options, &mut file, &mut |_| running()).unwrap()
 }
 
@@ -256,6 +257,7 @@ fn live(catalog: &Arc<Catalog>, matcher: &Matcher, entries: usize) {
                     id: Some(format!("e{n}")),
                     category: String::new(),
                     hashes: vec![HashValue::Pdq(known(n))],
+                    ..NewEntry::default()
                 };
                 let (started, last) = (Instant::now(), known(some.end - 1));
                 catalog.add(&by(), "known", some.map(entry).collect()).unwrap();
@@ -300,7 +302,7 @@ fn beside_an_import(catalog: &Arc<Catalog>, matcher: &Matcher, entries: usize) {
     catalog.create(&by(), "aside", Polarity::Positive, &PolicyUpdate::default()).unwrap();
     let aside = known(1 << 50);
     let add = |list: &str, id: String, hash: Pdq| {
-        let entry = NewEntry { id: Some(id), category: String::new(), hashes: vec![HashValue::Pdq(hash)] };
+        let entry = NewEntry { id: Some(id), category: String::new(), hashes: vec![HashValue::Pdq(hash)], ..NewEntry::default() };
         let started = Instant::now();
         catalog.add(&by(), list, vec![entry]).unwrap();
         assert_eq!(ask(matcher, hash).0, Outcome::Match);

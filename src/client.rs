@@ -21,10 +21,11 @@ use tonic::{Code, Request, Status, Streaming, TimeoutExpired};
 use tonic_types::StatusExt;
 
 use crate::catalog::{
-    DiffReport, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, OverlapReport, PolicyUpdate, Progress,
+    DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportOptions, ImportReport, ListInfo, NewEntry, OverlapReport,
+    PolicyUpdate, Progress,
 };
 use crate::entry::shown::in_words;
-use crate::entry::{HashKind, ListVersion, Polarity, VersionNo, ViewSet};
+use crate::entry::{EntryNo, HashKind, ListVersion, Mark, Polarity, VersionNo, ViewSet};
 use crate::matcher::{Content, Hashed};
 use crate::proto::v1;
 use crate::verdict::Verdict;
@@ -306,6 +307,38 @@ impl Client {
     pub async fn remove(&self, name: &str, ids: Vec<String>) -> Result<EditReport, ClientError> {
         let request = v1::RemoveEntriesRequest { list: name.to_owned(), ids };
         read::edit_report(self.lists.clone().remove_entries(self.slow_request(request)).await?.into_inner().report)
+    }
+
+    /// One entry of a list; its hashes only `with_hashes`, for list admins.
+    pub async fn entry(&self, name: &str, id: &str, with_hashes: bool) -> Result<EntryInfo, ClientError> {
+        let request = v1::GetEntryRequest { list: name.to_owned(), entry_id: id.to_owned(), with_hashes };
+        read::entry(self.lists.clone().get_entry(self.request(request)).await?.into_inner().entry)
+    }
+
+    /// Some of the entries that are looked for, from the first after `after` on.
+    pub async fn find_entries(
+        &self,
+        name: &str,
+        query: &EntryQuery,
+        after: Option<EntryNo>,
+        most: usize,
+    ) -> Result<FoundEntries, ClientError> {
+        let (query, radius) = send::entry_query(query);
+        let request = v1::FindEntriesRequest {
+            list: name.to_owned(),
+            query: Some(query),
+            radius,
+            page_size: most as u32,
+            page_token: after.map(|entry| entry.0.to_string()).unwrap_or_default(),
+        };
+        read::found_entries(self.lists.clone().find_entries(self.request(request)).await?.into_inner())
+    }
+
+    pub async fn set_mark(&self, name: &str, id: &str, mark: Option<Mark>) -> Result<(), ClientError> {
+        let mark = mark.map(send::entry_mark);
+        let request = v1::SetEntryMarkRequest { list: name.to_owned(), entry_id: id.to_owned(), mark };
+        self.lists.clone().set_entry_mark(self.request(request)).await?;
+        Ok(())
     }
 
     /// Sends a file as the list's new content. `file` is read on a thread that may block; when reading it fails, or this future is

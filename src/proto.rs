@@ -26,4 +26,4 @@ macro_rules! show_nothing {
     )*};
 }
 
-show_nothing! { Hash HashRequest MatchItem ImportEntriesRequest }
+show_nothing! { Hash HashRequest MatchItem ImportEntriesRequest EntryDetails EntryField }

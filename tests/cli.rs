@@ -10,6 +10,8 @@ mod access;
 mod certificates;
 #[path = "cli/disk.rs"]
 mod disk;
+#[path = "cli/entries.rs"]
+mod entries;
 #[path = "cli/lists.rs"]
 mod lists;
 #[path = "cli/server.rs"]

@@ -145,7 +145,7 @@ impl Ground {
         fs::write(ground.path("photo.jpg"), edits::jpeg(&pictures::draw(1, 320, 240), 88).unwrap()).unwrap();
         fs::create_dir(ground.path("folder")).unwrap();
         fs::copy(ground.path("photo.jpg"), ground.path("folder/photo.jpg")).unwrap();
-        for (name, rows) in [("hashes.csv", 20), ("tomorrow.csv", 22)] {
+        for (name, rows) in [("hashes.csv", 20), ("tomorrow.csv", 22), ("daily.csv", 3)] {
             let hashes = lists::random_pdq(1, rows);
             let lines = hashes.iter().zip(1..).map(|(hash, id)| format!("{id},{}\n", hex::encode(hash.to_bytes())));
             fs::write(ground.path(name), format!("id,pdq\n{}", lines.collect::<String>())).unwrap();

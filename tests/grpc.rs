@@ -20,14 +20,14 @@ use std::time::{Duration, Instant};
 
 use hashwarden::access::Gate;
 use hashwarden::catalog::{
-    self, ActionRule, Catalog, FORMAT_DERIVED, Hold, ImportOptions, NewEntry, Phase, PolicyUpdate, RadiusRule,
+    self, ActionRule, Catalog, EntryQuery, FORMAT_DERIVED, Hold, ImportOptions, NewEntry, Phase, PolicyUpdate, RadiusRule,
 };
 use hashwarden::client::{Client, ClientError, Item};
 use hashwarden::decode::Limits;
 use hashwarden::demo::pictures;
 use hashwarden::entry::{
-    Action, Caller, HashKind, HashValue, Lineage, ListVersion, Pdq, Polarity, Reason, Transform, VersionNo, View, ViewKind,
-    ViewRule, ViewSet,
+    Action, Caller, Details, HashKind, HashValue, Lineage, ListVersion, Mark, MarkKind, Pdq, Polarity, Reason, Transform,
+    VersionNo, View, ViewKind, ViewRule, ViewSet,
 };
 use hashwarden::extract::InProcess;
 use hashwarden::lists::{Column, Format, Header, Mapping};
@@ -106,7 +106,8 @@ impl Served {
         let identity = seen.iter().filter(|o| o.transform == Transform::Identity).map(|o| o.hash.clone());
         let hashes: Vec<HashValue> = identity.chain(hashed.digests.values()).collect();
         self.client.create(name, Polarity::Positive, &PolicyUpdate::default()).await.unwrap();
-        let entry = NewEntry { id: Some("e1".to_owned()), category: "A1".to_owned(), hashes: hashes.clone() };
+        let entry =
+            NewEntry { id: Some("e1".to_owned()), category: "A1".to_owned(), hashes: hashes.clone(), ..NewEntry::default() };
         let report = self.client.add(name, vec![entry]).await.unwrap();
         assert_eq!((report.added, report.ids), (1, vec!["e1".to_owned()]));
         hashes
@@ -486,6 +487,7 @@ async fn a_list_lives_the_same_over_the_wire_as_in_the_catalog() {
         id: id.map(str::to_owned),
         category: String::new(),
         hashes: vec![HashValue::from_hex(HashKind::Pdq, &pdq(seed)).unwrap()],
+        ..NewEntry::default()
     };
     let report = client.add("a", vec![entry(Some("x"), 1), entry(None, 2)]).await.unwrap();
     assert_eq!((report.version, report.added, report.ids.len()), (VersionNo(1), 2, 2));
@@ -519,7 +521,15 @@ async fn a_list_lives_the_same_over_the_wire_as_in_the_catalog() {
 }
 
 fn import_options(format: Option<Format>, mapping: Mapping) -> ImportOptions {
-    ImportOptions { format, mapping, source: "list.txt".to_owned(), activate: true, dry_run: false, accept: true }
+    ImportOptions {
+        format,
+        mapping,
+        source: "list.txt".to_owned(),
+        activate: true,
+        dry_run: false,
+        accept: true,
+        ..ImportOptions::default()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -570,7 +580,7 @@ async fn an_import_reports_progress_and_bad_rows() {
     assert_eq!((report.activated, report.held.clone()), (false, vec![Hold::BadRows, Hold::LargeChange]));
     assert_eq!((report.rows_merged, report.rows_bad_in_part, report.rows_unsought), (1, 0, 0));
     let columns: Vec<_> = report.columns.iter().map(|c| (c.name.as_str(), c.used_as)).collect();
-    assert_eq!(columns, [("id", Some("id")), ("pdq", Some("pdq")), ("note", None)]);
+    assert_eq!(columns, [("id", Some("id")), ("pdq", Some("pdq")), ("note", Some("note"))]);
     let report = import(rows(200, 300), &options).await;
     assert_eq!((report.activated, report.held), (false, vec![Hold::LargeChange]));
     let report = import(rows(200, 300), &ImportOptions { accept: true, ..options }).await;
@@ -667,7 +677,7 @@ async fn an_interrupted_import_changes_nothing() {
             Err(error) => assert_eq!(refused(error).0, Code::Aborted),
         }
     };
-    assert_eq!((report.added, report.gone), (1, 1));
+    assert_eq!((report.added, report.gone, report.kept), (1, 0, 1), "the entry that was added by hand stays");
 }
 
 /// A file that takes its time: two seconds in all.
@@ -701,8 +711,7 @@ async fn an_import_that_the_caller_gives_up_changes_nothing() {
             Err(error) => assert_eq!(refused(error).0, Code::Aborted),
         }
     };
-    // The entry that was there before is what this one replaces.
-    assert_eq!((report.version, report.added, report.gone), (Some(VersionNo(2)), 1, 1));
+    assert_eq!((report.version, report.added, report.kept, report.entries), (Some(VersionNo(2)), 1, 1, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -761,7 +770,12 @@ async fn draining_answers_what_was_read_and_ends() {
 async fn draining_ends_a_comparison_of_lists() {
     let served = serve_with(service::Options { drain_s: 600, ..Default::default() }, matcher::Options::default()).await;
     served.client.create("dense", Polarity::Positive, &PolicyUpdate::default()).await.unwrap();
-    let entry = |n: u64| NewEntry { id: None, category: String::new(), hashes: vec![HashValue::Pdq(Pdq([0, 0, 0, n]))] };
+    let entry = |n: u64| NewEntry {
+        id: None,
+        category: String::new(),
+        hashes: vec![HashValue::Pdq(Pdq([0, 0, 0, n]))],
+        ..NewEntry::default()
+    };
     served.catalog.add(&Caller("test".to_owned()), "dense", (1..40_001).map(entry).collect()).unwrap();
     let client = served.client.clone();
     let overlap = tokio::spawn(async move { client.overlap("dense", "dense", HashKind::Pdq, Some(31)).await });

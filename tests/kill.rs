@@ -149,6 +149,7 @@ fn an_acknowledged_add_and_its_tree_node_outlive_a_kill() {
                     id: Some(id.clone()),
                     category: String::new(),
                     hashes: vec![hashwarden::entry::HashValue::Pdq(hashes[n])],
+                    ..hashwarden::catalog::NewEntry::default()
                 };
                 n += 1;
                 match client.add("known", vec![entry]).await {

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "lists/entries.rs"]
+mod entries;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -66,7 +69,7 @@ impl Bench {
     }
 
     fn add(&self, list: &str, id: &str, hashes: Vec<HashValue>) {
-        let entry = NewEntry { id: Some(id.to_owned()), category: String::new(), hashes };
+        let entry = NewEntry { id: Some(id.to_owned()), category: String::new(), hashes, ..NewEntry::default() };
         self.catalog.add(&self.by, list, vec![entry]).unwrap();
     }
 
@@ -101,6 +104,7 @@ fn import_options() -> ImportOptions {
         activate: true,
         dry_run: false,
         accept: true,
+        ..ImportOptions::default()
     }
 }
 
@@ -324,7 +328,7 @@ fn the_report_says_what_became_of_columns_rows_and_hashes() {
     assert_eq!(report.warnings, ["1 bad row has other hashes that can be read; they are not in the new version either"]);
     assert!(report.bad[0].reason.ends_with("the row's other hashes are rejected too"), "{:?}", report.bad);
     let columns: Vec<_> = report.columns.iter().map(|column| (column.name.as_str(), column.used_as)).collect();
-    assert_eq!(columns, [("id", Some("id")), ("PDQ", Some("pdq")), ("md5", Some("md5")), ("Note", None)]);
+    assert_eq!(columns, [("id", Some("id")), ("PDQ", Some("pdq")), ("md5", Some("md5")), ("Note", Some("note"))]);
     // Without ids the same hashes are the same entry.
     let report = bench.import("known", &format!("pdq\n{one}\n{two}\n{one}\n")).unwrap();
     assert_eq!((report.rows_merged, report.entries), (1, 2));
@@ -341,7 +345,8 @@ fn what_stands_for_a_missing_hash_is_in_no_list() {
     assert_eq!((report.rows_bad, report.rows_bad_in_part, report.entries), (2, 1, 1));
     let zero = HashValue::Pdq(Pdq([0; 4]));
     for (hash, words) in [(zero.clone(), "all zeros"), (HashValue::from_hex(HashKind::Md5, empty).unwrap(), "of an empty file")] {
-        let entry = NewEntry { id: Some("x".to_owned()), category: String::new(), hashes: vec![pdq(3), hash] };
+        let entry =
+            NewEntry { id: Some("x".to_owned()), category: String::new(), hashes: vec![pdq(3), hash], ..NewEntry::default() };
         let error = bench.catalog.add(&bench.by, "known", vec![entry]).unwrap_err();
         assert!(matches!(&error, CatalogError::Invalid(why) if why.contains(words)), "{error}");
     }
@@ -442,6 +447,7 @@ fn digests_in_the_place_of_pdq_hashes_are_pointed_out() {
             activate: false,
             dry_run: false,
             accept: false,
+            ..ImportOptions::default()
         };
         bench.catalog.import(&bench.by, "known", &options, &mut text.as_bytes(), &mut |_| {}).unwrap()
     };
@@ -548,9 +554,10 @@ fn edits_go_on_during_an_import_and_survive_it() {
     };
     let report = bench.catalog.import(&bench.by, "known", &options, &mut file.as_bytes(), &mut edit).unwrap();
     assert!(written && indexed && report.activated);
-    assert_eq!((report.added, report.gone, report.changed, report.compared_with), (8_980, 3, 0, VersionNo(2)));
+    assert_eq!((report.added, report.gone, report.changed, report.compared_with), (8_980, 2, 0, VersionNo(2)));
+    assert_eq!((report.kept, report.entries), (1, 8_998 + 3 - 1), "what was added by hand is not the file's to remove");
     assert!(
-        report.warnings.iter().any(|w| w.starts_with("5 entries that were added or removed by hand")),
+        report.warnings.iter().any(|w| w.starts_with("4 entries that were added or removed by hand")),
         "{:?}",
         report.warnings
     );
@@ -611,16 +618,19 @@ fn edits_since_an_import_began_survive_it_and_other_imports_do_not() {
     };
     // Compared with what was active when each began.
     let report = import(second.clone(), &csv(ids_and_numbers(0..40)));
-    assert_eq!((report.activated, report.added, report.gone, report.compared_with), (true, 20, 1, VersionNo(2)));
+    assert_eq!(
+        (report.activated, report.added, report.gone, report.kept),
+        (true, 21, 0, 2),
+        "e3 was removed since, and is added again"
+    );
     let found = |numbers: &[u64]| numbers.iter().map(|n| bench.ids(pdq(*n)).len()).collect::<Vec<_>>();
-    assert_eq!(found(&[0, 3, 30, 900, 901]), [1, 0, 1, 0, 1], "what was added before it began is not in its file");
+    assert_eq!(found(&[0, 3, 30, 900, 901]), [1, 0, 1, 1, 1], "what was added by hand stays");
     // Versions of edits are not kept long: what the first one is compared with may be gone by then.
     (0..40).for_each(|n| bench.add("known", &format!("more{n}"), vec![pdq(2_000 + n)]));
     let report = import(first.clone(), &csv(ids_and_numbers(0..10)));
     assert!(report.activated);
     assert_eq!(found(&[0, 3, 15, 30, 901, 2_000, 2_039]), [1, 0, 0, 0, 1, 1, 1], "the other file's entries are no edits");
-    assert_eq!(bench.catalog.list("known").unwrap().rows, 9 + 1 + 40);
-    assert_eq!(found(&[900]), [0], "the other import took it out again");
+    assert_eq!(bench.catalog.list("known").unwrap().rows, 9 + 2 + 40);
     bench.assert_sound();
     // One that was meant for a list that is gone.
     bench.catalog.delete(&bench.by, "known").unwrap();
@@ -732,7 +742,7 @@ fn an_edit_after_a_roll_back_does_not_bring_back_what_was_rolled_back() {
     bad[0].1 = 777; // e5 changed too
     bench.import("known", &csv(bad)).unwrap();
     bench.catalog.roll_back(&bench.by, "known").unwrap();
-    let again = NewEntry { id: Some("e3".to_owned()), category: String::new(), hashes: vec![pdq(333)] };
+    let again = NewEntry { id: Some("e3".to_owned()), category: String::new(), hashes: vec![pdq(333)], ..NewEntry::default() };
     let report = bench.catalog.add(&bench.by, "known", vec![again]).unwrap();
     assert_eq!((report.added, report.changed), (0, 1), "it is active, whatever the version that was rolled back has");
     bench.add("known", "new", vec![pdq(50)]);
@@ -910,7 +920,12 @@ fn many_added_hashes_are_merged_into_layers_without_changing_an_answer() {
     for chunk in 0..5u64 {
         let entries = (0..5_000).map(|n| {
             let n = chunk * 5_000 + n;
-            NewEntry { id: Some(format!("e{n}")), category: String::new(), hashes: vec![pdq(n), phash(n), md5(n)] }
+            NewEntry {
+                id: Some(format!("e{n}")),
+                category: String::new(),
+                hashes: vec![pdq(n), phash(n), md5(n)],
+                ..NewEntry::default()
+            }
         });
         bench.catalog.add(&bench.by, "known", entries.collect()).unwrap();
         if chunk == 2 {
@@ -934,8 +949,9 @@ fn whatever_the_order_of_changes_the_answers_are_what_the_versions_say() {
     let dir = tempfile::tempdir().unwrap();
     let mut bench = open(dir.path());
     let mut random = Random(20_261_124);
-    // The model: each list's active entries, id to picture number, and what was active before.
-    type Entries = BTreeMap<String, u64>;
+    // The model: each list's active entries, id to picture number, whether a file has it and whether it was added by hand; and what was
+    // active before.
+    type Entries = BTreeMap<String, (u64, bool, bool)>;
     let mut model: BTreeMap<&str, (Entries, Option<Entries>)> = BTreeMap::new();
     for name in ["a", "b"] {
         bench.create(name);
@@ -954,9 +970,13 @@ fn whatever_the_order_of_changes_the_answers_are_what_the_versions_say() {
                     id: Some(id.clone()),
                     category: String::new(),
                     hashes: vec![pdq(*n), md5(*n)],
+                    ..NewEntry::default()
                 });
                 bench.catalog.add(&bench.by, name, news.collect()).unwrap();
-                active.extend(entries);
+                for (id, n) in entries {
+                    let of_file = active.get(&id).is_some_and(|(_, of_file, _)| *of_file);
+                    active.insert(id, (n, of_file, true));
+                }
             }
             4..6 => {
                 let ids: BTreeSet<_> = (0..1 + random.below(4)).map(|_| format!("e{}", random.below(40))).collect();
@@ -970,7 +990,14 @@ fn whatever_the_order_of_changes_the_answers_are_what_the_versions_say() {
                     .chain(entries.iter().map(|(id, n)| format!("{id},{},{}\n", pdq(*n).hex(), md5(*n).hex())))
                     .collect();
                 bench.import(name, &text).unwrap();
-                *active = entries;
+                active.retain(|id, (_, of_file, by_hand)| {
+                    *of_file = false;
+                    *by_hand || entries.contains_key(id)
+                });
+                for (id, n) in entries {
+                    let by_hand = active.get(&id).is_some_and(|(.., by_hand)| *by_hand);
+                    active.insert(id, (n, true, by_hand));
+                }
             }
             8 => match (bench.catalog.roll_back(&bench.by, name), previous.clone()) {
                 (Ok(_), Some(there)) => *active = there,
@@ -993,7 +1020,7 @@ fn whatever_the_order_of_changes_the_answers_are_what_the_versions_say() {
         for n in 0..60 {
             let mut expected: Vec<_> = model
                 .values()
-                .flat_map(|(active, _)| active.iter().filter(|(_, of)| **of == n))
+                .flat_map(|(active, _)| active.iter().filter(|(_, (of, ..))| *of == n))
                 .map(|(id, _)| id.clone())
                 .collect();
             expected.sort();
@@ -1043,6 +1070,7 @@ fn a_hash_that_stays_in_the_list_is_found_at_every_moment() {
                     id: Some(format!("y{n}")),
                     category: String::new(),
                     hashes: vec![pdq(200_000 + round * 10_000 + n)],
+                    ..NewEntry::default()
                 });
                 bench.catalog.add(&bench.by, "known", more.collect()).unwrap();
             }
@@ -1087,7 +1115,8 @@ fn a_turned_picture_is_found_by_a_list_that_comes_while_it_is_decoded() {
     let filled = catalog.clone();
     let happens = Box::new(move || {
         filled.create(&by, "known", Polarity::Positive, &PolicyUpdate::default()).unwrap();
-        let entry = NewEntry { id: Some("one".to_owned()), category: String::new(), hashes: vec![upright] };
+        let entry =
+            NewEntry { id: Some("one".to_owned()), category: String::new(), hashes: vec![upright], ..NewEntry::default() };
         filled.add(&by, "known", vec![entry]).unwrap();
     });
     let meanwhile = Meanwhile { extractor, happens: std::sync::Mutex::new(Some(happens)) };
@@ -1114,7 +1143,12 @@ fn a_merge_while_a_list_is_disabled_leaves_what_a_roll_back_brings_back() {
     bench.catalog.set_disabled(&bench.by, "known", true).unwrap();
     bench.import("other", &csv(ids_and_numbers(50_000..60_000))).unwrap();
     for round in 0..6u64 {
-        let entry = |n| NewEntry { id: Some(format!("y{n}")), category: String::new(), hashes: vec![pdq(200_000 + n)] };
+        let entry = |n| NewEntry {
+            id: Some(format!("y{n}")),
+            category: String::new(),
+            hashes: vec![pdq(200_000 + n)],
+            ..NewEntry::default()
+        };
         bench.catalog.add(&bench.by, "other", (round * 9_000..(round + 1) * 9_000).map(entry).collect()).unwrap();
     }
     assert!(bench.catalog.merge(), "so many layers are merged");

@@ -322,7 +322,8 @@ async fn matches_are_counted_by_list_and_action() {
     let served = serve().await;
     let hash = HashValue::from_hex(HashKind::Md5, &"ab".repeat(16)).unwrap();
     served.client.create("counted", Polarity::Positive, &PolicyUpdate::default()).await.unwrap();
-    let entry = NewEntry { id: Some("e1".to_owned()), category: String::new(), hashes: vec![hash.clone()] };
+    let entry =
+        NewEntry { id: Some("e1".to_owned()), category: String::new(), hashes: vec![hash.clone()], ..NewEntry::default() };
     served.client.add("counted", vec![entry]).await.unwrap();
     for _ in 0..3 {
         let content = Content::Hashes(vec![GivenHash { hash: hash.clone(), quality: None }]);
@@ -349,7 +350,7 @@ async fn views_and_what_they_find_are_counted() {
     let observed = served.client.hash(files[0].clone()).await.unwrap();
     let pdq = observed.features.unwrap().seen.into_iter().find(|seen| seen.hash.kind() == HashKind::Pdq).unwrap().hash;
     served.client.create("seen", Polarity::Positive, &PolicyUpdate::default()).await.unwrap();
-    let entry = NewEntry { id: Some("e1".to_owned()), category: String::new(), hashes: vec![pdq] };
+    let entry = NewEntry { id: Some("e1".to_owned()), category: String::new(), hashes: vec![pdq], ..NewEntry::default() };
     served.client.add("seen", vec![entry]).await.unwrap();
     let before = served.metric(SEARCHED);
     let mut searched = 0;
@@ -374,7 +375,15 @@ async fn what_is_logged_of_an_import_says_which_call_caller_and_list() {
     served.client.create("refused", Polarity::Positive, &PolicyUpdate::default()).await.unwrap();
     let import = async || {
         let (mapping, source) = (Mapping::default(), "list.txt".to_owned());
-        let options = ImportOptions { format: None, mapping, source, activate: true, dry_run: false, accept: false };
+        let options = ImportOptions {
+            format: None,
+            mapping,
+            source,
+            activate: true,
+            dry_run: false,
+            accept: false,
+            ..ImportOptions::default()
+        };
         let file = std::io::Cursor::new(b"no list\n".to_vec());
         served.client.import("refused", &options, file, &mut |_| ()).await.unwrap_err()
     };

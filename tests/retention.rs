@@ -45,6 +45,7 @@ fn import(catalog: &Catalog, name: &str, rows: &Rows, activate: bool) -> Version
         activate,
         dry_run: false,
         accept: true,
+        ..ImportOptions::default()
     };
     let file = format!("id,pdq\n{text}");
     let report = catalog.import(&by(), name, &options, &mut file.as_bytes(), &mut |_| ()).unwrap();
@@ -53,7 +54,8 @@ fn import(catalog: &Catalog, name: &str, rows: &Rows, activate: bool) -> Version
 }
 
 fn add(catalog: &Catalog, name: &str, id: &str, pdq: Pdq) -> VersionNo {
-    let entry = NewEntry { id: Some(id.to_owned()), category: String::new(), hashes: vec![HashValue::Pdq(pdq)] };
+    let entry =
+        NewEntry { id: Some(id.to_owned()), category: String::new(), hashes: vec![HashValue::Pdq(pdq)], ..NewEntry::default() };
     catalog.add(&by(), name, vec![entry]).unwrap().version
 }
 
@@ -152,6 +154,8 @@ fn whatever_happens_versions_that_are_kept_hold_what_they_held() {
     create(&catalog, "known");
     let hashes = random_pdq(3, 4_000);
     let mut expected: BTreeMap<u32, Rows> = BTreeMap::from([(0, Rows::new())]);
+    // Of each version: the ids that a file brought, and those that were added by hand, which no file takes out.
+    let mut sources: BTreeMap<u32, [BTreeSet<String>; 2]> = BTreeMap::from([(0, Default::default())]);
     let (mut random, mut dropped) = (9u64, 0);
     let mut next = |n: usize| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -160,6 +164,12 @@ fn whatever_happens_versions_that_are_kept_hold_what_they_held() {
     for turn in 0..140 {
         let list = catalog.list("known").unwrap().list;
         let active = expected[&list.active.0].clone();
+        let [files, hand] = sources[&list.active.0].clone();
+        let imported = |rows: &Rows| {
+            let mut all: Rows = active.clone().into_iter().filter(|(id, _)| hand.contains(id)).collect();
+            all.extend(rows.clone());
+            (all, [rows.keys().cloned().collect::<BTreeSet<_>>(), hand.clone()])
+        };
         let some = |next: &mut dyn FnMut(usize) -> usize| {
             let mut rows = Rows::from([("e0".to_owned(), hashes[next(60)])]);
             for n in 1..40 {
@@ -172,15 +182,21 @@ fn whatever_happens_versions_that_are_kept_hold_what_they_held() {
         match next(10) {
             0 | 1 => {
                 let rows = some(&mut next);
-                if rows != active {
+                let (all, from) = imported(&rows);
+                if all != active || from[0] != files {
                     let version = import(&catalog, "known", &rows, true);
-                    expected.insert(version.0, rows);
+                    expected.insert(version.0, all);
+                    sources.insert(version.0, from);
                 }
             }
             2 => {
                 let rows = some(&mut next);
-                let version = import(&catalog, "known", &rows, false);
-                expected.insert(version.0, rows);
+                let (all, from) = imported(&rows);
+                if all != active || from[0] != files {
+                    let version = import(&catalog, "known", &rows, false);
+                    expected.insert(version.0, all);
+                    sources.insert(version.0, from);
+                }
             }
             3 => _ = catalog.roll_back(&by(), "known"),
             4 => {
@@ -193,16 +209,20 @@ fn whatever_happens_versions_that_are_kept_hold_what_they_held() {
             5 => {
                 let id = format!("e{}", next(40));
                 let report = catalog.remove(&by(), "known", vec![id.clone()]).unwrap();
-                let mut rows = active;
+                let (mut rows, mut from) = (active, [files, hand]);
                 rows.remove(&id);
+                from.iter_mut().for_each(|ids| _ = ids.remove(&id));
                 expected.insert(report.version.0, rows);
+                sources.insert(report.version.0, from);
             }
             _ => {
                 let (id, pdq) = (format!("e{}", next(40)), hashes[next(hashes.len())]);
                 let version = add(&catalog, "known", &id, pdq);
-                let mut rows = active;
+                let (mut rows, mut from) = (active, [files, hand]);
+                from[1].insert(id.clone());
                 rows.insert(id, pdq);
                 expected.insert(version.0, rows);
+                sources.insert(version.0, from);
             }
         }
         let list = catalog.list("known").unwrap().list;
@@ -320,11 +340,12 @@ fn hashes_that_were_withdrawn_go_with_the_versions_that_held_them() {
         import(&catalog, "known", &rows(0..200), true);
         add(&catalog, "known", "once", hashes[299]);
         // The first hundred and the one that was added are withdrawn.
+        catalog.remove(&by(), "known", vec!["once".to_owned()]).unwrap();
         import(&catalog, "known", &rows(100..200), true);
         import(&catalog, "known", &rows(100..250), true);
         sound(&catalog);
     }
-    assert_eq!(versions(dir.path(), "known").keys().copied().collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(versions(dir.path(), "known").keys().copied().collect::<Vec<_>>(), [4, 5]);
     app::compact(dir.path(), &config, &mut |_| ()).unwrap();
     let withdrawn: Vec<Pdq> = hashes[..100].iter().chain(&hashes[299..]).copied().collect();
     assert_eq!(found(dir.path(), &withdrawn), 0);

@@ -49,7 +49,9 @@ fn read(matcher: &Matcher, over: &AtomicBool, seen: &mut BTreeMap<u64, State>) -
 
 fn add(catalog: &Catalog, by: &Caller, list: &str, n: u8) {
     let hashes = vec![HashValue::Md5([n + 1; 16])];
-    catalog.add(by, list, vec![NewEntry { id: Some(format!("e{n}")), category: String::new(), hashes }]).unwrap();
+    catalog
+        .add(by, list, vec![NewEntry { id: Some(format!("e{n}")), category: String::new(), hashes, ..NewEntry::default() }])
+        .unwrap();
 }
 
 #[test]

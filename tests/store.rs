@@ -31,9 +31,9 @@ fn a_list_lives_from_its_creation_to_its_deletion() {
         rows.push(close(&store, &id(n)));
     }
     let next = store.next_entry().unwrap().0;
-    rows.push(RowChange::Open { entry: EntryNo(next), content: entry(&id(3), 1003) });
-    rows.push(RowChange::Open { entry: EntryNo(next + 1), content: entry(&id(4), 1004) });
-    rows.push(RowChange::Open { entry: EntryNo(next + 2), content: entry("new", 1005) });
+    rows.push(RowChange::Open { entry: EntryNo(next), content: entry(&id(3), 1003), description: None });
+    rows.push(RowChange::Open { entry: EntryNo(next + 1), content: entry(&id(4), 1004), description: None });
+    rows.push(RowChange::Open { entry: EntryNo(next + 2), content: entry("new", 1005), description: None });
     edit(&store, LIST, rows);
     assert_eq!(pointers(&store), (2, 1, 2));
     assert_eq!(store.version(LIST, VersionNo(2)).unwrap().unwrap().rows, 100);
@@ -122,12 +122,12 @@ fn undoing_a_version_and_sweeping_restores_every_byte() {
             rows.push(close(&store, &id(n)));
         }
         if n % 3 == 1 {
-            rows.push(RowChange::Open { entry: EntryNo(next), content: entry(&id(n), n + 100_000) });
+            rows.push(RowChange::Open { entry: EntryNo(next), content: entry(&id(n), n + 100_000), description: None });
             next += 1;
         }
     }
     for n in 9_000..25_000 {
-        rows.push(RowChange::Open { entry: EntryNo(next), content: entry(&id(n), n) });
+        rows.push(RowChange::Open { entry: EntryNo(next), content: entry(&id(n), n), description: None });
         next += 1;
     }
     put_rows(&store, LIST, 2, rows);
@@ -212,7 +212,7 @@ fn a_change_that_does_not_fit_is_refused_in_words_and_writes_nothing() {
     let unsorted = {
         let mut entry = entry("x", 5);
         entry.hashes.reverse();
-        RowChange::Open { entry: EntryNo(next), content: entry }
+        RowChange::Open { entry: EntryNo(next), content: entry, description: None }
     };
     let policy = || ListPolicy::default_for(Polarity::Positive);
     let wide = {
@@ -397,11 +397,11 @@ fn every_change_comes_back_as_it_was_and_continues_the_chain() {
 fn a_store_of_a_newer_format_is_refused_in_words() {
     let dir = TempDir::new().unwrap();
     drop(writer(dir.path()));
-    raw(dir.path(), |batch, db| batch.put_cf(db.cf_handle("meta").unwrap(), "format_truth", 4u32.to_be_bytes()));
+    raw(dir.path(), |batch, db| batch.put_cf(db.cf_handle("meta").unwrap(), "format_truth", 5u32.to_be_bytes()));
     let before = dump(dir.path());
     for access in [Access::Write, Access::Read] {
         let error = Store::open(dir.path(), access, DERIVED).unwrap_err();
-        assert!(matches!(error, StoreError::FormatNewer { found: 4, known: 3 }), "{error}");
+        assert!(matches!(error, StoreError::FormatNewer { found: 5, known: 4 }), "{error}");
         assert!(error.to_string().contains("written by a newer hashwarden"), "{error}");
     }
     assert!(before == dump(dir.path()));
@@ -821,7 +821,14 @@ fn a_store_of_format_2_is_brought_to_this_one() {
     check_migrated_from_2(dir.path(), &before);
     // And goes on from there.
     let store = writer(dir.path());
-    edit(&store, LIST, vec![close(&store, "e9"), RowChange::Open { entry: store.next_entry().unwrap(), content: entry("x", 1) }]);
+    edit(
+        &store,
+        LIST,
+        vec![
+            close(&store, "e9"),
+            RowChange::Open { entry: store.next_entry().unwrap(), content: entry("x", 1), description: None },
+        ],
+    );
     assert_eq!((pointers(&store), held(&store, 9).len()), ((9, 6, 9), 66));
     apply(&store, ChangeOp::Drop { list: LIST, versions: [1, 2, 7, 8].map(VersionNo).to_vec() });
     assert!(sweep(&store, LIST) > 0);
@@ -829,6 +836,26 @@ fn a_store_of_format_2_is_brought_to_this_one() {
     assert_eq!([6, 9].map(|version| held(&store, version).len()), [66, 66]);
     drop(store);
     sound(&Store::open(dir.path(), Access::Read, DERIVED).unwrap());
+}
+
+#[test]
+fn a_store_of_format_3_is_brought_to_this_one() {
+    let dir = kept_store("store-of-format-3");
+    let before = acknowledged(dir.path());
+    let error = Store::open(dir.path(), Access::Read, DERIVED).unwrap_err();
+    assert!(matches!(error, StoreError::FormatOlder { .. }), "{error}");
+    let rows = dump(dir.path());
+    drop(writer(dir.path()));
+    assert_eq!(acknowledged(dir.path()), before, "nothing that was acknowledged is written anew");
+    let after = dump(dir.path());
+    for family in ["entries", "entry_ids", "deltas", "versions", "history", "contents"] {
+        assert!(rows[family] == after[family], "{family}");
+    }
+    let store = Store::open(dir.path(), Access::Read, DERIVED).unwrap();
+    let list = store.list_by_name("known").unwrap().unwrap();
+    let lineage = store.version(list.id, list.active).unwrap().unwrap().lineage;
+    let named = store.id_history(list.id, "e20").unwrap().in_version(&lineage).unwrap();
+    assert_eq!((named.brief, store.version(list.id, list.active).unwrap().unwrap().rows), (Brief::NONE, 54));
 }
 
 #[test]
@@ -854,6 +881,7 @@ fn a_migration_from_format_2_that_was_killed_goes_on() {
             batch.delete_cf(entries, [&key[..4], &value[..4]].concat());
         }
         batch.put_cf(db.cf_handle("meta").unwrap(), "migrating", []);
+        batch.put_cf(db.cf_handle("meta").unwrap(), "format_truth", 3u32.to_be_bytes());
     });
     assert!(matches!(Store::open(new.path(), Access::Read, DERIVED), Err(StoreError::FormatOlder { .. })));
     check_migrated_from_2(new.path(), &before);
@@ -1189,6 +1217,7 @@ fn totals(store: &Store, list: ListId, parent: VersionNo, rows: &[RowChange]) ->
                 n += 1;
                 digest_add(&mut digest, &row_digest(content));
             }
+            RowChange::Describe { .. } => {}
             RowChange::Close { entry, .. } => {
                 n -= 1;
                 digest_sub(&mut digest, &row_digest(&store.entry(list, *entry).unwrap().unwrap()));
@@ -1207,7 +1236,7 @@ fn opens_from(next: u32, ids: std::ops::Range<u32>) -> Vec<RowChange> {
 }
 
 fn open(entry_no: u32, id: &str, seed: u32) -> RowChange {
-    RowChange::Open { entry: EntryNo(entry_no), content: entry(id, seed) }
+    RowChange::Open { entry: EntryNo(entry_no), content: entry(id, seed), description: None }
 }
 
 fn close(store: &Store, id: &str) -> RowChange {

@@ -50,7 +50,7 @@ fn pdq_of(bytes: &[u8]) -> HashValue {
 }
 
 fn add(catalog: &Catalog, list: &str, id: &str, hash: HashValue) {
-    let entry = NewEntry { id: Some(id.to_owned()), category: "A1".to_owned(), hashes: vec![hash] };
+    let entry = NewEntry { id: Some(id.to_owned()), category: "A1".to_owned(), hashes: vec![hash], ..NewEntry::default() };
     catalog.add(&by(), list, vec![entry]).unwrap();
 }
 
@@ -334,6 +334,7 @@ fn import(catalog: &Catalog, list: &str, csv: &str) {
         activate: true,
         dry_run: false,
         accept: true,
+        ..ImportOptions::default()
     };
     catalog.import(&by(), list, &options, &mut csv.as_bytes(), &mut |_| {}).unwrap();
 }

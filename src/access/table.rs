@@ -23,6 +23,10 @@ const READERS: Need = OneOf(&[ListAdmin, Reviewer, Auditor, Operator]);
 const ADMINS: Need = OneOf(&[ListAdmin]);
 /// Who may compare lists: with a list of chosen hashes the counts of near ones tell any hash of the other list, bit by bit.
 const COMPARERS: Need = Knowing(&[ListAdmin]);
+/// Who may read what a list says of an entry. Its hashes are for list admins alone.
+const VIEWERS: Need = OneOf(&[ListAdmin, Reviewer]);
+/// Who may look for entries by hashes of their own.
+const FINDERS: Need = Knowing(&[ListAdmin, Reviewer]);
 const MATCHERS: Need = OneOf(&[Matcher]);
 
 /// The operator port's pages, but for those that probes ask for, where the port asks who calls.
@@ -41,6 +45,9 @@ pub const TABLE: &[(&str, Need)] = &[
     ("/hashwarden.v1.HashListService/ImportEntries", ADMINS),
     ("/hashwarden.v1.HashListService/AddEntries", ADMINS),
     ("/hashwarden.v1.HashListService/RemoveEntries", ADMINS),
+    ("/hashwarden.v1.HashListService/GetEntry", VIEWERS),
+    ("/hashwarden.v1.HashListService/FindEntries", FINDERS),
+    ("/hashwarden.v1.HashListService/SetEntryMark", ADMINS),
     ("/hashwarden.v1.HashListService/ListHashListVersions", READERS),
     ("/hashwarden.v1.HashListService/DiffVersions", READERS),
     ("/hashwarden.v1.HashListService/OverlapLists", COMPARERS),

@@ -4,7 +4,7 @@
 //! answers then. Taking it flips bits. [`advance`] brings a snapshot to what the store says now, whatever that takes: after one change,
 //! or after several.
 
-use super::{CatalogError, load, stored};
+use super::{CatalogError, load, marks, stored};
 use crate::entry::{EntryNo, Lineage, ListId, VersionNo};
 use crate::snapshot::{Alive, Choices, EntryMetadata, HashRows, Snapshot, Transition};
 use crate::store::{Delta, DeltaOp, Store, StoreError};
@@ -46,6 +46,7 @@ fn net(store: &Store, list: ListId, versions: &Lineage) -> Result<Difference, Ca
         let (here, there) = match delta.op {
             DeltaOp::Opened => (&mut net.opened, &mut net.closed),
             DeltaOp::Closed => (&mut net.closed, &mut net.opened),
+            DeltaOp::Described => continue,
         };
         if !there.set(delta.entry, false) {
             here.set(delta.entry, true);
@@ -102,9 +103,9 @@ fn read_one_by_one(store: &Store, list: ListId, wanted: &Alive, part: &mut Snaps
     for entry in wanted.iter() {
         let content = store.entry(list, entry)?;
         let content = content.ok_or_else(|| CatalogError::Damaged(format!("entry {} has a delta and no row", entry.0)))?;
-        let kinds = content.hashes.iter().map(|h| h.kind()).collect();
+        let kinds = content.sought().iter().map(|h| h.kind()).collect();
         part.add_metadata(entry, EntryMetadata { list, id: &content.id, category: &content.category, kinds });
-        content.hashes.iter().for_each(|hash| rows.push(hash, entry));
+        content.sought().iter().for_each(|hash| rows.push(hash, entry));
     }
     Ok(rows)
 }
@@ -131,6 +132,7 @@ pub fn advance(store: &Store, base: &Snapshot, choices: Choices, prepared: Optio
             next.spare.remove(&list.id);
         }
         step(store, &mut next, choices, list.id, list.active)?;
+        marks::load(store, list, &mut next)?;
     }
     let is_gone = |known: &ListId| lists.binary_search_by_key(known, |list| list.id).is_err(); // they come in this order
     let gone: Vec<ListId> = next.versions.keys().copied().filter(is_gone).collect();

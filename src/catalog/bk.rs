@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 
 use super::CatalogError;
 use super::columns;
-use crate::entry::{Bits, Hash64, HashKind, HashValue, Pdq, RowChange};
+use crate::entry::{Bits, Entry, Hash64, HashKind, HashValue, Pdq, RowChange};
 use crate::index::bk_tree::{Arena, BkNodes, MemNodes, NodeId, Placed, Row, place};
 use crate::store::{DerivedClear, DerivedPut, Store};
 
@@ -117,7 +117,7 @@ fn insert<H: Bits>(
     let mut nodes = StoreNodes::<H>::new(store, kind, tree.number);
     let before = tree.nodes;
     let opened = rows.iter().filter_map(|row| if let RowChange::Open { content, .. } = row { Some(content) } else { None });
-    for hash in opened.flat_map(|content| &content.hashes).filter(|hash| hash.kind() == kind) {
+    for hash in opened.flat_map(Entry::sought).filter(|hash| hash.kind() == kind) {
         let Some(hash) = H::from_bytes(&hash.to_vec()) else { continue };
         if let Placed::New(row) = place(&nodes, &hash, NodeId(tree.nodes))? {
             nodes.pending.insert((row.parent.0, row.edge), (row.node.0, hash));
@@ -243,7 +243,7 @@ fn verify_as<H: Bits>(store: &Store, kind: HashKind, take: fn(&HashValue) -> Opt
     for list in store.lists()? {
         for row in store.rows(list.id)? {
             let row = row?;
-            for hash in row.content.hashes.iter().filter(|h| h.kind() == kind).filter_map(take) {
+            for hash in row.content.sought().iter().filter(|h| h.kind() == kind).filter_map(take) {
                 let known = matches!(place(&nodes, &hash, NodeId(u32::MAX - 1))?, Placed::Known(_));
                 if !known && problems.len() < PROBLEMS_MAX {
                     problems.push(format!("{kind} tree: a hash of entry {} of list {:?} is missing", row.entry.0, list.name));

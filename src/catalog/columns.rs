@@ -2,7 +2,7 @@
 //!
 //! A chunk holds up to 4,096 rows of one list in rising order of entry number, and spans fewer than [`SPAN`] numbers: who seeks
 //! an entry finds its chunk at most that far before it.
-//! `list u32`, then for a kind of hash `n x (entry u32, hash)`, for the facts (column 0) `n x (entry u32, kinds u8, category
+//! `list u32`, then for a kind of hash `n x (entry u32, hash)`, for the facts (column 0) `n x (entry u32, kinds u16, category
 //! length u8, category, id length u16, id)`. Integers are big-endian. An entry number names one content, so a chunk only loses
 //! rows, those of entries that no version holds any more. They can be dropped and made again from the store's rows.
 
@@ -11,9 +11,11 @@ use crate::snapshot::KindSet;
 use crate::store::DerivedPut;
 
 /// The layout above. A store that carries another number has its columns made again.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// The column of facts; the others are numbered by [`HashKind`].
 pub const FACTS: u8 = 0;
+/// One more than the largest number of a column.
+pub const COLUMNS: usize = HashKind::ALL.len() + 1;
 const CHUNK_ROWS: usize = 4096;
 pub const SPAN: u32 = 8192;
 
@@ -24,7 +26,7 @@ pub const KINDS: [HashKind; 6] =
 /// The chunks for new entries of one list, which come in rising order of their numbers.
 pub fn encode<'a>(list: ListId, entries: impl Iterator<Item = (EntryNo, &'a Entry)>) -> Vec<DerivedPut> {
     let mut puts = Vec::new();
-    let mut open: [Option<(EntryNo, usize, Vec<u8>)>; 8] = Default::default();
+    let mut open: [Option<(EntryNo, usize, Vec<u8>)>; COLUMNS] = Default::default();
     let mut append = |column: u8, entry: EntryNo, write: &dyn Fn(&mut Vec<u8>)| {
         let slot = &mut open[column as usize];
         if let Some((first, _, bytes)) =
@@ -39,13 +41,14 @@ pub fn encode<'a>(list: ListId, entries: impl Iterator<Item = (EntryNo, &'a Entr
     };
     for (number, entry) in entries {
         append(FACTS, number, &|out| {
-            let kinds: KindSet = entry.hashes.iter().map(HashValue::kind).collect();
-            out.extend_from_slice(&[kinds.bits(), entry.category.len() as u8]);
+            let kinds: KindSet = entry.sought().iter().map(HashValue::kind).collect();
+            out.extend_from_slice(&kinds.bits().to_be_bytes());
+            out.push(entry.category.len() as u8);
             out.extend_from_slice(entry.category.as_bytes());
             out.extend_from_slice(&(entry.id.len() as u16).to_be_bytes());
             out.extend_from_slice(entry.id.as_bytes());
         });
-        for hash in entry.hashes.iter().filter(|h| KINDS.contains(&h.kind())) {
+        for hash in entry.sought().iter().filter(|h| KINDS.contains(&h.kind())) {
             append(hash.kind() as u8, number, &|out| out.extend_from_slice(&hash.to_vec()));
         }
     }
@@ -70,13 +73,13 @@ pub struct FactRow<'a> {
 pub fn decode_facts<'a>(chunk: &'a [u8], mut each: impl FnMut(ListId, FactRow<'a>) -> Option<()>) -> Option<()> {
     let (list, mut rest) = split_list(chunk)?;
     while !rest.is_empty() {
-        let (head, tail) = rest.split_first_chunk::<6>()?;
+        let (head, tail) = rest.split_first_chunk::<7>()?;
         let entry = EntryNo(u32::from_be_bytes([head[0], head[1], head[2], head[3]]));
-        let (category, tail) = tail.split_at_checked(head[5] as usize)?;
+        let (category, tail) = tail.split_at_checked(head[6] as usize)?;
         let (length, tail) = tail.split_first_chunk::<2>()?;
         let (id, tail) = tail.split_at_checked(u16::from_be_bytes(*length) as usize)?;
         let (category, id) = (std::str::from_utf8(category).ok()?, std::str::from_utf8(id).ok()?);
-        each(list, FactRow { entry, kinds: KindSet::from_bits(head[4]), category, id })?;
+        each(list, FactRow { entry, kinds: KindSet::from_bits(u16::from_be_bytes([head[4], head[5]])), category, id })?;
         rest = tail;
     }
     Some(())
@@ -144,9 +147,9 @@ pub fn without(column: u8, chunk: &[u8], list: ListId, gone: &dyn Fn(EntryNo) ->
 
 /// Bytes of the first row of facts.
 fn facts_length(rows: &[u8]) -> Option<usize> {
-    let category = usize::from(*rows.get(5)?);
-    let id = rows.get(6 + category..8 + category)?.first_chunk().map(|length| u16::from_be_bytes(*length))?;
-    Some(8 + category + usize::from(id))
+    let category = usize::from(*rows.get(6)?);
+    let id = rows.get(7 + category..9 + category)?.first_chunk().map(|length| u16::from_be_bytes(*length))?;
+    Some(9 + category + usize::from(id))
 }
 
 fn split_list(chunk: &[u8]) -> Option<(ListId, &[u8])> {

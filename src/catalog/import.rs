@@ -2,7 +2,8 @@
 //!
 //! Rows go to the store's scratch family, keyed by source id, which sorts them on the disk; then one merge with what is active yields
 //! what is added, changed and gone. Memory holds a chunk of rows at a time, whatever the file's size and order. Rows with the
-//! same id are one entry with the hashes of all of them; a row that says deleted takes back what came before it. Look-ups
+//! same id are one entry with the hashes of all of them; a row that says deleted takes back what came before it. What the file does not
+//! have goes only where no other source has it; a delta takes out what it says is deleted, and nothing else. Look-ups
 //! see nothing of it until the version is whole, its indexes are built and it is activated. Nothing waits meanwhile: what is added to
 //! the list and removed from it while the file is read is kept in the version that is activated.
 
@@ -13,17 +14,24 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::hold::{CATEGORIES_MAX, strange_categories};
-use super::version::{Put, VersionWriter, derived_id, next_version};
+use super::version::{Dropped, Put, VersionWriter, derived_id, next_version};
 use super::{
     BAD_ROWS_MAX, BadRow, Began, Catalog, CatalogError, ImportOptions, ImportReport, Phase, Progress, lock, now_ms, told,
 };
-use crate::entry::shown::counted;
-use crate::entry::{Caller, Entry, HashKind, HashList, HashValue, ListId, MadeBy, VersionNo, VersionState};
+use crate::entry::shown::{counted, without_hashes};
+use crate::entry::{
+    Caller, ChangeOp, Details, Entry, HashKind, HashList, HashValue, ListId, MadeBy, Sources, Status, VersionNo, VersionState,
+    check_list_name,
+};
 use crate::lists::{self, Format, Row};
-use crate::store::{IdHistory, Store};
+use crate::store::{IdHistory, Scan, Store, read_details, write_details};
 
+/// Looking up one id takes as long as reading so many in their order.
+const POINT_READ_IDS: u64 = 16;
 /// Rows between two calls of `progress`, and in one batch to the scratch family.
 const STEP: u64 = 4096;
+/// Bytes in such a batch: rows with details are long.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// What a file's beginning tells its format by.
 const HEAD_BYTES: usize = 64 * 1024;
 /// Imports of which it is known that they were: as many as may come to an end while one is received.
@@ -48,7 +56,7 @@ impl Catalog {
         let list = self.find(name)?;
         let next = next_version(&self.store(), &list)?;
         let moment = self.moments.fetch_add(1, Ordering::Relaxed);
-        Ok(Began { list: list.id, active: list.active, next, moment, _token: self.begun.clone() })
+        Ok(Began { list: list.id, next, moment, feed: Sources::IMPORT, _token: self.begun.clone() })
     }
 
     /// The same for an import that began earlier.
@@ -73,8 +81,8 @@ impl Catalog {
             let report = imported?;
             return cleared.map(|()| report).map_err(CatalogError::from);
         }
-        let report = imported.inspect_err(|error| told::not_imported(by, name, &options.source, error))?;
-        told::imported(by, name, &options.source, &report, started.elapsed());
+        let report = imported.inspect_err(|error| told::not_imported(by, name, options, error))?;
+        told::imported(by, name, options, &report, started.elapsed());
         if report.activated || report.version.is_none() {
             self.note_import(list, now_ms());
         }
@@ -103,30 +111,37 @@ impl Catalog {
         let store = self.store();
         let list = self.find_again(name, began)?;
         self.undo_abandoned(&list, MadeBy::Import)?;
-        // A version that was active for a moment only may be gone by now.
-        let kept = began.active == VersionNo(0) || store.version(list.id, began.active)?.is_some();
-        let base = if kept { began.active } else { list.active };
-        let mut writer = VersionWriter::new(self, &store, by, &list, base, (&options.source, MadeBy::Import))?;
+        let base = list.active;
+        let rows_active = store.version(list.id, base)?.map_or(0, |version| version.rows);
+        let feed = self.feed(by, &list, options)?;
+        let began = &Began { feed, ..began.clone() };
+        let mut writer = VersionWriter::new(self, &store, by, &list, base, (&options.source, MadeBy::Import), feed)?;
         let dry = options.dry_run;
+        if dry {
+            writer = writer.dry();
+        }
         let mut categories = BTreeSet::new();
-        let written = self.merge_with_active(&list, &mut writer, dry, &mut report, &mut categories, &mut |report, rows| {
+        // Of a small delta each id is looked up; else all ids are read in their order.
+        let by_id = options.delta && report.rows.saturating_mul(POINT_READ_IDS) < rows_active;
+        let mut known = if by_id { Known::ById } else { Known::in_order(store.ids(list.id)?)? };
+        let mut merge = Merge { list: list.id, store: &store, delta: options.delta, others_deleted: 0 };
+        let written = merge.run(&mut known, &mut writer, &mut report, &mut categories, &mut |report, rows| {
             progress(Progress { phase: Phase::Writing, bytes, rows, rows_bad: report.rows_bad });
         });
+        report.entries = (rows_active + report.added).saturating_sub(report.gone);
         let finished = written.and_then(|()| match () {
             () if report.entries == 0 => Err(CatalogError::BadFile(
                 "the file would leave the list empty; delete or disable the list if that is intended".to_owned(),
             )),
             () if dry => Ok(None),
+            // What is said of entries is not in the digest.
+            () if writer.describes() => self.finished(&mut writer, list.id),
             () => match self.same(&list, writer.holds())? {
                 Some(same) => {
                     writer.give_up();
                     Ok(Some(same))
                 }
-                None => {
-                    let version = writer.finish(false, None)?;
-                    self.note_imported(list.id, version);
-                    Ok(version)
-                }
+                None => self.finished(&mut writer, list.id),
             },
         });
         report.version = match finished {
@@ -139,7 +154,7 @@ impl Catalog {
         };
         report.compared_with = base;
         report.warnings.extend(strange_categories(&list, &categories));
-        let rows_active = store.version(list.id, base)?.map_or(0, |version| version.rows);
+        merge.warn(&mut report);
         self.hold(&mut report, options, rows_active);
         if let Some(version) = report.version
             && options.activate
@@ -157,8 +172,12 @@ impl Catalog {
             report.version = Some(version);
             report.entries = store.version(list.id, version)?.map_or(report.entries, |version| version.rows);
             if edits > 0 {
-                let kept = counted(edits, "entry that was added or removed", "entries that were added or removed");
-                report.warnings.push(format!("{kept} by hand during the import stays so, whatever the file says"));
+                let kept = counted(
+                    edits,
+                    "entry that was added or removed by hand during the import stays",
+                    "entries that were added or removed by hand during the import stay",
+                );
+                report.warnings.push(format!("{kept} so, whatever the file says"));
             }
             self.keep_trees()?;
             report.activated = true;
@@ -166,11 +185,12 @@ impl Catalog {
         Ok(report)
     }
 
-    /// The newest version that holds the same as another one would: one that waits to be accepted, or was rolled back.
+    /// The newest version that started from the active one and holds the same as another one would: one that waits to be accepted, or was rolled back.
     fn same(&self, list: &HashList, holds: (u64, [u8; 32])) -> Result<Option<VersionNo>, CatalogError> {
         let versions = self.store().versions(list.id)?;
         let newer = versions.iter().rev().take_while(|v| v.version > list.active);
-        let same = newer.filter(|v| v.state == VersionState::Sealed).find(|v| (v.rows, v.digest) == holds);
+        let same =
+            newer.filter(|v| v.state == VersionState::Sealed).find(|v| v.parent == list.active && (v.rows, v.digest) == holds);
         Ok(same.map(|v| v.version))
     }
 
@@ -188,101 +208,165 @@ impl Catalog {
         Some(self.find(name)?).filter(|list| list.id == began.list).ok_or_else(|| CatalogError::NoSuchList(name.to_owned()))
     }
 
-    fn merge_with_active(
-        &self,
-        list: &HashList,
+    /// The list's source that the file comes from; one that is new is added to the list.
+    fn feed(&self, by: &Caller, list: &HashList, options: &ImportOptions) -> Result<Sources, CatalogError> {
+        if options.feed == LOCAL {
+            let why = "source \"local\" is for entries that were added by hand: give the file's source another name";
+            return Err(CatalogError::Invalid(why.to_owned()));
+        }
+        check_list_name(&options.feed).map_err(|_| {
+            CatalogError::Invalid(format!("a source is named as a list is: {:?} is no name", without_hashes(&options.feed)))
+        })?;
+        if let Some(feed) = list.source(&options.feed) {
+            return Ok(feed);
+        }
+        let next = Sources::NAMES.len() + list.sources.len();
+        let full = || CatalogError::Refused(format!("the list has {} sources, which is the limit", Sources::MAX));
+        let feed = Sources::numbered(next).ok_or_else(full)?;
+        if !options.dry_run {
+            self.apply(by, ChangeOp::AddSource { list: list.id, name: options.feed.clone() })?;
+        }
+        Ok(feed)
+    }
+
+    fn finished(&self, writer: &mut VersionWriter<'_>, list: ListId) -> Result<Option<VersionNo>, CatalogError> {
+        let version = writer.finish(false, None)?;
+        self.note_imported(list, version);
+        Ok(version)
+    }
+}
+
+/// The source that entries added by hand are of.
+const LOCAL: &str = Sources::NAMES[1];
+
+/// What is known of the ids that a file has.
+enum Known<'s> {
+    /// Looked up one by one.
+    ById,
+    /// All that the list has, in the file's order: the form of an id, and what is known of it.
+    InOrder { ids: Scan<'s, (Vec<u8>, IdHistory)>, next: Option<(Vec<u8>, IdHistory)> },
+}
+
+impl<'s> Known<'s> {
+    fn in_order(mut ids: Scan<'s, (Vec<u8>, IdHistory)>) -> Result<Self, CatalogError> {
+        let next = ids.next().transpose()?;
+        Ok(Known::InOrder { ids, next })
+    }
+
+    /// The next id before this form that the file does not have; with no form any.
+    fn passed(&mut self, form: Option<&[u8]>) -> Result<Option<IdHistory>, CatalogError> {
+        let Known::InOrder { ids, next } = self else { return Ok(None) };
+        let Some((_, passed)) = next.take_if(|(known, _)| form.is_none_or(|form| **known < *form)) else { return Ok(None) };
+        *next = ids.next().transpose()?;
+        Ok(Some(passed))
+    }
+
+    fn of(&mut self, store: &Store, list: ListId, form: &[u8], id: &str) -> Result<IdHistory, CatalogError> {
+        let Known::InOrder { ids, next } = self else { return Ok(store.id_history(list, id)?) };
+        let Some((_, known)) = next.take_if(|(known, _)| **known == *form) else { return Ok(IdHistory::default()) };
+        *next = ids.next().transpose()?;
+        Ok(known)
+    }
+}
+
+/// A file's rows, laid beside what a version of the list holds.
+struct Merge<'s> {
+    list: ListId,
+    store: &'s Store,
+    delta: bool,
+    /// Entries that the file says are deleted, and that the list has from other sources.
+    others_deleted: u64,
+}
+
+impl Merge<'_> {
+    fn run(
+        &mut self,
+        known_ids: &mut Known<'_>,
         writer: &mut VersionWriter<'_>,
-        dry: bool,
         report: &mut ImportReport,
         categories: &mut BTreeSet<String>,
         progress: &mut dyn FnMut(&ImportReport, u64),
     ) -> Result<(), CatalogError> {
-        let store = self.store();
-        let mut ids = store.ids(list.id)?;
-        let mut old = ids.next().transpose()?;
         let mut compared = 0;
-        for row in store.scratch_iter()? {
+        for row in self.store.scratch_iter()? {
             let row = row?;
             let id = String::from_utf8(row.id).map_err(|_| CatalogError::BadFile("an entry id is not UTF-8".to_owned()))?;
             if row.left_out > 0 {
                 let line = decode(&row.values).map_or(0, |(row, _)| row.line);
                 return Err(CatalogError::BadFile(format!("too many rows have the id of the one on line {line}")));
             }
-            while let Some((_, known)) = old.take_if(|(old, _)| *old < row.form) {
-                remove(writer, dry, &known, report)?;
-                old = ids.next().transpose()?;
+            while let Some(passed) = known_ids.passed(Some(&row.form))? {
+                self.pass(writer, &passed, report)?;
             }
-            let known = match old.take_if(|(old, _)| *old == row.form) {
-                Some((_, known)) => {
-                    old = ids.next().transpose()?;
-                    known
-                }
-                None => IdHistory::default(),
-            };
+            let known = known_ids.of(self.store, self.list, &row.form, &id)?;
             compared += 1;
             if u64::is_multiple_of(compared, STEP) {
                 progress(report, compared);
             }
             match joined(&id, &row.values) {
-                Joined::Entry(entry, rows) => {
-                    report.entries += 1;
+                Joined::Entry(entry, details, rows) => {
                     report.rows_merged += rows - 1;
                     if categories.len() < CATEGORIES_MAX && !categories.contains(&entry.category) {
                         categories.insert(entry.category.clone());
                     }
-                    put(writer, dry, &known, entry, report)?;
+                    match writer.put(&known, entry, details)? {
+                        Put::Added => report.added += 1,
+                        Put::Changed => report.changed += 1,
+                        Put::Unchanged => report.unchanged += 1,
+                        Put::Described => {
+                            report.unchanged += 1;
+                            report.details_changed += 1;
+                        }
+                    }
                 }
-                Joined::Deleted => {
-                    remove(writer, dry, &known, report)?;
-                }
+                Joined::Deleted => self.drop_from_feed(writer, &known, true, report)?,
                 Joined::Bad(bad) => {
                     note_bad(report, bad);
                     // The entry can't be taken as the file has it; what the list has of it stays.
-                    if known.in_version(writer.lineage()).is_some() {
-                        report.unchanged += 1;
-                        report.entries += 1;
-                    }
+                    report.unchanged += u64::from(known.in_version(writer.lineage()).is_some());
                 }
             }
         }
-        while let Some((_, known)) = old {
-            remove(writer, dry, &known, report)?;
-            old = ids.next().transpose()?;
+        while let Some(passed) = known_ids.passed(None)? {
+            self.pass(writer, &passed, report)?;
         }
         progress(report, compared);
         Ok(())
     }
-}
 
-fn put(
-    writer: &mut VersionWriter<'_>,
-    dry: bool,
-    known: &IdHistory,
-    entry: Entry,
-    report: &mut ImportReport,
-) -> Result<(), CatalogError> {
-    let put = if dry {
-        match known.in_version(writer.lineage()) {
-            Some(record) if crate::store::row_digest(&entry) == record.digest => Put::Unchanged,
-            Some(_) => Put::Changed,
-            None => Put::Added,
-        }
-    } else {
-        writer.put(known, entry)?
-    };
-    match put {
-        Put::Added => report.added += 1,
-        Put::Changed => report.changed += 1,
-        Put::Unchanged => report.unchanged += 1,
+    /// An id that the file does not have.
+    fn pass(&mut self, writer: &mut VersionWriter<'_>, known: &IdHistory, report: &mut ImportReport) -> Result<(), CatalogError> {
+        if self.delta { Ok(()) } else { self.drop_from_feed(writer, known, false, report) }
     }
-    Ok(())
-}
 
-/// Takes an id out that the file does not have, where the list has it.
-fn remove(writer: &mut VersionWriter<'_>, dry: bool, known: &IdHistory, report: &mut ImportReport) -> Result<(), CatalogError> {
-    let was_there = if dry { known.in_version(writer.lineage()).is_some() } else { writer.remove(known)? };
-    report.gone += u64::from(was_there);
-    Ok(())
+    fn drop_from_feed(
+        &mut self,
+        writer: &mut VersionWriter<'_>,
+        known: &IdHistory,
+        said: bool,
+        report: &mut ImportReport,
+    ) -> Result<(), CatalogError> {
+        match writer.drop_from_feed(known)? {
+            Dropped::Gone => report.gone += 1,
+            Dropped::Missing => {}
+            Dropped::Kept => {
+                report.kept += 1;
+                report.details_changed += 1;
+            }
+            Dropped::Others => {
+                report.kept += 1;
+                self.others_deleted += u64::from(said);
+            }
+        }
+        Ok(())
+    }
+
+    fn warn(&self, report: &mut ImportReport) {
+        if self.others_deleted > 0 {
+            let entries = counted(self.others_deleted, "entry that the file deletes stays", "entries that the file deletes stay");
+            report.warnings.push(format!("{entries} in the list: the list has them from other sources (see --source)"));
+        }
+    }
 }
 
 /// Bad rows are counted; the first are kept.
@@ -338,6 +422,7 @@ fn read_to_scratch(
     let mut whole = Counted { inner: io::Cursor::new(head).chain(input), read: &read };
     let key = store.entry_id_key();
     let mut batch: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(STEP as usize);
+    let mut batch_bytes = 0;
     let mut failed = None;
     report.format = Some(format);
     let mut balanced = 0;
@@ -353,11 +438,14 @@ fn read_to_scratch(
                 }
                 let id = row.id.as_deref().unwrap_or_default();
                 named_by_hash += u64::from(row.hashes.iter().any(|hash| is_named_by(id, hash)));
+                report.rows_withdrawn += u64::from(row.status == Status::Withdrawn && !row.deleted);
                 for hash in &row.hashes {
                     *report.hashes.entry(hash.kind()).or_default() += 1;
                     balanced += u64::from(is_balanced(hash));
                 }
-                batch.push(encode(&key, row));
+                let (id, value) = encode(&key, row);
+                batch_bytes += id.len() + value.len();
+                batch.push((id, value));
             }
             Err(bad) => {
                 report.rows_bad_in_part += u64::from(bad.loses_hashes);
@@ -368,11 +456,12 @@ fn read_to_scratch(
         if report.rows.is_multiple_of(STEP) {
             progress(Progress { phase: Phase::Reading, bytes: read.get(), rows: report.rows, rows_bad: report.rows_bad });
         }
-        if batch.len() as u64 >= STEP
-            && let Err(error) = store.scratch_put(&mut batch)
-        {
-            failed = Some(error);
-            return ControlFlow::Break(());
+        if batch.len() as u64 >= STEP || batch_bytes >= BATCH_BYTES {
+            batch_bytes = 0;
+            if let Err(error) = store.scratch_put(&mut batch) {
+                failed = Some(error);
+                return ControlFlow::Break(());
+            }
         }
         ControlFlow::Continue(())
     })?;
@@ -394,6 +483,10 @@ fn read_to_scratch(
     if report.rows_unsought > 0 {
         let rows = counted(report.rows_unsought, "row is", "rows are");
         report.warnings.push(format!("{rows} NEGATIVE_CLASS or DISPUTED and left out of the new version"));
+    }
+    if report.rows_withdrawn > 0 {
+        let rows = counted(report.rows_withdrawn, "row is", "rows are");
+        report.warnings.push(format!("{rows} withdrawn by the source: in the list, but not matched"));
     }
     if report.rows_bad_in_part > 0 {
         let rows = counted(report.rows_bad_in_part, "bad row has", "bad rows have");
@@ -445,32 +538,34 @@ impl<R: BufRead> BufRead for Counted<'_, R> {
     }
 }
 
-/// A row in the scratch family: id, and `line u64, deleted u8, category length u8, category, hashes u8, n x (kind u8, hash)`.
-/// Values of one id stand one behind the other.
+/// A row in the scratch family: id, and `line u64, deleted u8, status u8, category length u8, category, hashes u8, n x (kind u8, hash),
+/// details length u32, details`. Values of one id stand one behind the other.
 fn encode(key: &[u8; 32], row: Row) -> (Vec<u8>, Vec<u8>) {
     let id = row.id.unwrap_or_else(|| derived_id(key, &row.hashes));
     let mut value = row.line.to_be_bytes().to_vec();
-    value.extend_from_slice(&[u8::from(row.deleted), row.category.len() as u8]);
+    value.extend_from_slice(&[u8::from(row.deleted), row.status as u8, row.category.len() as u8]);
     value.extend_from_slice(row.category.as_bytes());
     value.push(row.hashes.len() as u8);
     for hash in &row.hashes {
         value.push(hash.kind() as u8);
         value.extend_from_slice(&hash.to_vec());
     }
+    let details = if row.details.is_empty() { Vec::new() } else { write_details(&row.details.bounded()) };
+    value.extend_from_slice(&(details.len() as u32).to_be_bytes());
+    value.extend_from_slice(&details);
     (id.into_bytes(), value)
 }
 
 enum Joined {
-    /// An entry and the number of its rows.
-    Entry(Entry, u64),
+    /// An entry, what is said of it, and the number of its rows.
+    Entry(Entry, Details, u64),
     Deleted,
     Bad(BadRow),
 }
 
-/// The rows of one id as one entry.
+/// The rows of one id as one entry. It is withdrawn where all of them are; else those that are add nothing.
 fn joined(id: &str, values: &[u8]) -> Joined {
-    let (mut line, mut category, mut hashes) = (0, String::new(), Vec::new());
-    let mut rows = 0;
+    let (mut line, mut of, mut withdrawn) = (0, Joining::default(), Joining::default());
     let mut rest = values;
     while !rest.is_empty() {
         let Some((row, tail)) = decode(rest) else {
@@ -479,33 +574,53 @@ fn joined(id: &str, values: &[u8]) -> Joined {
         rest = tail;
         line = row.line;
         if row.deleted {
-            hashes.clear();
-            category.clear();
-            rows = 0;
-            continue;
-        }
-        rows += 1;
-        if !row.category.is_empty() {
-            category = row.category;
-        }
-        hashes.extend(row.hashes);
-        if hashes.len() > 4 * crate::entry::ENTRY_HASHES_MAX {
-            hashes.sort_unstable();
-            hashes.dedup();
+            (of, withdrawn) = Default::default();
+        } else if row.status == Status::Withdrawn {
+            withdrawn.add(row);
+        } else {
+            of.add(row);
         }
     }
-    if hashes.is_empty() {
+    let rows = of.rows + withdrawn.rows;
+    let of = if of.rows == 0 { withdrawn } else { of };
+    if of.rows == 0 {
         return Joined::Deleted;
     }
-    match Entry::new(id.to_owned(), category, hashes) {
-        Ok(entry) => Joined::Entry(entry, rows),
+    match Entry::new(id.to_owned(), of.category, of.hashes) {
+        Ok(entry) => Joined::Entry(entry.with_status(of.status), of.details.bounded(), rows),
         Err(bad) => Joined::Bad(BadRow { line, reason: format!("together with the earlier rows of its id: {bad}") }),
+    }
+}
+
+/// What rows of one id come to.
+#[derive(Default)]
+struct Joining {
+    rows: u64,
+    category: String,
+    hashes: Vec<HashValue>,
+    status: Status,
+    details: Details,
+}
+
+impl Joining {
+    fn add(&mut self, row: Row) {
+        self.rows += 1;
+        if !row.category.is_empty() {
+            self.category = row.category;
+        }
+        self.status = self.status.max(row.status);
+        self.hashes.extend(row.hashes);
+        if self.hashes.len() > 4 * crate::entry::ENTRY_HASHES_MAX {
+            self.hashes.sort_unstable();
+            self.hashes.dedup();
+        }
+        self.details.join(row.details);
     }
 }
 
 fn decode(bytes: &[u8]) -> Option<(Row, &[u8])> {
     let (line, rest) = bytes.split_first_chunk::<8>()?;
-    let ([deleted, length], rest) = rest.split_first_chunk::<2>()?;
+    let ([deleted, status, length], rest) = rest.split_first_chunk::<3>()?;
     let (category, rest) = rest.split_at_checked(*length as usize)?;
     let (n, mut rest) = rest.split_first()?;
     let mut hashes = Vec::with_capacity(*n as usize);
@@ -516,6 +631,9 @@ fn decode(bytes: &[u8]) -> Option<(Row, &[u8])> {
         hashes.push(HashValue::from_bytes(kind, hash).ok()?);
         rest = tail;
     }
+    let (length, tail) = rest.split_first_chunk::<4>()?;
+    let (details, tail) = tail.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    let details = if details.is_empty() { Details::default() } else { read_details(details).ok()? };
     let category = std::str::from_utf8(category).ok()?.to_owned();
     Some((
         Row {
@@ -524,9 +642,11 @@ fn decode(bytes: &[u8]) -> Option<(Row, &[u8])> {
             category,
             hashes,
             deleted: *deleted == 1,
+            status: Status::from_u8(*status)?,
+            details,
             unsought: false,
             unread: None,
         },
-        rest,
+        tail,
     ))
 }

@@ -3,7 +3,7 @@
 //! Which entries a version holds follows from the deltas; what they are from the derived columns. Entries of the active and of
 //! the previously active version of each list are loaded, so that a roll-back only flips bits.
 
-use super::{CatalogError, advance, bk, stored};
+use super::{CatalogError, advance, bk, marks, stored};
 use crate::entry::{Bits, EntryNo, HashKind, HashList, VersionNo};
 use crate::index::bk_tree::BkIndex;
 use crate::index::exact::ExactIndex;
@@ -42,6 +42,7 @@ pub fn snapshot(store: &Store, choices: Choices, matches_per_list_max: usize, lo
         }
         snapshot.versions.insert(list.id, list.active);
         snapshot.spare.insert(list.id, spare);
+        marks::load(store, list, &mut snapshot)?;
     }
     let mut wanted = before;
     wanted.unite(&alive);
@@ -130,6 +131,9 @@ fn held_of(store: &Store, lists: &[HashList], entries: RangeInclusive<EntryNo>) 
             for (first, last) in versions.ranges() {
                 for delta in store.deltas_of(list.id, *first..=*last, entries.clone())? {
                     let delta = delta?;
+                    if delta.op == DeltaOp::Described {
+                        continue;
+                    }
                     let live = delta.op == DeltaOp::Opened;
                     if is_active {
                         alive.set(delta.entry, live);
@@ -219,8 +223,12 @@ mod tests {
         let catalog = Catalog::open(store.clone(), Access::Write, Options::default(), None).unwrap();
         let by = Caller("test".to_owned());
         let add = |list: &str, ids: std::ops::Range<u8>| {
-            let entry =
-                |n| NewEntry { id: Some(format!("{n}")), category: String::new(), hashes: vec![HashValue::Md5([n + 1; 16])] };
+            let entry = |n| NewEntry {
+                id: Some(format!("{n}")),
+                category: String::new(),
+                hashes: vec![HashValue::Md5([n + 1; 16])],
+                ..NewEntry::default()
+            };
             catalog.add(&by, list, ids.map(entry).collect()).unwrap();
         };
         for name in ["a", "b", "empty"] {

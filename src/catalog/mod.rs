@@ -14,9 +14,11 @@ pub mod bk;
 mod caution;
 mod columns;
 mod diff;
+mod entries;
 mod hold;
 mod import;
 mod load;
+mod marks;
 mod overlap;
 mod report;
 mod resume;
@@ -45,6 +47,7 @@ use crate::snapshot::{Choices, Published, Snapshot, Transition};
 use crate::store::{Access, DerivedPut, LISTS_MAX, Store, StoreError, VerifyReport};
 
 pub use columns::FORMAT as FORMAT_DERIVED;
+pub use entries::{EntryQuery, FOUND_MAX, FoundEntries};
 pub use report::*;
 pub use retention::{Compacted, Keep};
 pub use version::Began;
@@ -57,6 +60,8 @@ pub enum CatalogError {
     ListExists(String),
     #[error("list {list:?} has no version {version}: {why}")]
     NoSuchVersion { list: String, version: u32, why: String },
+    #[error("list {list:?}: {why}: {:?}", without_hashes(.id))]
+    NoSuchEntry { list: String, id: String, why: &'static str },
     #[error("{0}")]
     Invalid(String),
     /// The file fails as a whole; nothing was changed.
@@ -171,6 +176,8 @@ pub struct Catalog {
     behind: AtomicBool,
     /// Lists were deleted whose entries are still loaded.
     deleted: AtomicBool,
+    /// When the next mark ends, ms since the Unix epoch; not earlier.
+    marks_due: AtomicU64,
     /// How often everything was loaded.
     loads: AtomicU64,
 }
@@ -207,6 +214,7 @@ impl Catalog {
             flawed: AtomicU64::new(u64::MAX),
             behind: AtomicBool::new(false),
             deleted: AtomicBool::new(false),
+            marks_due: AtomicU64::new(0),
             loads: AtomicU64::new(0),
         };
         if access == Access::Write {
@@ -220,6 +228,9 @@ impl Catalog {
         }
         if let Some(published) = &catalog.published {
             published.publish(catalog.first(access)?);
+        }
+        if access == Access::Write {
+            catalog.expire_marks()?;
         }
         Ok(catalog)
     }
@@ -429,6 +440,9 @@ impl Catalog {
                 tracing::error!(%error, "look-ups are behind the store");
                 return false;
             }
+        }
+        if let Err(error) = self.expire_marks() {
+            tracing::warn!(%error, "a mark whose time is over could not be taken off; it is tried again");
         }
         self.sweep_some();
         let base = published.load();

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entry::{
-    Action, HashKind, HashList, HashValue, ListPolicy, Polarity, Transforms, VIEW_RADIUS, VersionNo, ViewKind, ViewRule,
+    Action, Details, HashKind, HashList, HashValue, ListPolicy, Marked, Polarity, Sources, Status, Transforms, VIEW_RADIUS,
+    VersionNo, ViewKind, ViewRule,
 };
 
 /// Changes to a list's policy; what is not named stays.
@@ -143,13 +144,34 @@ pub struct ListInfo {
     pub warnings: Vec<String>,
 }
 
-/// An entry to add.
+/// An entry as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryInfo {
+    pub id: String,
+    pub category: String,
+    pub status: Status,
+    /// How many hashes of each kind it has.
+    pub kinds: BTreeMap<HashKind, u64>,
+    /// Empty unless they were asked for.
+    pub hashes: Vec<HashValue>,
+    /// The version that brought this content.
+    pub version: VersionNo,
+    /// The names of the sources that have it.
+    pub sources: Vec<String>,
+    /// Without what may be a hash, unless hashes were asked for.
+    pub details: Details,
+    pub mark: Option<Marked>,
+}
+
+/// An entry to add.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewEntry {
     /// The list's own id; without one an id is derived from the hashes under the store's key.
     pub id: Option<String>,
     pub category: String,
     pub hashes: Vec<HashValue>,
+    pub status: Status,
+    pub details: Details,
 }
 
 /// What an add or a remove did.
@@ -162,6 +184,8 @@ pub struct EditReport {
     pub removed: u64,
     /// Entries that were there already, as given.
     pub unchanged: u64,
+    /// Of these, entries of which something else is said now: other details, or that they were added by hand.
+    pub details_changed: u64,
     /// Ids to remove that the list does not have.
     pub missing: Vec<String>,
     /// The id of each entry given to add, in order.
@@ -214,6 +238,12 @@ pub struct ImportReport {
     pub changed: u64,
     pub gone: u64,
     pub unchanged: u64,
+    /// Of the unchanged ones, entries of which something else is said now: other details, or other sources.
+    pub details_changed: u64,
+    /// Entries that the file does not have, and that stay as another source has them.
+    pub kept: u64,
+    /// Rows of entries that were withdrawn: they are in the list and do not match.
+    pub rows_withdrawn: u64,
     /// Entries in the list after the import.
     pub entries: u64,
 }
@@ -279,6 +309,26 @@ pub struct ImportOptions {
     pub dry_run: bool,
     /// Activates the version however much of the list it changes.
     pub accept: bool,
+    /// The list's source that the file comes from.
+    pub feed: String,
+    /// The file has what changed since an earlier one: what it does not name stays as it is.
+    pub delta: bool,
+}
+
+impl Default for ImportOptions {
+    /// All of a file of no named source, to be activated.
+    fn default() -> Self {
+        ImportOptions {
+            format: None,
+            mapping: crate::lists::Mapping::default(),
+            source: String::new(),
+            activate: true,
+            dry_run: false,
+            accept: false,
+            feed: Sources::NAMES[0].to_owned(),
+            delta: false,
+        }
+    }
 }
 
 /// How two versions differ, in entries.

@@ -264,15 +264,12 @@ mod tests {
         going: &[u32],
     ) {
         let all: Vec<_> = versions.split(' ').zip(1..).map(|(text, number)| version(text, number)).collect();
+        let policy = ListPolicy::default_for(Polarity::Positive);
         let list = HashList {
-            id: ListId(1),
-            name: "known".to_owned(),
-            polarity: Polarity::Positive,
-            policy: ListPolicy::default_for(Polarity::Positive),
             active: VersionNo(active),
             previous: VersionNo(previous),
             head: VersionNo(head),
-            disabled: false,
+            ..HashList::new(ListId(1), "known".to_owned(), Polarity::Positive, policy)
         };
         let goes = not_kept(&list, &all, Keep { versions_max, days_max: 90, edits_max }, 1_000 * DAY_MS);
         assert_eq!(goes.iter().map(|v| v.0).collect::<Vec<_>>(), going, "{versions}");

@@ -2,7 +2,7 @@
 
 use super::CatalogError;
 use super::advance;
-use super::columns::{self, FACTS};
+use super::columns::{self, COLUMNS, FACTS};
 use crate::entry::Bits;
 use crate::entry::{Entry, EntryNo, Hash64, HashKind, HashList, HashValue, Pdq};
 use crate::snapshot::{Alive, EntryMetadata, HashRows, KindSet, Rows, Snapshot};
@@ -43,8 +43,8 @@ pub fn read(store: &Store, first: EntryNo, wanted: &Alive, snapshot: &mut Snapsh
 }
 
 /// How many entries have a hash of each kind, by their facts.
-fn read_facts(store: &Store, first: EntryNo, wanted: &Alive, snapshot: &mut Snapshot) -> Result<[usize; 8], CatalogError> {
-    let mut due = [0usize; 8];
+fn read_facts(store: &Store, first: EntryNo, wanted: &Alive, snapshot: &mut Snapshot) -> Result<[usize; COLUMNS], CatalogError> {
+    let mut due = [0usize; COLUMNS];
     for chunk in store.columns_from(FACTS, first)? {
         let (_, bytes) = chunk?;
         let whole = columns::decode_facts(&bytes, |list, row| {
@@ -117,7 +117,9 @@ pub fn hashes_of<const N: usize, H: Copy>(
     let mut wanted = Alive::default();
     for delta in advance::deltas(store, list.id, &advance::lineage(store, list.id, list.active)?)? {
         let delta = delta?;
-        wanted.set(delta.entry, delta.op == DeltaOp::Opened);
+        if delta.op != DeltaOp::Described {
+            wanted.set(delta.entry, delta.op == DeltaOp::Opened);
+        }
     }
     let (mut categories, mut due) = (Categories::default(), 0);
     for chunk in store.columns_from(FACTS, EntryNo(0))? {
@@ -164,7 +166,14 @@ impl Categories {
 
 /// Makes the columns again from the lists' rows.
 pub fn rebuild(store: &Store) -> Result<(), CatalogError> {
+    // When files were imported is not derived of anything.
+    let mut imported = Vec::new();
+    for list in store.lists()? {
+        let name = super::imported_mark(list.id);
+        imported.extend(store.derived_mark(&name)?.map(|bytes| DerivedPut::Mark { name, bytes }));
+    }
     store.derived_reset(columns::FORMAT)?;
+    store.derived_put(&imported)?;
     for list in store.lists()? {
         let mut batch: Vec<(EntryNo, Entry)> = Vec::with_capacity(REBUILD_ROWS);
         for row in store.rows(list.id)? {
@@ -222,7 +231,8 @@ pub fn verify(store: &Store) -> Result<Vec<String>, CatalogError> {
     for list in store.lists()? {
         for row in store.rows(list.id)? {
             let row = row?;
-            let Entry { id, category, hashes } = &row.content;
+            let Entry { id, category, .. } = &row.content;
+            let hashes = row.content.sought();
             let kinds: KindSet = hashes.iter().map(HashValue::kind).collect();
             let facts = summary(FACTS, format!("{}/{}/{category}/{id}", list.id.0, kinds.bits()).as_bytes());
             let searched = hashes.iter().filter(|h| columns::KINDS.contains(&h.kind()));

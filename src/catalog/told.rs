@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{EditReport, ImportReport};
+use super::{EditReport, ImportOptions, ImportReport};
 use crate::entry::shown::without_hashes;
-use crate::entry::{Caller, HashList, ListPolicy, ListVersion, Polarity};
+use crate::entry::{Caller, HashList, ListPolicy, ListVersion, Mark, Polarity};
 
 pub fn created(by: &Caller, name: &str, polarity: Polarity) {
     let polarity = if polarity == Polarity::Negative { "negative" } else { "positive" };
@@ -33,6 +33,13 @@ pub fn activated(by: &Caller, list: &HashList, version: &ListVersion) {
     tracing::info!(by = by.0, list = list.name, version = version.version.0, before, rows, "a version was activated");
 }
 
+pub fn marked(by: &Caller, list: &HashList, mark: Option<&Mark>) {
+    match mark {
+        Some(mark) => tracing::info!(by = by.0, list = list.name, mark = mark.kind.name(), "an entry was marked"),
+        None => tracing::info!(by = by.0, list = list.name, "the mark of an entry was taken off"),
+    }
+}
+
 pub fn edited(by: &Caller, list: &HashList, report: &EditReport) {
     let EditReport { version, added, changed, removed, .. } = report;
     if added + changed + removed > 0 {
@@ -40,10 +47,11 @@ pub fn edited(by: &Caller, list: &HashList, report: &EditReport) {
     }
 }
 
-pub fn imported(by: &Caller, name: &str, source: &str, report: &ImportReport, took: Duration) {
+pub fn imported(by: &Caller, name: &str, options: &ImportOptions, report: &ImportReport, took: Duration) {
     let ImportReport { rows, rows_bad, added, changed, gone, unchanged, entries, activated, .. } = report;
     let (by, version) = (&by.0, report.version.map_or(report.compared_with.0, |version| version.0));
-    let (list, seconds, source) = (name, took.as_secs_f32(), &*without_hashes(source));
+    let (list, seconds, source) = (name, took.as_secs_f32(), &*without_hashes(&options.source));
+    let ImportOptions { feed, delta, .. } = options;
     let held = report.held.iter().map(|hold| hold.name()).collect::<Vec<_>>().join(",");
     let what = match (report.version, activated) {
         (None, _) => "a file was imported and changes nothing",
@@ -51,12 +59,14 @@ pub fn imported(by: &Caller, name: &str, source: &str, report: &ImportReport, to
         (Some(_), false) => "a file was imported and is not active",
     };
     tracing::info!(
-        by, list, source, version, rows, rows_bad, added, changed, gone, unchanged, entries, activated, held, seconds, "{what}"
+        by, list, source, feed, delta, version, rows, rows_bad, added, changed, gone, unchanged, entries, activated, held,
+        seconds, "{what}"
     );
 }
 
-pub fn not_imported(by: &Caller, name: &str, source: &str, error: &super::CatalogError) {
-    tracing::info!(by = by.0, list = name, source = &*without_hashes(source), %error, "a file was not imported");
+pub fn not_imported(by: &Caller, name: &str, options: &ImportOptions, error: &super::CatalogError) {
+    let (source, feed) = (&*without_hashes(&options.source), &*without_hashes(&options.feed));
+    tracing::info!(by = by.0, list = name, source, feed, %error, "a file was not imported");
 }
 
 /// What differs between two policies, in words.

@@ -9,13 +9,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{CatalogError, EditReport, NewEntry, advance, bk, columns, lock, retention};
+use crate::entry::BadValue;
 use crate::entry::shown::without_hashes;
 use crate::entry::{
-    Caller, ChangeOp, Entry, EntryNo, HashList, HashValue, Lineage, ListId, ListVersion, MadeBy, ROWS_BYTES_MAX, ROWS_MAX,
-    RowChange, VersionNo, VersionState,
+    Caller, ChangeOp, Description, Details, Entry, EntryNo, HashList, HashValue, Lineage, ListId, ListVersion, MadeBy,
+    ROWS_BYTES_MAX, ROWS_MAX, RowChange, Sources, VersionNo, VersionState,
 };
 use crate::snapshot::Transition;
-use crate::store::{CLOSE_ROW_BYTES, DerivedPut, IdHistory, Store, digest_add, digest_sub, open_row_bytes, row_digest};
+use crate::store::{
+    Brief, CLOSE_ROW_BYTES, DerivedPut, IdHistory, IdRecord, Store, description_bytes, details_digest, digest_add, digest_sub,
+    open_row_bytes, row_digest,
+};
 
 /// So many entries that were added and there already are known while an import runs.
 const CONFIRMED_MAX: usize = 1 << 20;
@@ -27,19 +31,26 @@ impl super::Catalog {
         for hash in entries.iter().flat_map(|entry| &entry.hashes) {
             hash.check_real()?;
         }
-        let entries: Vec<Entry> = entries
+        let entries: Vec<(Entry, Details)> = entries
             .into_iter()
-            .map(|e| Entry::new(e.id.unwrap_or_else(|| derived_id(&key, &e.hashes)), e.category, e.hashes))
-            .collect::<Result<_, _>>()?;
-        let ids = entries.iter().map(|e| e.id.clone()).collect();
+            .map(|e| {
+                let entry = Entry::new(e.id.unwrap_or_else(|| derived_id(&key, &e.hashes)), e.category, e.hashes)?;
+                Ok((entry.with_status(e.status), e.details.bounded()))
+            })
+            .collect::<Result<_, BadValue>>()?;
+        let ids = entries.iter().map(|(e, _)| e.id.clone()).collect();
         // Of one id given twice the last counts.
-        let entries: BTreeMap<String, Entry> = entries.into_iter().map(|e| (e.id.clone(), e)).collect();
+        let entries: BTreeMap<String, (Entry, Details)> = entries.into_iter().map(|(e, d)| (e.id.clone(), (e, d))).collect();
         let report = self.edit(by, name, "add", |writer, report| {
-            for (id, entry) in entries {
+            for (id, (entry, details)) in entries {
                 let known = writer.known(&id)?;
-                match writer.put(&known, entry)? {
+                match writer.put(&known, entry, details)? {
                     Put::Added => report.added += 1,
                     Put::Changed => report.changed += 1,
+                    Put::Described => {
+                        report.unchanged += 1;
+                        report.details_changed += 1;
+                    }
                     Put::Unchanged => {
                         report.unchanged += 1;
                         self.confirm(writer.list.id, id);
@@ -80,12 +91,13 @@ impl super::Catalog {
             changed: 0,
             removed: 0,
             unchanged: 0,
+            details_changed: 0,
             missing: Vec::new(),
             ids: Vec::new(),
         };
         self.undo_abandoned(&list, MadeBy::Edit)?;
         let store = self.store();
-        let mut writer = VersionWriter::new(self, &store, by, &list, list.active, (source, MadeBy::Edit))?;
+        let mut writer = VersionWriter::new(self, &store, by, &list, list.active, (source, MadeBy::Edit), Sources::LOCAL)?;
         let written = work(&mut writer, &mut report).and_then(|()| writer.finish(true, None));
         match written {
             Ok(None) => {}
@@ -120,19 +132,26 @@ impl super::Catalog {
         if list.active == imported.version {
             return Ok((imported.version, 0));
         }
-        let edits = self.edits_since(&store, list, began)?;
-        if edits.is_empty() {
+        let (edits, others) = self.changed_beside(&store, list, imported, began)?;
+        if edits.is_empty() && others.is_empty() {
             self.activate_prepared(by, list, imported, transition)?;
             return Ok((imported.version, 0));
         }
-        let mut writer = VersionWriter::new(self, &store, by, list, imported.version, (&imported.source, MadeBy::Import))?;
-        let written = edits.into_iter().try_fold(0, |n, (id, content)| {
+        let mut writer =
+            VersionWriter::new(self, &store, by, list, imported.version, (&imported.source, MadeBy::Import), Sources::LOCAL)?;
+        let followed = others.into_iter().filter(|(id, _)| !edits.contains_key(id)).try_for_each(|(id, now)| {
             let known = writer.known(&id)?;
-            let has = match content {
-                Some(content) => !matches!(writer.put(&known, content)?, Put::Unchanged),
-                None => writer.remove(&known)?,
-            };
-            Ok(n + u64::from(has))
+            writer.follow(&known, now, began.feed)
+        });
+        let written = followed.and_then(|()| {
+            edits.into_iter().try_fold(0, |n, (id, now)| {
+                let known = writer.known(&id)?;
+                let differs = match now {
+                    Some(now) => matches!(writer.put(&known, now.content, now.details)?, Put::Added | Put::Changed),
+                    None => writer.remove(&known)?,
+                };
+                Ok(n + u64::from(differs))
+            })
         });
         let finished = written.and_then(|n| Ok((writer.finish(false, None)?, n)));
         let (version, n) = match finished {
@@ -156,37 +175,37 @@ impl super::Catalog {
         }
     }
 
-    /// By id: what was done by hand to a list since an import began, as the active version has it; `None` for what is not there any more.
-    fn edits_since(
+    /// By id, as the active version has it: what was done by hand to the list since an import began, and what else became of entries while
+    /// it was written, by roll-backs and activations.
+    fn changed_beside(
         &self,
         store: &Store,
         list: &HashList,
+        imported: &ListVersion,
         began: &Began,
-    ) -> Result<BTreeMap<String, Option<Entry>>, CatalogError> {
+    ) -> Result<(States, States), CatalogError> {
         let active = advance::lineage(store, list.id, list.active)?;
+        let own = Lineage::new(vec![(imported.version, imported.version)]).unwrap_or_default();
+        let base = imported.lineage.without(&own);
         // What another import brought meanwhile is no edit.
-        let mut imported: Vec<_> = lock(&self.imported).iter().filter(|(of, _)| *of == list.id).map(|(_, v)| (*v, *v)).collect();
-        imported.sort_unstable();
-        let since = active.from(began.next).without(&Lineage::new(imported).unwrap_or_default());
-        let touched: BTreeSet<EntryNo> =
-            advance::deltas(store, list.id, &since)?.map(|delta| delta.map(|delta| delta.entry)).collect::<Result<_, _>>()?;
-        let mut ids: BTreeSet<String> = {
+        let mut imports: Vec<_> = lock(&self.imported).iter().filter(|(of, _)| *of == list.id).map(|(_, v)| (*v, *v)).collect();
+        imports.sort_unstable();
+        let imports = Lineage::new(imports).unwrap_or_default();
+        let states = |ids: BTreeSet<String>| -> Result<States, CatalogError> {
+            ids.into_iter().map(|id| Ok((id.clone(), state(store, list.id, &id, &active)?))).collect()
+        };
+        let mut edits = states(ids_of(store, list.id, &active.from(began.next).without(&imports))?)?;
+        let confirmed: BTreeSet<String> = {
             let confirmed = lock(&self.confirmed);
             let since = confirmed.iter().filter(|(of, moment, _)| *of == list.id && *moment > began.moment);
-            since.map(|(.., id)| id.clone()).collect()
+            since.map(|(.., id)| id.clone()).filter(|id| !edits.contains_key(id)).collect()
         };
-        for entry in touched {
-            // Nothing is swept while an import has begun.
-            let id = store.entry(list.id, entry)?.map(|content| content.id);
-            ids.insert(id.ok_or_else(|| CatalogError::Damaged(format!("entry {} has a delta and no row", entry.0)))?);
-        }
-        let mut edits = BTreeMap::new();
-        for id in ids {
-            let now = store.id_history(list.id, &id)?.in_version(&active);
-            let content = now.map(|now| store.entry(list.id, now.entry)).transpose()?.flatten();
-            edits.insert(id, content);
-        }
-        Ok(edits)
+        // What is not there any more went with a roll-back, and nobody removed it.
+        edits.extend(states(confirmed)?.into_iter().filter(|(_, now)| now.is_some()));
+        let ahead = active.without(&base);
+        let mut others = ids_of(store, list.id, &base.without(&active))?;
+        others.extend(ids_of(store, list.id, &ahead)?);
+        Ok((edits, states(others)?))
     }
 
     /// Gives up versions of the list that nobody is writing any more: what failed could not be undone then. Called by who alone may
@@ -200,6 +219,34 @@ impl super::Catalog {
         }
         Ok(())
     }
+}
+
+/// Entries by id; `None` for what is not there.
+type States = BTreeMap<String, Option<State>>;
+
+/// An entry as a version has it.
+pub struct State {
+    content: Entry,
+    details: Details,
+    sources: Sources,
+}
+
+fn state(store: &Store, list: ListId, id: &str, version: &Lineage) -> Result<Option<State>, CatalogError> {
+    let Some(known) = store.id_history(list, id)?.in_version(version) else { return Ok(None) };
+    let content = store.entry(list, known.entry)?.ok_or_else(|| no_row(known.entry))?;
+    let details = store.details(list, known.entry, &known.brief)?;
+    Ok(Some(State { content, details, sources: known.brief.sources }))
+}
+
+/// The ids of the entries that some versions opened, closed or described. Nothing is swept while an import has begun.
+fn ids_of(store: &Store, list: ListId, versions: &Lineage) -> Result<BTreeSet<String>, CatalogError> {
+    let touched: BTreeSet<EntryNo> =
+        advance::deltas(store, list, versions)?.map(|delta| delta.map(|delta| delta.entry)).collect::<Result<_, _>>()?;
+    touched.into_iter().map(|entry| Ok(store.entry(list, entry)?.ok_or_else(|| no_row(entry))?.id)).collect()
+}
+
+fn no_row(entry: EntryNo) -> CatalogError {
+    CatalogError::Damaged(format!("entry {} has a delta and no row", entry.0))
 }
 
 /// `h-` and 16 hex digits of an HMAC-SHA-256 of the hashes under the store's key: it names an entry and tells nothing of it.
@@ -223,11 +270,11 @@ pub fn derived_id(key: &[u8; 32], hashes: &[HashValue]) -> String {
 #[derive(Debug, Clone)]
 pub struct Began {
     pub(super) list: ListId,
-    /// The version that was active, which the file is compared with.
-    pub(super) active: VersionNo,
     /// The next version's number: edits since have it, or a later one.
     pub(super) next: VersionNo,
     pub(super) moment: u64,
+    /// The source that is imported.
+    pub(super) feed: Sources,
     /// As long as there is one, nothing is swept: of what came and went since, it must be known what it was.
     pub(super) _token: Arc<()>,
 }
@@ -236,7 +283,29 @@ pub struct Began {
 pub enum Put {
     Added,
     Changed,
+    /// The content is there already; something else is said of it.
+    Described,
     Unchanged,
+}
+
+/// What taking an id from a source came to.
+pub enum Dropped {
+    /// The list had it from there alone.
+    Gone,
+    /// Other sources have it too.
+    Kept,
+    /// The list does not have it from there, but from others.
+    Others,
+    /// The list does not have it.
+    Missing,
+}
+
+/// An entry that a version opens.
+struct Opened {
+    /// `None`: new.
+    number: Option<EntryNo>,
+    content: Entry,
+    description: Option<Description>,
 }
 
 /// Gathers row changes of one version of one list. An id is set or removed at most once.
@@ -251,9 +320,15 @@ pub struct VersionWriter<'c> {
     source: String,
     made_by: MadeBy,
     staged: Option<VersionNo>,
+    /// Whose word the entries are.
+    feed: Sources,
+    /// Nothing is written.
+    dry: bool,
     closes: Vec<EntryNo>,
-    /// Without a number: new.
-    opens: Vec<(Option<EntryNo>, Entry)>,
+    opens: Vec<Opened>,
+    describes: Vec<(EntryNo, Description)>,
+    /// Entries that were described so far, without another content.
+    described: u64,
     bytes: usize,
     rows: u64,
     digest: [u8; 32],
@@ -267,6 +342,7 @@ impl<'c> VersionWriter<'c> {
         list: &HashList,
         parent: VersionNo,
         (source, made_by): (&str, MadeBy),
+        feed: Sources,
     ) -> Result<Self, CatalogError> {
         let found = store.version(list.id, parent)?;
         let lineage = advance::lineage(store, list.id, parent)?;
@@ -281,12 +357,26 @@ impl<'c> VersionWriter<'c> {
             source: without_hashes(source).into_owned(),
             made_by,
             staged: None,
+            feed,
+            dry: false,
             closes: Vec::new(),
             opens: Vec::new(),
+            describes: Vec::new(),
+            described: 0,
             bytes: 0,
             rows: found.as_ref().map_or(0, |v| v.rows),
             digest: found.map_or([0; 32], |v| v.digest),
         })
+    }
+
+    /// Says what a version would come to, and writes none.
+    pub fn dry(self) -> Self {
+        VersionWriter { dry: true, ..self }
+    }
+
+    /// Whether the version says something else of entries than its parent, beside having others.
+    pub fn describes(&self) -> bool {
+        self.described > 0
     }
 
     /// How many entries the version has so far, and their digest.
@@ -303,42 +393,116 @@ impl<'c> VersionWriter<'c> {
         Ok(self.store.id_history(self.list.id, id)?)
     }
 
-    /// Sets the content of an id of which `history` is known.
-    pub fn put(&mut self, history: &IdHistory, entry: Entry) -> Result<Put, CatalogError> {
-        let digest = row_digest(&entry);
+    /// Sets the content of an id of which `history` is known, and what is said of it.
+    pub fn put(&mut self, history: &IdHistory, entry: Entry, details: Details) -> Result<Put, CatalogError> {
         let known = history.in_version(&self.lineage);
-        if known.is_some_and(|known| known.digest == digest) {
-            return Ok(Put::Unchanged);
+        let (sources, details) = match &known {
+            // Who says nothing leaves what others said.
+            Some(known) if details.is_empty() && known.brief.sources != self.feed => {
+                (known.brief.sources.with(self.feed), self.details(known)?)
+            }
+            Some(known) => (known.brief.sources.with(self.feed), details),
+            None => (self.feed, details),
+        };
+        self.put_as(history, entry, details, sources)
+    }
+
+    /// The same, where it is known which sources have it then.
+    fn put_as(&mut self, history: &IdHistory, entry: Entry, details: Details, sources: Sources) -> Result<Put, CatalogError> {
+        let (digest, known) = (row_digest(&entry), history.in_version(&self.lineage));
+        let said = details_digest(&details);
+        if let Some(known) = known.filter(|known| known.digest == digest) {
+            if known.brief.says(sources, &said) {
+                return Ok(Put::Unchanged);
+            }
+            self.describe(known.entry, Description { sources, details })?;
+            return Ok(Put::Described);
         }
         self.remove(history)?;
         digest_add(&mut self.digest, &digest);
         self.rows += 1;
-        self.bytes += open_row_bytes(&entry);
         // A content that the list had before, and has not now, has its number and its columns. An edit has back what its own list had:
         // what another version is just bringing is loaded with that one.
         let is_import = self.made_by == MadeBy::Import;
         let number = history.of_content(&digest, |version| is_import || self.lineage.contains(version));
-        self.opens.push((number, entry));
-        self.flush_if_full()?;
+        let before = number.map_or(Brief::NONE, |number| history.brief_of(number, &self.lineage));
+        let description = (!before.says(sources, &said)).then_some(Description { sources, details });
+        if !self.dry {
+            self.bytes += open_row_bytes(&entry) + description.as_ref().map_or(0, description_bytes);
+            self.opens.push(Opened { number, content: entry, description });
+            self.flush_if_full()?;
+        }
         Ok(if known.is_some() { Put::Changed } else { Put::Added })
     }
 
-    /// Says whether the id was there.
+    fn describe(&mut self, entry: EntryNo, description: Description) -> Result<(), CatalogError> {
+        self.described += 1;
+        if self.dry {
+            return Ok(());
+        }
+        self.bytes += CLOSE_ROW_BYTES + description_bytes(&description);
+        self.describes.push((entry, description));
+        self.flush_if_full()
+    }
+
+    fn details(&self, known: &IdRecord) -> Result<Details, CatalogError> {
+        Ok(self.store.details(self.list.id, known.entry, &known.brief)?)
+    }
+
+    /// Takes an entry out, whoever has it. Says whether the id was there.
     pub fn remove(&mut self, history: &IdHistory) -> Result<bool, CatalogError> {
         let Some(known) = history.in_version(&self.lineage) else { return Ok(false) };
         digest_sub(&mut self.digest, &known.digest);
         self.rows = self.rows.saturating_sub(1);
-        self.bytes += CLOSE_ROW_BYTES;
-        self.closes.push(known.entry);
-        self.flush_if_full()?;
+        if !self.dry {
+            self.bytes += CLOSE_ROW_BYTES;
+            self.closes.push(known.entry);
+            self.flush_if_full()?;
+        }
         Ok(true)
+    }
+
+    /// Gives an entry the sources that it has in another version, but for one, which has it as this version says.
+    pub fn follow(&mut self, history: &IdHistory, now: Option<State>, but: Sources) -> Result<(), CatalogError> {
+        let known = history.in_version(&self.lineage);
+        let others = now.as_ref().map_or(Sources(0), |now| now.sources.without(but));
+        let own = known.filter(|known| known.brief.sources.contains(but));
+        match (own, now) {
+            (Some(own), _) if own.brief.sources == others.with(but) => Ok(()),
+            (Some(own), _) => {
+                let details = self.details(&own)?;
+                self.describe(own.entry, Description { sources: others.with(but), details })
+            }
+            (None, Some(now)) if !others.is_empty() => self.put_as(history, now.content, now.details, others).map(drop),
+            (None, _) => self.remove(history).map(drop),
+        }
+    }
+
+    /// The source has the entry no more: it goes where no other one has it.
+    pub fn drop_from_feed(&mut self, history: &IdHistory) -> Result<Dropped, CatalogError> {
+        let Some(known) = history.in_version(&self.lineage) else { return Ok(Dropped::Missing) };
+        if !known.brief.sources.contains(self.feed) {
+            return Ok(Dropped::Others);
+        }
+        let sources = known.brief.sources.without(self.feed);
+        if sources.is_empty() {
+            self.remove(history)?;
+            return Ok(Dropped::Gone);
+        }
+        let details = self.details(&known)?;
+        self.describe(known.entry, Description { sources, details })?;
+        Ok(Dropped::Kept)
     }
 
     /// An id's old entry and its new one stand in one chunk, or in two in this order.
     fn flush_if_full(&mut self) -> Result<(), CatalogError> {
         // A quarter is left for what protobuf adds, and for one more entry.
-        let full = self.bytes > ROWS_BYTES_MAX / 4 * 3 || self.opens.len() + self.closes.len() >= ROWS_MAX;
+        let full = self.bytes > ROWS_BYTES_MAX / 4 * 3 || self.gathered() >= ROWS_MAX;
         if full { self.flush() } else { Ok(()) }
+    }
+
+    fn gathered(&self) -> usize {
+        self.opens.len() + self.closes.len() + self.describes.len()
     }
 
     /// The rows gathered, with numbers, and what is derived of them. Under the lock for commits: the numbers are the store's next.
@@ -347,16 +511,17 @@ impl<'c> VersionWriter<'c> {
         let first = self.store.next_entry()?;
         let mut next = first;
         let mut rows: Vec<_> = self.closes.drain(..).map(|entry| RowChange::Close { entry }).collect();
-        for (number, content) in self.opens.drain(..) {
+        rows.extend(self.describes.drain(..).map(|(entry, description)| RowChange::Describe { entry, description }));
+        for Opened { number, content, description } in self.opens.drain(..) {
             let entry = number.unwrap_or(next);
             if number.is_none() {
                 let after = next.0.checked_add(1).filter(|n| *n < u32::MAX);
                 next = EntryNo(after.ok_or_else(|| CatalogError::Refused("the store is out of entry numbers".to_owned()))?);
             }
-            rows.push(RowChange::Open { entry, content });
+            rows.push(RowChange::Open { entry, content, description });
         }
         let new = rows.iter().filter_map(|row| match row {
-            RowChange::Open { entry, content } if *entry >= first => Some((*entry, content)),
+            RowChange::Open { entry, content, .. } if *entry >= first => Some((*entry, content)),
             _ => None,
         });
         let mut puts = columns::encode(self.list.id, new);
@@ -381,7 +546,7 @@ impl<'c> VersionWriter<'c> {
 
     fn flush(&mut self) -> Result<(), CatalogError> {
         let (list, version) = (self.list.id, self.stage()?);
-        if self.opens.is_empty() && self.closes.is_empty() {
+        if self.gathered() == 0 {
             return Ok(());
         }
         let (catalog, by) = (self.catalog, self.by);
@@ -395,7 +560,7 @@ impl<'c> VersionWriter<'c> {
     /// Seals the version, if anything differs from its parent. `at_once`: a version that fits in one change, and whose snapshot is made
     /// in milliseconds, becomes active with it.
     pub fn finish(&mut self, at_once: bool, transition: Option<Transition>) -> Result<Option<VersionNo>, CatalogError> {
-        let n = self.opens.len() + self.closes.len();
+        let n = self.gathered();
         if self.staged.is_none() && n == 0 {
             return Ok(None);
         }

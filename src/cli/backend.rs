@@ -10,10 +10,10 @@ use super::output::{path_text, remark};
 use super::scan::{Asked, Each, Item, Matching};
 use super::{Context, Exit, Failure};
 use crate::catalog::{
-    Catalog, CatalogError, DiffReport, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, OverlapReport, PolicyUpdate,
-    Progress,
+    Catalog, CatalogError, DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportOptions, ImportReport, ListInfo,
+    NewEntry, OverlapReport, PolicyUpdate, Progress,
 };
-use crate::entry::{Caller, HashKind, ListVersion, Polarity, VersionNo};
+use crate::entry::{Caller, EntryNo, HashKind, ListVersion, Mark, Polarity, VersionNo};
 use crate::matcher::{Answer, Content, Hashed, Job, Matcher};
 use crate::store::Access;
 use crate::verdict::Verdict;
@@ -33,6 +33,9 @@ pub trait Lists {
     fn delete(&self, name: &str) -> Result<(), Failure>;
     fn add(&self, name: &str, entries: Vec<NewEntry>) -> Result<EditReport, Failure>;
     fn remove(&self, name: &str, ids: Vec<String>) -> Result<EditReport, Failure>;
+    fn entry(&self, name: &str, id: &str, with_hashes: bool) -> Result<EntryInfo, Failure>;
+    fn find_entries(&self, name: &str, query: &EntryQuery, after: Option<EntryNo>, most: usize) -> Result<FoundEntries, Failure>;
+    fn set_mark(&self, name: &str, id: &str, mark: Option<Mark>) -> Result<(), Failure>;
     fn import(
         &self,
         name: &str,
@@ -54,6 +57,16 @@ pub fn lists(context: &Context, access: Access) -> Result<Box<dyn Lists>, Failur
     }
     let dir = context.dir();
     let catalog = Arc::new(crate::app::lists(&dir, &context.config, usable(&dir, access))?);
+    Ok(Box::new(Local { catalog, by: Caller("cli".to_owned()) }))
+}
+
+/// The same, with the indexes that look-ups need.
+pub fn lists_with_indexes(context: &Context) -> Result<Box<dyn Lists>, Failure> {
+    if context.endpoint().is_some() {
+        return lists(context, Access::Read);
+    }
+    let dir = context.dir();
+    let (catalog, _) = crate::app::matching(&dir, &context.config, usable(&dir, Access::Read))?;
     Ok(Box::new(Local { catalog, by: Caller("cli".to_owned()) }))
 }
 
@@ -112,6 +125,18 @@ impl Lists for Local {
 
     fn remove(&self, name: &str, ids: Vec<String>) -> Result<EditReport, Failure> {
         self.catalog.remove(&self.by, name, ids).map_err(failure)
+    }
+
+    fn entry(&self, name: &str, id: &str, with_hashes: bool) -> Result<EntryInfo, Failure> {
+        self.catalog.entry(name, id, with_hashes).map_err(failure)
+    }
+
+    fn find_entries(&self, name: &str, query: &EntryQuery, after: Option<EntryNo>, most: usize) -> Result<FoundEntries, Failure> {
+        self.catalog.find_entries(name, query, after, most).map_err(failure)
+    }
+
+    fn set_mark(&self, name: &str, id: &str, mark: Option<Mark>) -> Result<(), Failure> {
+        self.catalog.set_mark(&self.by, name, id, mark).map_err(failure)
     }
 
     fn import(

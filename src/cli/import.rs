@@ -36,6 +36,13 @@ pub struct ImportArgs {
     /// Stage the new version, and do not activate it.
     #[arg(long, conflicts_with = "dry_run")]
     stage: bool,
+    /// Where the file comes from, named as lists are. A file removes entries of its own source alone; what other sources have, or was
+    /// added by hand, stays. A new name adds a source.
+    #[arg(long = "source", value_name = "NAME", default_value = "import")]
+    feed: String,
+    /// The file has what changed since an earlier one: entries that it does not name stay as they are, rows marked as deleted remove theirs.
+    #[arg(long)]
+    delta: bool,
     /// Activate the new version even if it removes, adds or changes a large part of the list.
     #[arg(long, conflicts_with = "stage")]
     accept: bool,
@@ -81,6 +88,8 @@ pub fn import(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
         activate: !args.stage,
         dry_run: args.dry_run,
         accept: args.accept,
+        feed: args.feed.clone(),
+        delta: args.delta,
     };
     if args.dry_run {
         // To write to a store of an earlier version would migrate it.
@@ -188,6 +197,14 @@ fn print_import(context: &Context, args: &ImportArgs, report: &ImportReport, sec
          {rows} read, {rows_bad} bad",
         compared_with.0,
     ))?;
+    if report.kept > 0 {
+        let kept = counted(report.kept, "entry that is not in the file stays", "entries that are not in the file stay");
+        say(format!("{kept}: added by hand, or from other sources"))?;
+    }
+    if report.details_changed > 0 {
+        let entries = counted(report.details_changed, "unchanged entry has", "unchanged entries have");
+        say(format!("{entries} other details or sources"))?;
+    }
     let hashes: Vec<_> = report.hashes.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
     say(format!("read as {}: {}", report.format.map_or("?", Format::name), hashes.join(", ")))?;
     if !report.columns.is_empty() {
@@ -216,22 +233,24 @@ fn report_json(report: &ImportReport) -> Value {
         "rows_bad": report.rows_bad, "bad": bad, "rows_bad_in_part": report.rows_bad_in_part,
         "rows_merged": report.rows_merged, "rows_unsought": report.rows_unsought,
         "added": report.added, "changed": report.changed, "gone": report.gone,
-        "unchanged": report.unchanged, "entries": report.entries, "compared_with": report.compared_with.0,
+        "unchanged": report.unchanged, "details_changed": report.details_changed, "kept": report.kept,
+        "rows_withdrawn": report.rows_withdrawn, "entries": report.entries, "compared_with": report.compared_with.0,
         "format": report.format.map(Format::name), "hashes": hashes, "warnings": report.warnings,
         "columns": (1..).zip(&report.columns).map(column).collect::<Vec<_>>(),
     })
 }
 
-/// Such as `columns: id as id, Hash as md5; not read: note, column 4`.
+/// Such as `columns: id as id, Hash as md5; kept as they are: source, column 4`.
 fn columns_text(columns: &[ColumnUse]) -> String {
     const SHOWN_MAX: usize = 20;
     let name = |number: u32, column: &ColumnUse| match column.name.as_str() {
         "" => format!("column {number}"),
         name => escaped(name).into_owned(),
     };
-    let (mut used, mut unused) = (Vec::new(), Vec::new());
+    let (mut used, mut kept, mut unused) = (Vec::new(), Vec::new(), Vec::new());
     for (number, column) in (1..).zip(columns) {
         match column.used_as {
+            Some("field") => kept.push(name(number, column)),
             Some(what) => used.push(format!("{} as {what}", name(number, column))),
             None => unused.push(name(number, column)),
         }
@@ -242,8 +261,9 @@ fn columns_text(columns: &[ColumnUse]) -> String {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         of.join(", ") + &more
     };
+    let kept = if kept.is_empty() { String::new() } else { format!("; kept as they are: {}", listed(kept)) };
     let unused = if unused.is_empty() { String::new() } else { format!("; not read: {}", listed(unused)) };
-    format!("columns: {}{unused}", listed(used))
+    format!("columns: {}{kept}{unused}", listed(used))
 }
 
 /// The most memory this process has held, as Linux counts it.

@@ -7,13 +7,14 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::backend::{Lists, lists};
+use super::entries::{self, DisableArgs, EntryArgs, FindArgs, NoteArgs};
 use super::import::{ImportArgs, import};
 use super::number::whole;
 use super::output::{list_json, list_line, list_text, overlap_json, overlap_text, remark, tell, version_json, version_text};
 use super::{Context, Exit, Failure};
 use crate::catalog::{ActionRule, EditReport, ListInfo, NewEntry, PolicyUpdate, RadiusRule};
 use crate::entry::shown::{counted, escaped, without_hashes};
-use crate::entry::{Action, HashKind, HashValue, Polarity, Transform, Transforms, VersionNo, ViewKind, ViewRule};
+use crate::entry::{Action, Details, HashKind, HashValue, Polarity, Transform, Transforms, VersionNo, ViewKind, ViewRule};
 use crate::store::Access;
 
 #[derive(Subcommand)]
@@ -42,16 +43,22 @@ pub enum ListVerb {
         /// The list.
         name: String,
     },
-    /// Make a disabled list match again.
+    /// Make a disabled list, or a disabled entry of it, match again.
     Enable {
         /// The list.
         name: String,
+        /// Enable this entry alone.
+        #[arg(long, value_name = "ID")]
+        entry: Option<String>,
     },
-    /// Stop a list from matching; it keeps its entries.
-    Disable {
-        /// The list.
-        name: String,
-    },
+    /// Stop a list, or one entry of it, from matching; it keeps its entries.
+    Disable(DisableArgs),
+    /// Show one entry: its status, where it comes from, what its source says of it.
+    Entry(EntryArgs),
+    /// Find entries by a hash or by their ids; exits with 3 if there is none.
+    Find(FindArgs),
+    /// Write a note on an entry, which stays whatever is imported.
+    Note(NoteArgs),
     /// Delete a list for good, with its policy and all versions of its entries.
     Delete {
         /// The list.
@@ -60,7 +67,7 @@ pub enum ListVerb {
         #[arg(long)]
         yes: bool,
     },
-    /// Replace a list's entries with those of a file, as a new version.
+    /// Bring a file's entries into a list as a new version: all of a source's entries, or with --delta what changed.
     Import(ImportArgs),
     /// Add an entry with the given hashes, or replace the one with the same id.
     Add {
@@ -72,6 +79,12 @@ pub enum ListVerb {
         /// The list's own category for the entry.
         #[arg(long, default_value = "", hide_default_value = true)]
         category: String,
+        /// A tag, for people to read. Can be repeated.
+        #[arg(long = "tag", value_name = "TAG")]
+        tags: Vec<String>,
+        /// A note, for people to read.
+        #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+        note: String,
         #[command(flatten)]
         hashes: HashArgs,
     },
@@ -302,9 +315,13 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
         ListVerb::Ls | ListVerb::Show { .. } | ListVerb::Versions { .. } | ListVerb::Diff { .. } | ListVerb::Overlap { .. }
     );
     let access = if reads { Access::Read } else { Access::Write };
-    if let ListVerb::Import(args) = verb {
-        return import(context, args);
-    }
+    let verb = match verb {
+        ListVerb::Import(args) => return import(context, args),
+        ListVerb::Entry(args) => return entries::entry(context, &args),
+        ListVerb::Find(args) => return entries::find(context, args),
+        ListVerb::Note(args) => return entries::note(context, args),
+        other => other,
+    };
     let lists = lists(context, access)?;
     let show = |info: ListInfo| {
         info.warnings.iter().for_each(|warning| remark(format!("warning: {warning}")));
@@ -330,16 +347,21 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
             Ok(Exit::Done)
         }
         ListVerb::Show { name } => show(lists.list(&name)?),
-        ListVerb::Enable { name } => show(lists.set_disabled(&name, false)?),
-        ListVerb::Disable { name } => show(lists.set_disabled(&name, true)?),
+        ListVerb::Enable { name, entry: Some(id) } => entries::set_mark(context, lists.as_ref(), &name, &id, None),
+        ListVerb::Enable { name, entry: None } => show(lists.set_disabled(&name, false)?),
+        ListVerb::Disable(args) => match args.mark() {
+            Some((id, mark)) => entries::set_mark(context, lists.as_ref(), &args.name, id, Some(mark)),
+            None => show(lists.set_disabled(&args.name, true)?),
+        },
         ListVerb::Delete { name, yes } => delete(context, lists.as_ref(), &name, yes),
-        ListVerb::Import(_) => Ok(Exit::Done), // taken above
-        ListVerb::Add { name, id, category, hashes } => {
+        ListVerb::Import(_) | ListVerb::Entry(_) | ListVerb::Find(_) | ListVerb::Note(_) => Ok(Exit::Done), // taken above
+        ListVerb::Add { name, id, category, tags, note, hashes } => {
             let hashes = hashes.values()?;
             if hashes.is_empty() {
                 return Err(Failure::usage("add needs at least one hash, such as --pdq HEX"));
             }
-            edited(context, lists.add(&name, vec![NewEntry { id, category, hashes }])?)
+            let details = Details { tags, note, ..Details::default() };
+            edited(context, lists.add(&name, vec![NewEntry { id, category, hashes, details, ..NewEntry::default() }])?)
         }
         ListVerb::Remove { name, ids } => edited(context, lists.remove(&name, ids)?),
         ListVerb::Versions { name } => {
@@ -414,7 +436,7 @@ fn confirmed(context: &Context, question: &str) -> bool {
 fn edited(context: &Context, report: EditReport) -> Result<Exit, Failure> {
     let json = json!({
         "version": report.version.0, "added": report.added, "changed": report.changed, "removed": report.removed,
-        "unchanged": report.unchanged, "missing": report.missing, "ids": report.ids,
+        "unchanged": report.unchanged, "details_changed": report.details_changed, "missing": report.missing, "ids": report.ids,
     });
     let text = || {
         let EditReport { version, added, changed, removed, unchanged, ids, .. } = &report;

@@ -50,9 +50,10 @@ mod tests {
     /// The keys that are checked are those that are read.
     #[test]
     fn every_key_can_be_given() {
+        let details = "member = 4\nnote = 5\nquality = 6\nstatus = 7\ntags = 8\nupdated = 9\n";
         let all = "category = 1\ndeleted = 2\ndelimiter = ';'\nheader = 'absent'\nid = 'x'\n[hashes]\nmd5 = 3\n";
         let signal = "[signal]\ntype = 1\nvalue = 2\n";
-        let read_all = [all, signal].concat();
+        let read_all = [details, all, signal].concat();
         let mapping = read(&read_all).unwrap();
         assert!(mapping.signal.is_some() && mapping.category.is_some() && mapping.hashes.len() == 1, "{mapping:?}");
         for key in Mapping::KEYS.iter().chain(&Signal::KEYS) {

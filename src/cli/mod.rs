@@ -5,6 +5,7 @@
 
 mod backend;
 mod draw;
+mod entries;
 mod hash;
 mod import;
 mod list;

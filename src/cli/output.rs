@@ -284,6 +284,7 @@ pub fn list_json(info: &ListInfo) -> Value {
         "scope_hidden": info.scope_hidden,
         "views": views,
         "view_action_max": policy.view_action_max.name(),
+        "sources": info.list.sources,
     })
 }
 

@@ -13,10 +13,11 @@ use super::output::remark;
 use super::scan::{Asked, Each, Item, Matching};
 use super::{Exit, Failure};
 use crate::catalog::{
-    DiffReport, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, OverlapReport, PolicyUpdate, Progress,
+    DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportOptions, ImportReport, ListInfo, NewEntry, OverlapReport,
+    PolicyUpdate, Progress,
 };
 use crate::client::{self, Client, ClientError, Credentials};
-use crate::entry::{HashKind, ListVersion, Polarity, VersionNo};
+use crate::entry::{EntryNo, HashKind, ListVersion, Mark, Polarity, VersionNo};
 use crate::matcher::{Content, Hashed};
 use crate::verdict::Verdict;
 
@@ -117,6 +118,18 @@ impl Lists for Remote {
 
     fn remove(&self, name: &str, ids: Vec<String>) -> Result<EditReport, Failure> {
         self.runtime.block_on(self.client.remove(name, ids)).map_err(failure)
+    }
+
+    fn entry(&self, name: &str, id: &str, with_hashes: bool) -> Result<EntryInfo, Failure> {
+        self.runtime.block_on(self.client.entry(name, id, with_hashes)).map_err(failure)
+    }
+
+    fn find_entries(&self, name: &str, query: &EntryQuery, after: Option<EntryNo>, most: usize) -> Result<FoundEntries, Failure> {
+        self.runtime.block_on(self.client.find_entries(name, query, after, most)).map_err(failure)
+    }
+
+    fn set_mark(&self, name: &str, id: &str, mark: Option<Mark>) -> Result<(), Failure> {
+        self.runtime.block_on(self.client.set_mark(name, id, mark)).map_err(failure)
     }
 
     fn import(

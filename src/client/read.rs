@@ -4,11 +4,13 @@ use tonic::Code;
 
 use super::{ClientError, ItemResult};
 use crate::catalog::{
-    BadRow, EditReport, Hold, ImportReport, ListInfo, OverlapCategory, OverlapHub, OverlapReport, Phase, Progress,
+    BadRow, EditReport, EntryInfo, FoundEntries, Hold, ImportReport, ListInfo, OverlapCategory, OverlapHub, OverlapReport, Phase,
+    Progress,
 };
 use crate::entry::{
-    Action, HashKind, HashList, HashValue, KindPolicy, LeftOut, Lineage, ListId, ListPolicy, ListVersion, MadeBy, Observation,
-    Polarity, Reason, Transform, VIEW_SIDE, VersionNo, VersionState, View, ViewKind,
+    Action, Details, EntryNo, HashKind, HashList, HashValue, KindPolicy, LeftOut, Lineage, ListId, ListPolicy, ListVersion,
+    MadeBy, Mark, MarkKind, Marked, Observation, Polarity, Reason, Status, Transform, VIEW_SIDE, VersionNo, VersionState, View,
+    ViewKind,
 };
 use crate::extract::{Features, Unscanned};
 use crate::hash::digest::Digests;
@@ -197,6 +199,8 @@ pub fn list_info(list: Option<v1::HashList>) -> Read<ListInfo> {
             previous: VersionNo(list.previous_version),
             head: VersionNo(list.head_version),
             disabled: list.disabled,
+            sources: list.sources,
+            marks_changed: 0, // the store's alone
         },
     })
 }
@@ -252,9 +256,62 @@ pub fn edit_report(report: Option<v1::EditReport>) -> Read<EditReport> {
         changed: report.changed,
         removed: report.removed,
         unchanged: report.unchanged,
+        details_changed: report.details_changed,
         missing: report.missing,
         ids: report.ids,
     })
+}
+
+pub fn entry(entry: Option<v1::Entry>) -> Read<EntryInfo> {
+    let entry = some(entry, "no entry")?;
+    let details = entry.details.unwrap_or_default();
+    Ok(EntryInfo {
+        id: entry.entry_id,
+        category: entry.category,
+        status: match v1::EntryStatus::try_from(entry.status) {
+            Ok(v1::EntryStatus::Active) => Status::Active,
+            Ok(v1::EntryStatus::Disputed) => Status::Disputed,
+            Ok(v1::EntryStatus::Withdrawn) => Status::Withdrawn,
+            Ok(v1::EntryStatus::Unspecified) | Err(_) => return bad("an unknown status"),
+        },
+        // Kinds of a later version are left out.
+        kinds: entry.hash_counts.iter().filter_map(|count| Some((kind(count.kind).ok()?, count.hashes))).collect(),
+        hashes: entry.hashes.iter().map(hash).collect::<Read<_>>()?,
+        version: VersionNo(entry.version),
+        sources: entry.sources,
+        details: Details {
+            tags: details.tags,
+            note: details.note,
+            updated: details.updated,
+            quality: details.quality.and_then(|quality| u8::try_from(quality).ok()),
+            fields: details.fields.into_iter().map(|field| (field.name, field.value)).collect(),
+            cut: details.cut,
+        },
+        mark: entry.mark.map(entry_mark).transpose()?,
+    })
+}
+
+fn entry_mark(mark: v1::EntryMark) -> Read<Marked> {
+    let kind = match v1::EntryMarkKind::try_from(mark.kind) {
+        Ok(v1::EntryMarkKind::Noted) => MarkKind::Noted,
+        Ok(v1::EntryMarkKind::Disabled) => MarkKind::Disabled,
+        Ok(v1::EntryMarkKind::Quarantined) => MarkKind::Quarantined,
+        Ok(v1::EntryMarkKind::Unspecified) | Err(_) => return bad("an unknown kind of mark"),
+    };
+    let (until_ms, time_ms) = (mark.expire_time.map(ms), mark.set_time.map_or(0, ms));
+    Ok(Marked { id: String::new(), mark: Mark { kind, until_ms, note: mark.note }, by: mark.set_by, time_ms })
+}
+
+pub fn found_entries(found: v1::FindEntriesResponse) -> Read<FoundEntries> {
+    let entries = found.entries.into_iter().map(|found| {
+        let distance = u16::try_from(found.distance).or_else(|_| bad("a distance beyond all"))?;
+        Ok((entry(found.entry)?, distance))
+    });
+    let more_after = match found.next_page_token.as_str() {
+        "" => None,
+        token => Some(EntryNo(token.parse().or_else(|_| bad("a page token that is no number"))?)),
+    };
+    Ok(FoundEntries { entries: entries.collect::<Read<_>>()?, more_after })
 }
 
 pub fn overlap_report(report: Option<v1::OverlapReport>) -> Read<OverlapReport> {
@@ -320,6 +377,9 @@ pub fn import_report(report: v1::ImportReport) -> ImportReport {
         changed: report.changed,
         gone: report.gone,
         unchanged: report.unchanged,
+        details_changed: report.details_changed,
+        kept: report.kept,
+        rows_withdrawn: report.withdrawn_row_count,
         entries: report.entries,
         bytes: report.bytes,
     }
@@ -327,7 +387,20 @@ pub fn import_report(report: v1::ImportReport) -> ImportReport {
 
 /// What a column was read as, in the words of this version; of a later one's it is only said that it was read.
 fn used_as(words: &str) -> Option<&'static str> {
-    const OTHERS: [&str; 5] = ["hash", "kind of hash", "id", "category", "deletion mark"];
+    const OTHERS: [&str; 12] = [
+        "hash",
+        "kind of hash",
+        "id",
+        "category",
+        "deletion mark",
+        "status",
+        "member",
+        "tags",
+        "note",
+        "updated",
+        "quality",
+        "field",
+    ];
     let known = HashKind::ALL.iter().map(|kind| kind.name()).chain(OTHERS).find(|known| *known == words);
     if words.is_empty() { None } else { Some(known.unwrap_or("something")) }
 }

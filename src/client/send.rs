@@ -1,7 +1,7 @@
 //! The doors' values to request messages.
 
-use crate::catalog::{ImportOptions, NewEntry, PolicyUpdate};
-use crate::entry::{Action, HashKind, HashValue, Polarity, Transform, ViewSet};
+use crate::catalog::{EntryQuery, ImportOptions, NewEntry, PolicyUpdate};
+use crate::entry::{Action, HashKind, HashValue, Mark, MarkKind, Polarity, Status, Transform, ViewSet};
 use crate::lists::{Column, Format, Header, Mapping};
 use crate::matcher::Content;
 use crate::proto::v1;
@@ -72,7 +72,39 @@ pub fn policy_update(update: &PolicyUpdate) -> v1::PolicyUpdate {
 
 pub fn new_entry(entry: NewEntry) -> v1::NewEntry {
     let hashes = entry.hashes.iter().map(|value| hash(value, None)).collect();
-    v1::NewEntry { id: entry.id, category: entry.category, hashes }
+    let status = match entry.status {
+        Status::Active => v1::EntryStatus::Active,
+        Status::Disputed => v1::EntryStatus::Disputed,
+        Status::Withdrawn => v1::EntryStatus::Withdrawn,
+    };
+    let details = v1::EntryDetails {
+        tags: entry.details.tags,
+        note: entry.details.note,
+        updated: entry.details.updated,
+        quality: entry.details.quality.map(u32::from),
+        fields: entry.details.fields.into_iter().map(|(name, value)| v1::EntryField { name, value }).collect(),
+        cut: false,
+    };
+    v1::NewEntry { id: entry.id, category: entry.category, hashes, status: status as i32, details: Some(Box::new(details)) }
+}
+
+pub fn entry_mark(mark: Mark) -> v1::EntryMark {
+    let kind = match mark.kind {
+        MarkKind::Noted => v1::EntryMarkKind::Noted,
+        MarkKind::Disabled => v1::EntryMarkKind::Disabled,
+        MarkKind::Quarantined => v1::EntryMarkKind::Quarantined,
+    };
+    let time = |ms: u64| prost_types::Timestamp { seconds: (ms / 1000) as i64, nanos: (ms % 1000) as i32 * 1_000_000 };
+    v1::EntryMark { kind: kind as i32, expire_time: mark.until_ms.map(time), note: mark.note, ..v1::EntryMark::default() }
+}
+
+pub fn entry_query(query: &EntryQuery) -> (v1::find_entries_request::Query, u32) {
+    use v1::find_entries_request::Query;
+    match query {
+        EntryQuery::Hash(value, radius) => (Query::Hash(hash(value, None)), (*radius).into()),
+        EntryQuery::Id(prefix) => (Query::IdPrefix(prefix.clone()), 0),
+        EntryQuery::Marked => (Query::Marked(true), 0),
+    }
 }
 
 pub fn import_header(name: &str, options: &ImportOptions) -> v1::ImportHeader {
@@ -89,6 +121,8 @@ pub fn import_header(name: &str, options: &ImportOptions) -> v1::ImportHeader {
         activate: options.activate,
         dry_run: options.dry_run,
         accept: options.accept,
+        feed: options.feed.clone(),
+        delta: options.delta,
     }
 }
 
@@ -108,6 +142,12 @@ fn mapping(mapping: &Mapping) -> v1::CsvMapping {
         id: mapping.id.as_ref().map(column),
         category: mapping.category.as_ref().map(column),
         deleted: mapping.deleted.as_ref().map(column),
+        status: mapping.status.as_ref().map(column),
+        member: mapping.member.as_ref().map(column),
+        tags: mapping.tags.as_ref().map(column),
+        note: mapping.note.as_ref().map(column),
+        updated: mapping.updated.as_ref().map(column),
+        quality: mapping.quality.as_ref().map(column),
     }
 }
 

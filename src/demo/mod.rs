@@ -22,7 +22,7 @@ use crate::catalog::{ImportOptions, PolicyUpdate};
 use crate::client::{Client, ClientError, Item};
 use crate::config::{Access, Config};
 use crate::entry::{BadValue, Caller, Entry, HashKind, HashValue, Polarity};
-use crate::lists::{Format, Mapping};
+use crate::lists::Format;
 use crate::matcher::Content;
 use crate::verdict::{Outcome, Verdict};
 use alterations::Alteration;
@@ -107,14 +107,7 @@ pub async fn run(config: &Config, json: bool) -> Result<bool, DemoError> {
     say(&format!("serving on {}, operator port on {}", running.grpc, running.operator));
     let client = Client::connect(&format!("http://{}", running.grpc), Duration::from_secs(10)).await?;
     client.create(LIST, Polarity::Positive, &PolicyUpdate::default()).await?;
-    let options = ImportOptions {
-        format: Some(Format::Csv),
-        mapping: Mapping::default(),
-        source: "known.csv".to_owned(),
-        activate: true,
-        dry_run: false,
-        accept: false,
-    };
+    let options = ImportOptions { format: Some(Format::Csv), source: "known.csv".to_owned(), ..ImportOptions::default() };
     let report = client.import(LIST, &options, std::fs::File::open(&list_file)?, &mut |_| {}).await?;
     say(&format!("loaded {LIST}: {} entries, version {} is active", report.entries, report.version.map_or(0, |v| v.0)));
 

@@ -1,14 +1,21 @@
 //! The changes that lists are made of, and who asks for them.
 
-use super::{Entry, EntryNo, ListId, ListPolicy, MadeBy, Polarity, VersionNo};
+use super::{Description, Entry, EntryNo, ListId, ListPolicy, MadeBy, Mark, Polarity, VersionNo};
 
 /// One row of a version being written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowChange {
     /// The entry is in the list from this version on.
-    Open { entry: EntryNo, content: Entry },
+    Open {
+        entry: EntryNo,
+        content: Entry,
+        /// `None`: what was said of the entry before holds; of a new one, that a file has it and nothing else.
+        description: Option<Description>,
+    },
     /// It is in the list no more from this version on.
     Close { entry: EntryNo },
+    /// The entry stays, and this is said of it from this version on.
+    Describe { entry: EntryNo, description: Description },
 }
 
 /// The version that another one starts from; `None` in changes of stores before format 3: the newest sealed version there was.
@@ -42,6 +49,17 @@ pub enum ChangeOp {
     /// The list and all its rows go; its number is not used again.
     DeleteList {
         list: ListId,
+    },
+    /// The list has one more source.
+    AddSource {
+        list: ListId,
+        name: String,
+    },
+    /// Marks the entry of this id, whether the list has it or not, or takes its mark off.
+    SetMark {
+        list: ListId,
+        id: String,
+        mark: Option<Mark>,
     },
     /// Opens a version for writing. It starts from what its parent holds, or from nothing with 0 for a parent.
     Stage {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::shown::is_visible;
-use super::{BadValue, HashKind, HashValue, Transforms, VIEW_RADIUS, ViewKind};
+use super::{BadValue, HashKind, HashValue, Sources, Status, Transforms, VIEW_RADIUS, ViewKind};
 
 /// An entry's number: dense in a store, never reused. It names one immutable content, so an entry whose content changes gets
 /// a new number.
@@ -26,6 +26,7 @@ pub struct Entry {
     pub id: String,
     /// The list's own category, as it stands there; empty where the list gives none.
     pub category: String,
+    pub status: Status,
     /// At least one, at most [`ENTRY_HASHES_MAX`], sorted, none twice.
     pub hashes: Vec<HashValue>,
 }
@@ -52,7 +53,16 @@ impl Entry {
         if hashes.is_empty() || hashes.len() > ENTRY_HASHES_MAX {
             return Err(BadValue(format!("an entry has 1 to {ENTRY_HASHES_MAX} hashes, this one has {}", hashes.len())));
         }
-        Ok(Entry { id, category, hashes })
+        Ok(Entry { id, category, status: Status::Active, hashes })
+    }
+
+    pub fn with_status(self, status: Status) -> Self {
+        Entry { status, ..self }
+    }
+
+    /// The hashes by which look-ups find it; none of what was withdrawn.
+    pub fn sought(&self) -> &[HashValue] {
+        if self.status == Status::Withdrawn { &[] } else { &self.hashes }
     }
 }
 
@@ -225,6 +235,40 @@ pub struct HashList {
     /// The newest sealed version.
     pub head: VersionNo,
     pub disabled: bool,
+    /// The names of its sources from the third on; every list has the first two, [`Sources::NAMES`].
+    pub sources: Vec<String>,
+    /// How often a mark of an entry was set or taken off.
+    pub marks_changed: u64,
+}
+
+impl HashList {
+    /// An empty list.
+    pub fn new(id: ListId, name: String, polarity: Polarity, policy: ListPolicy) -> Self {
+        HashList {
+            id,
+            name,
+            polarity,
+            policy,
+            active: VersionNo(0),
+            previous: VersionNo(0),
+            head: VersionNo(0),
+            disabled: false,
+            sources: Vec::new(),
+            marks_changed: 0,
+        }
+    }
+
+    /// The source of this name, if the list has it.
+    pub fn source(&self, name: &str) -> Option<Sources> {
+        let names = Sources::NAMES.into_iter().chain(self.sources.iter().map(String::as_str));
+        names.zip(0..).find(|(known, _)| *known == name).and_then(|(_, number)| Sources::numbered(number))
+    }
+
+    /// The names of some of its sources.
+    pub fn source_names(&self, sources: Sources) -> Vec<&str> {
+        let names: Vec<&str> = Sources::NAMES.into_iter().chain(self.sources.iter().map(String::as_str)).collect();
+        sources.iter().filter_map(|number| names.get(number).copied()).collect()
+    }
 }
 
 /// Refuses names that could be mistaken for a path, an option or another name.

@@ -5,6 +5,7 @@
 //! `Debug` of a hash never shows it: a hash cannot reach a log line by accident. [`HashValue::hex`] is the one way out.
 
 mod change;
+mod details;
 mod hash;
 mod list;
 mod seen;
@@ -13,6 +14,9 @@ mod version;
 mod view;
 
 pub use change::{Caller, Change, ChangeOp, Parent, ROWS_BYTES_MAX, ROWS_MAX, RowChange};
+pub use details::{
+    DETAILS_BYTES_MAX, Description, Details, MARK_NOTE_BYTES_MAX, MARKS_MAX, Mark, MarkKind, Marked, Sources, Status, member_id,
+};
 pub use hash::{BadValue, Bits, Hash64, HashKind, HashValue, Pdq};
 pub use list::{
     Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, Entry, EntryNo, HashList, KindPolicy, LIST_NAME_BYTES_MAX,

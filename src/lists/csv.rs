@@ -10,7 +10,7 @@ use super::mapping::{Columns, KindFrom, Mapping};
 use super::record::{Next, Records};
 use super::{FileError, Layout, Row, RowError, value};
 use crate::entry::shown::{counted, is_visible, name_or_not};
-use crate::entry::{CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, HashKind, HashValue};
+use crate::entry::{CATEGORY_BYTES_MAX, Details, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, HashKind, HashValue, Status, member_id};
 
 pub(super) fn read(
     mapping: &Mapping,
@@ -126,16 +126,68 @@ fn fields(columns: &Columns, records: &Records<'_>, text: &str, hashes: &[HashVa
     if hashes.is_empty() && (!deleted || id.is_empty()) {
         return Err("no hash".to_owned());
     }
+    let member = field(columns.member);
+    check_text("member", member, ENTRY_ID_BYTES_MAX)?;
+    let id = match member {
+        "" => id.to_owned(),
+        _ if id.is_empty() => return Err("it names a member and no id".to_owned()),
+        member => member_id(member, id),
+    };
+    check_text("id", &id, ENTRY_ID_BYTES_MAX)?;
+    let (status, details) = if columns.has_details() { said(columns, records, text) } else { Default::default() };
     let looks_like_hash = |at: &usize| value::kind_by_length(records.field(text, *at)).is_some();
     Ok(Row {
         line: records.line,
-        id: (!id.is_empty()).then(|| id.to_owned()),
+        id: (!id.is_empty()).then_some(id),
         category: category.to_owned(),
         hashes: Vec::new(),
+        status,
+        details,
         deleted,
         unsought: columns.has_signals() && UNSOUGHT.iter().any(|class| class.eq_ignore_ascii_case(category)),
         unread: (0..columns.width).find(|at| !columns.reads(*at) && looks_like_hash(at)).map(|at| at + 1),
     })
+}
+
+/// What the row says of its entry beside its content.
+fn said(columns: &Columns, records: &Records<'_>, text: &str) -> (Status, Details) {
+    let field = |at: Option<usize>| at.map_or("", |at| records.field(text, at));
+    let mut details =
+        Details { note: field(columns.note).to_owned(), updated: field(columns.updated).to_owned(), ..Details::default() };
+    let tags = field(columns.tags).split(|c: char| c.is_whitespace() || matches!(c, ',' | ';')).filter(|tag| !tag.is_empty());
+    details.tags = tags.map(str::to_owned).collect();
+    // What is not understood is kept as it came.
+    let mut keep = |name: &str, value: &str| {
+        if !value.is_empty() {
+            details.fields.push((name.to_owned(), value.to_owned()));
+        }
+    };
+    columns.fields.iter().for_each(|(at, name)| keep(name, records.field(text, *at)));
+    let status = status(field(columns.status));
+    if status.is_none() {
+        keep("status", field(columns.status));
+    }
+    let quality = field(columns.quality);
+    let read = quality.parse::<f32>().ok().filter(|quality| (0.0..=100.0).contains(quality));
+    if read.is_none() {
+        keep("quality", quality);
+    }
+    details.quality = read.map(|quality| quality.round() as u8);
+    (status.unwrap_or_default(), details)
+}
+
+/// `None`: it says something else.
+fn status(field: &str) -> Option<Status> {
+    let is = |words: &[&str]| words.iter().any(|word| word.eq_ignore_ascii_case(field));
+    if is(&["", "active", "received", "confirmed"]) {
+        Some(Status::Active)
+    } else if is(&["disputed"]) {
+        Some(Status::Disputed)
+    } else if is(&["withdrawn", "deleted"]) {
+        Some(Status::Withdrawn)
+    } else {
+        None
+    }
 }
 
 /// The categories of ThreatExchange's command line tool for what is known to be harmless, and for what its members do not agree on.

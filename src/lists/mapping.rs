@@ -19,6 +19,8 @@ use crate::entry::shown::{is_name, name_or_not};
 /// header = "absent"        # "auto" (default), "present", "absent"
 /// id = "MediaID"           # by name, in any case
 /// category = 4             # or by number, from 1
+/// status = "state"         # active, disputed, or withdrawn: in the list and not matched
+/// member = "ESP"           # ids become MEMBER/ID
 /// [hashes]                 # once any is given, only these are read
 /// md5 = "Hash value"
 /// [signal]                 # or: the kind in one column, the hash in another
@@ -43,6 +45,17 @@ pub struct Mapping {
     pub category: Option<Column>,
     /// Holds yes, true, 1 or deleted where the row takes its entry off the list; no, false, 0 or nothing where it does not.
     pub deleted: Option<Column>,
+    /// Holds active, disputed, withdrawn or deleted. Not recognised by the name `status` alone, which says other things in many files.
+    pub status: Option<Column>,
+    /// Whose numbering the ids are of: they become `MEMBER/ID`, percent-encoded.
+    pub member: Option<Column>,
+    /// Tags with white space, commas or semicolons between them.
+    pub tags: Option<Column>,
+    pub note: Option<Column>,
+    /// When the source last changed the entry.
+    pub updated: Option<Column>,
+    /// PDQ quality, 0 to 100.
+    pub quality: Option<Column>,
 }
 
 /// A column by its number, from 1, or by its name.
@@ -55,7 +68,21 @@ pub enum Column {
 
 impl Mapping {
     /// The names of its fields, sorted, as they stand in a file.
-    pub const KEYS: [&str; 7] = ["category", "deleted", "delimiter", "hashes", "header", "id", "signal"];
+    pub const KEYS: [&str; 13] = [
+        "category",
+        "deleted",
+        "delimiter",
+        "hashes",
+        "header",
+        "id",
+        "member",
+        "note",
+        "quality",
+        "signal",
+        "status",
+        "tags",
+        "updated",
+    ];
 }
 
 impl Signal {
@@ -90,16 +117,27 @@ fn by_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(HashKind, 
 }
 
 /// Columns of one file, counted from 0.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Columns {
     pub width: usize,
     pub hashes: Vec<(usize, KindFrom)>,
     pub id: Option<usize>,
     pub category: Option<usize>,
     pub deleted: Option<usize>,
+    pub status: Option<usize>,
+    pub member: Option<usize>,
+    pub tags: Option<usize>,
+    pub note: Option<usize>,
+    pub updated: Option<usize>,
+    pub quality: Option<usize>,
+    /// All others, with their names.
+    pub fields: Vec<(usize, String)>,
     /// The first row is data, not names.
     pub headerless: bool,
 }
+
+/// Longest name of a field that is kept, in bytes.
+const FIELD_NAME_BYTES_MAX: usize = 64;
 
 /// More columns than this are no hash list's.
 const COLUMNS_MAX: usize = 1024;
@@ -119,8 +157,28 @@ impl Columns {
             KindFrom::Column(kind) if *kind == at => Some("kind of hash"),
             _ => None,
         });
-        let others = [(self.id, "id"), (self.category, "category"), (self.deleted, "deletion mark")];
-        hash.or_else(|| others.into_iter().find_map(|(column, what)| (column == Some(at)).then_some(what)))
+        let field = || self.fields.iter().any(|(field, _)| *field == at).then_some("field");
+        hash.or_else(|| self.others().into_iter().find_map(|(column, what)| (column == Some(at)).then_some(what))).or_else(field)
+    }
+
+    fn others(&self) -> [(Option<usize>, &'static str); 9] {
+        [
+            (self.id, "id"),
+            (self.category, "category"),
+            (self.deleted, "deletion mark"),
+            (self.status, "status"),
+            (self.member, "member"),
+            (self.tags, "tags"),
+            (self.note, "note"),
+            (self.updated, "updated"),
+            (self.quality, "quality"),
+        ]
+    }
+
+    /// Whether rows can say more than content.
+    pub fn has_details(&self) -> bool {
+        let said = [self.status, self.tags, self.note, self.updated, self.quality];
+        !self.fields.is_empty() || said.iter().any(Option::is_some)
     }
 
     /// The kind stands in the row, as ThreatExchange writes it.
@@ -129,7 +187,7 @@ impl Columns {
     }
 
     pub fn reads(&self, at: usize) -> bool {
-        [self.id, self.category, self.deleted].contains(&Some(at))
+        self.others().iter().any(|(column, _)| *column == Some(at))
             || self.hashes.iter().any(|(hash, from)| *hash == at || *from == KindFrom::Column(at))
     }
 }
@@ -183,7 +241,7 @@ impl Mapping {
             Header::Auto => self.is_data(first),
         };
         let names: &[&str] = if headerless { &[] } else { first };
-        let mut columns = Columns { width: first.len(), hashes: Vec::new(), id: None, category: None, deleted: None, headerless };
+        let mut columns = Columns { width: first.len(), headerless, ..Columns::default() };
         let at = |column: &Column| column_at(column, first, names);
         for (kind, column) in &self.hashes {
             columns.hashes.push((at(column)?, KindFrom::Mapping(*kind)));
@@ -201,9 +259,29 @@ impl Mapping {
         columns.id = or_named(&self.id, "id", &["id", "entryid", "descriptorid", "mediaid", "imageid", "uuid", "guid"])?;
         columns.category = or_named(&self.category, "category", &["category", "classification"])?;
         columns.deleted = or_named(&self.deleted, "deletion mark", &["deleted", "isdeleted", "shoulddelete"])?;
+        columns.status = or_named(&self.status, "status", &["hashstatus", "entrystatus"])?;
+        columns.member = self.member.as_ref().map(at).transpose()?;
+        let at_or_first = |column: &Option<Column>, known: &[&str]| match column {
+            Some(column) => at(column).map(Some),
+            None => Ok((0..names.len()).find(|at| known.contains(&normal(names[*at]).as_str()))),
+        };
+        columns.tags = at_or_first(&self.tags, &["tags"])?;
+        columns.note = at_or_first(&self.note, &["note", "notes", "comment", "comments"])?;
+        columns.updated = at_or_first(
+            &self.updated,
+            &["updated", "lastupdated", "dateupdated", "updatedat", "lastmodified", "timestamp", "addedon", "createdon"],
+        )?;
+        columns.quality = at_or_first(&self.quality, &["quality", "pdqquality"])?;
         if headerless && self.is_silent() && is_threatexchange_width(first.len()) {
             columns.id = Some(first.len() - 3);
+            columns.updated = Some(first.len() - 2);
+            columns.tags = Some(first.len() - 1);
         }
+        let name = |at: usize| match names.get(at).filter(|name| !name.is_empty()) {
+            Some(name) => name.chars().take(FIELD_NAME_BYTES_MAX / 4).collect(),
+            None => format!("column {}", at + 1),
+        };
+        columns.fields = (0..first.len()).filter(|at| !columns.reads(*at)).map(|at| (at, name(at))).collect();
         Ok(columns)
     }
 
@@ -232,7 +310,18 @@ impl Mapping {
 
     fn columns(&self) -> impl Iterator<Item = &Column> {
         let pair = self.signal.iter().flat_map(|s| [&s.kind, &s.value]);
-        let others = [&self.id, &self.category, &self.deleted].into_iter().flatten();
+        let others = [
+            &self.id,
+            &self.category,
+            &self.deleted,
+            &self.status,
+            &self.member,
+            &self.tags,
+            &self.note,
+            &self.updated,
+            &self.quality,
+        ];
+        let others = others.into_iter().flatten();
         self.hashes.iter().map(|(_, column)| column).chain(pair).chain(others)
     }
 }
@@ -356,11 +445,11 @@ mod tests {
         };
         check(
             "id,Category,MD5,note,deleted",
-            &[("id", "id"), ("Category", "category"), ("MD5", "md5"), ("note", "-"), ("deleted", "deletion mark")],
+            &[("id", "id"), ("Category", "category"), ("MD5", "md5"), ("note", "note"), ("deleted", "deletion mark")],
         );
-        check("signal_type,signal_str,tags", &[("signal_type", "kind of hash"), ("signal_str", "hash"), ("tags", "-")]);
-        check("pdq,deadbeefcafe", &[("pdq", "pdq"), ("", "-")]);
-        check("00112233445566778899aabbccddeeff,x", &[("", "md5"), ("", "-")]);
+        check("signal_type,signal_str,tags", &[("signal_type", "kind of hash"), ("signal_str", "hash"), ("tags", "tags")]);
+        check("pdq,deadbeefcafe", &[("pdq", "pdq"), ("", "field")]);
+        check("00112233445566778899aabbccddeeff,x", &[("", "md5"), ("", "field")]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use std::ops::ControlFlow;
 use std::str::FromStr;
 
 use crate::entry::shown::{in_words, name_or_not};
-use crate::entry::{BadValue, HashKind, HashValue};
+use crate::entry::{BadValue, Details, HashKind, HashValue, Status};
 
 /// Longest row in bytes. A row of seven hashes and a long description takes some 2 KiB; beyond this it is no hash list's row.
 pub const ROW_BYTES_MAX: usize = 256 * 1024;
@@ -98,6 +98,9 @@ pub struct Row {
     pub category: String,
     /// In the order of the columns; at least one, unless `deleted` and `id` says which entry.
     pub hashes: Vec<HashValue>,
+    pub status: Status,
+    /// What the file says beside all this.
+    pub details: Details,
     /// A tombstone: the entry leaves the list.
     pub deleted: bool,
     /// The list does not say that this is what is to be found: ThreatExchange's `NEGATIVE_CLASS` (harmless) and `DISPUTED`.
@@ -216,7 +219,17 @@ pub fn read(
 /// A PDQ hash alone, as `pdq-text` gives it.
 fn pdq_row(line: u64, hash: &str) -> Result<Row, String> {
     let hash = value::listed(HashKind::Pdq, hash).map_err(|e| e.to_string())?;
-    Ok(Row { line, id: None, category: String::new(), hashes: vec![hash], deleted: false, unsought: false, unread: None })
+    Ok(Row {
+        line,
+        id: None,
+        category: String::new(),
+        hashes: vec![hash],
+        status: Status::Active,
+        details: Details::default(),
+        deleted: false,
+        unsought: false,
+        unread: None,
+    })
 }
 
 #[cfg(test)]

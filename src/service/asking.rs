@@ -12,7 +12,7 @@ use tonic::{Request, Status};
 
 use super::convert::{self, Fault};
 use super::{Options, edge};
-use crate::access::{Principal, Refusal};
+use crate::access::{Principal, Refusal, Role};
 use crate::catalog::{CatalogError, ListInfo, PolicyUpdate};
 use crate::entry::{Caller, HashKind, HashList, Polarity, check_list_name};
 use crate::proto::v1;
@@ -159,6 +159,24 @@ impl Asking {
     pub fn tell_compared(&self, list: &str, other: &str, kind: HashKind, radius: Option<u16>) {
         if [list, other].iter().all(|name| check_list_name(name).is_ok()) {
             tracing::info!(by = self.caller().0, list, other, kind = kind.name(), radius, "lists are compared");
+        }
+    }
+
+    /// Whether the caller may see an entry's hashes. That they were asked for is logged, whatever the answer.
+    pub fn may_see_hashes(&self, list: &str) -> Result<(), Status> {
+        if check_list_name(list).is_ok() {
+            tracing::info!(by = self.caller().0, list, "the hashes of an entry are asked for");
+        }
+        match self.principal.rights().roles.contains(&Role::ListAdmin) {
+            true => Ok(()),
+            false => Err(self.refuse("an entry's hashes are for list admins")),
+        }
+    }
+
+    /// Says in the log that entries are looked for: who chooses the hashes learns of those in the list.
+    pub fn tell_sought(&self, list: &str) {
+        if check_list_name(list).is_ok() {
+            tracing::info!(by = self.caller().0, list, "entries are looked for");
         }
     }
 

@@ -4,6 +4,7 @@
 //! at fault, ResourceInfo what is not there, RetryInfo when to come again, ErrorInfo a reason for programs. Invariant: no status
 //! holds a hash, a byte of a picture, or a path of the server.
 
+mod entries;
 mod replies;
 mod requests;
 mod withheld;
@@ -21,6 +22,7 @@ use crate::entry::shown::without_hashes;
 use crate::proto::scan::Flaw;
 use crate::proto::v1;
 
+pub use entries::{entry, find_entries, found_entries, get_entry, set_entry_mark};
 pub use replies::*;
 pub use requests::*;
 pub use withheld::verdict_for;
@@ -94,6 +96,7 @@ pub fn catalog_status(error: CatalogError) -> Status {
         CatalogError::NoSuchVersion { list, version, .. } => {
             (Code::NotFound, ErrorDetails::with_resource_info("HashListVersion", format!("{list}/{version}"), "", &message))
         }
+        CatalogError::NoSuchEntry { list, .. } => (Code::NotFound, ErrorDetails::with_resource_info("Entry", list, "", &message)),
         CatalogError::ListExists(name) => (Code::AlreadyExists, ErrorDetails::with_resource_info("HashList", name, "", &message)),
         CatalogError::Invalid(_) => (Code::InvalidArgument, info("INVALID")),
         CatalogError::BadFile(_) => (Code::InvalidArgument, info("BAD_FILE")),

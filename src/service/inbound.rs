@@ -293,6 +293,8 @@ mod tests {
         let largest = [
             size_of::<v1::MatchItem>(),
             size_of::<v1::NewEntry>(),
+            size_of::<v1::EntryDetails>(),
+            size_of::<v1::EntryField>(),
             size_of::<v1::Hash>(),
             size_of::<v1::RadiusRule>(),
             size_of::<String>(),

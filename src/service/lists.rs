@@ -210,6 +210,43 @@ impl HashListService for Lists {
         Ok(Response::new(v1::RemoveEntriesResponse { report: Some(convert::edit_report(report)) }))
     }
 
+    async fn get_entry(&self, request: Request<v1::GetEntryRequest>) -> Result<Response<v1::GetEntryResponse>, Status> {
+        let asking = Asking::of(&request, "GetEntry");
+        let (list, id, with_hashes) = convert::get_entry(request.into_inner())?;
+        log_list(&list);
+        if with_hashes {
+            asking.may_see_hashes(&list)?;
+        }
+        let list = asking.list(list);
+        let entry = self.call(&asking, move |catalog| catalog.entry(&list, &id, with_hashes)).await?;
+        Ok(Response::new(v1::GetEntryResponse { entry: Some(convert::entry(entry)) }))
+    }
+
+    async fn find_entries(&self, request: Request<v1::FindEntriesRequest>) -> Result<Response<v1::FindEntriesResponse>, Status> {
+        let asking = Asking::of(&request, "FindEntries");
+        let (list, query, after, most) = convert::find_entries(request.into_inner())?;
+        log_list(&list);
+        asking.tell_sought(&list);
+        let list = asking.list(list);
+        let found = self.call(&asking, move |catalog| catalog.find_entries(&list, &query, after, most)).await?;
+        Ok(Response::new(convert::found_entries(found)))
+    }
+
+    async fn set_entry_mark(
+        &self,
+        request: Request<v1::SetEntryMarkRequest>,
+    ) -> Result<Response<v1::SetEntryMarkResponse>, Status> {
+        let asking = Asking::of(&request, "SetEntryMark");
+        let by = asking.caller().clone();
+        let (list, id, mark) = convert::set_entry_mark(request.into_inner())?;
+        log_list(&list);
+        let list = asking.list(list);
+        // An entry that does harm is taken out at once, as a list is.
+        self.may_change(&self.0.policy_calls, &asking, &list).await?;
+        self.call_in(&self.0.policy_calls, &asking, move |catalog| catalog.set_mark(&by, &list, &id, mark)).await?;
+        Ok(Response::new(v1::SetEntryMarkResponse {}))
+    }
+
     async fn list_hash_list_versions(
         &self,
         request: Request<v1::ListHashListVersionsRequest>,

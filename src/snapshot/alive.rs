@@ -69,7 +69,12 @@ impl Alive {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = EntryNo> {
-        self.pages.iter().enumerate().filter(|(_, page)| !is_none(page)).flat_map(|(p, page)| {
+        self.iter_from(EntryNo(0))
+    }
+
+    pub fn iter_from(&self, first: EntryNo) -> impl Iterator<Item = EntryNo> {
+        let pages = self.pages.iter().enumerate().skip(first.0 as usize / BITS);
+        let entries = pages.filter(|(_, page)| !is_none(page)).flat_map(|(p, page)| {
             page.iter().enumerate().flat_map(move |(w, word)| {
                 let first = (p * BITS + w * 64) as u32;
                 let mut left = *word;
@@ -79,7 +84,8 @@ impl Alive {
                     (bit < 64).then(|| EntryNo(first + bit))
                 })
             })
-        })
+        });
+        entries.skip_while(move |entry| *entry < first)
     }
 
     pub fn bytes(&self) -> usize {

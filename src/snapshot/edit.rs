@@ -120,7 +120,7 @@ impl Snapshot {
         opened: Alive,
         closed: Alive,
     ) -> Result<Transition, NotLoaded> {
-        let mut counts = [(0u64, 0u64); 8];
+        let mut counts = [(0u64, 0u64); HashKind::ALL.len() + 1];
         for (entries, come) in [(&opened, true), (&closed, false)] {
             for entry in entries.iter() {
                 let metadata = self.metadata.get(entry).or_else(|| part.metadata.get(entry)).ok_or(NotLoaded(entry))?;
@@ -175,6 +175,7 @@ impl Snapshot {
         self.live.retain(|(l, _), _| *l != list);
         self.versions.remove(&list);
         self.spare.remove(&list);
+        self.marks.forget(list);
     }
 
     /// Entries that are loaded and in no version that answers or answered before.

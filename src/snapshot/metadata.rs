@@ -12,7 +12,7 @@ const ABSENT: ListId = ListId(u32::MAX);
 
 /// The kinds of hash an entry has, one bit each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct KindSet(u8);
+pub struct KindSet(u16);
 
 impl KindSet {
     pub fn with(self, kind: HashKind) -> Self {
@@ -20,11 +20,11 @@ impl KindSet {
     }
 
     /// One bit for each kind, at its number.
-    pub fn bits(self) -> u8 {
+    pub fn bits(self) -> u16 {
         self.0
     }
 
-    pub fn from_bits(bits: u8) -> Self {
+    pub fn from_bits(bits: u16) -> Self {
         KindSet(bits)
     }
 

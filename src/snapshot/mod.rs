@@ -7,8 +7,10 @@
 mod alive;
 mod candidates;
 mod edit;
+mod find;
 mod in_views;
 mod layers;
+mod marks;
 mod metadata;
 
 use std::collections::BTreeMap;
@@ -29,6 +31,7 @@ use candidates::{Candidates, Of, RawHit};
 pub use edit::{Choices, HashRows, Merge, NotLoaded, Transition};
 
 pub use layers::{DigestLayers, LAYERS_MAX, Layer, RadiusLayers, Rows, TAIL_MAX};
+pub use marks::Marks;
 pub use metadata::{EntryMetadata, KindSet, MetadataTable};
 
 /// Every kind's layers.
@@ -56,6 +59,8 @@ pub struct Snapshot {
     pub versions: BTreeMap<ListId, VersionNo>,
     /// By list: entries that are loaded so that the version before can be had back at once.
     pub spare: BTreeMap<ListId, u64>,
+    /// What takes single entries out.
+    pub marks: Marks,
     /// Which loading of everything this comes from.
     pub load: u64,
 }
@@ -179,7 +184,11 @@ impl Snapshot {
     #[inline]
     fn live_list(&self, entry: EntryNo) -> Option<ListId> {
         let list = self.metadata.list_of(entry).filter(|_| self.alive.contains(entry))?;
-        self.policy.list(list).map(|list| list.id)
+        let list = self.policy.list(list)?.id;
+        match self.marks.stopped(list) {
+            Some(ids) if self.metadata.get(entry).is_some_and(|row| ids.contains(row.id)) => None,
+            _ => Some(list),
+        }
     }
 
     /// The widest radius that any live list has for a kind; `None` where no live list holds the kind.

@@ -5,16 +5,17 @@
 //! that `Seal` is checked against what was really written. Rows that `Undo` and `Drop` leave behind go later: see [`Store::sweep`].
 
 use super::derived::{DerivedPut, check_derived, put_derived};
-use super::digest::{digest_add, digest_sub, sha256};
+use super::digest::{details_digest, digest_add, digest_sub, sha256};
 use super::head::{self, Head};
 use super::history;
-use super::ids::{EntryHistory, IdHistory};
+use super::ids::{Deed, EntryHistory, IdHistory};
 use super::keys::{self, DeltaOp, Family};
 use super::wire::{self, row_bytes};
 use super::{BY_BYTES_MAX, LISTS_MAX, POLICY_BYTES_MAX, SOURCE_BYTES_MAX, Store, StoreError, Writer};
 use crate::entry::{
-    Change, ChangeOp, Entry, EntryNo, HashList, Lineage, ListId, ListPolicy, ListVersion, MadeBy, Parent, ROWS_BYTES_MAX,
-    ROWS_MAX, RowChange, VersionNo, VersionState, ViewRule, check_list_name,
+    Change, ChangeOp, DETAILS_BYTES_MAX, Description, Entry, EntryNo, HashList, Lineage, ListId, ListPolicy, ListVersion,
+    MARKS_MAX, MadeBy, Mark, Marked, Parent, ROWS_BYTES_MAX, ROWS_MAX, RowChange, Sources, VersionNo, VersionState, ViewRule,
+    check_list_name,
 };
 use rocksdb::{BoundColumnFamily, WriteBatch, WriteOptions};
 use std::collections::HashMap;
@@ -121,16 +122,9 @@ impl<'a> Tx<'a> {
 
     fn change(&mut self, change: &Change) -> Result<(), StoreError> {
         match &change.op {
-            ChangeOp::CreateList { list, name, polarity, policy } => self.create_list(HashList {
-                id: *list,
-                name: name.clone(),
-                polarity: *polarity,
-                policy: policy.clone(),
-                active: VersionNo(0),
-                previous: VersionNo(0),
-                head: VersionNo(0),
-                disabled: false,
-            })?,
+            ChangeOp::CreateList { list, name, polarity, policy } => {
+                self.create_list(HashList::new(*list, name.clone(), *polarity, policy.clone()))?;
+            }
             ChangeOp::SetPolicy { list, policy } => {
                 check_policy(policy)?;
                 let list = self.list(*list)?;
@@ -187,6 +181,8 @@ impl<'a> Tx<'a> {
                 let list = self.list(*list)?;
                 self.drop_versions(&list, versions)?;
             }
+            ChangeOp::AddSource { list, name } => self.add_source(*list, name)?,
+            ChangeOp::SetMark { list, id, mark } => self.set_mark(*list, id, mark.as_ref(), change)?,
         }
         Ok(())
     }
@@ -255,7 +251,7 @@ impl<'a> Tx<'a> {
         self.list(list)?;
         self.delete(Family::Lists, &keys::list_key(list));
         self.delete(Family::Meta, &keys::sweep_key(list));
-        for family in [Family::Versions, Family::EntryIds, Family::Entries, Family::Deltas, Family::Contents] {
+        for family in Family::OF_LISTS {
             let handle = self.store.family(family)?;
             self.batch.delete_range_cf(&handle, keys::list_key(list), keys::list_end(list));
         }
@@ -316,8 +312,17 @@ impl<'a> Tx<'a> {
         let mut ids = HashMap::with_capacity(rows.len());
         for row in rows {
             match row {
-                RowChange::Open { entry, content } => self.open_row(version, &mut ids, *entry, content)?,
+                RowChange::Open { entry, content, description } => {
+                    self.open_row(version, &mut ids, *entry, content)?;
+                    if let Some(description) = description {
+                        self.describe_row(version, &mut ids, *entry, &content.id, description)?;
+                    }
+                }
                 RowChange::Close { entry } => self.close_row(version, &mut ids, *entry)?,
+                RowChange::Describe { entry, description } => {
+                    let id = self.id_of(version.list, *entry)?;
+                    self.describe_row(version, &mut ids, *entry, &id.unwrap_or_default(), description)?;
+                }
             }
         }
         for (form, history) in ids {
@@ -338,7 +343,7 @@ impl<'a> Tx<'a> {
         if entry.0 == self.next_entry {
             // The largest number is never given out, so that one past the last can be said.
             self.next_entry = entry.0.checked_add(1).ok_or_else(|| refused("there are no entry numbers left"))?;
-            history.0.push(EntryHistory { entry, digest, deltas: vec![(version.version, DeltaOp::Opened)] });
+            history.0.push(EntryHistory { entry, digest, deltas: vec![(version.version, Deed::Opened)] });
             self.put(Family::Entries, &keys::row_key(version.list, entry), &value);
         } else {
             if entry.0 > self.next_entry {
@@ -349,7 +354,7 @@ impl<'a> Tx<'a> {
             if known.digest != digest {
                 return Err(refused(format!("entry {} had another content before: a new content takes a new number", entry.0)));
             }
-            if !known.note(version.version, DeltaOp::Opened) {
+            if !known.note(version.version, Deed::Opened) {
                 return Err(refused(format!("entry {} was closed by this version", entry.0)));
             }
         }
@@ -361,17 +366,85 @@ impl<'a> Tx<'a> {
 
     fn close_row(&mut self, version: &mut ListVersion, ids: &mut Ids, entry: EntryNo) -> Result<(), StoreError> {
         let not_in = || refused(format!("entry {} is not in the version, or was opened by it", entry.0));
-        let value = self.store.db.get_pinned_cf(self.family(Family::Entries), keys::row_key(version.list, entry))?;
-        let content = keys::content(&value.ok_or_else(not_in)?)?;
-        let history = self.history(ids, version.list, &content.id)?;
+        let id = self.id_of(version.list, entry)?.ok_or_else(not_in)?;
+        let history = self.history(ids, version.list, &id)?;
         let known = history.entry(entry).filter(|known| known.is_in(&version.lineage)).ok_or_else(not_in)?;
-        if !known.note(version.version, DeltaOp::Closed) {
+        if !known.note(version.version, Deed::Closed) {
             return Err(not_in());
         }
         let digest = known.digest;
         self.put(Family::Deltas, &keys::delta_key(version.list, version.version, DeltaOp::Closed, entry), &[]);
         version.rows = version.rows.checked_sub(1).ok_or_else(|| Family::Versions.corrupt("a row count is too small"))?;
         digest_sub(&mut version.digest, &digest);
+        Ok(())
+    }
+
+    fn describe_row(
+        &mut self,
+        version: &ListVersion,
+        ids: &mut Ids,
+        entry: EntryNo,
+        id: &str,
+        description: &Description,
+    ) -> Result<(), StoreError> {
+        limit("an entry's details", description.details.bytes(), DETAILS_BYTES_MAX)?;
+        if description.sources.is_empty() {
+            return Err(refused(format!("entry {} would have no source", entry.0)));
+        }
+        let history = self.history(ids, version.list, id)?;
+        let known = history.entry(entry).filter(|known| known.is_in(&version.lineage));
+        let known = known.ok_or_else(|| refused(format!("entry {} is not in the version", entry.0)))?;
+        let details = details_digest(&description.details);
+        if !known.note(version.version, Deed::Described { sources: description.sources, details }) {
+            return Err(refused(format!("entry {} was described by this version", entry.0)));
+        }
+        self.put(Family::Deltas, &keys::delta_key(version.list, version.version, DeltaOp::Described, entry), &[]);
+        if !description.details.is_empty() {
+            let value = wire::write_details(&description.details);
+            self.put(Family::Details, &keys::details_key(version.list, entry, version.version), &value);
+        }
+        Ok(())
+    }
+
+    /// The id of an entry that was there before the change.
+    fn id_of(&self, list: ListId, entry: EntryNo) -> Result<Option<String>, StoreError> {
+        let value = self.store.db.get_pinned_cf(self.family(Family::Entries), keys::row_key(list, entry))?;
+        value.map(|bytes| keys::content(&bytes).map(|content| content.id)).transpose()
+    }
+
+    fn add_source(&mut self, list: ListId, name: &str) -> Result<(), StoreError> {
+        check_list_name(name).map_err(|_| refused("a source is named as a list is"))?;
+        let mut list = self.list(list)?;
+        if list.source(name).is_some() {
+            return Err(refused(format!("list {} has a source {name} already", list.name)));
+        }
+        if Sources::NAMES.len() + list.sources.len() >= Sources::MAX {
+            return Err(refused(format!("list {} has {} sources, which is the limit", list.name, Sources::MAX)));
+        }
+        list.sources.push(name.to_owned());
+        self.put_list(&list);
+        Ok(())
+    }
+
+    fn set_mark(&mut self, list: ListId, id: &str, mark: Option<&Mark>, change: &Change) -> Result<(), StoreError> {
+        let mut list = self.list(list)?;
+        keys::check_id(id).map_err(refused)?;
+        let key = keys::id_key(list.id, &self.store.id_form(id));
+        let known = self.store.mark(list.id, id)?;
+        match mark {
+            None if known.is_none() => return Err(refused("the entry has no mark")),
+            None => self.delete(Family::Marks, &key),
+            Some(mark) => {
+                mark.check().map_err(|bad| refused(bad.0))?;
+                if known.is_none() && self.store.marks(list.id)?.count() >= MARKS_MAX {
+                    return Err(refused(format!("list {} has {MARKS_MAX} marked entries, which is the limit", list.name)));
+                }
+                let (id, by, time_ms) = (id.to_owned(), change.by.clone(), change.time_ms);
+                self.put(Family::Marks, &key, &wire::write_marked(&Marked { id, mark: mark.clone(), by, time_ms }));
+            }
+        }
+        list.marks_changed += 1;
+        self.put_list(&list);
         Ok(())
     }
 

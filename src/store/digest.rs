@@ -5,7 +5,7 @@
 //! accidents and casual tampering, not an attacker who can choose millions of rows (Wagner 2002, the generalised birthday
 //! problem): the chain of changes is what binds the history.
 
-use crate::entry::Entry;
+use crate::entry::{Details, Entry};
 use sha2::{Digest, Sha256};
 
 /// SHA-256 of the entry's canonical content.
@@ -13,6 +13,11 @@ pub fn row_digest(entry: &Entry) -> [u8; 32] {
     let mut bytes = Vec::with_capacity(512);
     super::keys::put_content(&mut bytes, entry);
     sha256(&bytes)
+}
+
+/// What tells an entry's details from others; zeros where there are none.
+pub fn details_digest(details: &Details) -> [u8; 16] {
+    if details.is_empty() { [0; 16] } else { fingerprint(&sha256(&super::wire::write_details(details))) }
 }
 
 /// `sum + digest` modulo 2^256, both big-endian.

@@ -26,12 +26,14 @@ pub(super) enum Kind {
     Undo = 18,
     Edit = 19,
     Drop = 20,
+    AddSource = 21,
+    SetMark = 22,
     /// The store was brought to this format from an earlier one. Not a [`ChangeOp`]: it alters nothing that a store holds.
     Migrated = 30,
 }
 
 impl Kind {
-    const ALL: [Kind; 12] = [
+    const ALL: [Kind; 14] = [
         Kind::CreateList,
         Kind::SetPolicy,
         Kind::SetDisabled,
@@ -43,6 +45,8 @@ impl Kind {
         Kind::Undo,
         Kind::Edit,
         Kind::Drop,
+        Kind::AddSource,
+        Kind::SetMark,
         Kind::Migrated,
     ];
 
@@ -110,6 +114,8 @@ fn about(op: &ChangeOp) -> (Kind, ListId, VersionNo, Vec<VersionNo>) {
         ChangeOp::Undo { list, version } => (Kind::Undo, *list, *version, vec![]),
         ChangeOp::Edit { list, version, .. } => (Kind::Edit, *list, *version, vec![]),
         ChangeOp::Drop { list, versions } => (Kind::Drop, *list, OWN, versions.clone()),
+        ChangeOp::AddSource { list, .. } => (Kind::AddSource, *list, OWN, vec![]),
+        ChangeOp::SetMark { list, .. } => (Kind::SetMark, *list, OWN, vec![]),
     }
 }
 
@@ -228,7 +234,7 @@ mod tests {
             assert_eq!(Header::decode(&bytes).unwrap(), header);
             (0..bytes.len()).for_each(|n| assert_ne!(Header::decode(&bytes[..n]).ok().as_ref(), Some(&header)));
         }
-        let unknown = HeaderRecord { kind: 21, ..HeaderRecord::default() }.encode_to_vec();
+        let unknown = HeaderRecord { kind: 23, ..HeaderRecord::default() }.encode_to_vec();
         let short = HeaderRecord { kind: 10, contents: vec![1; 31], ..HeaderRecord::default() }.encode_to_vec();
         for bytes in [unknown, short] {
             assert!(matches!(Header::decode(&bytes), Err(StoreError::Corrupt { family: "history", .. })));

@@ -1,13 +1,14 @@
 //! How do ids stand in keys, and what is known under each?
 //!
 //! The value of an id in `entry_ids` is all that the list's changes say of it: for each entry that was ever of this id, n x
-//! (entry u32, digest \[32\] of its content, n u16, n x (version u32, op u8: 0 closed, 1 opened)). Whether an entry is in a version is
-//! told by the last of its deltas that the version's lineage has. Invariant: in no version are two entries of one id; the deltas of
-//! an entry are in the order of their versions, at most one of each.
+//! (entry u32, digest \[32\] of its content, n u16, n x (version u32, op u8: 0 closed, 1 opened, 2 described, and after the last one
+//! sources u16, digest \[16\] of the details)). Whether an entry is in a version is told by the last delta that opened or closed it in the
+//! version's lineage, what is said of it by the last that described it. Invariant: in no version are two entries of one id; the deltas of
+//! an entry are in the order of their versions, and a version describes only what it does not close.
 
 use super::StoreError;
 use super::keys::{Cut, DeltaOp, Family};
-use crate::entry::{EntryNo, Lineage, VersionNo};
+use crate::entry::{EntryNo, Lineage, Sources, VersionNo};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::borrow::Cow;
@@ -77,18 +78,58 @@ pub struct IdRecord {
     pub entry: EntryNo,
     /// [`row_digest`](super::row_digest) of its content.
     pub digest: [u8; 32],
+    /// What is said of it.
+    pub brief: Brief,
+}
+
+/// What is said of an entry, in brief: by which sources, and the digest of the details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Brief {
+    pub sources: Sources,
+    /// [`details_digest`](super::details_digest); zeros where there are none.
+    pub details: [u8; 16],
+    /// The version that said so; 0 where none did.
+    pub version: VersionNo,
+}
+
+impl Brief {
+    /// Of an entry of which nothing was said.
+    pub const NONE: Brief = Brief { sources: Sources::IMPORT, details: [0; 16], version: VersionNo(0) };
+
+    /// Whether the same is said, whenever that was.
+    pub fn says(&self, sources: Sources, details: &[u8; 16]) -> bool {
+        (self.sources, &self.details) == (sources, details)
+    }
+}
+
+/// What a version does to an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deed {
+    Closed,
+    Opened,
+    Described { sources: Sources, details: [u8; 16] },
+}
+
+impl Deed {
+    pub fn op(self) -> DeltaOp {
+        match self {
+            Deed::Closed => DeltaOp::Closed,
+            Deed::Opened => DeltaOp::Opened,
+            Deed::Described { .. } => DeltaOp::Described,
+        }
+    }
 }
 
 /// The entries of one id, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IdHistory(pub(super) Vec<EntryHistory>);
 
-/// One entry, and which versions opened and closed it.
+/// One entry, and which versions opened, described and closed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EntryHistory {
     pub entry: EntryNo,
     pub digest: [u8; 32],
-    pub deltas: Vec<(VersionNo, DeltaOp)>,
+    pub deltas: Vec<(VersionNo, Deed)>,
 }
 
 impl IdHistory {
@@ -96,7 +137,19 @@ impl IdHistory {
     pub fn in_version(&self, lineage: &Lineage) -> Option<IdRecord> {
         // The newest first: it is asked for most.
         let found = self.0.iter().rev().find(|entry| entry.is_in(lineage))?;
-        Some(IdRecord { entry: found.entry, digest: found.digest })
+        Some(IdRecord { entry: found.entry, digest: found.digest, brief: found.brief(lineage) })
+    }
+
+    /// What a version says of an entry of this id, or would if it had it.
+    pub fn brief_of(&self, entry: EntryNo, lineage: &Lineage) -> Brief {
+        self.0.iter().find(|known| known.entry == entry).map_or(Brief::NONE, |known| known.brief(lineage))
+    }
+
+    /// The versions of a lineage that opened the entry, and that last changed what is said of it.
+    pub fn since(&self, entry: EntryNo, lineage: &Lineage) -> Option<VersionNo> {
+        let known = self.0.iter().find(|known| known.entry == entry)?;
+        let opened = known.deltas.iter().rev().find(|(version, deed)| *deed == Deed::Opened && lineage.contains(*version))?;
+        Some(opened.0)
     }
 
     /// The entry with this content, if a version that will do had it.
@@ -115,9 +168,13 @@ impl IdHistory {
             bytes.extend_from_slice(&entry.0.to_be_bytes());
             bytes.extend_from_slice(digest);
             bytes.extend_from_slice(&(deltas.len() as u16).to_be_bytes());
-            for (version, op) in deltas {
+            for (version, deed) in deltas {
                 bytes.extend_from_slice(&version.0.to_be_bytes());
-                bytes.push(*op as u8);
+                bytes.push(deed.op() as u8);
+                if let Deed::Described { sources, details } = deed {
+                    bytes.extend_from_slice(&sources.0.to_be_bytes());
+                    bytes.extend_from_slice(details);
+                }
             }
         }
         bytes
@@ -131,10 +188,20 @@ impl IdHistory {
             let mut deltas = Vec::with_capacity(usize::from(n).min(16));
             for _ in 0..n {
                 let (version, op) = (VersionNo(cut.u32()?), cut.u8()?);
-                let op = DeltaOp::from_u8(op).ok_or_else(|| Family::EntryIds.corrupt("a delta has an unknown op"))?;
-                deltas.push((version, op));
+                deltas.push((
+                    version,
+                    match DeltaOp::from_u8(op) {
+                        Some(DeltaOp::Closed) => Deed::Closed,
+                        Some(DeltaOp::Opened) => Deed::Opened,
+                        Some(DeltaOp::Described) => Deed::Described { sources: Sources(cut.u16()?), details: cut.array()? },
+                        None => return Err(Family::EntryIds.corrupt("a delta has an unknown op")),
+                    },
+                ));
             }
-            if !deltas.is_sorted_by(|(a, _), (b, _)| a < b) || deltas.is_empty() {
+            let in_order = |a: &(VersionNo, Deed), b: &(VersionNo, Deed)| {
+                a.0 < b.0 || a.0 == b.0 && (a.1.op(), b.1.op()) == (DeltaOp::Opened, DeltaOp::Described)
+            };
+            if !deltas.is_sorted_by(in_order) || deltas.is_empty() {
                 return Err(Family::EntryIds.corrupt("an entry's deltas are missing or not in order"));
             }
             entries.push(EntryHistory { entry, digest, deltas });
@@ -148,20 +215,37 @@ impl IdHistory {
 
 impl EntryHistory {
     pub fn is_in(&self, lineage: &Lineage) -> bool {
-        let last = self.deltas.iter().rev().find(|(version, _)| lineage.contains(*version));
-        last.is_some_and(|(_, op)| *op == DeltaOp::Opened)
+        let mut moves = self.deltas.iter().rev().filter(|(_, deed)| deed.op() != DeltaOp::Described);
+        moves.find(|(version, _)| lineage.contains(*version)).is_some_and(|(_, deed)| *deed == Deed::Opened)
     }
 
-    /// Adds what a version does; false where it did something before, or there are too many.
+    pub fn brief(&self, lineage: &Lineage) -> Brief {
+        let said = self.deltas.iter().rev().find_map(|(version, deed)| match deed {
+            Deed::Described { sources, details } if lineage.contains(*version) => Some((*sources, *details, *version)),
+            _ => None,
+        });
+        said.map_or(Brief::NONE, |(sources, details, version)| Brief { sources, details, version })
+    }
+
+    /// Whether a version of one of the lineages needs what another one says of the entry: it is the last in it.
+    pub fn is_last_said(&self, said: VersionNo, lineages: impl IntoIterator<Item = impl std::borrow::Borrow<Lineage>>) -> bool {
+        lineages.into_iter().any(|lineage| self.brief(lineage.borrow()).version == said)
+    }
+
+    /// Adds what a version does; false where that does not go with what it did before, or there are too many.
     #[must_use]
-    pub fn note(&mut self, version: VersionNo, op: DeltaOp) -> bool {
-        match self.deltas.binary_search_by_key(&version, |(version, _)| *version) {
-            Err(at) if self.deltas.len() < usize::from(u16::MAX) => {
-                self.deltas.insert(at, (version, op));
-                true
-            }
-            _ => false,
+    pub fn note(&mut self, version: VersionNo, deed: Deed) -> bool {
+        let (at, end) = (
+            self.deltas.partition_point(|(known, _)| *known < version),
+            self.deltas.partition_point(|(known, _)| *known <= version),
+        );
+        let before: Vec<DeltaOp> = self.deltas[at..end].iter().map(|(_, deed)| deed.op()).collect();
+        let fits = before.is_empty() || (before.as_slice(), deed.op()) == (&[DeltaOp::Opened], DeltaOp::Described);
+        if fits && self.deltas.len() < usize::from(u16::MAX) {
+            self.deltas.insert(end, (version, deed));
+            return true;
         }
+        false
     }
 }
 
@@ -197,12 +281,12 @@ mod tests {
     }
 
     fn history() -> IdHistory {
-        let entry = |number, deltas: &[(u32, DeltaOp)]| EntryHistory {
+        let entry = |number, deltas: &[(u32, Deed)]| EntryHistory {
             entry: EntryNo(number),
             digest: [number as u8; 32],
             deltas: deltas.iter().map(|(version, op)| (VersionNo(*version), *op)).collect(),
         };
-        use DeltaOp::{Closed, Opened};
+        use Deed::{Closed, Opened};
         // Version 4 starts from 2, beside 3.
         IdHistory(vec![entry(7, &[(1, Opened), (3, Closed), (4, Closed), (5, Opened)]), entry(9, &[(4, Opened), (5, Closed)])])
     }
@@ -222,8 +306,8 @@ mod tests {
     fn a_version_does_one_thing_to_an_entry() {
         let mut history = history();
         let entry = history.entry(EntryNo(9)).unwrap();
-        assert!(!entry.note(VersionNo(5), DeltaOp::Opened));
-        assert!(entry.note(VersionNo(2), DeltaOp::Closed) && entry.note(VersionNo(8), DeltaOp::Opened));
+        assert!(!entry.note(VersionNo(5), Deed::Opened));
+        assert!(entry.note(VersionNo(2), Deed::Closed) && entry.note(VersionNo(8), Deed::Opened));
         assert_eq!(entry.deltas.iter().map(|(version, _)| version.0).collect::<Vec<_>>(), [2, 4, 5, 8]);
     }
 
@@ -232,7 +316,7 @@ mod tests {
         let one = IdHistory(vec![EntryHistory {
             entry: EntryNo(0x0506_0708),
             digest: [0xbb; 32],
-            deltas: vec![(VersionNo(9), DeltaOp::Opened), (VersionNo(10), DeltaOp::Closed)],
+            deltas: vec![(VersionNo(9), Deed::Opened), (VersionNo(10), Deed::Closed)],
         }]);
         assert_eq!(hex::encode(one.encode()), format!("05060708{}000200000009010000000a00", "bb".repeat(32)));
         let bytes = history().encode();
@@ -246,5 +330,40 @@ mod tests {
             altered[at] = byte;
             assert!(IdHistory::decode(&altered).is_err(), "{at}");
         }
+    }
+
+    fn said(sources: u16, details: u8) -> Deed {
+        Deed::Described { sources: Sources(sources), details: [details; 16] }
+    }
+
+    #[test]
+    fn what_is_said_of_an_entry_follows_the_lineage() {
+        let mut history = history();
+        let entry = history.entry(EntryNo(7)).unwrap();
+        assert!(
+            entry.note(VersionNo(1), said(2, 1)) && entry.note(VersionNo(2), said(3, 1)) && entry.note(VersionNo(5), said(1, 0))
+        );
+        assert!(!entry.note(VersionNo(3), said(9, 9)), "what a version closes it does not describe");
+        assert!(!entry.note(VersionNo(2), said(9, 9)) && !entry.note(VersionNo(2), Deed::Closed));
+        let brief = |ranges: &[(u32, u32)]| {
+            let Brief { sources, details, version } = history.brief_of(EntryNo(7), &lineage(ranges));
+            (sources.0, details[0], version.0)
+        };
+        assert_eq!(brief(&[]), (1, 0, 0));
+        assert_eq!(brief(&[(1, 1)]), (2, 1, 1));
+        assert_eq!(brief(&[(1, 2), (4, 4)]), (3, 1, 2));
+        assert_eq!(brief(&[(1, 6)]), (1, 0, 5));
+        assert_eq!(named_in(&history, &[(1, 2)]), Some(7), "what describes does not open");
+        let needed = |version, lineages: &[&[(u32, u32)]]| {
+            let mut history = history.clone();
+            let lineages: Vec<_> = lineages.iter().map(|ranges| lineage(ranges)).collect();
+            history.entry(EntryNo(7)).unwrap().is_last_said(VersionNo(version), &lineages)
+        };
+        assert!(!needed(1, &[&[(1, 2)], &[(1, 6)]]) && needed(1, &[&[(1, 1)]]) && needed(2, &[&[(1, 2), (4, 4)]]));
+        assert_eq!(IdHistory::decode(&history.encode()).unwrap(), history);
+    }
+
+    fn named_in(history: &IdHistory, ranges: &[(u32, u32)]) -> Option<u32> {
+        history.in_version(&lineage(ranges)).map(|record| record.entry.0)
     }
 }

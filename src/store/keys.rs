@@ -11,7 +11,9 @@
 //! | versions | list u32, version u32 | [`wire`](super::wire)::VersionRecord (protobuf) |
 //! | entry_ids | list u32, id's form | [`ids`](super::ids)::IdHistory: the entries of this id, and the deltas of each |
 //! | entries | list u32, entry u32 | content |
-//! | deltas | list u32, version u32, op u8 (0 closed, 1 opened), entry u32 | empty |
+//! | deltas | list u32, version u32, op u8 (0 closed, 1 opened, 2 described), entry u32 | empty |
+//! | details | list u32, entry u32, version u32 | [`wire`](super::wire)::DetailsRecord (protobuf): what the version says of the entry |
+//! | marks | list u32, id's form | [`wire`](super::wire)::MarkRecord (protobuf) |
 //! | history | seq u64 | digest of the value before \[32\], [`records`](super::records)::HeaderRecord (protobuf) |
 //! | contents | list u32, version u32 (0 for the list's own), seq u64 | nonce \[32\], change (protobuf) |
 //! | journal | time_ms u64, id \[16\] | record |
@@ -22,12 +24,12 @@
 //! RocksDB keeps keys outside its tables too, as bounds of files, where no compaction takes them away: a key holds no hash. So an id
 //! that may hold one stands in keys as its HMAC ([`IdForms`](super::ids::IdForms)).
 //!
-//! content = category length u8, category, flags u8 (0), n u8, n x (kind u8, length u16, hash), id (the rest). It is canonical:
+//! content = category length u8, category, status u8, n u8, n x (kind u8, length u16, hash), id (the rest). It is canonical:
 //! equal entries have equal bytes, and a row's digest is the SHA-256 of them.
 
 use super::StoreError;
 use crate::entry::{
-    CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, Entry, EntryNo, HashKind, HashValue, ListId, VersionNo,
+    CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, Entry, EntryNo, HashKind, HashValue, ListId, Status, VersionNo,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub(super) enum Family {
     EntryIds,
     Entries,
     Deltas,
+    Details,
+    Marks,
     History,
     Contents,
     Journal,
@@ -47,13 +51,15 @@ pub(super) enum Family {
 }
 
 impl Family {
-    pub const ALL: [Family; 12] = [
+    pub const ALL: [Family; 14] = [
         Family::Meta,
         Family::Lists,
         Family::Versions,
         Family::EntryIds,
         Family::Entries,
         Family::Deltas,
+        Family::Details,
+        Family::Marks,
         Family::History,
         Family::Contents,
         Family::Journal,
@@ -61,6 +67,10 @@ impl Family {
         Family::Bk,
         Family::Scratch,
     ];
+
+    /// Those of which each row is of the list whose number its key begins with.
+    pub const OF_LISTS: [Family; 7] =
+        [Family::Versions, Family::EntryIds, Family::Entries, Family::Deltas, Family::Details, Family::Marks, Family::Contents];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -70,6 +80,8 @@ impl Family {
             Family::EntryIds => "entry_ids",
             Family::Entries => "entries",
             Family::Deltas => "deltas",
+            Family::Details => "details",
+            Family::Marks => "marks",
             Family::History => "history",
             Family::Contents => "contents",
             Family::Journal => "journal",
@@ -120,15 +132,17 @@ pub enum DeltaOp {
     Closed = 0,
     /// The entry is in the version, and was not in its parent.
     Opened = 1,
+    /// The entry is in the version, where more or else is said of it, or by other sources, than in its parent.
+    Described = 2,
 }
 
 impl DeltaOp {
     pub(super) fn from_u8(op: u8) -> Option<DeltaOp> {
-        [DeltaOp::Closed, DeltaOp::Opened].into_iter().find(|known| *known as u8 == op)
+        [DeltaOp::Closed, DeltaOp::Opened, DeltaOp::Described].into_iter().find(|known| *known as u8 == op)
     }
 }
 
-/// An entry that a version opened or closed.
+/// An entry that a version opened, closed or described.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delta {
     pub version: VersionNo,
@@ -168,6 +182,17 @@ pub(super) fn row_key(list: ListId, entry: EntryNo) -> [u8; 8] {
 
 pub(super) fn delta_key(list: ListId, version: VersionNo, op: DeltaOp, entry: EntryNo) -> [u8; 13] {
     join(&[&list.0.to_be_bytes(), &version.0.to_be_bytes(), &[op as u8], &entry.0.to_be_bytes()])
+}
+
+pub(super) fn details_key(list: ListId, entry: EntryNo, version: VersionNo) -> [u8; 12] {
+    join(&[&list.0.to_be_bytes(), &entry.0.to_be_bytes(), &version.0.to_be_bytes()])
+}
+
+pub(super) fn details_parts(key: &[u8]) -> Result<(ListId, EntryNo, VersionNo), StoreError> {
+    let mut cut = Cut::new(Family::Details, key);
+    let parts = (ListId(cut.u32()?), EntryNo(cut.u32()?), VersionNo(cut.u32()?));
+    cut.end()?;
+    Ok(parts)
 }
 
 pub(super) fn journal_key(time_ms: u64, id: &[u8; 16]) -> [u8; 24] {
@@ -214,7 +239,7 @@ fn join<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
 pub(super) fn put_content(out: &mut Vec<u8>, entry: &Entry) {
     out.push(entry.category.len() as u8);
     out.extend_from_slice(entry.category.as_bytes());
-    out.push(0);
+    out.push(entry.status as u8);
     out.push(entry.hashes.len() as u8);
     for hash in &entry.hashes {
         let bytes = hash.to_vec();
@@ -227,9 +252,7 @@ pub(super) fn put_content(out: &mut Vec<u8>, entry: &Entry) {
 
 /// What [`Entry::new`] makes sure of, asked of an entry whose public fields anyone may have filled.
 pub(super) fn check_entry(entry: &Entry) -> Result<(), &'static str> {
-    if entry.id.is_empty() || entry.id.len() > ENTRY_ID_BYTES_MAX || entry.id.chars().any(char::is_control) {
-        return Err("an entry id is empty, too long or has control characters");
-    }
+    check_id(&entry.id)?;
     if entry.category.len() > CATEGORY_BYTES_MAX || entry.category.chars().any(char::is_control) {
         return Err("a category is too long or has control characters");
     }
@@ -242,13 +265,18 @@ pub(super) fn check_entry(entry: &Entry) -> Result<(), &'static str> {
     Ok(())
 }
 
+pub(super) fn check_id(id: &str) -> Result<(), &'static str> {
+    if id.is_empty() || id.len() > ENTRY_ID_BYTES_MAX || id.chars().any(char::is_control) {
+        return Err("an entry id is empty, too long or has control characters");
+    }
+    Ok(())
+}
+
 fn read_content(mut cut: Cut) -> Result<Entry, StoreError> {
     let family = cut.family;
     let length = cut.u8()? as usize;
     let category = cut.text(length)?;
-    if cut.u8()? != 0 {
-        return Err(family.corrupt("a row has unknown flags"));
-    }
+    let status = Status::from_u8(cut.u8()?).ok_or_else(|| family.corrupt("a row has an unknown status"))?;
     let n = cut.u8()? as usize;
     let mut hashes = Vec::with_capacity(n.min(ENTRY_HASHES_MAX));
     for _ in 0..n {
@@ -257,7 +285,7 @@ fn read_content(mut cut: Cut) -> Result<Entry, StoreError> {
         hashes.push(HashValue::from_bytes(kind, cut.take(length)?).map_err(|bad| family.corrupt(bad.to_string()))?);
     }
     let id = cut.text(cut.bytes.len())?;
-    let entry = Entry { id, category, hashes };
+    let entry = Entry { id, category, status, hashes };
     check_entry(&entry).map_err(|why| family.corrupt(why))?;
     Ok(entry)
 }
@@ -481,7 +509,9 @@ mod tests {
             (0, 200, false),
             (1, 0xff, false),
             (1, b'\n', false),
-            (flags, 1, false),
+            (flags, 1, true),
+            (flags, 2, true),
+            (flags, 3, false),
             (flags + 1, 0, false),
             (flags + 1, 65, false),
             (flags + 2, 0, false),
@@ -498,7 +528,8 @@ mod tests {
             key[8] = op;
             delta(&key, &pairs(n)).is_ok()
         };
-        assert_eq!([delta(0, 0), delta(1, 0), delta(0, 4), delta(1, 4), delta(2, 0)], [true, true, false, false, false]);
+        assert_eq!([0, 1, 2, 3].map(|op| delta(op, 0)), [true, true, true, false]);
+        assert_eq!([0, 1, 2].map(|op| delta(op, 4)), [false; 3]);
         assert!(split_history(&pairs(32)).is_ok() && split_history(&pairs(31)).is_err());
         assert!(split_contents(&pairs(32)).is_ok() && split_contents(&pairs(31)).is_err());
         assert!(sweep(&pairs(8)).is_ok() && sweep(&pairs(7)).is_err() && sweep(&pairs(9)).is_err());

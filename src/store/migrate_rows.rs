@@ -6,15 +6,17 @@
 //! migration that is cut short goes on where it stopped. The changes stay as they are.
 
 use super::digest::sha256;
-use super::ids::{EntryHistory, IdForms, IdHistory};
-use super::keys::{self, Cut, DeltaOp, Family};
-use super::{Db, FORMAT_TRUTH, StoreError, open, wire};
+use super::ids::{Deed, EntryHistory, IdForms, IdHistory};
+use super::keys::{self, Cut, Family};
+use super::{Db, StoreError, open, wire};
 use crate::entry::{EntryNo, Lineage, ListId, ListVersion, VersionNo};
 use rocksdb::{BoundColumnFamily, IteratorMode, WriteBatch, WriteOptions};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+/// What stores are brought to here.
+pub(super) const FORMAT: u32 = 3;
 /// Rows in one batch.
 const BATCH_ROWS: usize = 4_096;
 /// Length of a row's key, of an id's value and of a closed delta's value in format 2.
@@ -32,7 +34,7 @@ pub(super) fn run(db: &Db, dir: &Path) -> Result<(), StoreError> {
     let mut synced = WriteOptions::default();
     synced.set_sync(true);
     let mut begun = WriteBatch::default();
-    begun.put_cf(&meta, keys::META_FORMAT_TRUTH, FORMAT_TRUTH.to_be_bytes());
+    begun.put_cf(&meta, keys::META_FORMAT_TRUTH, FORMAT.to_be_bytes());
     begun.put_cf(&meta, keys::META_MIGRATING, []);
     db.write_opt(begun, &synced)?;
     versions(db)?;
@@ -112,9 +114,9 @@ fn note(history: &mut IdHistory, entry: EntryNo, digest: [u8; 32], from: Version
         history.0.push(EntryHistory { entry, digest, deltas: Vec::new() });
     }
     if let Some(entry) = history.entry(entry) {
-        let _ = entry.note(from, DeltaOp::Opened);
+        let _ = entry.note(from, Deed::Opened);
         if let Some(to) = to {
-            let _ = entry.note(to, DeltaOp::Closed);
+            let _ = entry.note(to, Deed::Closed);
         }
     }
 }

@@ -31,10 +31,10 @@ mod verify;
 mod wire;
 
 pub use derived::{DERIVED_BYTES_MAX, DerivedClear, DerivedPut, MARK_NAME_BYTES_MAX};
-pub use digest::{digest_add, digest_sub, row_digest};
+pub use digest::{details_digest, digest_add, digest_sub, row_digest};
 pub use head::Accepted;
 pub use history::Recorded;
-pub use ids::{IdHistory, IdRecord};
+pub use ids::{Brief, IdHistory, IdRecord};
 pub use journal::{JOURNAL_BYTES_MAX, JournalRecord};
 pub use keys::{BkRow, Delta, DeltaOp, Row};
 pub use parse::read_record;
@@ -42,7 +42,7 @@ pub use read::Scan;
 pub use room::{FREE_BYTES_MIN, Needed};
 pub use scratch::{SCRATCH_VALUE_BYTES_MAX, ScratchRow};
 pub use verify::{PROBLEMS_MAX, VerifyReport};
-pub use wire::{CLOSE_ROW_BYTES, open_row_bytes};
+pub use wire::{CLOSE_ROW_BYTES, description_bytes, open_row_bytes, read_details, write_details};
 
 use crate::entry::shown::{in_words, sized};
 use keys::Family;
@@ -52,7 +52,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Layout of the families that hold the truth. A store with a larger number is refused.
-pub const FORMAT_TRUTH: u32 = 3;
+pub const FORMAT_TRUTH: u32 = 4;
 /// More lists than this at once are refused.
 pub const LISTS_MAX: usize = 4_096;
 /// Longest `by` of a change, in bytes.

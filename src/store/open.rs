@@ -70,9 +70,10 @@ fn open_to_write(dir: &Path, format_derived: u32, free_bytes_min: u64) -> Result
         Some(bytes) if keys::number_u32(Family::Meta, &bytes)? == FORMAT_OLDEST => Some(migrated(&db, dir, head)?),
         Some(_) => head,
     };
-    if meta_u32(&db, keys::META_FORMAT_TRUTH)? < FORMAT_TRUTH || migrate_rows::is_due(&db)? {
+    if meta_u32(&db, keys::META_FORMAT_TRUTH)? < migrate_rows::FORMAT || migrate_rows::is_due(&db)? {
         migrate_rows::run(&db, dir)?;
     }
+    note_format(&db)?;
     migrate::forget_old(&db)?;
     // What an import that was cut short left there.
     db.drop_cf(Family::Scratch.name())?;
@@ -93,6 +94,17 @@ fn open_all(dir: &Path) -> Result<Db, StoreError> {
         families.push(ColumnFamilyDescriptor::new(migrate::CHANGES, Options::default()));
     }
     Db::open_cf_descriptors(&options, dir, families).map_err(|error| locked(dir, error))
+}
+
+/// What format 4 has and format 3 had not (details, marks, sources) such a store lacks: nothing is written anew.
+fn note_format(db: &Db) -> Result<(), StoreError> {
+    if meta_u32(db, keys::META_FORMAT_TRUTH)? == FORMAT_TRUTH {
+        return Ok(());
+    }
+    let family = db.cf_handle(Family::Meta.name()).ok_or_else(|| Family::Meta.corrupt("the family is missing"))?;
+    let mut synced = WriteOptions::default();
+    synced.set_sync(true);
+    Ok(db.put_cf_opt(&family, keys::META_FORMAT_TRUTH, FORMAT_TRUTH.to_be_bytes(), &synced)?)
 }
 
 /// Brings a store of the first format to the next.
@@ -274,7 +286,6 @@ fn probe_once(dir: &Path, check: head::Check) -> Result<Born, StoreError> {
         None if head.is_some_and(|head| head.seq > 0) => Err(lost(dir, NO_FORMAT)),
         None => Ok(Born::Unfinished),
         Some(bytes) => match keys::number_u32(Family::Meta, &bytes)? {
-            FORMAT_TRUTH if migrate_rows::is_due(&db)? => check_if(&db, Born::Older),
             FORMAT_TRUTH => check_if(&db, Born::Whole),
             FORMAT_OLDEST..FORMAT_TRUTH => check_if(&db, Born::Older),
             found if found > FORMAT_TRUTH => Err(StoreError::FormatNewer { found, known: FORMAT_TRUTH }),
@@ -430,12 +441,13 @@ fn family_options(family: Family, cache: &Cache) -> Options {
         Family::Entries
         | Family::EntryIds
         | Family::Deltas
+        | Family::Details
         | Family::History
         | Family::Contents
         | Family::Columns
         | Family::Bk
         | Family::Scratch => 32,
-        Family::Meta | Family::Lists | Family::Versions | Family::Journal => 4,
+        Family::Meta | Family::Lists | Family::Versions | Family::Marks | Family::Journal => 4,
     };
     options.set_write_buffer_size(buffer * MIB);
     options.set_max_write_buffer_number(3);
@@ -445,7 +457,7 @@ fn family_options(family: Family, cache: &Cache) -> Options {
         options.set_memtable_whole_key_filtering(true);
         options.set_memtable_prefix_bloom_ratio(0.05);
     }
-    if matches!(family, Family::Entries | Family::EntryIds | Family::Deltas) {
+    if matches!(family, Family::Entries | Family::EntryIds | Family::Deltas | Family::Details) {
         options.add_compact_on_deletion_collector_factory(DELETIONS.0, DELETIONS.1, 0.5);
     }
     options.set_block_based_table_factory(&table);

@@ -32,6 +32,15 @@ pub fn read_record(family: &str, key: &[u8], value: &[u8]) -> Result<bool, Store
             key.get(4..) == Some(&row.entry.0.to_be_bytes()) && again == value
         }
         Family::Deltas => keys::delta(key, value).map(|_| true)?,
+        Family::Details => {
+            let (list, entry, version) = keys::details_parts(key)?;
+            let details = wire::read_details(value)?;
+            keys::details_key(list, entry, version) == key && wire::read_details(&wire::write_details(&details))? == details
+        }
+        Family::Marks => {
+            let marked = wire::read_marked(value)?;
+            wire::read_marked(&wire::write_marked(&marked))? == marked
+        }
         Family::History => {
             let (_, header) = history::read(value)?;
             Header::decode(&header.encode())? == header

@@ -3,10 +3,10 @@
 //! Iterators come in key order, see the state of the moment they were made, and end in an error, once, where RocksDB reports
 //! one: an error is never mistaken for the end. Nothing here writes.
 
-use super::ids::IdHistory;
+use super::ids::{Brief, IdHistory};
 use super::keys::{self, BkRow, Delta, Family, Row};
 use super::{Store, StoreError, open, wire};
-use crate::entry::{Entry, EntryNo, HashList, ListId, ListVersion, VersionNo};
+use crate::entry::{Details, Entry, EntryNo, HashList, ListId, ListVersion, Marked, VersionNo};
 use rocksdb::{DBRawIteratorWithThreadMode, ReadOptions};
 use std::ops::RangeInclusive;
 
@@ -94,6 +94,26 @@ impl Store {
     pub fn entry(&self, list: ListId, entry: EntryNo) -> Result<Option<Entry>, StoreError> {
         let value = self.db.get_pinned_cf(&self.family(Family::Entries)?, keys::row_key(list, entry))?;
         value.map(|bytes| keys::content(&bytes)).transpose()
+    }
+
+    /// What is said of an entry, where `brief` has it from.
+    pub fn details(&self, list: ListId, entry: EntryNo, brief: &Brief) -> Result<Details, StoreError> {
+        if brief.details == [0; 16] {
+            return Ok(Details::default());
+        }
+        let value = self.db.get_pinned_cf(&self.family(Family::Details)?, keys::details_key(list, entry, brief.version))?;
+        wire::read_details(&value.ok_or_else(|| Family::Details.corrupt("an entry's details are missing"))?)
+    }
+
+    /// The marks of a list's entries, by the form of their ids.
+    pub fn marks(&self, list: ListId) -> Result<Scan<'_, Marked>, StoreError> {
+        let (from, to) = (keys::list_key(list).to_vec(), keys::list_end(list).to_vec());
+        self.scan(Family::Marks, from, to, |_, value| wire::read_marked(value))
+    }
+
+    pub fn mark(&self, list: ListId, id: &str) -> Result<Option<Marked>, StoreError> {
+        let value = self.db.get_pinned_cf(&self.family(Family::Marks)?, keys::id_key(list, &self.id_form(id)))?;
+        value.map(|bytes| wire::read_marked(&bytes)).transpose()
     }
 
     /// Every entry of a list, of all versions, by number.

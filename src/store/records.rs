@@ -21,6 +21,77 @@ pub(super) struct ListRecord {
     pub head: u32,
     #[prost(bool, tag = "7")]
     pub disabled: bool,
+    #[prost(string, repeated, tag = "8")]
+    pub sources: Vec<String>,
+    #[prost(uint64, tag = "9")]
+    pub marks_changed: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct DetailsRecord {
+    #[prost(string, repeated, tag = "1")]
+    pub tags: Vec<String>,
+    #[prost(string, tag = "2")]
+    pub note: String,
+    #[prost(string, tag = "3")]
+    pub updated: String,
+    #[prost(uint32, optional, tag = "4")]
+    pub quality: Option<u32>,
+    #[prost(message, repeated, tag = "5")]
+    pub fields: Vec<FieldRecord>,
+    #[prost(bool, tag = "6")]
+    pub cut: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct FieldRecord {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct DescriptionRecord {
+    #[prost(uint32, tag = "1")]
+    pub sources: u32,
+    #[prost(message, optional, tag = "2")]
+    pub details: Option<DetailsRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct MarkRecord {
+    #[prost(uint32, tag = "1")]
+    pub kind: u32,
+    #[prost(uint64, optional, tag = "2")]
+    pub until_ms: Option<u64>,
+    #[prost(string, tag = "3")]
+    pub note: String,
+    /// These three where the mark is kept, not in its change.
+    #[prost(string, tag = "4")]
+    pub id: String,
+    #[prost(string, tag = "5")]
+    pub by: String,
+    #[prost(uint64, tag = "6")]
+    pub time_ms: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct AddSource {
+    #[prost(uint32, tag = "1")]
+    pub list: u32,
+    #[prost(string, tag = "2")]
+    pub name: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SetMark {
+    #[prost(uint32, tag = "1")]
+    pub list: u32,
+    #[prost(string, tag = "2")]
+    pub id: String,
+    #[prost(message, optional, tag = "3")]
+    pub mark: Option<MarkRecord>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -128,7 +199,7 @@ pub(super) struct ChangeRecord {
     pub time_ms: u64,
     #[prost(string, tag = "2")]
     pub by: String,
-    #[prost(oneof = "OpRecord", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20")]
+    #[prost(oneof = "OpRecord", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22")]
     pub op: Option<OpRecord>,
 }
 
@@ -156,6 +227,10 @@ pub(super) enum OpRecord {
     Edit(Edit),
     #[prost(message, tag = "20")]
     Drop(DropVersions),
+    #[prost(message, tag = "21")]
+    AddSource(AddSource),
+    #[prost(message, tag = "22")]
+    SetMark(SetMark),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -266,7 +341,7 @@ pub(super) struct Edit {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct RowRecord {
-    #[prost(oneof = "RowOp", tags = "1, 2")]
+    #[prost(oneof = "RowOp", tags = "1, 2, 3")]
     pub op: Option<RowOp>,
 }
 
@@ -276,6 +351,8 @@ pub(super) enum RowOp {
     Open(OpenRow),
     #[prost(message, tag = "2")]
     Close(CloseRow),
+    #[prost(message, tag = "3")]
+    Describe(DescribeRow),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -288,6 +365,18 @@ pub(super) struct OpenRow {
     pub category: String,
     #[prost(message, repeated, tag = "4")]
     pub hashes: Vec<HashRecord>,
+    #[prost(uint32, tag = "5")]
+    pub status: u32,
+    #[prost(message, optional, tag = "6")]
+    pub description: Option<DescriptionRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct DescribeRow {
+    #[prost(uint32, tag = "1")]
+    pub entry: u32,
+    #[prost(message, optional, tag = "2")]
+    pub description: Option<DescriptionRecord>,
 }
 
 #[derive(Clone, PartialEq, Message)]

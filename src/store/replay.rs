@@ -8,7 +8,8 @@ use super::digest::{fingerprint, sha256};
 use super::history::{Header, Kind};
 use super::keys::{self, DeltaOp};
 use crate::entry::{
-    ChangeOp, HashList, Lineage, ListId, ListPolicy, ListVersion, MadeBy, Parent, Polarity, RowChange, VersionNo, VersionState,
+    ChangeOp, HashList, Lineage, ListId, ListPolicy, ListVersion, MadeBy, Marked, Parent, Polarity, RowChange, VersionNo,
+    VersionState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,9 @@ pub(super) struct ReplayState {
     /// Of lists that are there.
     pub dropped: BTreeSet<(ListId, VersionNo)>,
     pub deleted: BTreeSet<ListId>,
-    /// What each version opened.
+    /// Marks of entries, as they are kept.
+    pub marks: BTreeMap<(ListId, String), Marked>,
+    /// What each version opened and described.
     pub opened: BTreeMap<(ListId, VersionNo), Bag>,
     pub next_entry: u32,
     pub next_list: u32,
@@ -79,6 +82,19 @@ fn replay_contents(replayed: &mut ReplayState, header: &Header, op: &ChangeOp) -
                 && replay_seal(replayed, *list, *version, *rows_total, digest)
                 && replay_activate(replayed, *list, *version)
         }
+        ChangeOp::AddSource { list, name } => replayed.lists.get_mut(list).map(|l| l.sources.push(name.clone())).is_some(),
+        ChangeOp::SetMark { list, id, mark } => {
+            let key = (*list, id.clone());
+            let fits = match mark {
+                Some(mark) => {
+                    let (id, mark, by, time_ms) = (id.clone(), mark.clone(), header.by.clone(), header.time_ms);
+                    replayed.marks.insert(key, Marked { id, mark, by, time_ms });
+                    true
+                }
+                None => replayed.marks.remove(&key).is_some(),
+            };
+            replayed.lists.get_mut(list).map(|l| l.marks_changed += 1).is_some() && fits
+        }
         // Their headers say all of them.
         ChangeOp::DeleteList { .. } | ChangeOp::Activate { .. } | ChangeOp::Undo { .. } | ChangeOp::Drop { .. } => false,
     }
@@ -91,11 +107,12 @@ fn replay_header(replayed: &mut ReplayState, header: &Header) -> bool {
             let policy = ListPolicy::default_for(Polarity::Positive);
             create(replayed, list, String::new(), Polarity::Positive, policy)
         }
-        Kind::SetPolicy | Kind::SetDisabled => replayed.lists.contains_key(&list),
+        Kind::SetPolicy | Kind::SetDisabled | Kind::AddSource | Kind::SetMark => replayed.lists.contains_key(&list),
         Kind::DeleteList => {
             replayed.versions.retain(|(other, _), _| *other != list);
             replayed.opened.retain(|(other, _), _| *other != list);
             replayed.dropped.retain(|(other, _)| *other != list);
+            replayed.marks.retain(|(other, _), _| *other != list);
             replayed.deleted.insert(list) && replayed.lists.remove(&list).is_some()
         }
         Kind::Stage => stage(replayed, header, (list, version, None), "", MadeBy::Import),
@@ -120,8 +137,7 @@ fn replay_header(replayed: &mut ReplayState, header: &Header) -> bool {
 }
 
 fn create(replayed: &mut ReplayState, list: ListId, name: String, polarity: Polarity, policy: ListPolicy) -> bool {
-    let (active, previous, head) = (VersionNo(0), VersionNo(0), VersionNo(0));
-    let new = HashList { id: list, name, polarity, policy, active, previous, head, disabled: false };
+    let new = HashList::new(list, name, polarity, policy);
     let fits = list.0 == replayed.next_list;
     replayed.next_list = list.0.saturating_add(1);
     replayed.lists.insert(list, new).is_none() && fits
@@ -154,9 +170,15 @@ fn replay_rows(replayed: &mut ReplayState, list: ListId, version: VersionNo, row
     let bag = replayed.opened.entry((list, version)).or_default();
     let mut fits = true;
     for row in rows {
-        if let RowChange::Open { entry, .. } = row {
-            bag.add(&keys::delta_key(list, version, DeltaOp::Opened, *entry), &[]);
-            fits &= entry.0 < replayed.next_entry;
+        let (entry, opens, describes) = match row {
+            RowChange::Open { entry, description, .. } => (*entry, true, description.is_some()),
+            RowChange::Describe { entry, .. } => (*entry, false, true),
+            RowChange::Close { .. } => continue,
+        };
+        fits &= entry.0 < replayed.next_entry;
+        for op in [(opens, DeltaOp::Opened), (describes, DeltaOp::Described)].iter().filter(|(does, _)| *does).map(|(_, op)| *op)
+        {
+            bag.add(&keys::delta_key(list, version, op, entry), &[]);
         }
     }
     fits && replayed.versions.get(&(list, version)).is_some_and(|v| v.state == VersionState::Staged)

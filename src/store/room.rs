@@ -101,8 +101,10 @@ impl Store {
             | ChangeOp::DeleteList { .. }
             | ChangeOp::Activate { .. }
             | ChangeOp::Undo { .. }
-            | ChangeOp::Drop { .. } => Needed::SmallPart(self.free_bytes_min),
+            | ChangeOp::Drop { .. }
+            | ChangeOp::SetMark { .. } => Needed::SmallPart(self.free_bytes_min),
             ChangeOp::CreateList { .. }
+            | ChangeOp::AddSource { .. }
             | ChangeOp::Stage { .. }
             | ChangeOp::Rows { .. }
             | ChangeOp::Seal { .. }

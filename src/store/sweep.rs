@@ -5,7 +5,7 @@
 //! Each batch leaves a consistent store: what a version that is kept or being written holds stays what it was. A note of the list
 //! stands in `meta` until the last of it is gone, so that a sweep that was cut short is finished later.
 
-use super::ids::IdHistory;
+use super::ids::{Deed, IdHistory};
 use super::keys::{self, DeltaOp, Family};
 use super::{Store, StoreError};
 use crate::entry::{EntryNo, Lineage, ListId, VersionNo, VersionState};
@@ -59,7 +59,7 @@ impl Store {
         for delta in self.deltas(list, low..=end)? {
             let delta = delta?;
             // What a live version opened is in it, or was closed by another.
-            if delta.op == DeltaOp::Closed || !is_live(delta.version) {
+            if delta.op != DeltaOp::Opened || !is_live(delta.version) {
                 entries.push(delta.entry);
             }
             if entries.len() == SWEEP_DELTAS && !sweep(&mut entries)? {
@@ -81,6 +81,7 @@ impl Store {
         // As they are now: a version may have been begun meanwhile.
         let lineages = self.lineages(list)?;
         let (rows, ids, deltas) = (self.family(Family::Entries)?, self.family(Family::EntryIds)?, self.family(Family::Deltas)?);
+        let details = self.family(Family::Details)?;
         let (mut batch, mut histories, mut gone) = (WriteBatch::default(), HashMap::new(), Vec::new());
         for number in entries.drain(..) {
             let Some(content) = self.entry(list, number)? else { continue };
@@ -91,10 +92,18 @@ impl Store {
             let Some(history) = histories.get_mut(&key) else { continue };
             let Some(entry) = history.entry(number) else { continue };
             let is_held = lineages.iter().any(|(_, lineage)| entry.is_in(lineage));
-            let mut goes = |(version, op): &(VersionNo, DeltaOp)| {
-                let goes = !is_held || !lineages.iter().any(|(_, lineage)| lineage.contains(*version));
+            let known = entry.clone();
+            let mut goes = |(version, deed): &(VersionNo, Deed)| {
+                let is_needed = match deed.op() {
+                    DeltaOp::Described => known.is_last_said(*version, lineages.iter().map(|(_, lineage)| lineage)),
+                    DeltaOp::Opened | DeltaOp::Closed => lineages.iter().any(|(_, lineage)| lineage.contains(*version)),
+                };
+                let goes = !is_held || !is_needed;
                 if goes {
-                    batch.delete_cf(&deltas, keys::delta_key(list, *version, *op, number));
+                    batch.delete_cf(&deltas, keys::delta_key(list, *version, deed.op(), number));
+                }
+                if goes && deed.op() == DeltaOp::Described {
+                    batch.delete_cf(&details, keys::details_key(list, number, *version));
                 }
                 goes
             };

@@ -5,8 +5,8 @@
 //! count and by a sum of hashes, so memory stays flat: a bit per entry, a few hundred bytes per version. Of what was dropped or
 //! deleted the headers alone are left, and the chain over them. Absent: columns and BK-trees, whose meaning the catalog knows.
 
-use super::digest::{digest_add, digest_sub, sha256};
-use super::ids::IdHistory;
+use super::digest::{details_digest, digest_add, digest_sub, sha256};
+use super::ids::{Deed, IdHistory};
 use super::keys::{self, DeltaOp, Family};
 use super::replay::{Bag, ReplayState, replay};
 use super::{Store, StoreError, history, open, wire};
@@ -53,7 +53,7 @@ impl Store {
         for list in &lists {
             verify.list(&replayed, list)?;
         }
-        for family in [Family::Versions, Family::EntryIds, Family::Entries, Family::Deltas, Family::Contents] {
+        for family in Family::OF_LISTS {
             verify.orphans(family, &lists)?;
         }
         Ok(verify.report)
@@ -203,17 +203,19 @@ impl Verify<'_> {
         })?;
         let rows = self.rows(replayed, list)?;
         let known = |number: &VersionNo| versions.contains_key(number) || replayed.dropped.contains(&(list.id, *number));
-        let mut tallies = self.ids(list, &versions, rows)?;
+        let (mut tallies, details) = self.ids(list, &versions, rows)?;
         let mut deltas = BTreeMap::<VersionNo, (Bag, Bag)>::new();
         self.walk(Family::Deltas, from, to, "deltas", |_, key, value| {
             let delta = keys::delta(key, value)?;
             let (all, opened) = deltas.entry(delta.version).or_default();
             all.add(key, value);
-            if delta.op == DeltaOp::Opened {
+            if delta.op != DeltaOp::Closed {
                 opened.add(key, value);
             }
             Ok(())
         })?;
+        self.details(list, details)?;
+        self.marks(replayed, list)?;
 
         let numbers: BTreeSet<VersionNo> = versions.keys().chain(tallies.keys()).chain(deltas.keys()).copied().collect();
         for number in numbers.iter().filter(|number| !known(number)) {
@@ -296,22 +298,29 @@ impl Verify<'_> {
         list: &HashList,
         versions: &BTreeMap<VersionNo, ListVersion>,
         named: Bag,
-    ) -> Result<BTreeMap<VersionNo, Tally>, StoreError> {
+    ) -> Result<(BTreeMap<VersionNo, Tally>, Bag), StoreError> {
         let (mut tallies, mut found) = (BTreeMap::<VersionNo, Tally>::new(), Bag::default());
+        let mut details = Bag::default();
         let (from, to) = (keys::list_key(list.id).to_vec(), keys::list_end(list.id).to_vec());
         self.walk(Family::EntryIds, from, to, "ids", |verify, key, value| {
             let history = IdHistory::decode(value)?;
             for entry in &history.0 {
                 found.add(key, &naming(entry.entry, &entry.digest));
-                for (version, op) in &entry.deltas {
+                for (version, deed) in &entry.deltas {
                     let tally = tallies.entry(*version).or_default();
-                    let (n, sum) = match op {
-                        DeltaOp::Opened => (&mut tally.opened, &mut tally.opened_sum),
-                        DeltaOp::Closed => (&mut tally.closed, &mut tally.closed_sum),
+                    tally.deltas.add(&keys::delta_key(list.id, *version, deed.op(), entry.entry), &[]);
+                    let (n, sum) = match deed {
+                        Deed::Opened => (&mut tally.opened, &mut tally.opened_sum),
+                        Deed::Closed => (&mut tally.closed, &mut tally.closed_sum),
+                        Deed::Described { details: digest, .. } => {
+                            if *digest != [0; 16] {
+                                details.add(&keys::details_key(list.id, entry.entry, *version), digest);
+                            }
+                            continue;
+                        }
                     };
                     *n += 1;
                     digest_add(sum, &entry.digest);
-                    tally.deltas.add(&keys::delta_key(list.id, *version, *op, entry.entry), &[]);
                 }
             }
             let twice = |v: &&ListVersion| history.0.iter().filter(|entry| entry.is_in(&v.lineage)).count() > 1;
@@ -324,7 +333,40 @@ impl Verify<'_> {
             self.report
                 .problem(format!("list {}: its ids name {} entries and do not match its {} rows", list.name, found.n, named.n));
         }
-        Ok(tallies)
+        Ok((tallies, details))
+    }
+
+    /// The details that are kept, held against what the ids say: `said`.
+    fn details(&mut self, list: &HashList, said: Bag) -> Result<(), StoreError> {
+        let mut kept = Bag::default();
+        let (from, to) = (keys::list_key(list.id).to_vec(), keys::list_end(list.id).to_vec());
+        self.walk(Family::Details, from, to, "details", |_, key, value| {
+            kept.add(key, &details_digest(&wire::read_details(value)?));
+            Ok(())
+        })?;
+        if kept != said {
+            let name = &list.name;
+            self.report.problem(format!("list {name}: {} entries have details, its ids name {}, or others", kept.n, said.n));
+        }
+        Ok(())
+    }
+
+    fn marks(&mut self, replayed: &ReplayState, list: &HashList) -> Result<(), StoreError> {
+        let mut stored = BTreeMap::new();
+        let (from, to) = (keys::list_key(list.id).to_vec(), keys::list_end(list.id).to_vec());
+        self.walk(Family::Marks, from, to, "marks", |verify, key, value| {
+            let marked = wire::read_marked(value)?;
+            if *key != keys::id_key(list.id, &verify.store.id_form(&marked.id)) {
+                verify.report.problem(format!("list {}: a mark is filed under another id", list.name));
+            }
+            stored.insert((list.id, marked.id.clone()), marked);
+            Ok(())
+        })?;
+        let of_list = replayed.marks.iter().filter(|((of, _), _)| *of == list.id);
+        if !of_list.eq(stored.iter()) {
+            self.report.problem(format!("list {}: the marks of its entries disagree with the changes", list.name));
+        }
+        Ok(())
     }
 
     fn seen_before(&mut self, entry: u32) -> bool {

@@ -7,8 +7,9 @@ use super::StoreError;
 use super::keys::{Family, check_entry};
 use super::records::*;
 use crate::entry::{
-    Action, Change, ChangeOp, Entry, EntryNo, HashKind, HashList, HashValue, KindPolicy, Lineage, ListId, ListPolicy,
-    ListVersion, MadeBy, Polarity, RowChange, Transforms, VersionNo, VersionState, ViewKind, ViewRule,
+    Action, Change, ChangeOp, Description, Details, Entry, EntryNo, HashKind, HashList, HashValue, KindPolicy, Lineage, ListId,
+    ListPolicy, ListVersion, MadeBy, Mark, MarkKind, Marked, Polarity, RowChange, Sources, Status, Transforms, VersionNo,
+    VersionState, ViewKind, ViewRule,
 };
 use prost::Message;
 
@@ -32,6 +33,8 @@ pub(super) fn write_list(list: &HashList) -> Vec<u8> {
         previous: list.previous.0,
         head: list.head.0,
         disabled: list.disabled,
+        sources: list.sources.clone(),
+        marks_changed: list.marks_changed,
     }
     .encode_to_vec()
 }
@@ -48,6 +51,8 @@ pub(super) fn read_list(id: ListId, bytes: &[u8]) -> Result<HashList, StoreError
         previous: VersionNo(record.previous),
         head: VersionNo(record.head),
         disabled: record.disabled,
+        sources: record.sources,
+        marks_changed: record.marks_changed,
     })
 }
 
@@ -90,19 +95,102 @@ pub(super) fn read_version(list: ListId, version: VersionNo, bytes: &[u8]) -> Re
     Ok(ListVersion { list, version, parent, lineage, state, rows, digest, source, time_ms, made_by, activated })
 }
 
+/// Details in as many bytes as they need.
+pub fn write_details(details: &Details) -> Vec<u8> {
+    DetailsRecord::from(details).encode_to_vec()
+}
+
+pub fn read_details(bytes: &[u8]) -> Result<Details, StoreError> {
+    let record = DetailsRecord::decode(bytes).map_err(|_| Family::Details.corrupt("details are not well-formed protobuf"))?;
+    details(Family::Details, record)
+}
+
+fn details(family: Family, record: DetailsRecord) -> Result<Details, StoreError> {
+    let quality = record.quality.map(u8::try_from).transpose();
+    Ok(Details {
+        tags: record.tags,
+        note: record.note,
+        updated: record.updated,
+        quality: quality.map_err(|_| family.corrupt("a quality is out of range"))?,
+        fields: record.fields.into_iter().map(|field| (field.name, field.value)).collect(),
+        cut: record.cut,
+    })
+}
+
+fn description(family: Family, record: DescriptionRecord) -> Result<Description, StoreError> {
+    let sources = u16::try_from(record.sources).ok().filter(|sources| *sources != 0);
+    Ok(Description {
+        sources: Sources(sources.ok_or_else(|| family.corrupt("a set of sources is out of range"))?),
+        details: details(family, record.details.unwrap_or_default())?,
+    })
+}
+
+pub(super) fn write_marked(marked: &Marked) -> Vec<u8> {
+    let Marked { id, mark, by, time_ms } = marked;
+    MarkRecord { id: id.clone(), by: by.clone(), time_ms: *time_ms, ..mark.into() }.encode_to_vec()
+}
+
+pub(super) fn read_marked(bytes: &[u8]) -> Result<Marked, StoreError> {
+    let record = MarkRecord::decode(bytes).map_err(|_| Family::Marks.corrupt("a mark is not well-formed protobuf"))?;
+    let (id, by, time_ms) = (record.id.clone(), record.by.clone(), record.time_ms);
+    Ok(Marked { id, mark: mark(Family::Marks, record)?, by, time_ms })
+}
+
+fn mark(family: Family, record: MarkRecord) -> Result<Mark, StoreError> {
+    let kind = u8::try_from(record.kind).ok().and_then(MarkKind::from_u8);
+    let kind = kind.ok_or_else(|| family.corrupt("a mark of an unknown kind"))?;
+    Ok(Mark { kind, until_ms: record.until_ms, note: record.note })
+}
+
+impl From<&Mark> for MarkRecord {
+    fn from(mark: &Mark) -> Self {
+        let Mark { kind, until_ms, note } = mark;
+        MarkRecord { kind: *kind as u32, until_ms: *until_ms, note: note.clone(), ..MarkRecord::default() }
+    }
+}
+
+impl From<&Details> for DetailsRecord {
+    fn from(details: &Details) -> Self {
+        let field = |(name, value): &(String, String)| FieldRecord { name: name.clone(), value: value.clone() };
+        DetailsRecord {
+            tags: details.tags.clone(),
+            note: details.note.clone(),
+            updated: details.updated.clone(),
+            quality: details.quality.map(u32::from),
+            fields: details.fields.iter().map(field).collect(),
+            cut: details.cut,
+        }
+    }
+}
+
+impl From<&Description> for DescriptionRecord {
+    fn from(description: &Description) -> Self {
+        let details = Some(&description.details).filter(|details| !details.is_empty());
+        DescriptionRecord { sources: description.sources.0.into(), details: details.map(DetailsRecord::from) }
+    }
+}
+
 /// An upper bound of what a closed row adds to an encoded change, in bytes.
 pub const CLOSE_ROW_BYTES: usize = 16;
 
 /// The same of an opened one.
 pub fn open_row_bytes(content: &Entry) -> usize {
     let hashes: usize = content.hashes.iter().map(|hash| hash.kind().bytes() + 8).sum();
-    20 + content.id.len() + content.category.len() + hashes
+    22 + content.id.len() + content.category.len() + hashes
+}
+
+/// The same of what is said of an entry.
+pub fn description_bytes(description: &Description) -> usize {
+    32 + description.details.bytes()
 }
 
 pub(super) fn row_bytes(row: &RowChange) -> usize {
     match row {
-        RowChange::Open { content, .. } => open_row_bytes(content),
+        RowChange::Open { content, description, .. } => {
+            open_row_bytes(content) + description.as_ref().map_or(0, description_bytes)
+        }
         RowChange::Close { .. } => CLOSE_ROW_BYTES,
+        RowChange::Describe { description, .. } => CLOSE_ROW_BYTES + description_bytes(description),
     }
 }
 
@@ -150,6 +238,10 @@ impl From<&Change> for ChangeRecord {
             ChangeOp::Drop { list, versions } => {
                 OpRecord::Drop(DropVersions { list: list.0, versions: versions.iter().map(|v| v.0).collect() })
             }
+            ChangeOp::AddSource { list, name } => OpRecord::AddSource(AddSource { list: list.0, name: name.clone() }),
+            ChangeOp::SetMark { list, id, mark } => {
+                OpRecord::SetMark(SetMark { list: list.0, id: id.clone(), mark: mark.as_ref().map(MarkRecord::from) })
+            }
         };
         ChangeRecord { time_ms: change.time_ms, by: change.by.clone(), op: Some(op) }
     }
@@ -194,13 +286,18 @@ fn write_polarity(polarity: Polarity) -> u32 {
 
 fn write_row(row: &RowChange) -> RowRecord {
     let op = match row {
-        RowChange::Open { entry, content } => RowOp::Open(OpenRow {
+        RowChange::Open { entry, content, description } => RowOp::Open(OpenRow {
             entry: entry.0,
             id: content.id.clone(),
             category: content.category.clone(),
             hashes: content.hashes.iter().map(|h| HashRecord { kind: h.kind() as u32, bytes: h.to_vec() }).collect(),
+            status: content.status as u32,
+            description: description.as_ref().map(DescriptionRecord::from),
         }),
         RowChange::Close { entry } => RowOp::Close(CloseRow { entry: entry.0 }),
+        RowChange::Describe { entry, description } => {
+            RowOp::Describe(DescribeRow { entry: entry.0, description: Some(description.into()) })
+        }
     };
     RowRecord { op: Some(op) }
 }
@@ -245,6 +342,11 @@ fn read_op(op: OpRecord) -> Result<ChangeOp, StoreError> {
         OpRecord::Drop(op) => {
             ChangeOp::Drop { list: ListId(op.list), versions: op.versions.into_iter().map(VersionNo).collect() }
         }
+        OpRecord::AddSource(op) => ChangeOp::AddSource { list: ListId(op.list), name: op.name },
+        OpRecord::SetMark(op) => {
+            let mark = op.mark.map(|record| mark(family, record)).transpose()?;
+            ChangeOp::SetMark { list: ListId(op.list), id: op.id, mark }
+        }
     })
 }
 
@@ -267,11 +369,18 @@ fn read_row(row: RowRecord) -> Result<RowChange, StoreError> {
                         .map_err(|bad| family.corrupt(bad.to_string()))?,
                 );
             }
-            let content = Entry { id: open.id, category: open.category, hashes };
+            let status = u8::try_from(open.status).ok().and_then(Status::from_u8);
+            let status = status.ok_or_else(|| family.corrupt("an unknown status"))?;
+            let content = Entry { id: open.id, category: open.category, status, hashes };
             check_entry(&content).map_err(|why| family.corrupt(why))?;
-            RowChange::Open { entry: EntryNo(open.entry), content }
+            let description = open.description.map(|record| description(family, record)).transpose()?;
+            RowChange::Open { entry: EntryNo(open.entry), content, description }
         }
         Some(RowOp::Close(close)) => RowChange::Close { entry: EntryNo(close.entry) },
+        Some(RowOp::Describe(row)) => {
+            let record = row.description.ok_or_else(|| family.corrupt("a description is missing"))?;
+            RowChange::Describe { entry: EntryNo(row.entry), description: description(family, record)? }
+        }
         None => return Err(family.corrupt("a row of an unknown kind")),
     })
 }
@@ -367,9 +476,26 @@ mod tests {
             HashValue::PhotoDna(Box::new([4; 144])),
         ];
         let entry = |id: &str, hashes| Entry::new(id.into(), "c".repeat(64), hashes).unwrap();
+        let description = |sources| Description {
+            sources: Sources(sources),
+            details: Details {
+                tags: vec!["t".repeat(200), String::new()],
+                note: "n".into(),
+                updated: "u".into(),
+                quality: Some(100),
+                fields: vec![("name".into(), "v".repeat(300)), (String::new(), String::new())],
+                cut: true,
+            },
+        };
+        let mark = Mark { kind: MarkKind::Disabled, until_ms: Some(7), note: "why".into() };
         let rows = vec![
-            RowChange::Open { entry: EntryNo(u32::MAX), content: entry("é", hashes) },
-            RowChange::Open { entry: EntryNo(0), content: entry(&"x".repeat(256), vec![HashValue::Md5([0; 16]); 1]) },
+            RowChange::Open { entry: EntryNo(u32::MAX), content: entry("é", hashes), description: None },
+            RowChange::Open {
+                entry: EntryNo(0),
+                content: entry(&"x".repeat(256), vec![HashValue::Md5([0; 16]); 1]).with_status(Status::Withdrawn),
+                description: Some(description(2)),
+            },
+            RowChange::Describe { entry: EntryNo(u32::MAX), description: description(u16::MAX) },
             RowChange::Close { entry: EntryNo(7) },
             RowChange::Close { entry: EntryNo(u32::MAX) },
         ];
@@ -402,6 +528,9 @@ mod tests {
                 digest: [0; 32],
             },
             ChangeOp::Drop { list, versions: vec![version, VersionNo(0), VersionNo(u32::MAX)] },
+            ChangeOp::AddSource { list, name: "feed".into() },
+            ChangeOp::SetMark { list, id: "é".into(), mark: Some(mark) },
+            ChangeOp::SetMark { list, id: "é".into(), mark: None },
         ]
         .map(change)
         .to_vec()
@@ -427,7 +556,9 @@ mod tests {
     fn lists_and_versions_come_back_as_they_were() {
         let (active, previous, head) = (VersionNo(3), VersionNo(2), VersionNo(0));
         let (id, name, polarity) = (ListId(7), "n".to_owned(), Polarity::Negative);
-        let list = HashList { id, name, polarity, policy: policy(), active, previous, head, disabled: true };
+        let (sources, marks_changed) = (vec!["feed".to_owned()], 3);
+        let list =
+            HashList { id, name, polarity, policy: policy(), active, previous, head, disabled: true, sources, marks_changed };
         assert_eq!(read_list(id, &write_list(&list)).unwrap(), list);
         for state in [VersionState::Staged, VersionState::Sealed, VersionState::Undone] {
             let (rows, digest, source, time_ms) = (5, [8; 32], "s".to_owned(), 6);
@@ -478,7 +609,13 @@ mod tests {
         let close = |entry| RowRecord { op: Some(RowOp::Close(CloseRow { entry })) };
         let open = |id: &str, kind, len| {
             let hashes = vec![HashRecord { kind, bytes: vec![1; len] }];
-            RowRecord { op: Some(RowOp::Open(OpenRow { entry: 1, id: id.into(), category: String::new(), hashes })) }
+            RowRecord { op: Some(RowOp::Open(OpenRow { entry: 1, id: id.into(), hashes, ..OpenRow::default() })) }
+        };
+        let with_status = |status, sources| {
+            let hashes = vec![HashRecord { kind: 4, bytes: vec![1; 16] }];
+            let description = Some(DescriptionRecord { sources, details: None });
+            let (id, category) = ("a".to_owned(), String::new());
+            RowRecord { op: Some(RowOp::Open(OpenRow { entry: 1, id, category, hashes, status, description })) }
         };
         let rows = |row| OpRecord::Rows(Rows { list: 1, version: 1, rows: vec![close(1), row] });
         let policy = |kind, radius, action, quality_min, transforms| {
@@ -499,6 +636,11 @@ mod tests {
             (Some(rows(open("a\n", 4, 16))), false),
             (Some(rows(open(&"a".repeat(257), 4, 16))), false),
             (Some(rows(RowRecord { op: None })), false),
+            (Some(rows(with_status(2, 1))), true),
+            (Some(rows(with_status(3, 1))), false),
+            (Some(rows(with_status(0, 0))), false),
+            (Some(rows(with_status(0, 1 << 16))), false),
+            (Some(rows(RowRecord { op: Some(RowOp::Describe(DescribeRow { entry: 1, description: None })) })), false),
             (Some(policy(1, 256, 3, 255, 255)), true),
             (Some(policy(1, 257, 3, 0, 0)), false),
             (Some(policy(2, 65, 3, 0, 0)), false),
@@ -540,7 +682,7 @@ mod tests {
         }
 
         #[test]
-        fn no_altered_byte_makes_reading_panic(which in 0usize..15, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        fn no_altered_byte_makes_reading_panic(which in 0usize..18, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
             let mut bytes = write_change(&changes()[which]);
             let at = at.index(bytes.len());
             bytes[at] = byte;

@@ -6,16 +6,8 @@ use super::*;
 use crate::entry::{KindPolicy, ListPolicy, Transforms};
 
 fn list(id: u32, name: &str, polarity: Polarity) -> HashList {
-    HashList {
-        id: ListId(id),
-        name: name.to_owned(),
-        polarity,
-        policy: ListPolicy::default_for(polarity),
-        active: VersionNo(1),
-        previous: VersionNo(0),
-        head: VersionNo(1),
-        disabled: false,
-    }
+    let new = HashList::new(ListId(id), name.to_owned(), polarity, ListPolicy::default_for(polarity));
+    HashList { active: VersionNo(1), head: VersionNo(1), ..new }
 }
 
 fn policy(lists: Vec<HashList>) -> Policy {

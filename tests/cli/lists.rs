@@ -22,7 +22,7 @@ fn a_policy_is_made_with_the_list_and_changed_by_name() {
     let expected = json!({
         "name": "a", "polarity": "POSITIVE", "enabled": true, "entries": 0, "active_version": 0, "previous_version": 0,
         "head_version": 0, "updated_ms": 0, "imported_ms": 0, "quality_min": 50, "category_radii": [], "scope": [],
-        "scope_hidden": 0,
+        "scope_hidden": 0, "sources": [],
         "transforms": ["identity", "rot90", "rot180", "rot270", "flipx", "flipy", "flipplus1", "flipminus1"],
         "kinds": {
             "pdq": {"radius": 31, "action": "REVIEW"}, "phash64": {"radius": 4, "action": "OBSERVE"},
@@ -176,7 +176,9 @@ fn entries_come_and_go() {
     let edit = |args: &[&str]| place.run(&[&["list"], args, &["--json"]].concat());
     let (one, two) = (pdq(0x11), pdq(0xee));
     let report = edit(&["add", "a", "--id", "one", "--category", "B2", "--pdq", &one]).exits(0).one();
-    let expected = json!({"version": 1, "added": 1, "changed": 0, "removed": 0, "unchanged": 0, "missing": [], "ids": ["one"]});
+    let expected = json!({
+        "version": 1, "added": 1, "changed": 0, "removed": 0, "unchanged": 0, "details_changed": 0, "missing": [], "ids": ["one"],
+    });
     assert_eq!(report, expected);
     assert_eq!(edit(&["add", "a", "--id", "one", "--category", "B2", "--pdq", &one]).exits(0).one()["unchanged"], 1);
     assert_eq!(edit(&["add", "a", "--id", "one", "--pdq", &one]).exits(0).one()["changed"], 1);
@@ -211,11 +213,13 @@ fn files_of_each_format_are_imported() {
         "changed",
         "columns",
         "compared_with",
+        "details_changed",
         "entries",
         "format",
         "gone",
         "hashes",
         "held",
+        "kept",
         "list",
         "resident_bytes_peak",
         "rows",
@@ -223,6 +227,7 @@ fn files_of_each_format_are_imported() {
         "rows_bad_in_part",
         "rows_merged",
         "rows_unsought",
+        "rows_withdrawn",
         "seconds",
         "unchanged",
         "version",
@@ -272,7 +277,7 @@ fn a_wrong_mapping_is_told_by_file_section_and_key() {
     };
     check(
         "ident = 1\n",
-        "unknown key ident (did you mean id?): the keys are category, deleted, delimiter, hashes, header, id, signal",
+        "unknown key ident (did you mean id?): the keys are category, deleted, delimiter, hashes, header, id, member, note, quality, signal, status, tags, updated",
     );
     check("zzzzzz = 1\n", "unknown key zzzzzz: the keys are");
     check("[signal]\ntyp = 1\nvalue = 2\n", "unknown key typ in [signal] (did you mean type?): its keys are type, value");
@@ -441,10 +446,10 @@ fn an_import_that_changes_much_exits_with_3_until_it_is_accepted() {
         "or import the file with --accept",
     ]);
     assert!(ran.out.contains("a: version 2 is staged, not active") && ran.out.contains("list activate a 2"), "{}", ran.out);
-    assert!(ran.out.contains("columns: id as id, pdq as pdq; not read: note\n"), "{}", ran.out);
+    assert!(ran.out.contains("columns: id as id, pdq as pdq, note as note\n"), "{}", ran.out);
     let report = place.run(&["list", "import", "a", &cut, "--json"]).exits(3).one();
     assert_eq!((&report["held"], &report["activated"]), (&json!(["large_change"]), &json!(false)));
-    assert_eq!(report["columns"][2], json!({"number": 3, "name": "note", "used_as": null}));
+    assert_eq!(report["columns"][2], json!({"number": 3, "name": "note", "used_as": "note"}));
     let report = place.run(&["list", "import", "a", &cut, "--accept", "--json"]).exits(0).one();
     assert_eq!((&report["held"], &report["activated"], &report["version"]), (&json!([]), &json!(true), &json!(2)));
     place.run(&["list", "import", "a", &cut, "--accept", "--stage"]).exits(2);
@@ -504,7 +509,7 @@ fn what_could_mislead_a_reader_is_shown_escaped() {
     let ran = place.run(&["list", "import", "a", &list]).exits(0);
     clean(&ran.out);
     clean(&ran.err);
-    assert!(ran.out.contains("not read: column 2\n"), "{ran:?}");
+    assert!(ran.out.contains("kept as they are: column 2\n"), "{ran:?}");
     check(&["list", "versions", "a"], true);
     check(&["list", "import", "a", &place.arg(&format!("{TURNED}.absent"))], false);
     check(&["scan", &list], true);

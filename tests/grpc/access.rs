@@ -138,12 +138,14 @@ async fn a_call_that_is_refused_does_nothing() {
         id: Some("e2".to_owned()),
         category: String::new(),
         hashes: vec![HashValue::from_hex(HashKind::Md5, &"ab".repeat(16)).unwrap()],
+        ..NewEntry::default()
     };
     for (client, code) in [(&matcher, Code::PermissionDenied), (&stranger, Code::Unauthenticated)] {
         assert_eq!(refused(client.delete("known").await.unwrap_err()).0, code);
         assert_eq!(refused(client.set_disabled("known", true).await.unwrap_err()).0, code);
         assert_eq!(refused(client.add("known", vec![entry()]).await.unwrap_err()).0, code);
         assert_eq!(refused(client.remove("known", vec!["e1".to_owned()]).await.unwrap_err()).0, code);
+        assert_eq!(refused(client.set_mark("known", "e1", Some(mark())).await.unwrap_err()).0, code);
         assert_eq!(refused(client.create("other", Polarity::Positive, &PolicyUpdate::default()).await.unwrap_err()).0, code);
         let file = std::io::Cursor::new(format!("{}\n", "ab".repeat(32)).into_bytes());
         let options = import_options(None, Mapping::default());
@@ -173,6 +175,7 @@ async fn a_list_that_is_not_the_callers_is_as_one_that_is_not_there() {
         id: Some("x".to_owned()),
         category: String::new(),
         hashes: vec![HashValue::from_hex(HashKind::Md5, &"ab".repeat(16)).unwrap()],
+        ..NewEntry::default()
     };
     let of = async |name: &str| {
         let mut said = Vec::new();
@@ -187,6 +190,9 @@ async fn a_list_that_is_not_the_callers_is_as_one_that_is_not_there() {
         said.push(some.delete(name).await.unwrap_err());
         said.push(some.add(name, vec![entry()]).await.map(drop).unwrap_err());
         said.push(some.remove(name, vec!["e1".to_owned()]).await.map(drop).unwrap_err());
+        said.push(some.entry(name, "e1", true).await.map(drop).unwrap_err());
+        said.push(some.find_entries(name, &EntryQuery::Marked, None, 9).await.map(drop).unwrap_err());
+        said.push(some.set_mark(name, "e1", Some(mark())).await.unwrap_err());
         said.push(some.versions(name).await.map(drop).unwrap_err());
         said.push(some.diff(name, VersionNo(0), VersionNo(1)).await.map(drop).unwrap_err());
         said.push(some.overlap(name, "known", HashKind::Pdq, None).await.map(drop).unwrap_err());
@@ -249,6 +255,129 @@ fn denied(error: ClientError) -> String {
     error.to_string()
 }
 
+fn mark() -> Mark {
+    Mark { kind: MarkKind::Disabled, until_ms: None, note: String::new() }
+}
+
+/// An entry's hashes are for list admins who ask for them; looking for entries by hashes for those who may know them.
+#[tokio::test]
+async fn an_entry_shows_its_hashes_to_list_admins_alone() {
+    let guarded = guarded().await;
+    let hashes = guarded.served.list_of("known", &picture(1)).await;
+    let hex = hashes[0].hex();
+    let details = Details { note: format!("like {hex}"), tags: vec!["t".to_owned()], ..Details::default() };
+    let entry = NewEntry { id: Some("e1".to_owned()), hashes: hashes.clone(), details, ..NewEntry::default() };
+    guarded.served.client.add("known", vec![entry]).await.unwrap();
+    let (admin, reviewer) = (rights(&[Role::ListAdmin]), rights(&[Role::Reviewer]));
+    let admin = client(&guarded.served.endpoint, &guarded.token("admin", admin)).await;
+    let both = Rights { sees: true, brings_hashes: true, ..reviewer.clone() };
+    let finder = client(&guarded.served.endpoint, &guarded.token("finder", both)).await;
+    let reviewer = client(&guarded.served.endpoint, &guarded.token("reviewer", reviewer)).await;
+    let shown = admin.entry("known", "e1", true).await.unwrap();
+    assert_eq!((shown.hashes.len(), shown.details.note), (hashes.len(), format!("like {hex}")));
+    for client in [&admin, &reviewer] {
+        let shown = client.entry("known", "e1", false).await.unwrap();
+        assert!(shown.hashes.is_empty() && !format!("{:?} {}", shown, shown.details.note).contains(&hex), "{shown:?}");
+        assert_eq!(
+            (shown.kinds.values().sum::<u64>(), shown.sources, shown.details.tags.len()),
+            (hashes.len() as u64, vec!["local".to_owned()], 1)
+        );
+    }
+    let said = denied(reviewer.entry("known", "e1", true).await.unwrap_err());
+    assert!(said.contains("for list admins"), "{said}");
+    let query = EntryQuery::Hash(hashes[0].clone(), 0);
+    for client in [&admin, &reviewer] {
+        let said = denied(client.find_entries("known", &query, None, 9).await.unwrap_err());
+        assert!(said.contains("--sees and --brings-hashes"), "{said}");
+    }
+    let found = finder.find_entries("known", &query, None, 9).await.unwrap();
+    assert_eq!((found.entries.len(), found.entries[0].1, found.more_after), (1, 0, None));
+    assert!(found.entries[0].0.hashes.is_empty());
+
+    // Marks are for list admins, and hold at once.
+    denied(finder.set_mark("known", "e1", Some(mark())).await.unwrap_err());
+    admin
+        .set_mark("known", "e1", Some(Mark { until_ms: Some(4_000_000_000_000), note: "why".to_owned(), ..mark() }))
+        .await
+        .unwrap();
+    let all = &guarded.served.client;
+    assert_eq!(all.match_one(Content::Image(picture(1)), vec![]).await.unwrap().outcome, Outcome::NoMatch);
+    let marked = reviewer.entry("known", "e1", false).await.unwrap().mark.unwrap();
+    assert_eq!(
+        (marked.mark.until_ms, marked.mark.note.as_str(), marked.by.as_str()),
+        (Some(4_000_000_000_000), "why", "token:admin")
+    );
+    assert!(marked.time_ms > 0);
+    admin.set_mark("known", "e1", None).await.unwrap();
+    assert_eq!(all.match_one(Content::Image(picture(1)), vec![]).await.unwrap().outcome, Outcome::Match);
+    let missing = admin.entry("known", "e2", false).await.unwrap_err();
+    assert!(matches!(missing, ClientError::Refused { code: Code::NotFound, .. }), "{missing:?}");
+}
+
+#[tokio::test]
+async fn what_entries_are_asked_is_checked_by_field() {
+    let guarded = guarded().await;
+    guarded.served.list_of("known", &picture(1)).await;
+    let lists = guarded.served.channel().await;
+    let value = header(&format!("Bearer {}", guarded.admin));
+    let show = move |mut request: Request<()>| {
+        request.metadata_mut().insert("authorization", value.clone());
+        Ok(request)
+    };
+    let mut lists = v1::hash_list_service_client::HashListServiceClient::with_interceptor(lists, show);
+    let find = |query, radius, token: &str| v1::FindEntriesRequest {
+        list: "known".to_owned(),
+        query,
+        radius,
+        page_size: 0,
+        page_token: token.to_owned(),
+    };
+    use v1::find_entries_request::Query;
+    let md5 = || Some(Query::Hash(v1::Hash { kind: v1::HashKind::Md5 as i32, hex: "ab".repeat(16), quality: None }));
+    for (request, field) in [
+        (find(None, 0, ""), "query"),
+        (find(Some(Query::Marked(false)), 0, ""), "marked"),
+        (find(Some(Query::IdPrefix("x".repeat(257))), 0, ""), "id_prefix"),
+        (find(Some(Query::IdPrefix(String::new())), 1, ""), "radius"),
+        (find(md5(), 70_000, ""), "radius"),
+        (find(md5(), 0, "x"), "page_token"),
+        (find(Some(Query::Hash(v1::Hash { kind: 0, hex: "ab".to_owned(), quality: None })), 0, ""), "hash.kind"),
+    ] {
+        let error = lists.find_entries(request).await.unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument, "{error}");
+        let details = error.get_details_bad_request().unwrap();
+        assert_eq!(details.field_violations[0].field, field);
+    }
+    let marked =
+        |mark: v1::EntryMark| v1::SetEntryMarkRequest { list: "known".to_owned(), entry_id: "e1".to_owned(), mark: Some(mark) };
+    let time = prost_types::Timestamp { seconds: -1, nanos: 0 };
+    for (mark, field) in [
+        (v1::EntryMark::default(), "mark.kind"),
+        (v1::EntryMark { kind: 2, note: "x".repeat(1_025), ..v1::EntryMark::default() }, "mark.note"),
+        (v1::EntryMark { kind: 2, expire_time: Some(time), ..v1::EntryMark::default() }, "mark.expire_time"),
+    ] {
+        let error = lists.set_entry_mark(marked(mark)).await.unwrap_err();
+        assert_eq!(error.get_details_bad_request().unwrap().field_violations[0].field, field, "{error}");
+    }
+    let entry = |status, details| v1::AddEntriesRequest {
+        list: "known".to_owned(),
+        entries: vec![v1::NewEntry {
+            hashes: vec![v1::Hash { kind: v1::HashKind::Md5 as i32, hex: "ab".repeat(16), quality: None }],
+            status,
+            details: Some(Box::new(details)),
+            ..v1::NewEntry::default()
+        }],
+    };
+    for (request, field) in [
+        (entry(9, v1::EntryDetails::default()), "entries[0].status"),
+        (entry(0, v1::EntryDetails { quality: Some(101), ..v1::EntryDetails::default() }), "entries[0].details.quality"),
+        (entry(0, v1::EntryDetails { note: "x".repeat(20_000), ..v1::EntryDetails::default() }), "entries[0].details"),
+    ] {
+        let error = lists.add_entries(request).await.unwrap_err();
+        assert_eq!(error.get_details_bad_request().unwrap().field_violations[0].field, field, "{error}");
+    }
+}
+
 /// Who may add hashes to one list and compare it with another found out any hash of the other, in a dozen calls.
 #[tokio::test]
 async fn lists_are_compared_by_those_alone_who_may_know_their_hashes() {
@@ -285,7 +414,9 @@ async fn a_negative_list_is_changed_by_those_alone_who_have_the_lists_in_its_sco
         all.create(name, Polarity::Negative, &scope).await.unwrap();
         for md5 in ["cd", "ef"] {
             let hashes = vec![HashValue::from_hex(HashKind::Md5, &md5.repeat(16)).unwrap()];
-            all.add(name, vec![NewEntry { id: Some(md5.to_owned()), category: String::new(), hashes }]).await.unwrap();
+            all.add(name, vec![NewEntry { id: Some(md5.to_owned()), category: String::new(), hashes, ..NewEntry::default() }])
+                .await
+                .unwrap();
         }
     }
     let limited = Rights { lists: only(&["known", "mine", "beyond", "of-all"]), ..Rights::all() };
@@ -295,6 +426,7 @@ async fn a_negative_list_is_changed_by_those_alone_who_have_the_lists_in_its_sco
         id: Some("x".to_owned()),
         category: String::new(),
         hashes: vec![HashValue::from_hex(HashKind::Md5, &"ab".repeat(16)).unwrap()],
+        ..NewEntry::default()
     };
     let file = || std::io::Cursor::new(format!("{}\n", "ab".repeat(32)).into_bytes());
     let options = import_options(None, Mapping::default());
@@ -304,6 +436,7 @@ async fn a_negative_list_is_changed_by_those_alone_who_have_the_lists_in_its_sco
             some.set_disabled(name, true).await.map(drop).unwrap_err(),
             some.add(name, vec![entry()]).await.map(drop).unwrap_err(),
             some.remove(name, vec!["cd".to_owned()]).await.map(drop).unwrap_err(),
+            some.set_mark(name, "cd", Some(mark())).await.unwrap_err(),
             some.activate(name, VersionNo(1)).await.map(drop).unwrap_err(),
             some.roll_back(name).await.map(drop).unwrap_err(),
             some.import(name, &options, file(), &mut |_| {}).await.map(drop).unwrap_err(),

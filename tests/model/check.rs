@@ -6,11 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use hashwarden::entry::{ChangeOp, Entry, EntryNo, ListId, ListPolicy, VersionNo};
+use hashwarden::catalog::ImportReport;
+use hashwarden::entry::{ChangeOp, EntryNo, ListId, ListPolicy, Mark, Sources, VersionNo};
 
 use super::history::{History, Step, list_of};
 use super::operations::{Act, Done, Outcome, operation_of, polarity};
 use super::reference::{Answer, Content, List, State};
+use super::sources::{self, Counts, Held, Holding, Said};
 use super::universe::{File, Universe, id};
 
 /// Answers by number and question.
@@ -26,8 +28,8 @@ pub struct Check<'a> {
     last: HashMap<&'a str, u64>,
     /// Lists of which a change went with its list before it was read. What they held until they were deleted is not known.
     lost: BTreeSet<&'static str>,
-    /// The operations whose file was seen as a version.
-    imported: BTreeSet<String>,
+    /// The versions that an import sealed: what its file comes to, and what was edited beside it.
+    imported: HashMap<&'a str, Vec<VersionNo>>,
     pub checked: usize,
     pub skipped: usize,
 }
@@ -37,6 +39,7 @@ struct Before {
     active: VersionNo,
     previous: VersionNo,
     policy: ListPolicy,
+    marks: BTreeMap<u32, Mark>,
     content: Arc<Content>,
 }
 
@@ -44,7 +47,7 @@ impl<'a> Check<'a> {
     pub fn new(universe: &'a Universe, history: &'a History, done: &'a [Vec<Done>], answers: &'a Answers) -> Self {
         let last = history.steps.iter().filter(|step| step.shows()).map(|step| (step.by.as_str(), step.seq)).collect();
         let (state, lost) = (State::default(), BTreeSet::new());
-        Check { universe, history, done, answers, state, last, lost, imported: BTreeSet::new(), checked: 0, skipped: 0 }
+        Check { universe, history, done, answers, state, last, lost, imported: HashMap::new(), checked: 0, skipped: 0 }
     }
 
     /// Follows all changes; gives the state after the last one.
@@ -106,17 +109,17 @@ impl<'a> Check<'a> {
                     panic!("{by} made change {last} and then saw snapshot {}\n{}", done.seen, self.history.around(last));
                 }
                 let changes = match &done.outcome {
-                    Outcome::Edited(report) => report.added + report.changed + report.removed > 0,
+                    Outcome::Edited(report) => report.added + report.changed + report.removed + report.details_changed > 0,
                     Outcome::Deleted => true,
                     Outcome::Listed(_) => done.operation.act == Act::Create,
-                    Outcome::Imported(_) | Outcome::LookedUp | Outcome::Refused(_) => false,
+                    Outcome::Imported(_) | Outcome::Marked(_) | Outcome::LookedUp | Outcome::Refused(_) => false,
                 };
                 assert!(last.is_some() || !changes, "{by} says that it made a change, and there is none: {done:?}");
             }
         }
     }
 
-    fn step(&mut self, step: &Step) {
+    fn step(&mut self, step: &'a Step) {
         let done = self.done(step);
         let name = done.map(|done| done.operation.list);
         let Some(op) = &step.op else {
@@ -135,9 +138,10 @@ impl<'a> Check<'a> {
             active: list.active,
             previous: list.previous,
             policy: list.policy.clone(),
+            marks: list.marks.clone(),
             content: list.content.clone(),
         });
-        self.state.apply(op, &step.rows);
+        self.state.apply(self.universe, op, step);
         self.check_scopes(step);
         if let Some(done) = done {
             if let ChangeOp::Seal { version, .. } = op {
@@ -161,22 +165,27 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// An import's version holds what the file holds. Where there were edits meanwhile, another one is written on top of it, which is told.
-    fn check_sealed(&mut self, step: &Step, done: &Done, list: ListId, version: VersionNo) {
+    /// An import's version holds what the file makes of what it was compared with. Where the list was changed meanwhile, another version is
+    /// written on top of it, which is told.
+    fn check_sealed(&mut self, step: &'a Step, done: &Done, list: ListId, version: VersionNo) {
         let (Act::Import { file, .. }, Outcome::Imported(report)) = (&done.operation.act, &done.outcome) else { return };
         let list = &self.state.lists[&list];
         let content = list.content_of(version);
-        if !self.imported.insert(step.by.clone()) {
-            let told = (report.version, report.entries as usize);
-            assert_eq!(told, (Some(version), content.len()), "{done:?}\n{}", self.history.around(step.seq));
-            return;
+        self.imported.entry(&step.by).or_default().push(version);
+        let is_last = report.version == Some(version);
+        let mut wrong =
+            if is_last && report.entries as usize != content.entries.len() { vec!["entries".to_owned()] } else { vec![] };
+        if list.version(version).parent == report.compared_with {
+            wrong.extend(not_as_imported(list, version, file, report));
+            if !is_last && report.version <= Some(version) {
+                wrong.push("version".to_owned());
+            }
+        } else if !is_last {
+            wrong.push("last version".to_owned());
         }
-        let as_told =
-            report.version > Some(version) || report.version == Some(version) && report.entries as usize == content.len();
-        let differing = differing(self.universe, file, &content);
-        if !as_told || !differing.is_empty() {
+        if !wrong.is_empty() {
             let around = self.history.around(step.seq);
-            panic!("version {} of list {} is not what was imported; ids {differing:?}: {done:?}\n{around}", version.0, list.name);
+            panic!("version {} of list {} is not what was imported: {wrong:?}: {done:?}\n{around}", version.0, list.name);
         }
     }
 
@@ -195,17 +204,30 @@ impl<'a> Check<'a> {
         };
         let right = match (act, outcome) {
             (Act::Add(_) | Act::Remove(_), Outcome::Edited(report)) => {
-                let edits = Edits::of(self.universe, act);
-                let counts = edits.check(before, now);
-                let counted = (report.added, report.changed, report.removed, report.unchanged, report.missing.len() as u64);
-                report.version == now.active && counts == Ok(counted)
+                let counts = Edits::of(act).check(before, now);
+                let counted = Counts {
+                    added: report.added,
+                    changed: report.changed,
+                    removed: report.removed,
+                    unchanged: report.unchanged,
+                    details_changed: report.details_changed,
+                };
+                report.version == now.active && counts == Ok((counted, report.missing.len()))
+            }
+            (Act::Mark(n, _), Outcome::Marked(mark)) => {
+                let mut marks = before.marks.clone();
+                match mark {
+                    Some(mark) => _ = marks.insert(*n, mark.clone()),
+                    None => _ = marks.remove(n),
+                }
+                marks == now.marks
             }
             (Act::Set(update), _) => update.apply(&before.policy).as_ref() == Ok(&now.policy),
             (Act::Disable(disabled), _) => now.disabled == *disabled,
             (Act::RollBack, _) => (now.active, now.previous) == (before.previous, before.active),
             (Act::Activate { .. }, _) => now.active != before.active && now.previous == before.active,
             (Act::Import { file, .. }, Outcome::Imported(report)) => {
-                report.activated && self.check_survivors(step, done, file, now)
+                report.activated && self.check_survivors(step, done, (file, report), before, now)
             }
             _ => false,
         };
@@ -216,115 +238,104 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// What an import activated is the file, and over it what was edited while it ran. Of what was edited before it was seen to run it is
-    /// not known which came first.
-    fn check_survivors(&self, step: &Step, done: &Done, file: &File, now: &List) -> bool {
-        let (mut sure, mut unsure) = (BTreeMap::new(), BTreeSet::new());
-        let meanwhile =
-            self.history.steps.iter().filter(|other| other.seq > done.began && other.seq < step.seq && other.by != step.by);
-        for other in meanwhile.filter(|other| self.last.get(other.by.as_str()) == Some(&other.seq)) {
-            let Some(by) = self.done(other).filter(|by| by.operation.list == done.operation.list) else { continue };
-            match &by.operation.act {
-                Act::Add(_) | Act::Remove(_) if other.seq > done.running => {
-                    let mut edits = Edits::of(self.universe, &by.operation.act).0;
-                    // Of what was not there to be removed it was said so.
-                    if let Outcome::Edited(report) = &by.outcome {
-                        report.missing.iter().for_each(|id| drop(edits.remove(id)));
-                    }
-                    sure.extend(edits);
-                }
-                Act::Add(_) | Act::Remove(_) => unsure.extend(Edits::of(self.universe, &by.operation.act).0.into_keys()),
-                // What counts as edited then is not said here.
-                Act::RollBack | Act::Activate { .. } => return true,
-                _ => {}
-            }
+    /// What an import activated is what its file came to, and over it what was done to the list while it ran. Of what was edited before it was
+    /// seen to run it is not known which came first.
+    fn check_survivors(
+        &self,
+        step: &Step,
+        done: &Done,
+        (file, report): (&File, &ImportReport),
+        before: &Before,
+        now: &List,
+    ) -> bool {
+        let parent = now.version(now.active).parent;
+        let own = self.imported.get(step.by.as_str()).is_some_and(|sealed| sealed.contains(&now.active));
+        let imported = if own && parent != report.compared_with { parent } else { now.active };
+        let mut wrong = not_as_imported(now, imported, file, report);
+        let (mut sure, mut unsure) = (BTreeSet::new(), BTreeSet::new());
+        let meanwhile = now.line(before.active).take_while(|version| version.seq > done.began).filter(|version| version.by_edit);
+        for version in meanwhile {
+            let ids = if version.seq > done.running { &mut sure } else { &mut unsure };
+            ids.extend(version.rows.iter().map(|row| row.n));
         }
+        let (was, is, imported) = (before.content.holding(), now.content.holding(), now.content_of(imported).holding());
         // An add that changed nothing is in no change, and is kept all the same.
         for other in self.done.iter().flatten().filter(|other| other.operation.list == done.operation.list) {
             let beside = other.seen >= done.began && other.began <= step.seq;
-            if let (Act::Add(_), Outcome::Edited(report), true) = (&other.operation.act, &other.outcome, beside)
+            if let (Act::Add(entries), Outcome::Edited(report), true) = (&other.operation.act, &other.outcome, beside)
                 && report.unchanged > 0
             {
-                unsure.extend(Edits::of(self.universe, &other.operation.act).0.into_keys());
+                unsure.extend(entries.iter().map(|(n, _)| *n).filter(|n| was.contains_key(n)));
             }
         }
-        let by_id: HashMap<&str, &Arc<Entry>> = now.content.values().map(|entry| (entry.id.as_str(), entry)).collect();
-        let is_right = |id: &String, wanted: &Option<Arc<Entry>>| by_id.get(id.as_str()).copied() == wanted.as_ref();
-        let lost: Vec<_> = sure.iter().filter(|(id, wanted)| !is_right(id, wanted)).map(|(id, _)| id).collect();
-        let differing = differing(self.universe, file, &now.content);
-        let altered: Vec<_> = differing.iter().filter(|id| !sure.contains_key(*id) && !unsure.contains(*id)).collect();
-        if lost.is_empty() && altered.is_empty() {
+        let by = sources::source(file.feed);
+        let ids: BTreeSet<u32> = was.keys().chain(is.keys()).chain(imported.keys()).copied().collect();
+        for n in ids {
+            let [was, is, imported] = [&was, &is, &imported].map(|holding| holding.get(&n).copied());
+            let edited = was.map(|was| sources::put(imported, was.said, Sources::LOCAL));
+            let left = sources::beside(imported, was, by);
+            let right = match (sure.contains(&n), unsure.contains(&n)) {
+                (true, _) => is == edited,
+                (false, true) => is == edited || is == left,
+                (false, false) => is == left,
+            };
+            if !right {
+                let how = if sure.contains(&n) { "edited" } else { "left" };
+                wrong.push(format!("{}, {how}: {was:?} before, {imported:?} as imported, now {is:?}", id(n)));
+            }
+        }
+        if wrong.is_empty() {
             return true;
         }
         let list = step.op.as_ref().map(list_of);
         let since = self.history.steps.iter().filter(|other| other.seq > done.began && other.seq <= step.seq);
         let since: Vec<_> = since.filter(|other| other.op.as_ref().map(list_of) == list).map(ToString::to_string).collect();
-        println!(
-            "edits of {lost:?} are lost, {altered:?} are not as the file has them; the list's changes since:\n{}",
-            since.join("\n")
-        );
+        println!("{} are wrong:\n{}\nthe list's changes since:\n{}", wrong.len(), wrong.join("\n"), since.join("\n"));
         false
     }
 }
 
 /// What each id is to be.
-struct Edits(BTreeMap<String, Option<Arc<Entry>>>);
+struct Edits(BTreeMap<u32, Option<Said>>);
 
 impl Edits {
-    fn of(universe: &Universe, act: &Act) -> Self {
+    fn of(act: &Act) -> Self {
         Edits(match act {
-            Act::Add(entries) => {
-                entries.iter().map(|(n, variant)| (id(*n), Some(universe.entry(*n, *variant).clone()))).collect()
-            }
-            Act::Remove(ids) => ids.iter().map(|n| (id(*n), None)).collect(),
+            Act::Add(entries) => entries.iter().map(|(n, said)| (*n, Some(*said))).collect(),
+            Act::Remove(ids) => ids.iter().map(|n| (*n, None)).collect(),
             _ => BTreeMap::new(),
         })
     }
 
-    /// How many were added, changed, removed, unchanged and missing, if what was active has become just that; else the ids that have not.
-    fn check(&self, before: &Before, now: &List) -> Result<(u64, u64, u64, u64, u64), Vec<String>> {
-        let only = |these: &Content, those: &Content| -> BTreeMap<String, Arc<Entry>> {
-            let alone = these.iter().filter(|(number, _)| !those.contains_key(number));
-            alone.map(|(_, entry)| (entry.id.clone(), entry.clone())).collect()
+    /// What was done, and how many ids were not there to be removed, if what was active has become just that; else the ids that have not.
+    fn check(&self, before: &Before, now: &List) -> Result<(Counts, usize), Vec<String>> {
+        let named = |content: &Content| -> BTreeMap<u32, Held> {
+            content.entries.values().filter(|(n, _)| self.0.contains_key(n)).copied().collect()
         };
-        let (gone, come) = (only(&before.content, &now.content), only(&now.content, &before.content));
-        let stayed = |id: &String| before.content.values().find(|entry| entry.id == *id && !gone.contains_key(id));
-        let (mut counts, mut wrong) = ((0, 0, 0, 0, 0), Vec::new());
-        for (id, wanted) in &self.0 {
-            let (was, is) = (gone.get(id).or(stayed(id)), come.get(id).or(stayed(id)));
-            if is != wanted.as_ref() {
-                wrong.push(id.clone());
+        let (was, is) = (named(&before.content), named(&now.content));
+        let (mut counts, mut missing, mut wrong) = (Counts::default(), 0, Vec::new());
+        for (n, said) in &self.0 {
+            let was = was.get(n).copied();
+            let wanted = said.map(|said| sources::put(was, said, Sources::LOCAL));
+            counts.count(was, wanted);
+            missing += usize::from(was.is_none() && wanted.is_none());
+            if is.get(n).copied() != wanted {
+                wrong.push(id(*n));
             }
-            let count = match (was, wanted) {
-                (None, Some(_)) => &mut counts.0,
-                (Some(was), Some(wanted)) if was != wanted => &mut counts.1,
-                (Some(_), None) => &mut counts.2,
-                (Some(_), Some(_)) => &mut counts.3,
-                (None, None) => &mut counts.4,
-            };
-            *count += 1;
         }
-        let others = gone.keys().chain(come.keys()).filter(|id| !self.0.contains_key(*id) && gone.get(*id) != come.get(*id));
-        wrong.extend(others.cloned());
-        if wrong.is_empty() { Ok(counts) } else { Err(wrong) }
+        let is_other = |(_, (n, _)): &(&EntryNo, &(u32, Held))| !self.0.contains_key(n);
+        if !before.content.entries.iter().filter(is_other).eq(now.content.entries.iter().filter(is_other)) {
+            wrong.push("others".to_owned());
+        }
+        if wrong.is_empty() { Ok((counts, missing)) } else { Err(wrong) }
     }
 }
 
-/// The ids of which a version holds another content than the file.
-fn differing(universe: &Universe, file: &File, content: &BTreeMap<EntryNo, Arc<Entry>>) -> Vec<String> {
-    let rows = file.rows();
-    let mut held: BTreeMap<u32, &Arc<Entry>> = BTreeMap::new();
-    let mut differing = Vec::new();
-    for entry in content.values() {
-        if held.insert(universe.number(&entry.id), entry).is_some() {
-            differing.push(entry.id.clone()); // there twice
-        }
-    }
-    for (n, variant) in &rows {
-        if held.remove(n) != Some(universe.entry(*n, *variant)) {
-            differing.push(id(*n));
-        }
-    }
-    differing.extend(held.into_keys().map(id));
-    differing
+/// The ids of which a version has something else than a file made of what it was compared with.
+fn not_as_imported(list: &List, version: VersionNo, file: &File, report: &ImportReport) -> Vec<String> {
+    let before: Holding = list.content_of(report.compared_with).holding();
+    let (expected, is) = (sources::imported(&before, file), list.content_of(version).holding());
+    let ids: BTreeSet<u32> = expected.keys().chain(is.keys()).copied().collect();
+    let differing = ids.into_iter().filter(|n| expected.get(n) != is.get(n));
+    differing.map(|n| format!("{}: {:?} expected, {:?} imported", id(n), expected.get(&n), is.get(&n))).collect()
 }

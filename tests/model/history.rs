@@ -1,15 +1,15 @@
 //! Which changes did a store take? Read while they are made: a list that is deleted takes the contents of its changes with it.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 
-use hashwarden::entry::{ChangeOp, Entry, ListId, RowChange};
+use hashwarden::entry::{ChangeOp, Description, EntryNo, ListId, RowChange};
 use hashwarden::store::Store;
 
-use super::reference::Row;
-use super::universe::Universe;
+use super::reference::{Deed, Row};
+use super::universe::{Universe, id, which_details};
 
-/// A change. Its rows stand beside it, as the entries that were listed.
+/// A change. Its rows stand beside it.
 pub struct Step {
     pub seq: u64,
     pub by: String,
@@ -21,6 +21,8 @@ pub struct Step {
 #[derive(Default)]
 pub struct History {
     pub steps: Vec<Step>,
+    /// Which id each entry is of.
+    numbers: HashMap<EntryNo, u32>,
 }
 
 impl History {
@@ -31,10 +33,27 @@ impl History {
             assert_eq!(recorded.seq, self.steps.len() as u64 + 1, "changes are numbered without a gap");
             let (mut op, mut rows) = (recorded.op, Vec::new());
             if let Some(ChangeOp::Rows { rows: changes, .. } | ChangeOp::Edit { rows: changes, .. }) = &mut op {
-                rows = std::mem::take(changes).into_iter().map(|row| read(universe, row)).collect();
+                rows = std::mem::take(changes).into_iter().map(|row| self.read(universe, row)).collect();
             }
             self.steps.push(Step { seq: recorded.seq, by: recorded.by, op, rows });
         }
+    }
+
+    fn read(&mut self, universe: &Universe, row: RowChange) -> Row {
+        let brief = |n, Description { sources, details }: Description| (sources, which_details(n, &details));
+        let (entry, n, deed) = match row {
+            RowChange::Open { entry, content, description } => {
+                let (n, content) = universe.listed(&content);
+                self.numbers.insert(entry, n);
+                (entry, n, Deed::Open(content, description.map(|said| brief(n, said))))
+            }
+            RowChange::Close { entry } => (entry, self.numbers[&entry], Deed::Close),
+            RowChange::Describe { entry, description } => {
+                let n = self.numbers[&entry];
+                (entry, n, Deed::Describe(brief(n, description)))
+            }
+        };
+        Row { entry, n, deed }
     }
 
     /// The changes before and after a number.
@@ -65,14 +84,9 @@ pub fn list_of(op: &ChangeOp) -> ListId {
         | ChangeOp::Activate { list, .. }
         | ChangeOp::Undo { list, .. }
         | ChangeOp::Edit { list, .. }
-        | ChangeOp::Drop { list, .. } => *list,
-    }
-}
-
-fn read(universe: &Universe, row: RowChange) -> Row {
-    match row {
-        RowChange::Open { entry, content } => (entry, Some(universe.listed(&content))),
-        RowChange::Close { entry, .. } => (entry, None),
+        | ChangeOp::Drop { list, .. }
+        | ChangeOp::AddSource { list, .. }
+        | ChangeOp::SetMark { list, .. } => *list,
     }
 }
 
@@ -86,6 +100,7 @@ impl Step {
                     | ChangeOp::Rows { .. }
                     | ChangeOp::Seal { .. }
                     | ChangeOp::Undo { .. }
+                    | ChangeOp::AddSource { .. }
                     | ChangeOp::Drop { .. }
             )
         };
@@ -110,9 +125,8 @@ impl fmt::Display for Step {
             Some(ChangeOp::Edit { list, version, source, .. }) => write!(f, "Edit {list:?} {version:?} ({source})"),
             Some(op) => write!(f, "{op:?}"),
         }?;
-        let shown = |entry: &Option<Arc<Entry>>| entry.as_ref().map_or("closed".to_owned(), |entry| format!("= {}", entry.id));
-        for (number, entry) in self.rows.iter().take(ROWS_SHOWN) {
-            write!(f, " [{} {}]", number.0, shown(entry))?;
+        for Row { entry, n, deed } in self.rows.iter().take(ROWS_SHOWN) {
+            write!(f, " [{} of {}: {deed:?}]", entry.0, id(*n))?;
         }
         if self.rows.len() > ROWS_SHOWN { write!(f, " and {} rows more", self.rows.len() - ROWS_SHOWN) } else { Ok(()) }
     }

@@ -5,16 +5,20 @@
 
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use hashwarden::catalog::{
     ActionRule, Catalog, CatalogError, EditReport, ImportOptions, ImportReport, ListInfo, NewEntry, PolicyUpdate, RadiusRule,
 };
 use hashwarden::demo::pictures::Random;
-use hashwarden::entry::{Action, Caller, HashKind, Polarity, VersionNo};
+use hashwarden::entry::{Action, Caller, HashKind, Mark, MarkKind, Polarity, VersionNo};
 use hashwarden::lists::{Format, Mapping};
 use hashwarden::store::Store;
 
-use super::universe::{CATEGORIES, COLUMNS, File, HOT, Shape, Universe, VARIANTS, id, in_hundred, one_of};
+use super::sources::Said;
+use super::universe::{
+    CATEGORIES, COLUMNS, FEEDS, File, HOT, Shape, Universe, VARIANTS, details, id, in_hundred, one_of, some_said,
+};
 
 /// Lists that are always there.
 pub const LASTING: [&str; 5] = ["large", "middle", "small", "busy", "harmless"];
@@ -41,8 +45,8 @@ pub struct Operation {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Act {
-    /// Ids and which of their contents.
-    Add(Vec<(u32, u8)>),
+    /// Ids and what is said of them.
+    Add(Vec<(u32, Said)>),
     Remove(Vec<u32>),
     Set(PolicyUpdate),
     Disable(bool),
@@ -57,9 +61,20 @@ pub enum Act {
         accept: bool,
     },
     ImportSpoilt(Spoilt),
+    /// Sets a mark, or takes it off.
+    Mark(u32, Option<Marking>),
     Create,
     Delete,
     LookUp,
+}
+
+/// A mark that is to be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marking {
+    pub kind: MarkKind,
+    pub note: &'static str,
+    /// `None`: until it is taken off.
+    pub lasts_ms: Option<u64>,
 }
 
 /// Files that fail as a whole, early or late.
@@ -69,8 +84,8 @@ pub enum Spoilt {
     NoRows,
     Unreadable,
     CutOff,
-    /// Every entry of the list would go.
-    LeavesNothing,
+    /// So many rows have one id, the last, that what was written is taken back.
+    OneIdTooOften,
 }
 
 #[derive(Debug)]
@@ -78,6 +93,8 @@ pub enum Outcome {
     Edited(EditReport),
     Listed(ListInfo),
     Imported(Box<ImportReport>),
+    /// The mark that an id was to have.
+    Marked(Option<Mark>),
     Deleted,
     LookedUp,
     /// Why.
@@ -101,25 +118,26 @@ impl Operation {
     pub fn draw(random: &mut Random) -> Operation {
         let list = if in_hundred(random, 25) { one_of(random, &PASSING) } else { one_of(random, &LASTING) };
         let act = match random.below(1000) {
-            0..300 => Act::Add((0..1 + random.below(3)).map(|_| some_entry(random)).collect()),
-            300..440 => Act::Remove((0..1 + random.below(2)).map(|_| some_entry(random).0).collect()),
-            440..540 => Act::Set(update(random, list)),
-            540..640 => Act::Disable(in_hundred(random, 35)),
-            640..710 => Act::RollBack,
-            710..770 => {
+            0..290 => Act::Add((0..1 + random.below(3)).map(|_| some_entry(random)).collect()),
+            290..420 => Act::Remove((0..1 + random.below(2)).map(|_| some_entry(random).0).collect()),
+            420..500 => Act::Set(update(random, list)),
+            500..570 => Act::Disable(in_hundred(random, 35)),
+            570..635 => Act::RollBack,
+            635..695 => {
                 let far = one_of(random, &[3, 12, 12, 300]);
                 Act::Activate { before_head: random.below(far) as u32 }
             }
-            770..850 => return import(random, list),
-            850..865 => {
-                let how =
-                    one_of(random, &[Spoilt::Empty, Spoilt::NoRows, Spoilt::Unreadable, Spoilt::CutOff, Spoilt::LeavesNothing]);
-                // More than one change closes, so that some are written and taken back.
-                let list = if how == Spoilt::LeavesNothing { "large" } else { list };
-                return Operation { list, act: Act::ImportSpoilt(how) };
+            695..745 => return import(random, list),
+            745..795 => {
+                Act::Import { file: delta(random, list), activate: in_hundred(random, 85), accept: in_hundred(random, 70) }
             }
-            865..885 => return Operation { list: one_of(random, &PASSING), act: Act::Create },
-            885..887 => return Operation { list: one_of(random, &PASSING), act: Act::Delete },
+            795..810 => {
+                let all = [Spoilt::Empty, Spoilt::NoRows, Spoilt::Unreadable, Spoilt::CutOff, Spoilt::OneIdTooOften];
+                Act::ImportSpoilt(one_of(random, &all))
+            }
+            810..830 => return Operation { list: one_of(random, &PASSING), act: Act::Create },
+            830..832 => return Operation { list: one_of(random, &PASSING), act: Act::Delete },
+            832..922 => Act::Mark(some_entry(random).0, marking(random)),
             _ => Act::LookUp,
         };
         Operation { list, act }
@@ -143,13 +161,18 @@ impl Operation {
             })),
             Act::Import { file, activate, accept } => {
                 let text = file.csv(universe);
-                let options = ImportOptions { activate: *activate, accept: *accept, ..import_options() };
+                let (feed, delta) = (file.feed.to_owned(), file.delta);
+                let options = ImportOptions { activate: *activate, accept: *accept, feed, delta, ..import_options() };
                 imported(catalog, by, list, &options, Pieces::of(&text), &mut || running = running.max(store.seq().unwrap()))
             }
             Act::ImportSpoilt(how) => {
                 let text = how.text(universe);
                 let input = Pieces { fails: *how == Spoilt::CutOff, ..Pieces::of(&text) };
                 imported(catalog, by, list, &import_options(), input, &mut || {})
+            }
+            Act::Mark(n, marking) => {
+                let mark = marking.map(Marking::mark);
+                catalog.set_mark(by, list, &id(*n), mark.clone()).map(|()| Outcome::Marked(mark))
             }
             Act::Create => listed(catalog.create(by, list, polarity(list), &PolicyUpdate::default())),
             Act::Delete => catalog.delete(by, list).map(|()| Outcome::Deleted),
@@ -176,6 +199,10 @@ impl Operation {
             (CatalogError::NoSuchVersion { .. }, Act::Activate { .. }) => true,
             (CatalogError::Busy, Act::Import { .. } | Act::ImportSpoilt(_)) => true,
             (CatalogError::BadFile(_), Act::ImportSpoilt(_)) => true,
+            (CatalogError::BadFile(why), Act::Import { .. }) => why.starts_with(LEAVES_NOTHING),
+            (CatalogError::NoSuchEntry { .. }, Act::Mark(..)) => true,
+            // Its time was over when it was to be set.
+            (CatalogError::Invalid(_), Act::Mark(_, Some(marking))) => marking.lasts_ms.is_some(),
             // Nothing to roll back to; in the scope of another list.
             (CatalogError::Refused(_), Act::RollBack | Act::Delete) => true,
             // A category has no radius of its own.
@@ -185,13 +212,39 @@ impl Operation {
     }
 }
 
-fn some_entry(random: &mut Random) -> (u32, u8) {
-    (random.below(HOT as usize) as u32, random.below(usize::from(VARIANTS)) as u8)
+/// Why an import is refused that would take out all that its list has.
+pub const LEAVES_NOTHING: &str = "the file would leave the list empty";
+
+fn some_entry(random: &mut Random) -> (u32, Said) {
+    let (n, variant) = (random.below(HOT as usize) as u32, random.below(usize::from(VARIANTS)) as u8);
+    (n, some_said(random, variant, 8))
 }
 
-pub fn new_entry(universe: &Universe, (n, variant): (u32, u8)) -> NewEntry {
-    let entry = universe.entry(n, variant);
-    NewEntry { id: Some(entry.id.clone()), category: entry.category.clone(), hashes: entry.hashes.clone() }
+fn new_entry(universe: &Universe, (n, said): (u32, Said)) -> NewEntry {
+    let entry = universe.entry(n, said.content());
+    NewEntry {
+        id: Some(entry.id.clone()),
+        category: entry.category.clone(),
+        hashes: entry.hashes.clone(),
+        status: entry.status,
+        details: details(n, said.details),
+    }
+}
+
+/// So long lasts a mark that ends by itself at most.
+pub const MARKED_MS_MAX: u64 = 60;
+
+fn marking(random: &mut Random) -> Option<Marking> {
+    let lasts_ms = in_hundred(random, 25).then(|| random.below(MARKED_MS_MAX as usize) as u64);
+    let marking = Marking { kind: one_of(random, &MarkKind::ALL), note: one_of(random, &["", "asked for"]), lasts_ms };
+    in_hundred(random, 65).then_some(marking)
+}
+
+impl Marking {
+    fn mark(self) -> Mark {
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+        Mark { kind: self.kind, until_ms: self.lasts_ms.map(|ms| now_ms + ms), note: self.note.to_owned() }
+    }
 }
 
 fn import(random: &mut Random, list: &'static str) -> Operation {
@@ -204,8 +257,19 @@ fn import(random: &mut Random, list: &'static str) -> Operation {
     let list = if shape == Shape::Large && in_hundred(random, 35) { "small" } else { list };
     let shape = if list == "small" { Shape::Small } else { shape };
     let bad = if in_hundred(random, 10) { 1 + random.below(3) as u32 } else { 0 };
-    let file = File { shape, seed: random.next_u64(), shifted: in_hundred(random, 35), bad };
+    // What another source has is less, most often.
+    let feed = if in_hundred(random, 65) { FEEDS[0] } else { one_of(random, &FEEDS[2..]) };
+    let short = feed != FEEDS[0] && in_hundred(random, 80);
+    let file = File { shape, seed: random.next_u64(), feed, delta: false, short, shifted: in_hundred(random, 35), bad };
     Operation { list, act: Act::Import { file, activate: in_hundred(random, 85), accept: in_hundred(random, 70) } }
+}
+
+/// Some are there often, so that they say what was said before, or what another version says.
+fn delta(random: &mut Random, list: &str) -> File {
+    let shape = if matches!(list, "large" | "middle") { Shape::Middle } else { Shape::Small };
+    let seed = if in_hundred(random, 60) { random.below(3) as u64 } else { random.next_u64() };
+    let (feed, bad) = (one_of(random, &[0, 0, 2, 3, 4]), u32::from(in_hundred(random, 5)));
+    File { shape, seed, feed: FEEDS[feed], delta: true, short: in_hundred(random, 90), shifted: in_hundred(random, 10), bad }
 }
 
 fn update(random: &mut Random, list: &str) -> PolicyUpdate {
@@ -234,6 +298,7 @@ pub fn import_options() -> ImportOptions {
         activate: true,
         dry_run: false,
         accept: true,
+        ..ImportOptions::default()
     }
 }
 
@@ -259,9 +324,14 @@ impl Spoilt {
         match self {
             Spoilt::Empty => String::new(),
             Spoilt::NoRows => format!("{COLUMNS}\n"),
-            Spoilt::Unreadable => format!("{COLUMNS}\n{}", "x,A,12,34,56,\n".repeat(300)),
-            Spoilt::CutOff => File { shape: Shape::Middle, seed: 1, shifted: false, bad: 0 }.csv(universe),
-            Spoilt::LeavesNothing => format!("{COLUMNS}\ne1,,,,,yes\n"),
+            Spoilt::Unreadable => format!("{COLUMNS}\n{}", "x,A,12,34,56,,,,,,,\n".repeat(300)),
+            Spoilt::CutOff => File::whole(Shape::Middle, 1).csv(universe),
+            Spoilt::OneIdTooOften => {
+                let file = File { shifted: true, ..File::whole(Shape::Middle, 2) };
+                let pdq = universe.entry(0, Default::default()).hashes[0].hex();
+                let row = format!("zzz,,{pdq},,,,,,{},,,\n", "much ".repeat(3_000));
+                file.csv(universe) + &row.repeat(1_200)
+            }
         }
     }
 }
@@ -311,7 +381,7 @@ pub fn prepare(catalog: &Catalog, store: &Store, universe: &Arc<Universe>) {
         catalog.create(&by, list, polarity(list), &PolicyUpdate::default()).unwrap();
     }
     for (list, shape) in [("large", Shape::Large), ("middle", Shape::Middle), ("harmless", Shape::Small)] {
-        let file = File { shape, seed: 0, shifted: false, bad: 0 };
+        let file = File::whole(shape, 0);
         let act = Act::Import { file, activate: true, accept: true };
         let done = Operation { list, act }.perform(catalog, store, universe, &by);
         assert!(matches!(&done.outcome, Outcome::Imported(report) if report.activated), "{done:?}");

@@ -2,25 +2,27 @@
 //! needed to know what its lists hold.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hashwarden::catalog::{EditReport, ImportReport, ListInfo};
-use hashwarden::entry::{EntryNo, VersionNo};
-use hashwarden::store::{Store, digest_add, row_digest};
+use hashwarden::entry::{Mark, Sources, VersionNo};
+use hashwarden::store::{digest_add, row_digest};
 
-use super::operations::{Act, LASTING, Operation, Outcome, PASSING, caller, polarity};
-use super::reference::{Content, Found, List, State};
+use super::operations::{Act, LASTING, LEAVES_NOTHING, Operation, Outcome, PASSING, caller, polarity};
+use super::reference::{Found, List, State};
+use super::sources::{self, Counts, Holding};
+use super::stored::assert_entries;
 use super::threads::{Ends, LookUps, World};
-use super::universe::{File, Shape, Universe, random};
+use super::universe::{File, Shape, random};
 
 pub const OWNERS: usize = 4;
 
-/// A list as its owner knows it: which content each id has, in each version.
+/// A list as its owner knows it: what each version says of each id.
 pub struct Own {
     info: ListInfo,
-    versions: BTreeMap<VersionNo, BTreeMap<u32, u8>>,
+    versions: BTreeMap<VersionNo, Holding>,
+    marks: BTreeMap<u32, Mark>,
 }
 
 /// Lets each owner do some operations; gives what they know of their lists.
@@ -57,6 +59,8 @@ fn own(world: &World, over: &AtomicBool, seed: u64, owner: usize, operations: us
         match &mut operation.act {
             _ if n == 0 => operation = Operation { list: lasting, act: Act::Create },
             Act::Import { file, .. } if file.shape == Shape::Large => file.shape = Shape::Middle,
+            // When its time is over is not known.
+            Act::Mark(_, Some(marking)) => marking.lasts_ms = None,
             // Others' lists come and go.
             Act::Set(update) => update.scope = None,
             _ => {}
@@ -74,7 +78,7 @@ fn own(world: &World, over: &AtomicBool, seed: u64, owner: usize, operations: us
             }
             let mine = |found: &Found| Found { suppressed: false, ..*found };
             let of_mine = answer.found.iter().filter(|found| own.contains_key(found.list)).map(mine).collect::<Vec<_>>();
-            let expected = state(&world.universe, own.values()).answer(&world.universe, question);
+            let expected = state(own.values()).answer(&world.universe, question);
             let expected = expected.found.iter().map(mine).collect::<Vec<_>>();
             assert_eq!(of_mine, expected, "{words} after {by:?}: {:?}", done.operation);
         }
@@ -87,8 +91,8 @@ fn told(own: &mut BTreeMap<&'static str, Own>, list: &'static str, act: &Act, ou
     let words = format!("{list}: {act:?}: {outcome:?}");
     match (act, outcome, own.get_mut(list)) {
         (Act::Create, Outcome::Listed(info), None) => {
-            let versions = BTreeMap::from([(VersionNo(0), BTreeMap::new())]);
-            own.insert(list, Own { info, versions });
+            let versions = BTreeMap::from([(VersionNo(0), Holding::new())]);
+            own.insert(list, Own { info, versions, marks: BTreeMap::new() });
         }
         (Act::Delete, Outcome::Deleted, Some(_)) => drop(own.remove(list)),
         (_, Outcome::LookedUp, _) | (_, Outcome::Refused(_), None) => {}
@@ -98,7 +102,7 @@ fn told(own: &mut BTreeMap<&'static str, Own>, list: &'static str, act: &Act, ou
 }
 
 impl Own {
-    fn active(&self) -> &BTreeMap<u32, u8> {
+    fn active(&self) -> &Holding {
         &self.versions[&self.info.list.active]
     }
 
@@ -107,6 +111,12 @@ impl Own {
         let before = self.info.list.clone();
         match (act, outcome) {
             (Act::RollBack, Outcome::Refused(_)) => before.previous == VersionNo(0),
+            (Act::Mark(n, marking), Outcome::Refused(_)) => {
+                !self.marks.contains_key(n) && (marking.is_none() || !self.active().contains_key(n))
+            }
+            (Act::Import { file, .. }, Outcome::Refused(why)) if why.contains(LEAVES_NOTHING) => {
+                sources::imported(self.active(), file).is_empty()
+            }
             // Another import is running; a version is not kept; a list exists, or is in a scope.
             (_, Outcome::Refused(_)) => true,
             (Act::Add(_) | Act::Remove(_), Outcome::Edited(report)) => self.edited(act, &report),
@@ -128,29 +138,56 @@ impl Own {
                 self.versions.contains_key(&info.list.active)
             }
             (Act::Import { file, .. }, Outcome::Imported(report)) => self.imported(file, &report),
+            (Act::Mark(n, _), Outcome::Marked(mark)) => {
+                let known = match mark {
+                    Some(mark) => self.marks.insert(*n, mark),
+                    None => self.marks.remove(n),
+                };
+                known.is_some() || self.active().contains_key(n)
+            }
             _ => false,
         }
     }
 
     fn edited(&mut self, act: &Act, report: &EditReport) -> bool {
-        let mut content = self.active().clone();
-        match act {
-            Act::Add(entries) => content.extend(entries.iter().copied()),
-            Act::Remove(ids) => content.retain(|n, _| !ids.contains(n)),
+        let (mut holding, mut counts, mut missing) = (self.active().clone(), Counts::default(), 0);
+        let edits: BTreeMap<u32, _> = match act {
+            Act::Add(entries) => entries.iter().map(|(n, said)| (*n, Some(*said))).collect(),
+            Act::Remove(ids) => ids.iter().map(|n| (*n, None)).collect(),
             _ => return false,
+        };
+        for (n, said) in edits {
+            let before = holding.remove(&n);
+            let after = said.map(|said| sources::put(before, said, Sources::LOCAL));
+            counts.count(before, after);
+            missing += usize::from(before.is_none() && after.is_none());
+            holding.extend(after.map(|after| (n, after)));
         }
-        if content == *self.active() {
+        let EditReport { added, changed, removed, unchanged, details_changed, .. } = *report;
+        if (counts, missing) != (Counts { added, changed, removed, unchanged, details_changed }, report.missing.len()) {
+            return false;
+        }
+        if holding == *self.active() {
             return report.version == self.info.list.active;
         }
-        let is_new = self.versions.insert(report.version, content).is_none();
+        let is_new = self.versions.insert(report.version, holding).is_none();
         self.activate(report.version);
         is_new
     }
 
     fn imported(&mut self, file: &File, report: &ImportReport) -> bool {
-        let rows = file.rows();
-        let Some(version) = report.version else { return rows == *self.active() };
-        let right = *self.versions.entry(version).or_insert_with(|| rows.clone()) == rows;
+        let (before, after) = (self.active(), sources::imported(self.active(), file));
+        let mut counts = Counts::default();
+        before.keys().chain(after.keys().filter(|n| !before.contains_key(n))).for_each(|n| {
+            counts.count(before.get(n).copied(), after.get(n).copied());
+        });
+        let (added, changed, removed, details_changed) = (report.added, report.changed, report.gone, report.details_changed);
+        let counted = Counts { added, changed, removed, details_changed, unchanged: counts.unchanged };
+        if after.is_empty() || counts != counted || report.entries as usize != after.len() {
+            return false;
+        }
+        let Some(version) = report.version else { return after == *before };
+        let right = *self.versions.entry(version).or_insert_with(|| after.clone()) == after;
         if report.activated {
             self.activate(version);
         }
@@ -165,25 +202,24 @@ impl Own {
     }
 
     /// Whether the store has the list's active version as its owner knows it.
-    pub fn assert_stored(&self, store: &Store, universe: &Universe) {
+    pub fn assert_stored(&self, World { store, catalog, universe, .. }: &World) {
         let (list, entries) = (&self.info.list, self.active());
         let stored = store.list(list.id).unwrap().unwrap();
         assert_eq!((stored.active, stored.disabled, &stored.policy), (list.active, list.disabled, &list.policy), "{}", list.name);
         if let Some(version) = store.version(list.id, list.active).unwrap() {
             let mut digest = [0; 32];
-            entries.iter().for_each(|(n, variant)| digest_add(&mut digest, &row_digest(universe.entry(*n, *variant))));
+            entries.iter().for_each(|(n, held)| digest_add(&mut digest, &row_digest(universe.entry(*n, held.said.content()))));
             assert_eq!((version.rows, version.digest), (entries.len() as u64, digest), "{}", list.name);
         }
+        assert_entries(catalog, universe, &list.name, entries, &self.marks);
     }
 }
 
 /// What some lists hold, as their owners know them.
-pub fn state<'o>(universe: &Universe, own: impl Iterator<Item = &'o Own>) -> State {
+pub fn state<'o>(own: impl Iterator<Item = &'o Own>) -> State {
     let lists = own.map(|own| {
-        let entries = own.active().iter().map(|(n, variant)| (EntryNo(*n), universe.entry(*n, *variant).clone()));
-        let content: Arc<Content> = Arc::new(entries.collect());
         assert_eq!(own.info.list.polarity, polarity(&own.info.list.name));
-        (own.info.list.id, List::standing(&own.info.list, content))
+        (own.info.list.id, List::standing(&own.info.list, own.active(), own.marks.clone()))
     });
     State { lists: lists.collect() }
 }

@@ -5,18 +5,46 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashwarden::entry::{
-    Action, Bits, ChangeOp, Entry, EntryNo, Hash64, HashKind, HashList, HashValue, ListId, ListPolicy, Pdq, Polarity, Reason,
-    VersionNo,
+    Action, Bits, ChangeOp, Entry, EntryNo, Hash64, HashKind, HashList, HashValue, ListId, ListPolicy, MadeBy, Mark, Pdq,
+    Polarity, Reason, Sources, Status, VersionNo,
 };
 use hashwarden::snapshot::Question;
 use hashwarden::verdict::{Outcome, Verdict};
 
+use super::history::Step;
 use super::operations::list_name;
-use super::universe::{CATEGORIES, Universe};
+use super::sources::{self, Held, Holding, Said};
+use super::universe::{CATEGORIES, FEEDS, Universe};
 
-/// One row of a version: an entry that comes, or goes.
-pub type Row = (EntryNo, Option<Arc<Entry>>);
-pub type Content = BTreeMap<EntryNo, Arc<Entry>>;
+/// One row of a version: what becomes of an id's entry.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    pub entry: EntryNo,
+    pub n: u32,
+    pub deed: Deed,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Deed {
+    /// A content, and what is said of it; `None`: what was said before.
+    Open((u8, Status), Option<Brief>),
+    Close,
+    Describe(Brief),
+}
+
+/// The sources that have an entry, and which details.
+pub type Brief = (Sources, u8);
+
+/// Of an entry of which nothing was said.
+const UNSAID: Brief = (Sources::IMPORT, 0);
+
+/// What a version holds.
+#[derive(Debug, Clone, Default)]
+pub struct Content {
+    pub entries: BTreeMap<EntryNo, (u32, Held)>,
+    /// What was said of entries that it does not hold any more.
+    gone: BTreeMap<EntryNo, Brief>,
+}
 
 /// So many rows are folded at most before a version keeps its whole content.
 const FOLDED_MAX: usize = 4_096;
@@ -34,6 +62,10 @@ pub struct List {
     pub active: VersionNo,
     pub previous: VersionNo,
     pub head: VersionNo,
+    /// By id, whether the list has it or not.
+    pub marks: BTreeMap<u32, Mark>,
+    /// The names of its sources, in its own order.
+    feeds: Vec<&'static str>,
     /// What the active version holds.
     pub content: Arc<Content>,
     versions: BTreeMap<VersionNo, Version>,
@@ -41,9 +73,13 @@ pub struct List {
     hashes: Option<Hashes>,
 }
 
-struct Version {
-    parent: VersionNo,
-    rows: Vec<Row>,
+pub struct Version {
+    pub parent: VersionNo,
+    /// Made by adding or removing entries.
+    pub by_edit: bool,
+    /// The change that sealed it.
+    pub seq: u64,
+    pub rows: Vec<Row>,
     sealed: bool,
     /// Rows from the last version of the line that keeps its whole.
     folded: usize,
@@ -53,7 +89,7 @@ struct Version {
 /// A list's active hashes by kind, each with its entry's place.
 #[derive(Default)]
 struct Hashes {
-    entries: Vec<Arc<Entry>>,
+    entries: Vec<(u32, Arc<Entry>)>,
     pdq: Vec<(Pdq, u32)>,
     phash64: Vec<(Hash64, u32)>,
     md5: Vec<([u8; 16], u32)>,
@@ -68,8 +104,8 @@ fn parent_of(list: &List, op: &ChangeOp) -> VersionNo {
 }
 
 impl State {
-    /// Follows a change. Its rows come beside it.
-    pub fn apply(&mut self, op: &ChangeOp, rows: &[Row]) {
+    /// Follows a change.
+    pub fn apply(&mut self, universe: &Universe, op: &ChangeOp, step: &Step) {
         match op {
             ChangeOp::CreateList { list, name, polarity, policy } => {
                 assert!(self.lists.values().all(|other| other.name != *name), "two lists named {name}");
@@ -80,8 +116,8 @@ impl State {
             ChangeOp::SetDisabled { list, disabled } => self.list(*list).disabled = *disabled,
             ChangeOp::DeleteList { list } => assert!(self.lists.remove(list).is_some(), "list {} is deleted twice", list.0),
             ChangeOp::Stage { list, version, .. } => self.list(*list).stage(*version, op),
-            ChangeOp::Rows { list, version, .. } => self.list(*list).staged(*version).rows.extend_from_slice(rows),
-            ChangeOp::Seal { list, version, .. } => self.list(*list).seal(*version),
+            ChangeOp::Rows { list, version, .. } => self.list(*list).extend(*version, &step.rows),
+            ChangeOp::Seal { list, version, .. } => self.list(*list).seal(*version, step.seq),
             ChangeOp::Activate { list, version } => self.list(*list).activate(*version),
             ChangeOp::Undo { list, version } => {
                 let list = self.list(*list);
@@ -91,9 +127,20 @@ impl State {
             ChangeOp::Edit { list, version, .. } => {
                 let list = self.list(*list);
                 list.stage(*version, op);
-                list.staged(*version).rows.extend_from_slice(rows);
-                list.seal(*version);
+                list.extend(*version, &step.rows);
+                list.seal(*version, step.seq);
                 list.activate(*version);
+            }
+            ChangeOp::AddSource { list, name } => {
+                let feeds = &mut self.list(*list).feeds;
+                feeds.push(FEEDS.into_iter().find(|known| known == name).unwrap());
+            }
+            ChangeOp::SetMark { list, id, mark } => {
+                let (n, marks) = (universe.number(id), &mut self.list(*list).marks);
+                match mark {
+                    Some(mark) => _ = marks.insert(n, mark.clone()),
+                    None => assert!(marks.remove(&n).is_some(), "a mark is taken off {id:?}, which has none"),
+                }
             }
             ChangeOp::Drop { .. } => panic!("nothing is to be dropped here"),
         }
@@ -109,7 +156,7 @@ impl State {
 
     /// The answer to a question, by a scan.
     pub fn answer(&mut self, universe: &Universe, question: &Question) -> Answer {
-        self.lists.values_mut().for_each(List::gather);
+        self.lists.values_mut().for_each(|list| list.gather(universe));
         let live: Vec<&List> = self.lists.values().filter(|list| !list.disabled && list.active != VersionNo(0)).collect();
         let positives: Vec<&List> = live.iter().copied().filter(|list| list.polarity == Polarity::Positive).collect();
         let mut nearest: BTreeMap<(&str, u32, HashKind), Found> = BTreeMap::new();
@@ -126,7 +173,6 @@ impl State {
                 let suppressed = negatives.iter().any(|negative| in_scope(&negative.policy));
                 for (entry, distance, threshold) in list.near(&seen.hash, seen.quality) {
                     let action = list.policy.kinds[&kind].action;
-                    let entry = universe.number(&entry.id);
                     let found = Found { list: list.name, entry, kind, suppressed, distance, threshold, action };
                     let best = nearest.entry((list.name, entry, kind)).or_insert(found);
                     // What stands in one look is not suppressed, whatever another look shows.
@@ -168,20 +214,35 @@ fn outcome(question: &Question, positives: &[&List], matched: bool) -> (Outcome,
 
 impl List {
     fn new(name: &'static str, polarity: Polarity, policy: ListPolicy) -> Self {
-        let (versions, content, hashes) = (BTreeMap::new(), Arc::default(), None);
         let none = VersionNo(0);
-        List { name, polarity, policy, disabled: false, active: none, previous: none, head: none, content, versions, hashes }
+        List {
+            name,
+            polarity,
+            policy,
+            disabled: false,
+            active: none,
+            previous: none,
+            head: none,
+            marks: BTreeMap::new(),
+            feeds: Sources::NAMES.to_vec(),
+            content: Arc::default(),
+            versions: BTreeMap::new(),
+            hashes: None,
+        }
     }
 
     /// A list of which no more than what it holds now is known.
-    pub fn standing(list: &HashList, content: Arc<Content>) -> Self {
+    pub fn standing(list: &HashList, holding: &Holding, marks: BTreeMap<u32, Mark>) -> Self {
         let (policy, disabled, active) = (list.policy.clone(), list.disabled, list.active);
-        List { disabled, active, content, ..List::new(list_name(&list.name), list.polarity, policy) }
+        let entries = holding.iter().map(|(n, held)| (EntryNo(*n), (*n, *held))).collect();
+        let content = Arc::new(Content { entries, ..Content::default() });
+        List { disabled, active, content, marks, ..List::new(list_name(&list.name), list.polarity, policy) }
     }
 
     fn stage(&mut self, version: VersionNo, op: &ChangeOp) {
         let parent = parent_of(self, op);
-        let version_new = Version { parent, rows: Vec::new(), sealed: false, folded: 0, whole: None };
+        let by_edit = matches!(op, ChangeOp::Edit { .. } | ChangeOp::Stage { made_by: MadeBy::Edit, .. });
+        let version_new = Version { parent, by_edit, seq: 0, rows: Vec::new(), sealed: false, folded: 0, whole: None };
         let known = self.versions.insert(version, version_new);
         assert!(known.is_none(), "version {} of list {} is made twice", version.0, self.name);
     }
@@ -192,8 +253,27 @@ impl List {
         staged.unwrap_or_else(|| panic!("version {} of list {name} is not being written", version.0))
     }
 
-    fn seal(&mut self, version: VersionNo) {
-        self.staged(version).sealed = true;
+    /// Rows come with the list's own numbers of sources.
+    fn extend(&mut self, version: VersionNo, rows: &[Row]) {
+        let brief = |feeds: &[&'static str], (own, details): Brief| {
+            let named = own.iter().map(|number| sources::source(feeds[number]));
+            (named.fold(Sources(0), Sources::with), details)
+        };
+        let feeds = self.feeds.clone();
+        let rows = rows.iter().map(|row| {
+            let deed = match row.deed {
+                Deed::Open(content, said) => Deed::Open(content, said.map(|said| brief(&feeds, said))),
+                Deed::Close => Deed::Close,
+                Deed::Describe(said) => Deed::Describe(brief(&feeds, said)),
+            };
+            Row { deed, ..*row }
+        });
+        self.staged(version).rows.extend(rows);
+    }
+
+    fn seal(&mut self, version: VersionNo, seq: u64) {
+        let sealed = self.staged(version);
+        (sealed.sealed, sealed.seq) = (true, seq);
         self.head = version;
         let made = &self.versions[&version];
         let folded = made.rows.len() + self.versions.get(&made.parent).map_or(0, |parent| parent.folded);
@@ -208,8 +288,7 @@ impl List {
         let next = next.unwrap_or_else(|| panic!("version {} of list {} can't be activated", version.0, self.name));
         assert!(version != self.active, "version {} of list {} is active already", version.0, self.name);
         if next.parent == self.active {
-            let (name, rows) = (self.name, next.rows.clone());
-            follow(Arc::make_mut(&mut self.content), &rows, name);
+            Arc::make_mut(&mut self.content).follow(&next.rows, self.name);
         } else {
             self.content = Arc::new(self.content_of(version));
         }
@@ -219,7 +298,7 @@ impl List {
 
     /// What a version holds: the changes of its line of parents.
     pub fn content_of(&self, version: VersionNo) -> Content {
-        let (mut line, mut at, mut content) = (Vec::new(), version, Content::new());
+        let (mut line, mut at, mut content) = (Vec::new(), version, Content::default());
         while at != VersionNo(0) {
             let version = self.versions.get(&at).unwrap_or_else(|| panic!("version {} of list {} is not there", at.0, self.name));
             if let Some(whole) = &version.whole {
@@ -229,8 +308,17 @@ impl List {
             line.push(version);
             at = version.parent;
         }
-        line.iter().rev().for_each(|version| follow(&mut content, &version.rows, self.name));
+        line.iter().rev().for_each(|version| content.follow(&version.rows, self.name));
         content
+    }
+
+    pub fn version(&self, version: VersionNo) -> &Version {
+        &self.versions[&version]
+    }
+
+    /// The versions that one is made of, the newest first.
+    pub fn line(&self, version: VersionNo) -> impl Iterator<Item = &Version> {
+        std::iter::successors(self.versions.get(&version), |version| self.versions.get(&version.parent))
     }
 
     /// The versions that can be activated.
@@ -238,8 +326,8 @@ impl List {
         self.versions.iter().filter(|(_, version)| version.sealed).map(|(number, _)| *number)
     }
 
-    /// Entries that match a hash, with distance and threshold.
-    fn near(&self, hash: &HashValue, quality: Option<u8>) -> Vec<(&Arc<Entry>, u16, u16)> {
+    /// Ids whose entry matches a hash, with distance and threshold.
+    fn near(&self, hash: &HashValue, quality: Option<u8>) -> Vec<(u32, u16, u16)> {
         let hashes = self.hashes.as_ref().unwrap();
         let kind = hash.kind();
         if !kind.is_digest() && quality.is_some_and(|quality| quality < self.policy.quality_min) {
@@ -256,10 +344,10 @@ impl List {
             HashValue::Md5(asked) => within(&hashes.md5, widest, |hash| if hash == asked { 0 } else { u16::MAX }),
             _ => panic!("{kind} is not asked for"),
         };
-        let found = within.into_iter().map(|(at, distance)| {
-            let entry = &hashes.entries[at as usize];
-            (entry, distance, radius(&entry.category))
-        });
+        let is_stopped = |n: u32| self.marks.get(&n).is_some_and(|mark| mark.kind.stops());
+        let found = within.into_iter().map(|(at, distance)| (&hashes.entries[at as usize], distance));
+        let found = found.filter(|((n, _), _)| !is_stopped(*n));
+        let found = found.map(|((n, entry), distance)| (*n, distance, radius(&entry.category)));
         found.filter(|(_, distance, threshold)| distance <= threshold).collect()
     }
 
@@ -273,14 +361,15 @@ impl List {
         }
     }
 
-    fn gather(&mut self) {
+    fn gather(&mut self, universe: &Universe) {
         if self.hashes.is_some() {
             return;
         }
         let mut hashes = Hashes::default();
-        for entry in self.content.values() {
-            let at = hashes.entries.len() as u32;
-            hashes.entries.push(entry.clone());
+        let sought = self.content.entries.values().filter(|(_, held)| held.said.status != Status::Withdrawn);
+        for (n, held) in sought {
+            let (at, entry) = (hashes.entries.len() as u32, universe.entry(*n, held.said.content()));
+            hashes.entries.push((*n, entry.clone()));
             for hash in &entry.hashes {
                 match hash {
                     HashValue::Pdq(hash) => hashes.pdq.push((*hash, at)),
@@ -298,13 +387,44 @@ fn within<H>(hashes: &[(H, u32)], radius: u16, distance: impl Fn(&H) -> u16) -> 
     hashes.iter().map(|(hash, at)| (*at, distance(hash))).filter(|(_, distance)| *distance <= radius).collect()
 }
 
-fn follow(content: &mut Content, rows: &[Row], list: &str) {
-    for (entry, row) in rows {
-        let known = match row {
-            Some(row) => content.insert(*entry, row.clone()).is_none(),
-            None => content.remove(entry).is_some(),
-        };
-        assert!(known, "a version of list {list} opens entry {} that is there, or closes it where it is not", entry.0);
+impl Content {
+    fn follow(&mut self, rows: &[Row], list: &str) {
+        for Row { entry, n, deed } in rows {
+            let fits = match deed {
+                Deed::Open((variant, status), said) => {
+                    let before = self.gone.remove(entry).unwrap_or(UNSAID);
+                    let (sources, details) = said.unwrap_or(before);
+                    let said = Said { variant: *variant, status: *status, details };
+                    self.entries.insert(*entry, (*n, Held { said, sources })).is_none()
+                }
+                Deed::Close => {
+                    let closed = self.entries.remove(entry).map(|(_, held)| (held.sources, held.said.details));
+                    if let Some(said) = closed.filter(|said| *said != UNSAID) {
+                        self.gone.insert(*entry, said);
+                    }
+                    closed.is_some()
+                }
+                Deed::Describe((sources, details)) => match self.entries.get_mut(entry) {
+                    Some((_, held)) => {
+                        (held.sources, held.said.details) = (*sources, *details);
+                        true
+                    }
+                    None => false,
+                },
+            };
+            assert!(
+                fits,
+                "a version of list {list} opens entry {} that is there, or has another where it is not: {deed:?}",
+                entry.0
+            );
+        }
+    }
+
+    /// By id.
+    pub fn holding(&self) -> Holding {
+        let holding: Holding = self.entries.values().copied().collect();
+        assert_eq!(holding.len(), self.entries.len(), "an id is there twice");
+        holding
     }
 }
 

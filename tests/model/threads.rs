@@ -13,7 +13,7 @@ use hashwarden::store::{Access, Store};
 
 use super::check::Answers;
 use super::history::History;
-use super::operations::{Act, Done, Operation, caller, prepare};
+use super::operations::{Act, Done, MARKED_MS_MAX, Operation, caller, prepare};
 use super::reference::Answer;
 use super::universe::{Universe, random};
 
@@ -137,6 +137,9 @@ pub fn run(world: &World, seed: u64, writers: usize, operations: usize) -> Run {
         shared.over.store(true, Ordering::Release);
         (written, readers.into_iter().map(|reader| reader.join().unwrap()).collect::<Vec<_>>())
     });
+    // The marks that end by themselves.
+    std::thread::sleep(Duration::from_millis(MARKED_MS_MAX));
+    world.catalog.merge();
     let Shared { history, merges, .. } = shared;
     let mut history = history.into_inner().unwrap();
     history.follow(&world.store, &world.universe);

@@ -7,14 +7,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use hashwarden::demo::pictures::Random;
-use hashwarden::entry::{Entry, Hash64, HashKind, HashValue, Pdq};
+use hashwarden::entry::{Details, Entry, Hash64, HashKind, HashValue, Pdq, Status};
 use hashwarden::snapshot::Question;
+
+use super::sources::Said;
 
 /// Ids from 0 up; the large list's files hold nearly all of them, which is more than one change closes.
 pub const IDS: u32 = 11_500;
 pub const HOT: u32 = 120;
 pub const VARIANTS: u8 = 3;
 pub const CATEGORIES: [&str; 3] = ["", "A", "B"];
+/// Sources of lists: the two that every list has, and some that files are of.
+pub const FEEDS: [&str; 5] = ["import", "local", "alpha", "beta", "gamma"];
+/// What can be said of an id beside its content, from 0, nothing, up.
+pub const DETAILS: u8 = 4;
 
 /// Random numbers of several numbers.
 pub fn random(parts: &[u64]) -> Random {
@@ -31,7 +37,7 @@ pub fn in_hundred(random: &mut Random, percent: usize) -> bool {
 }
 
 pub struct Universe {
-    /// By id and variant.
+    /// By id, variant and status.
     entries: Vec<Arc<Entry>>,
     numbers: HashMap<String, u32>,
     pub questions: Vec<(String, Question)>,
@@ -39,25 +45,60 @@ pub struct Universe {
 
 impl Universe {
     pub fn new() -> Self {
-        let entries = (0..IDS).flat_map(|n| (0..VARIANTS).map(move |variant| Arc::new(entry(n, variant)))).collect();
+        let variants = (0..IDS).flat_map(|n| (0..VARIANTS).map(move |variant| entry(n, variant)));
+        let entries = variants.flat_map(|entry| Status::ALL.map(|status| Arc::new(entry.clone().with_status(status)))).collect();
         let numbers = (0..IDS).map(|n| (id(n), n)).collect();
         Universe { entries, numbers, questions: (0..96).map(question).collect() }
     }
 
-    pub fn entry(&self, n: u32, variant: u8) -> &Arc<Entry> {
-        &self.entries[n as usize * usize::from(VARIANTS) + usize::from(variant)]
+    pub fn entry(&self, n: u32, (variant, status): (u8, Status)) -> &Arc<Entry> {
+        let variant = n as usize * usize::from(VARIANTS) + usize::from(variant);
+        &self.entries[variant * Status::ALL.len() + status as usize]
     }
 
     pub fn number(&self, id: &str) -> u32 {
         *self.numbers.get(id).unwrap_or_else(|| panic!("nobody listed the id {id:?}"))
     }
 
-    /// The one that was listed and is like this one.
-    pub fn listed(&self, entry: &Entry) -> Arc<Entry> {
+    /// Which id and which of its contents this is.
+    pub fn listed(&self, entry: &Entry) -> (u32, (u8, Status)) {
         let n = self.number(&entry.id);
-        let same = (0..VARIANTS).map(|variant| self.entry(n, variant)).find(|listed| ***listed == *entry);
-        same.unwrap_or_else(|| panic!("nobody listed this content of the id {:?}", entry.id)).clone()
+        let same = (0..VARIANTS).map(|variant| (variant, entry.status)).find(|content| **self.entry(n, *content) == *entry);
+        (n, same.unwrap_or_else(|| panic!("nobody listed this content of the id {:?}", entry.id)))
     }
+}
+
+/// What is said of an id.
+pub fn details(n: u32, which: u8) -> Details {
+    let of_all = Details { note: format!("{which} of {n}"), ..Details::default() };
+    match which {
+        0 => Details::default(),
+        1 => of_all,
+        2 => Details { tags: vec!["seen".to_owned(), format!("t{}", n % 7)], updated: "2026-01-02".to_owned(), ..of_all },
+        _ => Details {
+            note: format!("{which} of {n} {}", "and more ".repeat(20).trim_end()),
+            quality: Some((n % 101) as u8),
+            fields: vec![("desk".to_owned(), format!("d{}", n % 5))],
+            ..Details::default()
+        },
+    }
+}
+
+/// Which of an id's details these are.
+pub fn which_details(n: u32, told: &Details) -> u8 {
+    let same = (0..DETAILS).find(|which| details(n, *which) == *told);
+    same.unwrap_or_else(|| panic!("nobody said this of {}: {:?} {:?} {:?}", id(n), told.note, told.tags, told.fields))
+}
+
+/// Something that can be said of an id: most often it is active and nothing more is said.
+pub fn some_said(random: &mut Random, variant: u8, percent: usize) -> Said {
+    let status = match random.below(100) {
+        of if of < percent => Status::Withdrawn,
+        of if of < 2 * percent => Status::Disputed,
+        _ => Status::Active,
+    };
+    let details = if in_hundred(random, 4 * percent) { 1 + random.below(usize::from(DETAILS) - 1) as u8 } else { 0 };
+    Said { variant, status, details }
 }
 
 /// Every eighth could be a hash, so that the store masks it in its keys.
@@ -140,6 +181,12 @@ pub enum Shape {
 pub struct File {
     pub shape: Shape,
     pub seed: u64,
+    /// The list's source that it is of.
+    pub feed: &'static str,
+    /// It has what changed.
+    pub delta: bool,
+    /// It has few ids beside the hot ones.
+    pub short: bool,
     /// Nearly every entry has another content than in most files.
     pub shifted: bool,
     /// Rows that can't be read.
@@ -147,8 +194,13 @@ pub struct File {
 }
 
 impl File {
-    /// The ids that it holds, and which content of each.
-    pub fn rows(&self) -> BTreeMap<u32, u8> {
+    /// All of a list, of no named source.
+    pub fn whole(shape: Shape, seed: u64) -> File {
+        File { shape, seed, feed: FEEDS[0], delta: false, short: false, shifted: false, bad: 0 }
+    }
+
+    /// The ids that it has, and what it says of each; `None`: that it is deleted.
+    pub fn rows(&self) -> BTreeMap<u32, Option<Said>> {
         let (first, last, percent) = match self.shape {
             Shape::Small => (HOT, 500, 40),
             Shape::Middle => (HOT, 4_000, 93),
@@ -157,31 +209,47 @@ impl File {
         let mut random = random(&[5, self.seed]);
         let mut rows = BTreeMap::new();
         for n in (0..HOT).chain(first..last) {
-            if in_hundred(&mut random, if n < HOT { 40 } else { percent }) {
-                let usual = (n % 2) as u8;
-                let other = in_hundred(&mut random, if n < HOT { 50 } else { 4 });
-                let variant = usual + u8::from(other) + u8::from(self.shifted);
-                rows.insert(n, variant % VARIANTS);
+            let is_hot = n < HOT;
+            if !in_hundred(&mut random, if is_hot { 40 } else { percent }) || self.short && !is_hot && !in_hundred(&mut random, 3)
+            {
+                continue;
             }
+            let usual = (n % 2) as u8;
+            let other = in_hundred(&mut random, if is_hot { 50 } else { 4 });
+            let variant = (usual + u8::from(other) + u8::from(self.shifted)) % VARIANTS;
+            let said = some_said(&mut random, variant, if is_hot { 10 } else { 2 });
+            let deleted = match self.delta {
+                true => in_hundred(&mut random, 30),
+                false => is_hot && in_hundred(&mut random, 4),
+            };
+            rows.insert(n, (!deleted).then_some(said));
         }
         rows
     }
 
     pub fn csv(&self, universe: &Universe) -> String {
         let mut lines = Vec::new();
-        for (n, variant) in self.rows() {
-            let entry = universe.entry(n, variant);
+        for (n, row) in self.rows() {
+            let Some(said) = row else {
+                lines.push(format!("{},,,,,yes,,,,,,", id(n)));
+                continue;
+            };
+            let (entry, details) = (universe.entry(n, said.content()), details(n, said.details));
             let of = |kind| entry.hashes.iter().filter(move |hash: &&HashValue| hash.kind() == kind).map(HashValue::hex);
             let (mut pdqs, mut rest) = (of(HashKind::Pdq), [of(HashKind::Phash64), of(HashKind::Md5)].map(|mut of| of.next()));
+            let quality = details.quality.map_or(String::new(), |quality| quality.to_string());
+            let desk = details.fields.first().map_or("", |(_, desk)| desk);
+            let (tags, note, updated) = (details.tags.join(" "), &details.note, &details.updated);
+            let beside = format!("{},{tags},{note},{updated},{quality},{desk}", said.status);
             let mut pdq = pdqs.next();
             // An entry with two hashes of a kind is two rows with one id.
             while pdq.is_some() || rest.iter().any(Option::is_some) {
                 let [phash64, md5] = rest.each_mut().map(|hash| hash.take().unwrap_or_default());
-                lines.push(format!("{},{},{},{phash64},{md5},", entry.id, entry.category, pdq.unwrap_or_default()));
+                lines.push(format!("{},{},{},{phash64},{md5},,{beside}", entry.id, entry.category, pdq.unwrap_or_default()));
                 pdq = pdqs.next();
             }
         }
-        lines.extend((0..self.bad).map(|n| format!("bad{n},A,{n},,,")));
+        lines.extend((0..self.bad).map(|n| format!("bad{n},A,{n},,,,,,,,,")));
         if self.seed % 2 == 1 {
             lines.reverse();
         }
@@ -189,4 +257,4 @@ impl File {
     }
 }
 
-pub const COLUMNS: &str = "id,category,pdq,phash64,md5,deleted";
+pub const COLUMNS: &str = "id,category,pdq,phash64,md5,deleted,hashstatus,tags,note,updated,quality,desk";

@@ -57,7 +57,7 @@ fn check_as<M: Message + Name + Default + PartialEq + Send + 'static>(bytes: &[u
 /// The first byte says which request it is.
 pub fn check(bytes: &[u8]) {
     let Some((which, bytes)) = bytes.split_first() else { return };
-    match which % 9 {
+    match which % 11 {
         0 => check_as::<v1::MatchRequest>(bytes),
         1 => check_as::<v1::MatchStreamRequest>(bytes),
         2 => check_as::<v1::HashRequest>(bytes),
@@ -66,7 +66,9 @@ pub fn check(bytes: &[u8]) {
         5 => check_as::<v1::ImportEntriesRequest>(bytes),
         6 => check_as::<v1::AddEntriesRequest>(bytes),
         7 => check_as::<v1::RemoveEntriesRequest>(bytes),
-        _ => check_as::<v1::OverlapListsRequest>(bytes),
+        8 => check_as::<v1::OverlapListsRequest>(bytes),
+        9 => check_as::<v1::FindEntriesRequest>(bytes),
+        _ => check_as::<v1::SetEntryMarkRequest>(bytes),
     }
 }
 
@@ -83,9 +85,40 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let picture = content(v1::match_item::Content::Image(vec![0xff, 0xd8, 0xff]));
     let stream = v1::MatchStreamRequest { items: vec![hashes.clone(), picture.clone()] };
     let many = v1::MatchStreamRequest { items: vec![v1::MatchItem::default(); 100] };
+    let details = v1::EntryDetails {
+        tags: vec!["a".to_owned(); 3],
+        note: "n".to_owned(),
+        updated: "2026-01-02".to_owned(),
+        quality: Some(90),
+        fields: vec![v1::EntryField { name: "f".to_owned(), value: "v".to_owned() }; 2],
+        cut: true,
+    };
+    let mark = v1::EntryMark {
+        kind: 2,
+        expire_time: Some(prost_types::Timestamp { seconds: 9, nanos: 1 }),
+        note: "n".to_owned(),
+        ..v1::EntryMark::default()
+    };
+    let find = v1::FindEntriesRequest {
+        list: "known".to_owned(),
+        query: Some(v1::find_entries_request::Query::Hash(hash())),
+        radius: 31,
+        page_size: 5,
+        page_token: "7".to_owned(),
+    };
+    let marked = v1::SetEntryMarkRequest { list: "known".to_owned(), entry_id: "e1".to_owned(), mark: Some(mark) };
     let add = v1::AddEntriesRequest {
         list: "known".to_owned(),
-        entries: vec![v1::NewEntry { id: Some("e1".to_owned()), category: "A1".to_owned(), hashes: vec![hash()] }; 2],
+        entries: vec![
+            v1::NewEntry {
+                id: Some("e1".to_owned()),
+                category: "A1".to_owned(),
+                hashes: vec![hash()],
+                status: 2,
+                details: Some(Box::new(details.clone())),
+            };
+            2
+        ],
     };
     let with = |which: u8, message: Vec<u8>| [vec![which], message].concat();
     vec![
@@ -97,6 +130,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         with(1, [&[0xa3, 0x06, 0xa4, 0x06][..], &many.encode_to_vec()].concat()),
         with(2, v1::HashRequest { image: vec![1, 2, 3] }.encode_to_vec()),
         with(6, add.encode_to_vec()),
+        with(9, find.encode_to_vec()),
+        with(10, marked.encode_to_vec()),
         with(7, v1::RemoveEntriesRequest { list: "known".to_owned(), ids: vec!["e1".to_owned(); 4] }.encode_to_vec()),
     ]
 }

@@ -124,7 +124,7 @@ fn action(action: Action) -> i32 {
     action as i32
 }
 
-fn kind(kind: HashKind) -> i32 {
+pub(super) fn kind(kind: HashKind) -> i32 {
     let kind = match kind {
         HashKind::Pdq => v1::HashKind::Pdq,
         HashKind::Phash64 => v1::HashKind::Phash64,
@@ -172,7 +172,7 @@ pub fn hashed(hashed: Hashed) -> v1::HashResponse {
     reply
 }
 
-fn hash(value: &HashValue, quality: Option<u8>) -> v1::Hash {
+pub(super) fn hash(value: &HashValue, quality: Option<u8>) -> v1::Hash {
     v1::Hash { kind: kind(value.kind()), hex: value.hex(), quality: quality.map(u32::from) }
 }
 
@@ -201,6 +201,7 @@ pub fn hash_list(info: ListInfo) -> v1::HashList {
         hashes: info.hashes.into_iter().map(|(of, hashes)| v1::HashCount { kind: kind(of), hashes }).collect(),
         warnings: info.warnings,
         scope_hidden: info.scope_hidden,
+        sources: list.sources,
     }
 }
 
@@ -226,7 +227,7 @@ fn policy(policy: ListPolicy) -> v1::ListPolicy {
     }
 }
 
-fn timestamp(ms: u64) -> prost_types::Timestamp {
+pub(super) fn timestamp(ms: u64) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: (ms / 1000) as i64, nanos: (ms % 1000) as i32 * 1_000_000 }
 }
 
@@ -257,6 +258,7 @@ pub fn edit_report(report: EditReport) -> v1::EditReport {
         changed: report.changed,
         removed: report.removed,
         unchanged: report.unchanged,
+        details_changed: report.details_changed,
         missing: report.missing,
         ids: report.ids,
     }
@@ -329,5 +331,8 @@ pub fn import_report(report: ImportReport) -> v1::ImportReport {
         merged_row_count: report.rows_merged,
         bad_in_part_row_count: report.rows_bad_in_part,
         unsought_row_count: report.rows_unsought,
+        details_changed: report.details_changed,
+        kept: report.kept,
+        withdrawn_row_count: report.rows_withdrawn,
     }
 }

@@ -5,12 +5,12 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::Fault;
+use super::entries::{details, status};
 use crate::catalog::{ActionRule, ImportOptions, NewEntry, PolicyUpdate, RadiusRule};
-use crate::entry::LIST_NAME_BYTES_MAX;
 use crate::entry::shown::is_visible;
 use crate::entry::{
-    Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, HashKind, HashValue, Polarity, Transform, Transforms,
-    ViewKind, ViewRule, ViewSet, check_list_name,
+    Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, HashKind, HashValue, LIST_NAME_BYTES_MAX, Polarity,
+    Transform, Transforms, ViewKind, ViewRule, ViewSet, check_list_name,
 };
 use crate::lists::{Column, Format, Header, Mapping, Signal};
 use crate::matcher::{Content, GivenHash};
@@ -98,7 +98,7 @@ fn given_hash(given: &v1::Hash, path: &str) -> Result<GivenHash, Fault> {
     Ok(GivenHash { hash, quality })
 }
 
-fn hash(hash: &v1::Hash, path: &str) -> Result<HashValue, Fault> {
+pub(super) fn hash(hash: &v1::Hash, path: &str) -> Result<HashValue, Fault> {
     let kind = kind(hash.kind, || format!("{path}.kind"))?;
     HashValue::from_hex(kind, &hash.hex).map_err(|bad| Fault::malformed(format!("{path}.hex"), bad.0))
 }
@@ -138,7 +138,7 @@ fn radius(n: u32, kind: HashKind, path: impl Fn() -> String) -> Result<u16, Faul
     kind.check_policy_radius(radius).map(|()| radius).map_err(|bad| Fault::malformed(path(), bad.0))
 }
 
-fn at_most(n: usize, max: usize, what: &str, path: impl Fn() -> String) -> Result<(), Fault> {
+pub(super) fn at_most(n: usize, max: usize, what: &str, path: impl Fn() -> String) -> Result<(), Fault> {
     if n <= max { Ok(()) } else { Err(Fault::malformed(path(), format!("has {n} {what}, at most {max} are accepted"))) }
 }
 
@@ -242,10 +242,12 @@ fn new_entry(entry: v1::NewEntry, path: &str) -> Result<NewEntry, Fault> {
         hash.check_real().map_err(|bad| Fault::malformed(at(&format!("hashes[{n}].hex")), bad.0))?;
         Ok(hash)
     });
-    Ok(NewEntry { id: entry.id, category, hashes: hashes.collect::<Result<_, Fault>>()? })
+    let status = status(entry.status, || at("status"))?;
+    let details = entry.details.map(|given| details(*given, &at("details"))).transpose()?.unwrap_or_default();
+    Ok(NewEntry { id: entry.id, category, hashes: hashes.collect::<Result<_, Fault>>()?, status, details })
 }
 
-fn entry_id(id: &str, path: &str) -> Result<(), Fault> {
+pub(super) fn entry_id(id: &str, path: &str) -> Result<(), Fault> {
     if id.is_empty() || id.len() > ENTRY_ID_BYTES_MAX || id.chars().any(char::is_control) {
         return Err(Fault::malformed(path, format!("an entry id has 1 to {ENTRY_ID_BYTES_MAX} bytes and no control characters")));
     }
@@ -275,8 +277,10 @@ pub fn import_options(header: v1::ImportHeader) -> Result<(String, ImportOptions
         Err(_) => return Err(Fault::malformed("header.format", "is not a list format")),
     };
     let mapping = header.mapping.map(mapping).transpose()?.unwrap_or_default();
-    let v1::ImportHeader { source, activate, dry_run, accept, .. } = header;
-    let options = ImportOptions { format, mapping, source, activate, dry_run, accept };
+    let v1::ImportHeader { source, activate, dry_run, accept, feed, delta, .. } = header;
+    let feed = if feed.is_empty() { ImportOptions::default().feed } else { feed };
+    list_name(&feed, "header.feed")?;
+    let options = ImportOptions { format, mapping, source, activate, dry_run, accept, feed, delta };
     Ok((header.list, options))
 }
 
@@ -323,6 +327,12 @@ fn mapping(mapping: v1::CsvMapping) -> Result<Mapping, Fault> {
         id: column(mapping.id, "id")?,
         category: column(mapping.category, "category")?,
         deleted: column(mapping.deleted, "deleted")?,
+        status: column(mapping.status, "status")?,
+        member: column(mapping.member, "member")?,
+        tags: column(mapping.tags, "tags")?,
+        note: column(mapping.note, "note")?,
+        updated: column(mapping.updated, "updated")?,
+        quality: column(mapping.quality, "quality")?,
     })
 }
 

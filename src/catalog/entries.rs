@@ -1,0 +1,136 @@
+//! One entry of a list, or those that have a hash or an id, for whoever looks after the list.
+
+use std::collections::BTreeMap;
+
+use super::{Catalog, CatalogError, EntryInfo, advance};
+use crate::entry::shown::without_hashes;
+use crate::entry::{Details, Entry, EntryNo, HashKind, HashList, HashValue};
+use crate::store::Store;
+
+/// Entries that one answer names at most.
+pub const FOUND_MAX: usize = 1_000;
+
+/// What entries are looked for by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryQuery {
+    /// A hash, and how far theirs may be from it, in bits.
+    Hash(HashValue, u16),
+    /// The beginning of their ids.
+    Id(String),
+    /// That they are marked.
+    Marked,
+}
+
+/// Some of the entries that were looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundEntries {
+    /// With how far their hash is from the one that was looked for; 0 where none was.
+    pub entries: Vec<(EntryInfo, u16)>,
+    /// The last one, where there are more after it.
+    pub more_after: Option<EntryNo>,
+}
+
+impl Catalog {
+    /// One entry of the active version; its hashes only `with_hashes`.
+    pub fn entry(&self, name: &str, id: &str, with_hashes: bool) -> Result<EntryInfo, CatalogError> {
+        let (store, list) = (self.store(), self.find(name)?);
+        let lineage = advance::lineage(&store, list.id, list.active)?;
+        let known = store.id_history(list.id, id)?.in_version(&lineage);
+        let info = known.map(|known| info(&store, &list, known.entry, with_hashes)).transpose()?.flatten();
+        info.ok_or_else(|| CatalogError::NoSuchEntry {
+            list: name.to_owned(),
+            id: id.to_owned(),
+            why: "the list has no such entry",
+        })
+    }
+
+    /// Entries of the active version, by number, from the first after `after` on; `most` of them. Needs the indexes.
+    pub fn find_entries(
+        &self,
+        name: &str,
+        query: &EntryQuery,
+        after: Option<EntryNo>,
+        most: usize,
+    ) -> Result<FoundEntries, CatalogError> {
+        let most = most.clamp(1, FOUND_MAX);
+        let (store, list) = (self.store(), self.find(name)?);
+        let published = self.published.as_ref().ok_or_else(|| CatalogError::Refused("no index is loaded".to_owned()))?;
+        let snapshot = published.load();
+        let found: Vec<(EntryNo, u16)> = match query {
+            EntryQuery::Hash(hash, radius) => {
+                check_radius(hash.kind(), *radius)?;
+                let found = snapshot.find_by_hash(list.id, hash, *radius).into_iter();
+                found.filter(|(entry, _)| after.is_none_or(|after| *entry > after)).take(most + 1).collect()
+            }
+            EntryQuery::Id(prefix) => {
+                snapshot.find_by_id(list.id, prefix, after, most + 1).into_iter().map(|entry| (entry, 0)).collect()
+            }
+            EntryQuery::Marked => {
+                let mut found = marked(&store, &list)?;
+                found.retain(|(entry, _)| after.is_none_or(|after| *entry > after));
+                found.truncate(most + 1);
+                found
+            }
+        };
+        let more_after = (found.len() > most).then(|| found[most - 1].0);
+        let mut entries = Vec::with_capacity(found.len().min(most));
+        for (entry, distance) in found.into_iter().take(most) {
+            // One that was taken out meanwhile is not there any more.
+            entries.extend(info(&store, &list, entry, false)?.map(|info| (info, distance)));
+        }
+        Ok(FoundEntries { entries, more_after })
+    }
+}
+
+fn check_radius(kind: HashKind, radius: u16) -> Result<(), CatalogError> {
+    if kind == HashKind::PhotoDna {
+        return Err(CatalogError::Invalid("photodna hashes are not searched".to_owned()));
+    }
+    Ok(kind.check_policy_radius(radius)?)
+}
+
+/// The marked entries of the active version.
+fn marked(store: &Store, list: &HashList) -> Result<Vec<(EntryNo, u16)>, CatalogError> {
+    let lineage = advance::lineage(store, list.id, list.active)?;
+    let mut found = Vec::new();
+    for marked in store.marks(list.id)? {
+        let known = store.id_history(list.id, &marked?.id)?.in_version(&lineage);
+        found.extend(known.map(|known| (known.entry, 0)));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// What is known of an entry, if it is in the active version.
+fn info(store: &Store, list: &HashList, entry: EntryNo, with_hashes: bool) -> Result<Option<EntryInfo>, CatalogError> {
+    let Some(Entry { id, category, status, hashes }) = store.entry(list.id, entry)? else { return Ok(None) };
+    let lineage = advance::lineage(store, list.id, list.active)?;
+    let history = store.id_history(list.id, &id)?;
+    let Some(known) = history.in_version(&lineage).filter(|known| known.entry == entry) else { return Ok(None) };
+    let mut kinds = BTreeMap::new();
+    hashes.iter().for_each(|hash| *kinds.entry(hash.kind()).or_default() += 1);
+    let details = store.details(list.id, entry, &known.brief)?;
+    Ok(Some(EntryInfo {
+        version: history.since(entry, &lineage).unwrap_or_default(),
+        sources: list.source_names(known.brief.sources).into_iter().map(str::to_owned).collect(),
+        details: if with_hashes { details } else { masked(details) },
+        mark: store.mark(list.id, &id)?,
+        hashes: if with_hashes { hashes } else { Vec::new() },
+        id,
+        category,
+        status,
+        kinds,
+    }))
+}
+
+/// Details without what may be a hash.
+fn masked(details: Details) -> Details {
+    let text = |text: String| without_hashes(&text).into_owned();
+    Details {
+        tags: details.tags.into_iter().map(text).collect(),
+        note: text(details.note),
+        updated: text(details.updated),
+        fields: details.fields.into_iter().map(|(name, value)| (text(name), text(value))).collect(),
+        ..details
+    }
+}

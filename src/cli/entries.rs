@@ -1,0 +1,230 @@
+//! `hashwarden list entry`, `find`, `note`, and `enable` and `disable` of single entries.
+
+use std::collections::BTreeMap;
+
+use clap::{ArgGroup, Args};
+use serde_json::{Value, json};
+
+use super::backend::{Lists, lists, lists_with_indexes};
+use super::list::HashArgs;
+use super::number::whole;
+use super::output::{say, tell};
+use super::{Context, Exit, Failure};
+use crate::access::tokens::Time;
+use crate::catalog::{EntryInfo, EntryQuery, FOUND_MAX};
+use crate::entry::shown::{escaped, without_hashes};
+use crate::entry::{HashKind, Mark, MarkKind, Status};
+use crate::store::Access;
+
+#[derive(Args)]
+pub struct EntryArgs {
+    /// The list.
+    name: String,
+    /// The entry's id.
+    id: String,
+    /// Show the entry's hashes too; through a server this is for list admins, and logged.
+    #[arg(long)]
+    hashes: bool,
+}
+
+#[derive(Args)]
+#[command(group(ArgGroup::new("query").required(true).multiple(false).args(["pdq", "phash64", "dhash64", "md5", "sha1", "sha256", "id", "marked"])))]
+pub struct FindArgs {
+    /// The list.
+    name: String,
+    #[command(flatten)]
+    hashes: HashArgs,
+    /// The beginning of the entries' ids; "" for all entries.
+    #[arg(long, value_name = "PREFIX")]
+    id: Option<String>,
+    /// Entries that are disabled, quarantined or have a note.
+    #[arg(long)]
+    marked: bool,
+    /// How far an entry's hash may be from the one given, in bits; by default it must be equal.
+    #[arg(long, default_value_t = 0, value_parser = whole(0..=256u16))]
+    radius: u16,
+    /// Show at most so many entries.
+    #[arg(long, value_name = "N", value_parser = whole(1..=u32::MAX))]
+    limit: Option<u32>,
+}
+
+#[derive(Args)]
+pub struct NoteArgs {
+    /// The list.
+    name: String,
+    /// The entry's id.
+    id: String,
+    /// The note; without one, the entry's note goes. An entry that is disabled stays disabled.
+    text: Option<String>,
+}
+
+/// What `disable` and `enable` are about: the list, or one entry of it.
+#[derive(Args)]
+pub struct DisableArgs {
+    /// The list.
+    pub name: String,
+    /// Disable this entry alone: it does not match until it is enabled again, whatever is imported.
+    #[arg(long, value_name = "ID")]
+    pub entry: Option<String>,
+    /// When the entry matches again: a duration such as 30d, or a time such as 2027-01-31 (UTC). Without it, when it is enabled.
+    #[arg(long, value_name = "TIME", requires = "entry", value_parser = time)]
+    until: Option<Time>,
+    /// Why, for people to read.
+    #[arg(long, value_name = "TEXT", requires = "entry")]
+    note: Option<String>,
+}
+
+fn time(text: &str) -> Result<Time, String> {
+    Time::parse(text, Time::now())
+}
+
+impl DisableArgs {
+    /// The entry and its new mark, where it is about one.
+    pub fn mark(&self) -> Option<(&str, Mark)> {
+        let note = self.note.clone().unwrap_or_default();
+        let mark = Mark { kind: MarkKind::Disabled, until_ms: self.until.map(|time| time.0), note };
+        self.entry.as_deref().map(|id| (id, mark))
+    }
+}
+
+pub fn entry(context: &Context, args: &EntryArgs) -> Result<Exit, Failure> {
+    let info = lists(context, Access::Read)?.entry(&args.name, &args.id, args.hashes)?;
+    tell(context, || entry_json(&args.name, &info, None), || entry_text(&info, args.hashes))?;
+    Ok(Exit::Done)
+}
+
+pub fn find(context: &Context, args: FindArgs) -> Result<Exit, Failure> {
+    let query = match (args.hashes.values()?.as_slice(), args.id, args.marked) {
+        ([hash], None, false) => EntryQuery::Hash(hash.clone(), args.radius),
+        (_, _, _) if args.radius > 0 => return Err(Failure::usage("--radius is for one hash, such as --pdq HEX")),
+        ([], Some(prefix), false) => EntryQuery::Id(prefix),
+        ([], None, true) => EntryQuery::Marked,
+        _ => return Err(Failure::usage("find looks for one thing: one hash, --id or --marked")),
+    };
+    let lists = lists_with_indexes(context)?;
+    let (mut left, mut after, mut found) = (args.limit.map_or(usize::MAX, |limit| limit as usize), None, 0u64);
+    loop {
+        let page = lists.find_entries(&args.name, &query, after, left.min(FOUND_MAX))?;
+        for (info, distance) in &page.entries {
+            let distance = matches!(query, EntryQuery::Hash(..)).then_some(*distance);
+            tell(context, || entry_json(&args.name, info, distance), || entry_line(info, distance))?;
+        }
+        found += page.entries.len() as u64;
+        left -= page.entries.len().min(left);
+        after = page.more_after;
+        if after.is_none() || left == 0 {
+            break;
+        }
+    }
+    match found {
+        0 => Err(Failure { exit: Exit::Failed, why: format!("list {} has no such entry", args.name) }),
+        _ => Ok(Exit::Done),
+    }
+}
+
+pub fn note(context: &Context, args: NoteArgs) -> Result<Exit, Failure> {
+    let lists = lists(context, Access::Write)?;
+    let before = lists.entry(&args.name, &args.id, false)?.mark.map(|marked| marked.mark);
+    let note = args.text.unwrap_or_default();
+    let mark = match before {
+        Some(mark) if mark.kind.stops() => Some(Mark { note, ..mark }),
+        None if note.is_empty() => return Err(Failure { exit: Exit::Failed, why: "the entry has no note".to_owned() }),
+        _ if note.is_empty() => None,
+        _ => Some(Mark { kind: MarkKind::Noted, until_ms: None, note }),
+    };
+    set_mark(context, lists.as_ref(), &args.name, &args.id, mark)
+}
+
+/// Sets an entry's mark or takes it off, and shows the entry.
+pub fn set_mark(context: &Context, lists: &dyn Lists, name: &str, id: &str, mark: Option<Mark>) -> Result<Exit, Failure> {
+    let is_set = mark.is_some();
+    lists.set_mark(name, id, mark)?;
+    match lists.entry(name, id, false) {
+        Ok(info) => tell(context, || entry_json(name, &info, None), || entry_line(&info, None))?,
+        // A mark of what the list does not have any more can be taken off.
+        Err(failure) if is_set => return Err(failure),
+        Err(_) => say(if context.json() { "{}" } else { "the mark is off; the list has no such entry now" })?,
+    }
+    Ok(Exit::Done)
+}
+
+fn kinds(info: &EntryInfo) -> String {
+    let kinds = info.kinds.iter().map(|(kind, n)| if *n == 1 { kind.to_string() } else { format!("{n} {kind}") });
+    kinds.collect::<Vec<_>>().join(", ")
+}
+
+/// Why it does not match, or what was noted.
+fn state(info: &EntryInfo) -> String {
+    let mut said = Vec::new();
+    if info.status != Status::Active {
+        said.push(info.status.to_string());
+    }
+    if let Some(marked) = &info.mark {
+        let until = marked.mark.until_ms.map_or_else(String::new, |ms| format!(" until {}", Time(ms)));
+        let note = if marked.mark.note.is_empty() { String::new() } else { format!(" ({})", shown(&marked.mark.note)) };
+        said.push(format!("{}{until} by {}{note}", marked.mark.kind, shown(&marked.by)));
+    }
+    said.join("; ")
+}
+
+fn shown(text: &str) -> String {
+    without_hashes(&escaped(text)).into_owned()
+}
+
+fn entry_line(info: &EntryInfo, distance: Option<u16>) -> String {
+    let distance = distance.map_or_else(String::new, |bits| format!("  distance {bits}"));
+    let (id, category, state) = (shown(&info.id), shown(&info.category), state(info));
+    format!("{id}  {category}  {}{distance}  {state}", kinds(info)).trim_end().to_owned()
+}
+
+fn entry_text(info: &EntryInfo, with_hashes: bool) -> String {
+    let text = |text: &str| if with_hashes { escaped(text).into_owned() } else { shown(text) };
+    let details = &info.details;
+    let mut lines = vec![
+        ("id", text(&info.id)),
+        ("category", text(&info.category)),
+        ("status", info.status.to_string()),
+        ("hashes", kinds(info)),
+        ("sources", info.sources.join(", ")),
+        ("since version", info.version.0.to_string()),
+        ("mark", if info.mark.is_some() { state(&EntryInfo { status: Status::Active, ..info.clone() }) } else { String::new() }),
+        ("tags", text(&details.tags.join(", "))),
+        ("note", text(&details.note)),
+        ("updated", text(&details.updated)),
+        ("quality", details.quality.map_or_else(String::new, |quality| quality.to_string())),
+    ];
+    lines.retain(|(_, value)| !value.is_empty());
+    let mut out: Vec<String> = lines.into_iter().map(|(name, value)| format!("{name:<14} {value}")).collect();
+    out.extend(details.fields.iter().map(|(name, value)| format!("{:<14} {}", text(name), text(value))));
+    if details.cut {
+        out.push("(what the source says was too long; the rest is left out)".to_owned());
+    }
+    out.extend(info.hashes.iter().map(|hash| format!("{:<14} {}", hash.kind().name(), hash.hex())));
+    out.join("\n")
+}
+
+fn entry_json(list: &str, info: &EntryInfo, distance: Option<u16>) -> Value {
+    let details = &info.details;
+    let kinds: BTreeMap<String, u64> = info.kinds.iter().map(|(kind, n)| (kind.to_string(), *n)).collect();
+    let mark = info.mark.as_ref().map(|marked| {
+        json!({"kind": marked.mark.kind.name(), "until_ms": marked.mark.until_ms, "note": marked.mark.note,
+               "by": marked.by, "time_ms": marked.time_ms})
+    });
+    let mut json = json!({
+        "list": list, "entry_id": info.id, "category": info.category, "status": info.status.name(), "kinds": kinds,
+        "sources": info.sources, "version": info.version.0, "mark": mark, "tags": details.tags, "note": details.note,
+        "updated": details.updated, "quality": details.quality, "cut": details.cut,
+        "fields": details.fields.iter().map(|(name, value)| json!({"name": name, "value": value})).collect::<Vec<_>>(),
+    });
+    if let (Some(distance), Some(json)) = (distance, json.as_object_mut()) {
+        json.insert("distance".to_owned(), distance.into());
+    }
+    if !info.hashes.is_empty()
+        && let Some(json) = json.as_object_mut()
+    {
+        let mut of: BTreeMap<HashKind, Vec<String>> = BTreeMap::new();
+        info.hashes.iter().for_each(|hash| of.entry(hash.kind()).or_default().push(hash.hex()));
+        json.insert("hashes".to_owned(), of.into_iter().map(|(kind, hashes)| (kind.to_string(), Value::from(hashes))).collect());
+    }
+    json
+}
