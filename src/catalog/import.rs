@@ -20,11 +20,11 @@ use super::{
 };
 use crate::entry::shown::{counted, without_hashes};
 use crate::entry::{
-    Caller, ChangeOp, Details, Entry, HashKind, HashList, HashValue, ListId, MadeBy, Sources, Status, VersionNo, VersionState,
-    check_list_name,
+    Caller, ChangeOp, Details, Entry, HashKind, HashList, HashValue, ListId, ListVersion, MadeBy, Sources, Status, VersionNo,
+    VersionState, check_list_name,
 };
 use crate::lists::{self, Format, Row};
-use crate::store::{IdHistory, Scan, Store, read_details, write_details};
+use crate::store::{IdHistory, Scan, Store, digest_add, read_details, said_digest, write_details};
 
 /// Looking up one id takes as long as reading so many in their order.
 const POINT_READ_IDS: u64 = 16;
@@ -134,9 +134,7 @@ impl Catalog {
                 "the file would leave the list empty; delete or disable the list if that is intended".to_owned(),
             )),
             () if dry => Ok(None),
-            // What is said of entries is not in the digest.
-            () if writer.describes() => self.finished(&mut writer, list.id),
-            () => match self.same(&list, writer.holds())? {
+            () => match self.same(&list, writer.holds(), writer.said())? {
                 Some(same) => {
                     writer.give_up();
                     Ok(Some(same))
@@ -185,13 +183,29 @@ impl Catalog {
         Ok(report)
     }
 
-    /// The newest version that started from the active one and holds the same as another one would: one that waits to be accepted, or was rolled back.
-    fn same(&self, list: &HashList, holds: (u64, [u8; 32])) -> Result<Option<VersionNo>, CatalogError> {
+    /// The newest version that started from the active one, and holds and says the same as another one would: one that waits to be accepted,
+    /// or was rolled back.
+    fn same(&self, list: &HashList, holds: (u64, [u8; 32]), said: [u8; 32]) -> Result<Option<VersionNo>, CatalogError> {
         let versions = self.store().versions(list.id)?;
         let newer = versions.iter().rev().take_while(|v| v.version > list.active);
-        let same =
-            newer.filter(|v| v.state == VersionState::Sealed).find(|v| v.parent == list.active && (v.rows, v.digest) == holds);
-        Ok(same.map(|v| v.version))
+        for version in newer.filter(|v| v.state == VersionState::Sealed) {
+            let holds_same = version.parent == list.active && (version.rows, version.digest) == holds;
+            if holds_same && self.said_by(version)? == said {
+                return Ok(Some(version.version));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What a version says of the entries that it opened or described, as [`VersionWriter::said`] does: it is not in the version's digest.
+    fn said_by(&self, version: &ListVersion) -> Result<[u8; 32], CatalogError> {
+        let mut said = [0; 32];
+        for id in self.store().ids(version.list)? {
+            let (_, history) = id?;
+            let told = history.said_by(version.version, &version.lineage);
+            told.for_each(|known| digest_add(&mut said, &said_digest(&known.digest, known.brief.sources, &known.brief.details)));
+        }
+        Ok(said)
     }
 
     /// Notes a version that holds what a file does: to an import that began before, it is no edit.

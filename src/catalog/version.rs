@@ -18,7 +18,7 @@ use crate::entry::{
 use crate::snapshot::Transition;
 use crate::store::{
     Brief, CLOSE_ROW_BYTES, DerivedPut, IdHistory, IdRecord, Store, description_bytes, details_digest, digest_add, digest_sub,
-    open_row_bytes, row_digest,
+    open_row_bytes, row_digest, said_digest,
 };
 
 /// So many entries that were added and there already are known while an import runs.
@@ -327,8 +327,8 @@ pub struct VersionWriter<'c> {
     closes: Vec<EntryNo>,
     opens: Vec<Opened>,
     describes: Vec<(EntryNo, Description)>,
-    /// Entries that were described so far, without another content.
-    described: u64,
+    /// What is said of the entries that were opened or described so far: the sum of their [`said_digest`]s.
+    said: [u8; 32],
     bytes: usize,
     rows: u64,
     digest: [u8; 32],
@@ -362,7 +362,7 @@ impl<'c> VersionWriter<'c> {
             closes: Vec::new(),
             opens: Vec::new(),
             describes: Vec::new(),
-            described: 0,
+            said: [0; 32],
             bytes: 0,
             rows: found.as_ref().map_or(0, |v| v.rows),
             digest: found.map_or([0; 32], |v| v.digest),
@@ -374,14 +374,14 @@ impl<'c> VersionWriter<'c> {
         VersionWriter { dry: true, ..self }
     }
 
-    /// Whether the version says something else of entries than its parent, beside having others.
-    pub fn describes(&self) -> bool {
-        self.described > 0
-    }
-
     /// How many entries the version has so far, and their digest.
     pub fn holds(&self) -> (u64, [u8; 32]) {
         (self.rows, self.digest)
+    }
+
+    /// What it says of entries that its parent has otherwise or says something else of, as a sum of digests.
+    pub fn said(&self) -> [u8; 32] {
+        self.said
     }
 
     /// What the version starts from.
@@ -415,11 +415,12 @@ impl<'c> VersionWriter<'c> {
             if known.brief.says(sources, &said) {
                 return Ok(Put::Unchanged);
             }
-            self.describe(known.entry, Description { sources, details })?;
+            self.describe(&known, Description { sources, details })?;
             return Ok(Put::Described);
         }
         self.remove(history)?;
         digest_add(&mut self.digest, &digest);
+        digest_add(&mut self.said, &said_digest(&digest, sources, &said));
         self.rows += 1;
         // A content that the list had before, and has not now, has its number and its columns. An edit has back what its own list had:
         // what another version is just bringing is loaded with that one.
@@ -435,13 +436,14 @@ impl<'c> VersionWriter<'c> {
         Ok(if known.is_some() { Put::Changed } else { Put::Added })
     }
 
-    fn describe(&mut self, entry: EntryNo, description: Description) -> Result<(), CatalogError> {
-        self.described += 1;
+    fn describe(&mut self, known: &IdRecord, description: Description) -> Result<(), CatalogError> {
+        let said = said_digest(&known.digest, description.sources, &details_digest(&description.details));
+        digest_add(&mut self.said, &said);
         if self.dry {
             return Ok(());
         }
         self.bytes += CLOSE_ROW_BYTES + description_bytes(&description);
-        self.describes.push((entry, description));
+        self.describes.push((known.entry, description));
         self.flush_if_full()
     }
 
@@ -471,7 +473,7 @@ impl<'c> VersionWriter<'c> {
             (Some(own), _) if own.brief.sources == others.with(but) => Ok(()),
             (Some(own), _) => {
                 let details = self.details(&own)?;
-                self.describe(own.entry, Description { sources: others.with(but), details })
+                self.describe(&own, Description { sources: others.with(but), details })
             }
             (None, Some(now)) if !others.is_empty() => self.put_as(history, now.content, now.details, others).map(drop),
             (None, _) => self.remove(history).map(drop),
@@ -490,7 +492,7 @@ impl<'c> VersionWriter<'c> {
             return Ok(Dropped::Gone);
         }
         let details = self.details(&known)?;
-        self.describe(known.entry, Description { sources, details })?;
+        self.describe(&known, Description { sources, details })?;
         Ok(Dropped::Kept)
     }
 

@@ -5,7 +5,7 @@
 //! accidents and casual tampering, not an attacker who can choose millions of rows (Wagner 2002, the generalised birthday
 //! problem): the chain of changes is what binds the history.
 
-use crate::entry::{Details, Entry};
+use crate::entry::{Details, Entry, Sources};
 use sha2::{Digest, Sha256};
 
 /// SHA-256 of the entry's canonical content.
@@ -18,6 +18,11 @@ pub fn row_digest(entry: &Entry) -> [u8; 32] {
 /// What tells an entry's details from others; zeros where there are none.
 pub fn details_digest(details: &Details) -> [u8; 16] {
     if details.is_empty() { [0; 16] } else { fingerprint(&sha256(&super::wire::write_details(details))) }
+}
+
+/// What tells what is said of an entry, by its row's digest, from what is said of others.
+pub fn said_digest(row: &[u8; 32], sources: Sources, details: &[u8; 16]) -> [u8; 32] {
+    sha256(&[&row[..], &sources.0.to_be_bytes(), details].concat())
 }
 
 /// `sum + digest` modulo 2^256, both big-endian.

@@ -152,6 +152,13 @@ impl IdHistory {
         Some(opened.0)
     }
 
+    /// The entries that a version opened or described, with what it says of them.
+    pub fn said_by(&self, version: VersionNo, lineage: &Lineage) -> impl Iterator<Item = IdRecord> {
+        let is_said = move |(by, deed): &(VersionNo, Deed)| *by == version && *deed != Deed::Closed;
+        let told = self.0.iter().filter(move |entry| entry.deltas.iter().any(is_said));
+        told.map(|entry| IdRecord { entry: entry.entry, digest: entry.digest, brief: entry.brief(lineage) })
+    }
+
     /// The entry with this content, if a version that will do had it.
     pub fn of_content(&self, digest: &[u8; 32], will_do: impl Fn(VersionNo) -> bool) -> Option<EntryNo> {
         let mut same = self.0.iter().filter(|entry| entry.digest == *digest);

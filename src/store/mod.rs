@@ -31,7 +31,7 @@ mod verify;
 mod wire;
 
 pub use derived::{DERIVED_BYTES_MAX, DerivedClear, DerivedPut, MARK_NAME_BYTES_MAX};
-pub use digest::{details_digest, digest_add, digest_sub, row_digest};
+pub use digest::{details_digest, digest_add, digest_sub, row_digest, said_digest};
 pub use head::Accepted;
 pub use history::Recorded;
 pub use ids::{Brief, IdHistory, IdRecord};
