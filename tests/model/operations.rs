@@ -137,7 +137,7 @@ impl Operation {
             }
             810..830 => return Operation { list: one_of(random, &PASSING), act: Act::Create },
             830..832 => return Operation { list: one_of(random, &PASSING), act: Act::Delete },
-            832..922 => Act::Mark(some_entry(random).0, marking(random)),
+            832..922 => Act::Mark(random.below(MARKED) as u32, marking(random)),
             _ => Act::LookUp,
         };
         Operation { list, act }
@@ -231,6 +231,8 @@ fn new_entry(universe: &Universe, (n, said): (u32, Said)) -> NewEntry {
     }
 }
 
+/// Marks are about the first ids.
+const MARKED: usize = 24;
 /// So long lasts a mark that ends by itself at most.
 pub const MARKED_MS_MAX: u64 = 60;
 
@@ -245,6 +247,15 @@ impl Marking {
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
         Mark { kind: self.kind, until_ms: self.lasts_ms.map(|ms| now_ms + ms), note: self.note.to_owned() }
     }
+}
+
+/// The same file once more, of any source.
+pub fn again(random: &mut Random, file: &File) -> Act {
+    Act::Import { file: File { feed: any_feed(random), ..*file }, activate: in_hundred(random, 85), accept: true }
+}
+
+fn any_feed(random: &mut Random) -> &'static str {
+    FEEDS[one_of(random, &[0, 0, 2, 3, 4])]
 }
 
 fn import(random: &mut Random, list: &'static str) -> Operation {
@@ -268,8 +279,8 @@ fn import(random: &mut Random, list: &'static str) -> Operation {
 fn delta(random: &mut Random, list: &str) -> File {
     let shape = if matches!(list, "large" | "middle") { Shape::Middle } else { Shape::Small };
     let seed = if in_hundred(random, 60) { random.below(3) as u64 } else { random.next_u64() };
-    let (feed, bad) = (one_of(random, &[0, 0, 2, 3, 4]), u32::from(in_hundred(random, 5)));
-    File { shape, seed, feed: FEEDS[feed], delta: true, short: in_hundred(random, 90), shifted: in_hundred(random, 10), bad }
+    let (feed, bad) = (any_feed(random), u32::from(in_hundred(random, 5)));
+    File { shape, seed, feed, delta: true, short: in_hundred(random, 90), shifted: in_hundred(random, 10), bad }
 }
 
 fn update(random: &mut Random, list: &str) -> PolicyUpdate {

@@ -9,12 +9,12 @@ use hashwarden::catalog::{EditReport, ImportReport, ListInfo};
 use hashwarden::entry::{Mark, Sources, VersionNo};
 use hashwarden::store::{digest_add, row_digest};
 
-use super::operations::{Act, LASTING, LEAVES_NOTHING, Operation, Outcome, PASSING, caller, polarity};
+use super::operations::{Act, LASTING, LEAVES_NOTHING, Operation, Outcome, PASSING, again, caller, polarity};
 use super::reference::{Found, List, State};
 use super::sources::{self, Counts, Holding};
 use super::stored::assert_entries;
 use super::threads::{Ends, LookUps, World};
-use super::universe::{File, Shape, random};
+use super::universe::{File, Shape, in_hundred, random};
 
 pub const OWNERS: usize = 4;
 
@@ -52,9 +52,11 @@ pub fn run(world: &World, seed: u64, operations: usize) -> Vec<Own> {
 fn own(world: &World, over: &AtomicBool, seed: u64, owner: usize, operations: usize) -> Vec<Own> {
     let (lasting, passing) = (LASTING[owner], PASSING[owner]);
     let (mut own, mut look_ups, _ends) = (BTreeMap::new(), LookUps::default(), Ends(over));
+    let mut due: Vec<Operation> = Vec::new();
     for n in (0..=operations).take_while(|_| !over.load(Ordering::Acquire)) {
         let mut random = random(&[seed, owner as u64, n as u64]);
         let mut operation = Operation::draw(&mut random);
+        operation = due.pop().unwrap_or(operation);
         operation.list = if PASSING.contains(&operation.list) { passing } else { lasting };
         match &mut operation.act {
             _ if n == 0 => operation = Operation { list: lasting, act: Act::Create },
@@ -67,6 +69,13 @@ fn own(world: &World, over: &AtomicBool, seed: u64, owner: usize, operations: us
         }
         let (list, by) = (operation.list, caller(owner, n));
         let done = operation.perform(&world.catalog, &world.store, &world.universe, &by);
+        // What waits, or was rolled back, is imported again: by the same source, or by one that has just the same.
+        if let (Act::Import { file, .. }, Outcome::Imported(report)) = (&done.operation.act, &done.outcome)
+            && in_hundred(&mut random, if report.activated { 25 } else { 60 })
+        {
+            due = vec![Operation { list, act: again(&mut random, file) }];
+            due.extend(report.activated.then_some(Operation { list, act: Act::RollBack }));
+        }
         told(&mut own, list, &done.operation.act, done.outcome);
         let questions = [(); 3].map(|()| random.below(world.universe.questions.len()));
         let answers = look_ups.ask(world, &questions).1;
