@@ -147,7 +147,7 @@ impl super::Catalog {
             edits.into_iter().try_fold(0, |n, (id, now)| {
                 let known = writer.known(&id)?;
                 let differs = match now {
-                    Some(now) => matches!(writer.put(&known, now.content, now.details)?, Put::Added | Put::Changed),
+                    Some(now) => matches!(writer.keep(&known, now, began.feed)?, Put::Added | Put::Changed),
                     None => writer.remove(&known)?,
                 };
                 Ok(n + u64::from(differs))
@@ -462,6 +462,18 @@ impl<'c> VersionWriter<'c> {
             self.flush_if_full()?;
         }
         Ok(true)
+    }
+
+    /// Gives an entry what was done to it by hand in another version: its content and sources there, and of this version whether one source
+    /// has it, with what that says of it where nobody else does.
+    pub fn keep(&mut self, history: &IdHistory, now: State, but: Sources) -> Result<Put, CatalogError> {
+        let own = history.in_version(&self.lineage).filter(|known| known.brief.sources.contains(but));
+        let (sources, details) = match own {
+            Some(own) if now.details.is_empty() => (now.sources.with(but), self.details(&own)?),
+            Some(_) => (now.sources.with(but), now.details),
+            None => (now.sources.without(but), now.details),
+        };
+        self.put_as(history, now.content, details, sources.with(Sources::LOCAL))
     }
 
     /// Gives an entry the sources that it has in another version, but for one, which has it as this version says.
