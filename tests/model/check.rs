@@ -272,15 +272,13 @@ impl<'a> Check<'a> {
         let ids: BTreeSet<u32> = was.keys().chain(is.keys()).chain(imported.keys()).copied().collect();
         for n in ids {
             let [was, is, imported] = [&was, &is, &imported].map(|holding| holding.get(&n).copied());
-            let edited = was.map(|was| sources::put(imported, was.said, Sources::LOCAL));
-            let left = sources::beside(imported, was, by);
-            let right = match (sure.contains(&n), unsure.contains(&n)) {
-                (true, _) => is == edited,
-                (false, true) => is == edited || is == left,
-                (false, false) => is == left,
+            let (edited, left) = (sources::edited(imported, was, by), sources::beside(imported, was, by));
+            let (how, right) = match (sure.contains(&n), unsure.contains(&n)) {
+                (true, _) => ("edited", is == edited),
+                (false, true) => ("edited or not", is == edited || is == left),
+                (false, false) => ("left", is == left),
             };
             if !right {
-                let how = if sure.contains(&n) { "edited" } else { "left" };
                 wrong.push(format!("{}, {how}: {was:?} before, {imported:?} as imported, now {is:?}", id(n)));
             }
         }

@@ -220,7 +220,7 @@ fn some_entry(random: &mut Random) -> (u32, Said) {
     (n, some_said(random, variant, 8))
 }
 
-fn new_entry(universe: &Universe, (n, said): (u32, Said)) -> NewEntry {
+pub fn new_entry(universe: &Universe, (n, said): (u32, Said)) -> NewEntry {
     let entry = universe.entry(n, said.content());
     NewEntry {
         id: Some(entry.id.clone()),

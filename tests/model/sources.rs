@@ -85,6 +85,15 @@ pub fn beside(imported: Option<Held>, now: Option<Held>, by: Sources) -> Option<
     }
 }
 
+/// The same of an id that was edited by hand: that stays, but for whether the file's source has it too.
+pub fn edited(imported: Option<Held>, now: Option<Held>, by: Sources) -> Option<Held> {
+    let own = imported.filter(|held| held.sources.contains(by));
+    let now = now?;
+    let details = own.filter(|_| now.said.details == 0).map_or(now.said.details, |own| own.said.details);
+    let sources = now.sources.without(by).with(own.map_or(Sources(0), |_| by)).with(Sources::LOCAL);
+    Some(Held { said: Said { details, ..now.said }, sources })
+}
+
 /// How a list differs from what it was.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Counts {

@@ -228,33 +228,32 @@ impl File {
     }
 
     pub fn csv(&self, universe: &Universe) -> String {
-        let mut lines = Vec::new();
-        for (n, row) in self.rows() {
-            let Some(said) = row else {
-                lines.push(format!("{},,,,,yes,,,,,,", id(n)));
-                continue;
-            };
-            let (entry, details) = (universe.entry(n, said.content()), details(n, said.details));
-            let of = |kind| entry.hashes.iter().filter(move |hash: &&HashValue| hash.kind() == kind).map(HashValue::hex);
-            let (mut pdqs, mut rest) = (of(HashKind::Pdq), [of(HashKind::Phash64), of(HashKind::Md5)].map(|mut of| of.next()));
-            let quality = details.quality.map_or(String::new(), |quality| quality.to_string());
-            let desk = details.fields.first().map_or("", |(_, desk)| desk);
-            let (tags, note, updated) = (details.tags.join(" "), &details.note, &details.updated);
-            let beside = format!("{},{tags},{note},{updated},{quality},{desk}", said.status);
-            let mut pdq = pdqs.next();
-            // An entry with two hashes of a kind is two rows with one id.
-            while pdq.is_some() || rest.iter().any(Option::is_some) {
-                let [phash64, md5] = rest.each_mut().map(|hash| hash.take().unwrap_or_default());
-                lines.push(format!("{},{},{},{phash64},{md5},,{beside}", entry.id, entry.category, pdq.unwrap_or_default()));
-                pdq = pdqs.next();
-            }
-        }
+        let mut lines: Vec<String> = self.rows().into_iter().flat_map(|(n, row)| csv_rows(universe, n, row)).collect();
         lines.extend((0..self.bad).map(|n| format!("bad{n},A,{n},,,,,,,,,")));
         if self.seed % 2 == 1 {
             lines.reverse();
         }
         format!("{COLUMNS}\n{}\n", lines.join("\n"))
     }
+}
+
+/// What a file says of an id. An entry with two hashes of a kind is two rows with one id.
+pub fn csv_rows(universe: &Universe, n: u32, row: Option<Said>) -> Vec<String> {
+    let Some(said) = row else { return vec![format!("{},,,,,yes,,,,,,", id(n))] };
+    let (entry, details, mut lines) = (universe.entry(n, said.content()), details(n, said.details), Vec::new());
+    let of = |kind| entry.hashes.iter().filter(move |hash: &&HashValue| hash.kind() == kind).map(HashValue::hex);
+    let (mut pdqs, mut rest) = (of(HashKind::Pdq), [of(HashKind::Phash64), of(HashKind::Md5)].map(|mut of| of.next()));
+    let quality = details.quality.map_or(String::new(), |quality| quality.to_string());
+    let desk = details.fields.first().map_or("", |(_, desk)| desk);
+    let (tags, note, updated) = (details.tags.join(" "), &details.note, &details.updated);
+    let beside = format!("{},{tags},{note},{updated},{quality},{desk}", said.status);
+    let mut pdq = pdqs.next();
+    while pdq.is_some() || rest.iter().any(Option::is_some) {
+        let [phash64, md5] = rest.each_mut().map(|hash| hash.take().unwrap_or_default());
+        lines.push(format!("{},{},{},{phash64},{md5},,{beside}", entry.id, entry.category, pdq.unwrap_or_default()));
+        pdq = pdqs.next();
+    }
+    lines
 }
 
 pub const COLUMNS: &str = "id,category,pdq,phash64,md5,deleted,hashstatus,tags,note,updated,quality,desk";
