@@ -192,7 +192,12 @@ impl Own {
         });
         let (added, changed, removed, details_changed) = (report.added, report.changed, report.gone, report.details_changed);
         let counted = Counts { added, changed, removed, details_changed, unchanged: counts.unchanged };
-        if after.is_empty() || counts != counted || report.entries as usize != after.len() {
+        // What the file has no more, or never had, and others have.
+        let rows = file.rows();
+        let is_passed = |n: &&u32| rows.get(n).map_or(!file.delta, |row| row.is_none());
+        let kept = before.keys().filter(is_passed).filter(|n| after.contains_key(n)).count();
+        let sizes = (report.entries as usize, report.kept as usize);
+        if after.is_empty() || counts != counted || sizes != (after.len(), kept) {
             return false;
         }
         let Some(version) = report.version else { return after == *before };

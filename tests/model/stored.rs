@@ -32,11 +32,24 @@ pub fn assert_entries(catalog: &Catalog, universe: &Universe, list: &str, holdin
             (told, held) => panic!("{words}: {told:?}, {held:?} expected"),
         }
     }
-    let found = catalog.find_entries(list, &EntryQuery::Marked, None, FOUND_MAX).unwrap();
-    let mut found: Vec<u32> = found.entries.iter().map(|(info, _)| universe.number(&info.id)).collect();
-    found.sort_unstable();
-    let expected: Vec<u32> = marks.keys().filter(|n| holding.contains_key(n)).copied().collect();
-    assert_eq!(found, expected, "marked entries of list {list}");
+    let marked: Vec<u32> = marks.keys().filter(|n| holding.contains_key(n)).copied().collect();
+    assert_eq!(found(catalog, universe, list, &EntryQuery::Marked), marked, "marked entries of list {list}");
+    let named: Vec<u32> = holding.keys().filter(|n| id(**n).starts_with("e1")).copied().collect();
+    assert_eq!(found(catalog, universe, list, &EntryQuery::Id("e1".to_owned())), named, "entries of list {list} by their ids");
+}
+
+/// The ids that are found, a page at a time, sorted.
+fn found(catalog: &Catalog, universe: &Universe, list: &str, query: &EntryQuery) -> Vec<u32> {
+    let (mut ids, mut after) = (Vec::new(), None);
+    loop {
+        let found = catalog.find_entries(list, query, after, FOUND_MAX / 3).unwrap();
+        ids.extend(found.entries.iter().map(|(info, _)| universe.number(&info.id)));
+        after = found.more_after;
+        if after.is_none() {
+            ids.sort_unstable();
+            return ids;
+        }
+    }
 }
 
 fn of_mark(info: &EntryInfo) -> Option<&Mark> {
