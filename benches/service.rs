@@ -43,7 +43,7 @@ fn main() {
     let mut config = Config::default();
     config.store.dir = dir.path().to_owned();
     config.grpc.listen.set_port(0);
-    config.operator.listen.set_port(0);
+    config.operator.port.listen.set_port(0);
     println!("| {entries} entries, PDQ, radius 31 | |\n|---|---|");
     {
         let started = Instant::now();

@@ -8,6 +8,7 @@
 pub mod file;
 mod gate;
 mod near;
+mod options;
 mod refusal;
 mod rights;
 pub mod table;
@@ -19,6 +20,7 @@ use crate::entry::Caller;
 
 pub use gate::{Gate, Principal};
 pub use near::{Near, Question};
+pub use options::{Network, Options};
 pub use refusal::Refusal;
 pub use rights::{Rights, Role};
 

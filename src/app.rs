@@ -17,15 +17,15 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::access::Gate;
 use crate::access::tokens::TokensError;
-use crate::admission::{Files, Tls, TlsError, TlsLimits};
-use crate::catalog::{Catalog, CatalogError, Compacted, FORMAT_DERIVED, Keep};
+use crate::access::{Gate, Near};
+use crate::admission::{Tls, TlsError};
+use crate::catalog::{Catalog, CatalogError, Compacted, FORMAT_DERIVED};
 use crate::config::{Config, ConfigError, CoreDumps};
 use crate::entry::shown::in_words;
 use crate::extract::{Extractor, InProcess};
-use crate::matcher::{Matcher, Options, StartError};
-use crate::snapshot::{Choices, Published};
+use crate::matcher::{Matcher, StartError};
+use crate::snapshot::Published;
 use crate::store::{Access, Store, StoreError};
 use crate::telemetry::{Metrics, TelemetryError};
 use pages::Life;
@@ -58,7 +58,7 @@ pub enum AppError {
 /// The lists of a store, without look-ups.
 pub fn lists(dir: &Path, config: &Config, access: Access) -> Result<Catalog, AppError> {
     let store = Arc::new(Store::open_with(dir, access, FORMAT_DERIVED, config.store.free_bytes_min)?);
-    Ok(Catalog::open(store, access, catalog_options(config), None)?)
+    Ok(Catalog::open(store, access, config.catalog(), None)?)
 }
 
 /// Compacts a store: see [`Catalog::compact`]. It is opened once more for its MANIFEST to be made anew.
@@ -95,119 +95,22 @@ pub fn doors(dir: &Path, config: &Config, access: Access, extractor: Arc<dyn Ext
     let store = Arc::new(store);
     tracing::info!(store = %dir.display(), ms = began.elapsed().as_millis() as u64, "the store is open");
     let published = Arc::new(Published::default());
-    let catalog = Arc::new(Catalog::open(store, access, catalog_options(config), Some(published.clone()))?);
-    Ok(Doors { catalog, matcher: Matcher::new(published, extractor, options(config))? })
+    let catalog = Arc::new(Catalog::open(store, access, config.catalog(), Some(published.clone()))?);
+    Ok(Doors { catalog, matcher: Matcher::new(published, extractor, config.matcher())? })
 }
 
 /// A matcher without lists: it hashes.
 pub fn hashing(config: &Config) -> Result<Matcher, AppError> {
-    Ok(Matcher::new(Arc::new(Published::default()), extractor(config), options(config))?)
+    Ok(Matcher::new(Arc::new(Published::default()), extractor(config), config.matcher())?)
 }
 
 fn extractor(config: &Config) -> Arc<dyn Extractor> {
     Arc::new(InProcess::new(config.limits(), Instant::now))
 }
 
-fn catalog_options(config: &Config) -> crate::catalog::Options {
-    let choices = Choices { pdq: config.index.pdq, phash64: config.index.phash64, dhash64: config.index.dhash64 };
-    let keep = Keep { versions_max: config.store.versions_max, days_max: config.store.version_days_max, ..Keep::default() };
-    crate::catalog::Options {
-        choices,
-        matches_per_list_max: config.snapshot.candidates_max,
-        change_percent_max: config.import.change_percent_max,
-        keep,
-        ..crate::catalog::Options::default()
-    }
-}
-
-fn service_options(config: &Config) -> crate::service::Options {
-    let g = &config.grpc;
-    crate::service::Options {
-        image_bytes_max: g.image_bytes_max,
-        items_in_flight_max: g.items_in_flight_max as usize,
-        hashes_per_item_max: g.hashes_per_item_max as usize,
-        stream_bytes_max: g.stream_bytes_max,
-        streams_bytes_max: g.streams_bytes_max,
-        streams_bytes_per_caller_max: g.streams_bytes_per_caller_max,
-        unread_ms_max: g.unread_ms_max,
-        request_ms_max: g.request_ms_max,
-        connection_streams_max: g.connection_streams_max,
-        connections_max: g.connections_max,
-        connections_per_caller_max: g.connections_per_caller_max,
-        connection_idle_s: g.connection_idle_s,
-        connection_silent_ms_max: g.connection_silent_ms_max,
-        calls_max: g.calls_max,
-        calls_per_caller_max: g.calls_per_caller_max,
-        health_calls_max: g.health_calls_max,
-        receive_bytes_max: g.receive_bytes_max,
-        receive_bytes_per_caller_max: g.receive_bytes_per_caller_max,
-        message_ms_max: g.message_ms_max,
-        list_calls_max: g.list_calls_max,
-        list_calls_per_caller_max: g.list_calls_per_caller_max,
-        policy_calls_max: g.policy_calls_max,
-        policy_calls_per_caller_max: g.policy_calls_per_caller_max,
-        overlap_calls_max: g.overlap_calls_max,
-        imports_max: g.imports_max,
-        imports_per_caller_max: g.imports_per_caller_max,
-        import_bytes_max: g.import_bytes_max,
-        import_bytes_per_s_min: g.import_bytes_per_s_min,
-        import_idle_ms_max: g.import_idle_ms_max,
-        near_questions_max: config.access.near_questions_max as usize,
-        drain_s: g.drain_s,
-        // Streams wait for their share; a quarter is left for single requests.
-        // An item's time runs while it waits for a thread: so many that none of those is idle, and no more.
-        stream_images_max: (config.extract.queue_max / 4 * 3).clamp(1, STREAM_IMAGES_PER_THREAD * extract_threads(config)),
-        stream_image_bytes_max: config.extract.queue_bytes_max / 4 * 3,
-        ..crate::service::Options::default()
-    }
-}
-
 /// Certificates, where the configuration has them.
 fn tls(config: &Config) -> Result<Option<Arc<Tls>>, TlsError> {
-    let t = &config.tls;
-    if !t.is_on() {
-        return Ok(None);
-    }
-    let files = Files {
-        certificate: t.certificate_file.clone(),
-        key: t.key_file.clone(),
-        client_ca: Some(t.client_ca_file.clone()).filter(|path| !path.as_os_str().is_empty()),
-    };
-    let limits = TlsLimits { handshake_ms_max: t.handshake_ms_max, handshakes_per_caller_max: t.handshakes_per_caller_max };
-    Ok(Some(Arc::new(Tls::load(files, limits)?)))
-}
-
-fn operator_limits(config: &Config) -> crate::operator::Limits {
-    let o = &config.operator;
-    crate::operator::Limits {
-        connections_max: o.connections_max,
-        request_ms_max: o.request_ms_max,
-        idle_s: o.idle_s,
-        metrics_max: o.metrics_max,
-    }
-}
-
-/// Images of streams that wait or are worked on, for each thread that works on them.
-const STREAM_IMAGES_PER_THREAD: usize = 4;
-
-fn extract_threads(config: &Config) -> usize {
-    match config.extract.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    }
-}
-
-fn options(config: &Config) -> Options {
-    Options {
-        extract_threads: config.extract.threads,
-        search_threads: config.search.threads,
-        images_max: config.extract.queue_max,
-        image_bytes_in_flight_max: config.extract.queue_bytes_max,
-        stuck_after: Duration::from_millis(config.operator.stuck_ms),
-        views: config.views.default,
-        view_limits: config.view_limits(),
-        ..Options::default()
-    }
+    config.tls.is_on().then(|| Tls::load(config.tls.clone()).map(Arc::new)).transpose()
 }
 
 /// A server that runs. Dropping it does not stop it: call [`Running::drain`].
@@ -243,26 +146,26 @@ pub async fn start_with(
         tracing::warn!(open = exposed.join("; "), "[access] network is \"trusted\", so the ports are open beyond this machine");
     }
     let (life, metrics) = (Arc::new(Life::default()), metrics()?);
-    let gate = match config.tokens_file() {
+    let gate = match config.access.tokens_file() {
         Some(file) => Gate::of_tokens(file.to_owned())?,
         None => Gate::open(),
     };
     let tls = tls(config)?;
-    let (operator_listener, operator) = bind("the operator port", config.operator.listen).await?;
+    let (operator_listener, operator) = bind("the operator port", config.operator.port.listen).await?;
     let (stop_operator, operator_stopped) = watch::channel(false);
-    let routes = crate::operator::routes(pages::pages(metrics, life.clone()), operator_limits(config));
+    let routes = crate::operator::routes(pages::pages(metrics, life.clone()), config.operator.port);
     // It outlives gRPC, so that draining can be watched.
     let (followed, refreshed) = (told(operator_stopped.clone()), operator_stopped.clone());
     // Probes and scrapers on the same host go on as they are.
     let beyond = !operator.ip().to_canonical().is_loopback();
     let guard = crate::operator::Guard {
         tls: tls.clone().filter(|_| beyond),
-        gate: (beyond && config.tokens_file().is_some()).then(|| gate.clone()),
+        gate: (beyond && config.access.tokens_file().is_some()).then(|| gate.clone()),
     };
-    let limits = operator_limits(config);
-    let operator_task = tokio::spawn(crate::operator::serve(operator_listener, routes, limits, guard, told(operator_stopped)));
+    let of_port = config.operator.port;
+    let operator_task = tokio::spawn(crate::operator::serve(operator_listener, routes, of_port, guard, told(operator_stopped)));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %operator, "starting: the operator port is open");
-    memory::Most::of(config, extract_threads(config) as u64).tell();
+    memory::Most::of(config, config.extract.images.threads_started() as u64).tell();
 
     tokio::spawn(refresh(gate.clone(), refreshed));
     if let Some(tls) = tls.clone() {
@@ -272,12 +175,12 @@ pub async fn start_with(
     let doors = opened.map_err(|e| AppError::Stopped("opening of the store", e.to_string()))??;
     let (grpc_listener, grpc) = bind("gRPC", config.grpc.listen).await?;
     let (stop, stopped) = watch::channel(false);
-    tokio::spawn(look(doors.clone(), LOOK_EVERY.min(Duration::from_millis(config.operator.stuck_ms)), stopped.clone()));
+    tokio::spawn(look(doors.clone(), LOOK_EVERY.min(Duration::from_millis(config.operator.watch.stuck_ms)), stopped.clone()));
     let keeper = keep_up(doors.catalog.clone(), life.clone());
     let Doors { catalog, matcher } = life.doors.get_or_init(|| doors).clone();
     tracing::info!(%grpc, snapshot = matcher.snapshot().id, "serving");
-    let deps =
-        crate::service::Deps { matcher, catalog, gate, options: service_options(config), tls, spool: config.store.dir.clone() };
+    let (near, options, spool) = (Near::of(&config.access), config.grpc, config.store.dir.clone());
+    let deps = crate::service::Deps { matcher, catalog, gate, near, options, tls, spool };
     let grpc_task =
         tokio::spawn(async move { crate::service::serve(grpc_listener, deps, told(stopped)).await.map_err(|e| e.to_string()) });
     Ok(Running { grpc, operator, stop, stop_operator, grpc_task, operator_task, life, keeper })
@@ -459,20 +362,4 @@ fn keep_up(catalog: Arc<Catalog>, life: Arc<Life>) -> std::thread::JoinHandle<()
             }
         }
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Limits that had no key: whoever was kept out by one could not find it.
-    #[test]
-    fn limits_that_are_set_are_those_that_hold() {
-        let set = "[grpc]\nconnection_silent_ms_max = 11\npolicy_calls_max = 12\npolicy_calls_per_caller_max = 13\n\
-            overlap_calls_max = 14\n[operator]\nmetrics_max = 15";
-        let config = Config::read(Some(("f", set)), std::collections::HashMap::new()).unwrap();
-        let of = service_options(&config);
-        let set = (of.connection_silent_ms_max, of.policy_calls_max, of.policy_calls_per_caller_max, of.overlap_calls_max);
-        assert_eq!((set, operator_limits(&config).metrics_max), ((11, 12, 13, 14), 15));
-    }
 }

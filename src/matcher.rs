@@ -6,6 +6,7 @@
 //! is seen: [`watch`].
 
 mod image;
+mod options;
 mod probe;
 mod queue;
 mod watch;
@@ -23,10 +24,11 @@ use crate::hash::digest::Digests;
 use crate::index::Effort;
 use crate::snapshot::{Published, QUERIES_SURE, Question, Snapshot, Workspace};
 use crate::verdict::{Asked, Verdict};
-use crate::views;
 use image::Image;
 use queue::{Begun, Declared, Queue, ViewTime, Work};
 use watch::Pool;
+
+pub use options::{Extract, Options, QUEUE_BYTES_TOP, Search, Views, Watch};
 pub use watch::PoolState;
 
 /// What is to be matched.
@@ -49,7 +51,7 @@ pub struct GivenHash {
 pub struct Job {
     pub content: Content,
     pub lists: Asked,
-    /// Which views of an image are looked up; without it, [`Options::views`].
+    /// Which views of an image are looked up; without it, those of [`Options::views`].
     pub views: Option<ViewSet>,
     /// After this nobody waits for the answer.
     pub until: Instant,
@@ -92,41 +94,6 @@ pub struct Hashed {
     pub features: Result<Features, Unscanned>,
 }
 
-/// Limits of the matcher.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Threads that decode and hash; 0 means one for each core.
-    pub extract_threads: usize,
-    /// Threads that look batches of hashes up, and as many for a few at a time; 0 means one for each core.
-    pub search_threads: usize,
-    /// Images admitted at once, waiting and being worked on.
-    pub images_max: usize,
-    /// Their bytes together; an image that alone is larger waits for the others to go.
-    pub image_bytes_in_flight_max: u64,
-    /// Hash-only items admitted at once.
-    pub hash_items_max: usize,
-    /// A thread that is busy with one job for longer counts as stuck. More than a deadline and the longest that a decoder takes beyond it.
-    pub stuck_after: Duration,
-    /// Which views of an image are looked up where its job does not say.
-    pub views: ViewSet,
-    pub view_limits: views::Limits,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            extract_threads: 0,
-            search_threads: 0,
-            images_max: 256,
-            image_bytes_in_flight_max: 512 << 20,
-            hash_items_max: 65_536,
-            stuck_after: Duration::from_secs(30),
-            views: ViewSet::default(),
-            view_limits: views::Limits::default(),
-        }
-    }
-}
-
 #[derive(Debug, thiserror::Error)]
 #[error("the matcher's threads could not be started: {0}")]
 pub struct StartError(#[from] rayon::ThreadPoolBuildError);
@@ -150,9 +117,7 @@ struct Inner {
     search: Pool,
     /// For a few hashes that somebody waits for: a batch may hold a thread of `search` for a tenth of a second.
     quick: Pool,
-    stuck_after: Duration,
-    views: ViewSet,
-    view_limits: views::Limits,
+    options: Options,
     /// Images that wait for a thread of `extract`, in the order that is fair to their callers.
     queue: Queue<ImageWork>,
     waiting: AtomicUsize,
@@ -163,21 +128,19 @@ struct Inner {
 
 impl Matcher {
     pub fn new(published: Arc<Published>, extractor: Arc<dyn Extractor>, options: Options) -> Result<Self, StartError> {
-        let extract = Pool::new("extract", options.extract_threads)?;
+        let extract = Pool::new("extract", options.extract.threads)?;
         Ok(Matcher(Arc::new(Inner {
             published,
             extractor,
             queue: Queue::new(extract.threads()),
             extract,
-            search: Pool::new("search", options.search_threads)?,
-            quick: Pool::new("quick", options.search_threads)?,
-            stuck_after: options.stuck_after,
-            views: options.views,
-            view_limits: options.view_limits,
+            search: Pool::new("search", options.search.threads)?,
+            quick: Pool::new("quick", options.search.threads)?,
             waiting: AtomicUsize::new(0),
-            images: Permits::new(options.images_max),
-            image_bytes: Permits::new(usize::try_from(options.image_bytes_in_flight_max).unwrap_or(usize::MAX)),
+            images: Permits::new(options.extract.queue_max),
+            image_bytes: Permits::new(usize::try_from(options.extract.queue_bytes_max).unwrap_or(usize::MAX)),
             hash_items: Permits::new(options.hash_items_max),
+            options,
         })))
     }
 
@@ -203,7 +166,12 @@ impl Matcher {
 
     /// How the pools are doing. To be called now and then: a job that is found stuck is logged then.
     pub fn look(&self) -> [PoolState; 3] {
-        [&self.0.extract, &self.0.search, &self.0.quick].map(|pool| pool.look(self.0.stuck_after))
+        let stuck_after = Duration::from_millis(self.0.options.watch.stuck_ms);
+        [&self.0.extract, &self.0.search, &self.0.quick].map(|pool| pool.look(stuck_after))
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.0.options
     }
 
     /// Matches one job; `done` gets the answer on a thread of the matcher's, or at once where the job was shed. What is logged of it is logged

@@ -24,28 +24,26 @@ use tokio::sync::Semaphore;
 use crate::access::Gate;
 use crate::admission::{Connections, Listener as Listening, Patience, Port, Stream, Tls};
 use crate::entry::Caller;
+use crate::entry::options::options;
 
 /// The pages for probes: they say nothing of lists or callers.
 const FOR_ALL: [&str; 2] = ["/healthz", "/readyz"];
 /// How long requests may still take once the shutdown was asked for.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
-/// What connections may do.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Open connections; one more takes the place of the oldest. A scraper, a probe and a few people need no more.
-    pub connections_max: usize,
-    /// From a request's first byte to its answer's, in ms, and for an answer that is not taken.
-    pub request_ms_max: u64,
-    /// A connection that asks nothing for so many seconds is closed, so that forgotten ones don't add up.
-    pub idle_s: u64,
-    /// Pages of metrics that are made at once: more are turned away, so that they leave the probes their share.
-    pub metrics_max: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits { connections_max: 64, request_ms_max: 5_000, idle_s: 120, metrics_max: 4 }
+options! {
+    /// Where the pages are served, and what connections may do.
+    #[derive(Copy, Eq)]
+    pub struct Options {
+        pub listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9464));
+        /// Open connections; one more takes the place of the oldest. A scraper, a probe and a few people need no more.
+        pub connections_max: usize = 64, in 1..=65_536;
+        /// From a request's first byte to its answer's, in ms, and for an answer that is not taken.
+        pub request_ms_max: u64 = 5_000, in 10..=3_600_000;
+        /// A connection that asks nothing for so many seconds is closed, so that forgotten ones don't add up.
+        pub idle_s: u64 = 120, in 1..=86_400;
+        /// Pages of metrics that are made at once: more are turned away, so that they leave the probes their share.
+        pub metrics_max: usize = 4, in 1..=1024;
     }
 }
 
@@ -87,7 +85,7 @@ pub struct Pages {
 }
 
 /// The pages as routes, so that further ones can be merged in beside them.
-pub fn routes(pages: Pages, limits: Limits) -> Router {
+pub fn routes(pages: Pages, options: Options) -> Router {
     let pages = Arc::new(pages);
     let asked = Arc::clone(&pages);
     let ready = move || async move {
@@ -95,7 +93,7 @@ pub fn routes(pages: Pages, limits: Limits) -> Router {
         let status = if matches!(readiness, Readiness::Ready { .. }) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         (status, [(header::CACHE_CONTROL, "no-store")], format!("{readiness}\n"))
     };
-    let making = Arc::new(Semaphore::new(limits.metrics_max.clamp(1, Semaphore::MAX_PERMITS)));
+    let making = Arc::new(Semaphore::new(options.metrics_max.clamp(1, Semaphore::MAX_PERMITS)));
     let metrics = move || async move {
         let Ok(_place) = making.try_acquire() else {
             let busy = "other requests for metrics are running: try again\n";
@@ -166,15 +164,15 @@ async fn known(State(guard): State<Guard>, request: Request, next: Next) -> Resp
 pub async fn serve(
     listener: TcpListener,
     routes: Router,
-    limits: Limits,
+    options: Options,
     guard: Guard,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let request = Duration::from_millis(limits.request_ms_max);
-    let idle = Duration::from_secs(limits.idle_s);
+    let request = Duration::from_millis(options.request_ms_max);
+    let idle = Duration::from_secs(options.idle_s);
     // One address is as good as another here: a probe and who is in its way may come from the same host.
     let patience = Patience { first_byte: idle.min(request), idle, request: Some(request) };
-    let max = limits.connections_max;
+    let max = options.connections_max;
     let connections = Connections::new("operator.connections_max", max, max, patience);
     let tls = guard.tls.clone();
     let routes = match guard.asks_for_certificates() || guard.gate.is_some() {
@@ -243,21 +241,21 @@ mod tests {
     }
 
     async fn open() -> Port {
-        open_with(Limits { request_ms_max: 500, ..Limits::default() }, || "hashwarden_in_flight 3\n".into()).await
+        open_with(Options { request_ms_max: 500, ..Options::default() }, || "hashwarden_in_flight 3\n".into()).await
     }
 
-    async fn open_with(limits: Limits, metrics: impl Fn() -> String + Send + Sync + 'static) -> Port {
-        open_within(Guard::default(), limits, metrics).await
+    async fn open_with(options: Options, metrics: impl Fn() -> String + Send + Sync + 'static) -> Port {
+        open_within(Guard::default(), options, metrics).await
     }
 
-    async fn open_within(guard: Guard, limits: Limits, metrics: impl Fn() -> String + Send + Sync + 'static) -> Port {
+    async fn open_within(guard: Guard, options: Options, metrics: impl Fn() -> String + Send + Sync + 'static) -> Port {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let ready = Arc::new(Mutex::new(Readiness::Loading));
         let asked = Arc::clone(&ready);
         let pages = Pages { metrics: Box::new(metrics), ready: Box::new(move || asked.lock().unwrap().clone()) };
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(serve(listener, routes(pages, limits), limits, guard, async move {
+        let served = tokio::spawn(serve(listener, routes(pages, options), options, guard, async move {
             let _ = stopped.await;
         }));
         Port { address, ready, stop: Some(stop), served }
@@ -338,12 +336,17 @@ mod tests {
         let client_ca = folder.path().join("clients.pem");
         std::fs::write(&client_ca, clients.pem()).unwrap();
         let open = async |client_ca| {
-            let files = crate::admission::Files { certificate: certificate.clone(), key: key.clone(), client_ca };
-            let limits = crate::admission::TlsLimits { handshake_ms_max: 60_000, handshakes_per_caller_max: 64 };
-            let tls = Arc::new(Tls::load(files, limits).unwrap());
-            open_within(Guard { tls: Some(tls), gate: None }, Limits::default(), || "hashwarden_in_flight 3\n".into()).await
+            let options = crate::admission::TlsOptions {
+                certificate_file: certificate.clone(),
+                key_file: key.clone(),
+                client_ca_file: client_ca,
+                handshake_ms_max: 60_000,
+                ..crate::admission::TlsOptions::default()
+            };
+            let tls = Arc::new(Tls::load(options).unwrap());
+            open_within(Guard { tls: Some(tls), gate: None }, Options::default(), || "hashwarden_in_flight 3\n".into()).await
         };
-        let port = open(Some(client_ca)).await;
+        let port = open(client_ca).await;
         let (known, foreign) = (clients.caller("prometheus"), authority.caller("prometheus"));
         let ask = async |caller, path| ask_within_tls(&port, &authority, caller, path).await;
         assert!(ask(None, "/healthz").await.contains("HTTP/1.1 200"));
@@ -361,7 +364,7 @@ mod tests {
         let _ = plain.read_to_end(&mut answer).await;
         assert!(!answer.windows(4).any(|part| part == b"HTTP"));
         // Without authorities for callers, and without tokens, all pages are for all.
-        let port = open(None).await;
+        let port = open(Default::default()).await;
         assert!(ask_within_tls(&port, &authority, None, "/metrics").await.contains("hashwarden_in_flight 3"));
     }
 
@@ -379,7 +382,7 @@ mod tests {
         let (scraper, uploads) = (token("scraper", Role::Operator), token("uploads", Role::Matcher));
         let gate = Gate::of_tokens(file.clone()).unwrap();
         let guard = Guard { tls: None, gate: Some(gate) };
-        let port = open_within(guard, Limits::default(), || "hashwarden_in_flight 3\n".into()).await;
+        let port = open_within(guard, Options::default(), || "hashwarden_in_flight 3\n".into()).await;
         let ask = async |path: &str, token: &str| {
             port.ask(&format!("GET {path} HTTP/1.1\r\nAuthorization: Bearer {token}\r\nX:")).await
         };
@@ -409,8 +412,8 @@ mod tests {
                 let _ = go_on.lock().unwrap().recv();
                 "hashwarden_in_flight 3\n".into()
             };
-            let limits = Limits { request_ms_max: 60_000, metrics_max, ..Limits::default() };
-            let port = Arc::new(open_with(limits, metrics).await);
+            let options = Options { request_ms_max: 60_000, metrics_max, ..Options::default() };
+            let port = Arc::new(open_with(options, metrics).await);
             let mut made = Vec::new();
             for _ in 0..metrics_max {
                 let port = port.clone();
@@ -443,7 +446,7 @@ mod tests {
     async fn slow_headers_do_not_keep_a_probe_out() {
         let port = open().await;
         let mut slow = Vec::new();
-        for n in 0..Limits::default().connections_max * 2 {
+        for n in 0..Options::default().connections_max * 2 {
             let mut stream = TcpStream::connect(port.address).await.unwrap();
             if n % 2 == 0 {
                 stream.write_all(b"GET /healthz HTTP/1.1\r\nX-Slow: ").await.unwrap();

@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub use chance::{Live, Tries};
 use suppress::Suppression;
 
+use crate::entry::options::options;
 use crate::entry::{
     Action, HashKind, HashList, LeftOut, ListId, Polarity, Reason, Transform, VIEW_QUALITY_MIN, VersionNo, View, ViewKind,
 };
@@ -125,8 +126,14 @@ pub struct Policy {
     pub matches_per_list_max: usize,
 }
 
-/// The default of [`Policy::matches_per_list_max`].
-pub const MATCHES_PER_LIST_MAX: usize = 100;
+options! {
+    /// How much a verdict shows.
+    #[derive(Copy, Eq)]
+    pub struct Limits {
+        /// [`Policy::matches_per_list_max`], whatever the list.
+        pub candidates_max: usize = 100, in 1..=1_000_000;
+    }
+}
 
 impl Policy {
     pub fn list(&self, id: ListId) -> Option<&HashList> {

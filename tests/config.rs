@@ -189,6 +189,47 @@ fn a_wrong_environment_variable_is_refused_by_its_own_name() {
     check("HASHWARDEN__GRPC__DRAIN_S__X", "5", &["[grpc] drain_s must be a whole number"]);
 }
 
+/// Limits that had no key, or whose key was not passed on: whoever was kept out by one could not find it.
+#[test]
+fn every_number_that_is_set_is_the_one_that_holds() {
+    let values = |config: &Config| serde_json::to_value(config).expect("plain values");
+    let defaults = values(&Config::default());
+    for key in Config::keys().expect("keys") {
+        let (section, key) = key.split_once('.').expect("a section and a key");
+        let Some(default) = defaults[section][key].as_u64() else { continue };
+        let read = |number: u64| {
+            let variable = format!("HASHWARDEN__{}__{}", section.to_uppercase(), key.to_uppercase());
+            let by_environment = Config::read(None, environment(&[(&variable, &number.to_string())])).ok()?;
+            let by_file = Config::read(Some(("f", &format!("[{section}]\n{key} = {number}"))), HashMap::new()).expect("sound");
+            assert_eq!(by_environment, by_file);
+            Some((by_file, number))
+        };
+        // One of its neighbours is in its range.
+        let (config, number) = read(default + 1).or_else(|| read(default - 1)).expect(key);
+        let mut expected = defaults.clone();
+        expected[section][key] = number.into();
+        assert_eq!(values(&config), expected, "[{section}] {key}");
+    }
+}
+
+#[test]
+fn limits_that_several_rooms_keep_reach_each() {
+    let set = "[grpc]\nimage_bytes_max = 2000\nhashes_per_item_max = 11\n[operator]\nstuck_ms = 120\nmetrics_max = 13\n[store]\n\
+        version_days_max = 14\n[extract]\nthreads = 3\nqueue_max = 15\n[search]\nthreads = 4\n[views]\nturned_max = 16\n[snapshot]\n\
+        candidates_max = 17\n[import]\nchange_percent_max = 18\n[index]\ndhash64 = \"linear\"";
+    let config = Config::read(Some(("f", set)), HashMap::new()).expect("sound");
+    assert_eq!(
+        (config.limits().image_bytes_max, config.grpc.hashes_per_item_max, config.operator.port.metrics_max),
+        (2000, 11, 13)
+    );
+    let matcher = config.matcher();
+    assert_eq!((matcher.watch.stuck_ms, matcher.extract.queue_max, matcher.views.limits.turned_max), (120, 15, 16));
+    assert_eq!((matcher.extract.threads, matcher.search.threads), (3, 4));
+    let catalog = config.catalog();
+    assert_eq!((catalog.keep.version_days_max, catalog.limits.candidates_max), (14, 17));
+    assert_eq!((catalog.imports.change_percent_max, catalog.choices.dhash64.name()), (18, "linear"));
+}
+
 #[test]
 fn pictures_are_decoded_under_the_limits_that_were_set() {
     let set = "[grpc]\nimage_bytes_max = 2000\n[extract]\npixels_max = 1\nside_max = 2\nframes_max = 3\nframe_pixels_max = 4\n\

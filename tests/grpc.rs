@@ -18,11 +18,12 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hashwarden::access::Gate;
+use hashwarden::access::{Gate, Near};
 use hashwarden::catalog::{
     self, ActionRule, Catalog, EntryQuery, FORMAT_DERIVED, Hold, ImportOptions, NewEntry, Phase, PolicyUpdate, RadiusRule,
 };
 use hashwarden::client::{Client, ClientError, Item};
+use hashwarden::config::Config;
 use hashwarden::decode::Limits;
 use hashwarden::demo::pictures;
 use hashwarden::entry::{
@@ -36,7 +37,7 @@ use hashwarden::proto::v1;
 use hashwarden::service::{self, Deps};
 use hashwarden::snapshot::Published;
 use hashwarden::store::{Access, Store};
-use hashwarden::verdict::{Asked, MATCHES_PER_LIST_MAX, Outcome};
+use hashwarden::verdict::{Asked, Outcome};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -61,8 +62,7 @@ async fn serve() -> Served {
 }
 
 async fn serve_with(options: service::Options, of_matcher: matcher::Options) -> Served {
-    let of_catalog = catalog::Options { matches_per_list_max: MATCHES_PER_LIST_MAX, ..catalog::Options::default() };
-    serve_over(of_catalog, options, of_matcher).await
+    serve_over(catalog::Options::default(), options, of_matcher).await
 }
 
 async fn serve_over(of_catalog: catalog::Options, options: service::Options, of_matcher: matcher::Options) -> Served {
@@ -84,7 +84,8 @@ async fn serve_behind(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
-    let deps = Deps { matcher, catalog: catalog.clone(), gate, options, tls: None, spool: dir.path().to_owned() };
+    let (near, spool) = (Near::of(&hashwarden::access::Options::default()), dir.path().to_owned());
+    let deps = Deps { matcher, catalog: catalog.clone(), gate, near, options, tls: None, spool };
     let ended = tokio::spawn(service::serve(listener, deps, async { drop(stopped.await) }));
     let client = Client::connect(&endpoint, Duration::from_secs(30)).await.unwrap();
     Served { endpoint, client, catalog, published, stop, ended, _dir: dir }
@@ -299,7 +300,7 @@ async fn a_malformed_request_names_the_field() {
     check(Some(item(vec![good(), good(), short])), Code::InvalidArgument, "item.hashes.hashes[2].hex").await;
     check(Some(item(vec![of(v1::HashKind::Md5, &"zz".repeat(16))])), Code::InvalidArgument, "item.hashes.hashes[0].hex").await;
     check(Some(item(vec![v1::Hash { kind: 99, ..good() }])), Code::InvalidArgument, "item.hashes.hashes[0].kind").await;
-    check(Some(item(vec![good(); 65])), Code::InvalidArgument, "item.hashes.hashes").await;
+    check(Some(item(vec![good(); 257])), Code::InvalidArgument, "item.hashes.hashes").await;
     let lists = vec!["known".to_owned(), "knwon".to_owned()];
     check(Some(v1::MatchItem { lists, ..item(vec![good()]) }), Code::NotFound, "item.lists[1]").await;
 }
@@ -351,19 +352,13 @@ async fn a_stream_goes_on_after_a_malformed_item() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_waits_rather_than_is_shed() {
-    // Little room in the matcher: a stream that did not wait would be shed. It has one image and eight hashes more than streams
-    // use, for a job that has answered but not yet gone.
-    let options = service::Options {
-        items_in_flight_max: 8,
-        stream_images_max: 1,
-        stream_hash_items_max: 8,
-        ..service::Options::default()
-    };
+    // Little room in the matcher: a stream that did not wait would be shed. A quarter of it is left, for jobs that have answered but not yet
+    // gone.
+    let options = service::Options { items_in_flight_max: 8, ..service::Options::default() };
     let of_matcher = matcher::Options {
-        images_max: 2,
+        extract: matcher::Extract { threads: 1, queue_max: 2, ..matcher::Extract::default() },
+        search: matcher::Search { threads: 1 },
         hash_items_max: 16,
-        extract_threads: 1,
-        search_threads: 1,
         ..matcher::Options::default()
     };
     let served = serve_with(options, of_matcher).await;
@@ -407,7 +402,8 @@ async fn a_stream_of_one_item_at_a_time_goes_on_to_its_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_service_turns_single_requests_away() {
-    let of_matcher = matcher::Options { images_max: 0, hash_items_max: 0, ..matcher::Options::default() };
+    let extract = matcher::Extract { queue_max: 0, ..matcher::Extract::default() };
+    let of_matcher = matcher::Options { extract, hash_items_max: 0, ..matcher::Options::default() };
     let served = serve_with(service::Options::default(), of_matcher).await;
     let error = served.client.match_one(Content::Image(picture(1)), vec![]).await.unwrap_err();
     assert_eq!(refused(error).0, Code::ResourceExhausted);
@@ -415,6 +411,19 @@ async fn a_busy_service_turns_single_requests_away() {
     assert_eq!(refused(error).0, Code::ResourceExhausted);
     let error = served.client.hash(picture(1)).await.unwrap_err();
     assert_eq!(refused(error).0, Code::ResourceExhausted);
+}
+
+/// The configuration said 256 and the service alone 64: what was tested was another service than the one that runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_may_have_as_many_hashes_as_the_configuration_says() {
+    let max = Config::default().grpc.hashes_per_item_max as usize;
+    let served = serve().await;
+    let item = |n: usize| {
+        let hash = GivenHash { hash: HashValue::from_hex(HashKind::Pdq, &pdq(1)).unwrap(), quality: None };
+        served.client.match_one(Content::Hashes(vec![hash; n]), vec![])
+    };
+    item(max).await.unwrap();
+    assert_eq!(refused(item(max + 1).await.unwrap_err()), (Code::InvalidArgument, "item.hashes.hashes".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

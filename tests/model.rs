@@ -164,7 +164,7 @@ fn told(run: &Run) -> String {
 fn what_is_left_after_retention_is_what_was_done() {
     in_rounds(|round| {
         let (dir, universe) = (tempfile::tempdir().unwrap(), Arc::new(Universe::new()));
-        let keep = Keep { versions_max: 0, days_max: 1, edits_max: 0 };
+        let keep = Keep { versions_max: 0, version_days_max: 1, edits_max: 0 };
         let open = || World::open(dir.path(), universe.clone(), keep, IndexChoice::BkTree);
         let world = open();
         let own = owners::run(&world, round.seed, round.operations / 5 / owners::OWNERS);

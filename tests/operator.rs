@@ -87,9 +87,9 @@ async fn serve() -> Served {
     let mut config = Config::default();
     config.store.dir = dir.path().join("store");
     config.grpc.listen.set_port(0);
-    config.operator.listen.set_port(0);
-    config.operator.stuck_ms = 100;
-    config.extract.threads = 2;
+    config.operator.port.listen.set_port(0);
+    config.operator.watch.stuck_ms = 100;
+    config.extract.images.threads = 2;
     // What hangs is not given up by its caller meanwhile.
     config.grpc.request_ms_max = 600_000;
     let gate = Arc::new(Gate::default());
@@ -414,7 +414,7 @@ async fn a_signal_is_heard_while_the_store_is_being_opened() {
     let _turn = TURN.lock().await;
     let mut config = Config::default();
     config.grpc.listen.set_port(0);
-    config.operator.listen.set_port(0);
+    config.operator.port.listen.set_port(0);
     let (held, holds) = std::sync::mpsc::channel::<()>();
     let (began, mut begins) = tokio::sync::mpsc::channel(1);
     let open = move || {

@@ -21,7 +21,7 @@ fn by() -> Caller {
 
 fn config(versions_max: usize) -> Config {
     let mut config = Config::default();
-    config.store.versions_max = versions_max;
+    config.store.keep.versions_max = versions_max;
     config
 }
 

@@ -50,7 +50,7 @@ async fn serve(clients: Option<&Authority>, change: impl FnOnce(&mut Config)) ->
     let mut config = Config::default();
     config.store.dir = dir.path().join("store");
     config.grpc.listen.set_port(0);
-    config.operator.listen.set_port(0);
+    config.operator.port.listen.set_port(0);
     (config.tls.certificate_file, config.tls.key_file) = (certificate, key);
     if let Some(clients) = clients {
         config.tls.client_ca_file = dir.path().join("clients.pem");
@@ -416,7 +416,7 @@ async fn a_server_does_not_start_with_certificates_that_it_cannot_use() {
         let mut config = Config::default();
         config.store.dir = dir.path().join("store");
         config.grpc.listen.set_port(0);
-        config.operator.listen.set_port(0);
+        config.operator.port.listen.set_port(0);
         config.tls.certificate_file.clone_from(certificate);
         config.tls.key_file.clone_from(key);
         config.tls.client_ca_file.clone_from(clients);

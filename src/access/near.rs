@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::gate::Principal;
+use super::options::Options;
 use super::refusal::is_due;
 use crate::entry::Caller;
 
@@ -62,8 +63,12 @@ struct Pair {
 }
 
 impl Near {
+    pub fn of(options: &Options) -> Self {
+        Near::new(options.near_questions_max as usize)
+    }
+
     /// One that counts up to so many different hashes near an entry; with 0, none.
-    pub fn new(max: usize) -> Self {
+    fn new(max: usize) -> Self {
         Near { max, key: RandomState::new(), pairs: Mutex::default() }
     }
 

@@ -16,4 +16,4 @@ pub use budget::{Budget, Over, Refusals, Share};
 pub use connections::{Connection, Connections, InCall, Patience, Peer, Work};
 pub use ledger::{Entry, Ledger};
 pub use stream::{Listener, Stream};
-pub use tls::{Files, Limits as TlsLimits, Port, TLS_BYTES, Tls, TlsError};
+pub use tls::{Options as TlsOptions, Port, TLS_BYTES, Tls, TlsError};

@@ -28,6 +28,7 @@ use super::connections::Connection;
 use super::stream::Stream;
 use crate::access::file::{self, Stamp, Unread};
 use crate::entry::Caller;
+use crate::entry::options::{Unfit, options};
 use crate::entry::shown::unopened;
 
 /// A certificate with its chain, or a bundle of authorities, is some kilobytes.
@@ -44,22 +45,48 @@ pub const TLS_BYTES: u64 = 128 * 1024;
 const LINGER_MAX: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 64 * 1024;
 
-/// Where certificates lie, in PEM.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Files {
-    /// The server's certificate, then those that lead to its authority.
-    pub certificate: PathBuf,
-    pub key: PathBuf,
-    /// The authorities of callers' certificates; without it callers need none.
-    pub client_ca: Option<PathBuf>,
+options! {
+    /// Certificates and handshakes. Files are in PEM; an empty path is none.
+    #[derive(Eq)]
+    pub struct Options {
+        /// The server's certificate, then those that lead to its authority; without it, the ports speak plain text.
+        pub certificate_file: PathBuf = PathBuf::new();
+        pub key_file: PathBuf = PathBuf::new();
+        /// The authorities of callers' certificates; without it, callers need none.
+        pub client_ca_file: PathBuf = PathBuf::new();
+        /// How long a handshake may take. It is done in one second even on bad lines.
+        pub handshake_ms_max: u64 = 10_000, in 10..=3_600_000;
+        /// Handshakes of one caller at once; those of all are bounded by the connections, among which they count.
+        pub handshakes_per_caller_max: u64 = 128, in 1..=65_536;
+    }
 }
 
-/// What handshakes may take.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    pub handshake_ms_max: u64,
-    /// Handshakes of one caller at once; those of all are bounded by the connections, among which they count.
-    pub handshakes_per_caller_max: u64,
+impl Options {
+    pub fn is_on(&self) -> bool {
+        is_given(&self.certificate_file)
+    }
+
+    /// Whether callers prove who they are by certificates.
+    pub fn asks_for_certificates(&self) -> bool {
+        is_given(&self.client_ca_file)
+    }
+
+    /// Refuses files that are of no use without another one.
+    pub fn check(&self) -> Result<(), Unfit> {
+        let demand = |met, key, must: &str| if met { Ok(()) } else { Err(Unfit { key, must: must.to_owned() }) };
+        demand(self.is_on() || !is_given(&self.key_file), "certificate_file", "must be set, as key_file is")?;
+        demand(!self.is_on() || is_given(&self.key_file), "key_file", "must be set, as certificate_file is")?;
+        demand(self.is_on() || !self.asks_for_certificates(), "certificate_file", "must be set, as client_ca_file is")?;
+        self.check_ranges()
+    }
+
+    fn client_ca(&self) -> Option<&Path> {
+        self.asks_for_certificates().then_some(&*self.client_ca_file)
+    }
+}
+
+fn is_given(path: &Path) -> bool {
+    !path.as_os_str().is_empty()
 }
 
 /// Why certificates can't be used. Nothing of a file's content is said.
@@ -84,7 +111,7 @@ pub enum Port {
 
 /// TLS for all ports of the process.
 pub struct Tls {
-    files: Files,
+    options: Options,
     current: ArcSwap<Current>,
     /// What the files looked like when they were read.
     loaded: Stamps,
@@ -102,27 +129,27 @@ struct Current {
 
 impl Tls {
     /// Reads the files.
-    pub fn load(files: Files, limits: Limits) -> Result<Self, TlsError> {
-        let loaded = stamps(&files);
-        let current = Current::read(&files, SystemTime::now())?;
+    pub fn load(options: Options) -> Result<Self, TlsError> {
+        let loaded = stamps(&options);
+        let current = Current::read(&options, SystemTime::now())?;
         current.tell("TLS is on");
         for outcome in ["loaded", "kept"] {
             reloads(outcome).increment(0); // so that an alert on its increase sees the first one too
         }
         failing().set(0.0);
         Ok(Tls {
-            files,
             current: ArcSwap::from_pointee(current),
             loaded,
-            handshake_max: Duration::from_millis(limits.handshake_ms_max),
-            handshakes: Budget::new("tls.handshakes_per_caller_max", u64::MAX, limits.handshakes_per_caller_max),
+            handshake_max: Duration::from_millis(options.handshake_ms_max),
+            handshakes: Budget::new("tls.handshakes_per_caller_max", u64::MAX, options.handshakes_per_caller_max),
             refusals: Refusals::default(),
+            options,
         })
     }
 
     /// Whether callers prove who they are by certificates.
     pub fn asks_for_certificates(&self) -> bool {
-        self.files.client_ca.is_some()
+        self.options.asks_for_certificates()
     }
 
     /// Reads the files anew when they change, until `stopped` is done.
@@ -131,7 +158,7 @@ impl Tls {
         let (mut loaded, mut before) = (self.loaded.clone(), self.loaded.clone());
         while tokio::time::timeout(LOOK_EVERY, &mut stopped).await.is_err() {
             let of = self.clone();
-            let Ok(now) = tokio::task::spawn_blocking(move || stamps(&of.files)).await else { continue };
+            let Ok(now) = tokio::task::spawn_blocking(move || stamps(&of.options)).await else { continue };
             if now != loaded && now == before {
                 loaded = now.clone();
                 let of = self.clone();
@@ -142,7 +169,7 @@ impl Tls {
     }
 
     fn reload(&self) {
-        let read = Current::read(&self.files, SystemTime::now());
+        let read = Current::read(&self.options, SystemTime::now());
         failing().set(if read.is_ok() { 0.0 } else { 1.0 });
         match read {
             Ok(current) => {
@@ -235,18 +262,18 @@ fn unfit(key: &'static str, path: &Path, what: impl Into<String>) -> TlsError {
 /// The state of each file; `None` where it is not there.
 type Stamps = Vec<Option<Stamp>>;
 
-fn stamps(files: &Files) -> Stamps {
-    [&files.certificate, &files.key].into_iter().chain(&files.client_ca).map(|path| Stamp::of(path)).collect()
+fn stamps(files: &Options) -> Stamps {
+    [&*files.certificate_file, &*files.key_file].into_iter().chain(files.client_ca()).map(Stamp::of).collect()
 }
 
 impl Current {
-    fn read(files: &Files, now: SystemTime) -> Result<Self, TlsError> {
+    fn read(files: &Options, now: SystemTime) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let chain = certificates("certificate_file", &files.certificate)?;
-        let ends = checked("certificate_file", &files.certificate, &chain, |der| certificate::valid_until(der, now))?;
+        let chain = certificates("certificate_file", &files.certificate_file)?;
+        let ends = checked("certificate_file", &files.certificate_file, &chain, |der| certificate::valid_until(der, now))?;
         let expires = ends.into_iter().min().unwrap_or(SystemTime::UNIX_EPOCH);
-        let key = private_key(&files.key, &provider)?;
-        let (required, optional) = match &files.client_ca {
+        let key = private_key(&files.key_file, &provider)?;
+        let (required, optional) = match files.client_ca() {
             None => (None, None),
             Some(path) => {
                 let authorities = authorities(path, now)?;
@@ -259,9 +286,9 @@ impl Current {
         let config = |protocol: &[u8], clients: Option<Arc<dyn ClientCertVerifier>>| {
             server_config(&provider, chain.clone(), key.clone_key(), clients, protocol).map_err(|error| match error {
                 rustls::Error::InconsistentKeys(_) => {
-                    TlsError::NotAPair { certificate: files.certificate.clone(), key: files.key.clone() }
+                    TlsError::NotAPair { certificate: files.certificate_file.clone(), key: files.key_file.clone() }
                 }
-                error => unfit("certificate_file", &files.certificate, format!("can't be used: {error}")),
+                error => unfit("certificate_file", &files.certificate_file, format!("can't be used: {error}")),
             })
         };
         Ok(Current { rpc: Arc::new(config(b"h2", required)?), pages: Arc::new(config(b"http/1.1", optional)?), expires })

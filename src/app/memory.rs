@@ -32,8 +32,8 @@ impl Most {
             connections: (CONNECTION_BYTES + if config.tls.is_on() { TLS_BYTES } else { 0 })
                 .saturating_mul(g.connections_max as u64),
             calls: CALL_BYTES.saturating_mul(g.calls_max),
-            queue: e.queue_bytes_max,
-            decoding: e.alloc_bytes_max.saturating_mul(threads),
+            queue: e.images.queue_bytes_max,
+            decoding: e.limits.alloc_bytes_max.saturating_mul(threads),
             views: PLANES_BYTES_MAX.saturating_mul(threads),
             log: config.log.queue_bytes_max,
         }

@@ -7,7 +7,18 @@ use std::collections::BTreeSet;
 
 use super::{Catalog, Hold, ImportOptions, ImportReport};
 use crate::entry::HashList;
+use crate::entry::options::options;
 use crate::entry::shown::counted;
+
+options! {
+    /// Which imports are activated unseen.
+    #[derive(Copy, Eq)]
+    pub struct Imports {
+        /// Not one that would remove or add more of a list's entries than this, in per cent; 0 for any. A daily update changes some per cent
+        /// of a list; a file that was cut, or another one, changes most of it.
+        pub change_percent_max: u32 = 20, in 0..=1000;
+    }
+}
 
 /// Fewer changes than this are activated, whatever their share of the list.
 const CHANGES_SURE: u64 = 100;
@@ -30,7 +41,7 @@ impl Catalog {
             report.warnings.insert(0, why);
             report.held.push(Hold::BadRows);
         }
-        let most = u64::from(self.change_percent_max);
+        let most = u64::from(self.imports.change_percent_max);
         let large = (gone.max(added) + changed).saturating_mul(100) > most.saturating_mul(rows_active);
         if most > 0 && rows_active > 0 && large && added + changed + gone >= CHANGES_SURE && !options.accept {
             let why = format!(

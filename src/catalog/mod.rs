@@ -45,9 +45,11 @@ use crate::index::proof::Flaw;
 use crate::lists::FileError;
 use crate::snapshot::{Choices, Published, Snapshot, Transition};
 use crate::store::{Access, DerivedPut, LISTS_MAX, Store, StoreError, VerifyReport};
+use crate::verdict::Limits;
 
 pub use columns::FORMAT as FORMAT_DERIVED;
 pub use entries::{EntryQuery, FOUND_MAX, FoundEntries};
+pub use hold::Imports;
 pub use report::*;
 pub use retention::{Compacted, Keep};
 pub use version::Began;
@@ -109,10 +111,8 @@ impl From<FileError> for CatalogError {
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     pub choices: Choices,
-    /// Matches of one list that a verdict shows; the others are counted.
-    pub matches_per_list_max: usize,
-    /// An import that would remove or add more of a list's entries than this, in per cent, is not activated unseen; 0 for any.
-    pub change_percent_max: u32,
+    pub limits: Limits,
+    pub imports: Imports,
     /// Versions that are kept.
     pub keep: Keep,
     /// Lists there can be: at most [`LISTS_MAX`], which is what the store takes.
@@ -121,11 +121,10 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let matches_per_list_max = crate::verdict::MATCHES_PER_LIST_MAX;
         Options {
             choices: Choices::default(),
-            matches_per_list_max,
-            change_percent_max: CHANGE_PERCENT_MAX,
+            limits: Limits::default(),
+            imports: Imports::default(),
             keep: Keep::default(),
             lists_max: LISTS_MAX,
         }
@@ -136,9 +135,6 @@ impl Default for Options {
 const GARBAGE_MIN: u64 = 8_192;
 const GARBAGE_SHARE: u64 = 5;
 
-/// A daily update changes some per cent of a list; a file that was cut, or another one, changes most of it.
-pub const CHANGE_PERCENT_MAX: u32 = 20;
-
 /// The door.
 pub struct Catalog {
     /// Another one takes its place where it has to be opened anew: see [`Catalog::resume`].
@@ -146,8 +142,8 @@ pub struct Catalog {
     /// What became of a store that failed, until there is one in its place.
     retired: Mutex<Option<resume::Retired>>,
     choices: Choices,
-    matches_per_list_max: usize,
-    change_percent_max: u32,
+    limits: Limits,
+    imports: Imports,
     keep: Keep,
     lists_max: usize,
     /// `None`: lists are worked on, nothing is looked up, so no index is built.
@@ -191,14 +187,14 @@ impl Catalog {
         options: Options,
         published: Option<Arc<Published>>,
     ) -> Result<Self, CatalogError> {
-        let Options { choices, matches_per_list_max, change_percent_max, keep, lists_max } = options;
+        let Options { choices, limits, imports, keep, lists_max } = options;
         let catalog = Catalog {
             store: ArcSwap::new(store),
             retired: Mutex::default(),
             choices,
-            matches_per_list_max,
+            limits,
             lists_max: lists_max.min(LISTS_MAX),
-            change_percent_max,
+            imports,
             keep,
             published,
             importing: Mutex::default(),
@@ -510,7 +506,7 @@ impl Catalog {
 
     fn load(&self) -> Result<Snapshot, CatalogError> {
         let load = self.loads.fetch_add(1, Ordering::Relaxed);
-        load::snapshot(&self.store(), self.choices, self.matches_per_list_max, load)
+        load::snapshot(&self.store(), self.choices, self.limits.candidates_max, load)
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {

@@ -253,7 +253,7 @@ pub struct ImportReport {
 pub enum Hold {
     /// Rows were bad, and entries would go or change: a bad row may be one of those entries.
     BadRows,
-    /// More of the list would go, come or change than [`super::Options::change_percent_max`] allows.
+    /// More of the list would go, come or change than [`super::Imports::change_percent_max`] allows.
     LargeChange,
 }
 

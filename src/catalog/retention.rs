@@ -1,12 +1,13 @@
 //! Which versions are kept, and how does what they held leave the store?
 //!
 //! A list keeps its active version, the one before, its newest, a staged one that waits to be activated, and of the imports and
-//! activations the newest [`Keep::versions_max`], as long as they are not older than [`Keep::days_max`]. Versions made by adding or
+//! activations the newest [`Keep::versions_max`], as long as they are not older than [`Keep::version_days_max`]. Versions made by adding or
 //! removing entries are many and do not count: they go, some at a time, but for [`Keep::edits_max`]. What a version held goes with it, where no other holds it:
 //! rows, derived rows, the contents of its changes. What is left to do after a kill is done at the next start.
 
 use super::columns::{self, FACTS, Left, SPAN};
 use super::{Catalog, CatalogError, bk, lock, now_ms, stored};
+use crate::entry::options::options;
 use crate::entry::{Caller, ChangeOp, EntryNo, HashList, ListId, ListVersion, MadeBy, VersionNo, VersionState};
 use crate::snapshot::Alive;
 use crate::store::{DerivedPut, Store, StoreError};
@@ -20,26 +21,23 @@ const DROPPED_MAX: usize = 1_000;
 /// Bytes of rewritten chunks in one batch.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
-/// What is kept beside what is in use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keep {
-    /// Imports and activations of a list.
-    pub versions_max: usize,
-    /// Older ones are not kept; 0 for no limit.
-    pub days_max: u64,
-    /// Versions made by adding or removing entries, and records of imports that failed.
-    pub edits_max: usize,
+options! {
+    /// What is kept beside what is in use.
+    #[derive(Copy, Eq)]
+    pub struct Keep {
+        /// Imports and activations of a list.
+        pub versions_max: usize = 5, in 0..=10_000;
+        /// Those older than so many days are not kept; 0 for no limit.
+        pub version_days_max: u64 = 90, in 0..=36_500;
+        /// Versions made by adding or removing entries, and records of imports that failed.
+        #[serde(skip)]
+        pub edits_max: usize = 0;
+    }
 }
 
 impl Keep {
     /// Nothing is dropped, so that the store can tell every change it was made of.
-    pub const ALL: Keep = Keep { versions_max: usize::MAX, days_max: 0, edits_max: usize::MAX };
-}
-
-impl Default for Keep {
-    fn default() -> Self {
-        Keep { versions_max: 5, days_max: 90, edits_max: 0 }
-    }
+    pub const ALL: Keep = Keep { versions_max: usize::MAX, version_days_max: 0, edits_max: usize::MAX };
 }
 
 /// What a compaction came to, in bytes of the store's files.
@@ -51,8 +49,9 @@ pub struct Compacted {
 
 /// The versions that go.
 fn not_kept(list: &HashList, versions: &[ListVersion], keep: Keep, now_ms: u64) -> Vec<VersionNo> {
-    let old =
-        |v: &ListVersion| keep.days_max > 0 && v.time_ms.saturating_add(keep.days_max.saturating_mul(24 * 3_600_000)) < now_ms;
+    let old = |v: &ListVersion| {
+        keep.version_days_max > 0 && v.time_ms.saturating_add(keep.version_days_max.saturating_mul(24 * 3_600_000)) < now_ms
+    };
     let import = |v: &ListVersion| v.state == VersionState::Sealed && v.made_by == MadeBy::Import;
     // It never answered: what answered is itself with the edits that were made meanwhile, and is an import as well.
     let parents: BTreeSet<VersionNo> = versions.iter().filter(|v| import(v) && v.activated).map(|v| v.parent).collect();
@@ -271,7 +270,7 @@ mod tests {
             head: VersionNo(head),
             ..HashList::new(ListId(1), "known".to_owned(), Polarity::Positive, policy)
         };
-        let goes = not_kept(&list, &all, Keep { versions_max, days_max: 90, edits_max }, 1_000 * DAY_MS);
+        let goes = not_kept(&list, &all, Keep { versions_max, version_days_max: 90, edits_max }, 1_000 * DAY_MS);
         assert_eq!(goes.iter().map(|v| v.0).collect::<Vec<_>>(), going, "{versions}");
     }
 

@@ -182,7 +182,7 @@ pub fn matching(context: &Context, lists: &[String]) -> Result<Box<dyn Matching>
     for name in lists {
         catalog.list(name).map_err(failure)?;
     }
-    let extract = &context.config.extract;
+    let extract = &context.config.extract.images;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let items_max = (ITEMS_PER_CORE * cores).min(extract.queue_max).max(1);
     Ok(Box::new(LocalMatching { matcher, items_max, bytes_max: extract.queue_bytes_max }))

@@ -65,7 +65,7 @@ pub fn run(context: &Context, verb: TokenVerb) -> Result<Exit, Failure> {
     if context.endpoint().is_some() {
         return Err(Failure::usage("token works on the file that [access] tokens_file names, not through a server"));
     }
-    let Some(file) = context.config.tokens_file() else {
+    let Some(file) = context.config.access.tokens_file() else {
         return Err(Failure::usage(
             "no file is set for tokens: set [access] tokens_file in the configuration, or HASHWARDEN__ACCESS__TOKENS_FILE",
         ));

@@ -28,46 +28,35 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use picture::{Channels, Look, LumaPlane, Picture};
 
+use crate::entry::options::options;
 use crate::entry::{LeftOut, Reason};
 use probe::{Coding, Jpeg, Motion, Probe, probe};
 use sniff::{Format, Kind, sniff};
 use tally::Tally;
 
-/// What is admitted. Each limit is checked before the thing it limits is done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of a file. 32 MiB: the largest pictures that common platforms take in have 20 to 25 MiB.
-    pub image_bytes_max: u64,
-    /// Pixels of one frame. 100 million: beyond every camera but scans, stitched panoramas and bombs, 300 MB as RGB.
-    pub pixels_max: u64,
-    /// Pixels along one axis. 65,535: what JPEG and GIF can say; narrower strips are harmless under `pixels_max`.
-    pub side_max: u32,
-    /// Frames of an animation, pages of a TIFF. 256: some 10 to 20 seconds of a GIF.
-    pub frames_max: u32,
-    /// Pixels of all frames of one file together. 100 million, so that an animation costs no more than the largest still: 48
-    /// frames of 1920x1080, 256 of 720x540.
-    pub frame_pixels_max: u64,
-    /// Bytes that decoding a file may need at its peak, estimated from its header. 512 MiB: 100 million pixels of a baseline
-    /// JPEG fit. The service needs this much per picture in work.
-    pub alloc_bytes_max: u64,
-    /// Scans of a JPEG. 64: encoders write 1 to about 12, and each scan costs a walk over the whole picture.
-    pub jpeg_scans_max: u32,
-    /// Scans times pixels of a JPEG, and what arithmetic coding takes beside. 1,000 million, some 4 seconds.
-    pub jpeg_scan_pixels_max: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            image_bytes_max: 32 << 20,
-            pixels_max: 100_000_000,
-            side_max: 65_535,
-            frames_max: 256,
-            frame_pixels_max: 100_000_000,
-            alloc_bytes_max: 512 << 20,
-            jpeg_scans_max: 64,
-            jpeg_scan_pixels_max: 1_000_000_000,
-        }
+options! {
+    /// What is admitted. Each limit is checked before the thing it limits is done.
+    #[derive(Eq)]
+    pub struct Limits {
+        /// Bytes of a file. 32 MiB: the largest pictures that common platforms take in have 20 to 25 MiB. Its key is the service's.
+        #[serde(skip)]
+        pub image_bytes_max: u64 = 32 << 20;
+        /// Pixels of one frame. 100 million: beyond every camera but scans, stitched panoramas and bombs, 300 MB as RGB.
+        pub pixels_max: u64 = 100_000_000, in 1..=4_000_000_000;
+        /// Pixels along one axis. 65,535: what JPEG and GIF can say; narrower strips are harmless under `pixels_max`.
+        pub side_max: u32 = 65_535, in 1..=1_000_000;
+        /// Frames of an animation, pages of a TIFF. 256: some 10 to 20 seconds of a GIF.
+        pub frames_max: u32 = 256, in 1..=100_000;
+        /// Pixels of all frames of one file together. 100 million, so that an animation costs no more than the largest still: 48
+        /// frames of 1920x1080, 256 of 720x540.
+        pub frame_pixels_max: u64 = 100_000_000, in *pixels_max..=1_000_000_000_000;
+        /// Bytes that decoding a file may need at its peak, estimated from its header. 512 MiB: 100 million pixels of a baseline
+        /// JPEG fit. The service needs this much per picture in work.
+        pub alloc_bytes_max: u64 = 512 << 20, in 1 << 20..=64 << 30;
+        /// Scans of a JPEG. 64: encoders write 1 to about 12, and each scan costs a walk over the whole picture.
+        pub jpeg_scans_max: u32 = 64, in 1..=10_000;
+        /// Scans times pixels of a JPEG, and what arithmetic coding takes beside. 1,000 million, some 4 seconds.
+        pub jpeg_scan_pixels_max: u64 = 1_000_000_000, in *pixels_max..=1_000_000_000_000;
     }
 }
 

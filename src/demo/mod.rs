@@ -17,14 +17,14 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 use tokio::sync::mpsc;
 
-use crate::app;
 use crate::catalog::{ImportOptions, PolicyUpdate};
 use crate::client::{Client, ClientError, Item};
-use crate::config::{Access, Config};
+use crate::config::Config;
 use crate::entry::{BadValue, Caller, Entry, HashKind, HashValue, Polarity};
 use crate::lists::Format;
 use crate::matcher::Content;
 use crate::verdict::{Outcome, Verdict};
+use crate::{access, app};
 use alterations::Alteration;
 use edits::{Edit, Reach};
 use pictures::Random;
@@ -94,8 +94,8 @@ pub async fn run(config: &Config, json: bool) -> Result<bool, DemoError> {
     let mut config = config.clone();
     config.store.dir = folder.path().join("store");
     config.grpc.listen = ([127, 0, 0, 1], 0).into();
-    config.operator.listen = ([127, 0, 0, 1], 0).into();
-    config.access = Access::default();
+    config.operator.port.listen = ([127, 0, 0, 1], 0).into();
+    config.access = access::Options::default();
 
     say(&format!("drawing {PICTURES} pictures, hashing {KNOWN} of them into a list ..."));
     let list_file = folder.path().join("known.csv");

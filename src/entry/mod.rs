@@ -8,6 +8,7 @@ mod change;
 mod details;
 mod hash;
 mod list;
+pub mod options;
 mod seen;
 pub mod shown;
 mod version;

@@ -29,7 +29,7 @@ pub struct Image {
 
 impl Inner {
     pub fn wants_views(&self, image: &Image, snapshot: &Snapshot) -> bool {
-        image.views.unwrap_or(self.views) == ViewSet::All && snapshot.wants_views(&image.lists)
+        image.views.unwrap_or(self.options.views.default) == ViewSet::All && snapshot.wants_views(&image.lists)
     }
 
     /// All that a list may ask for is hashed: which ones do is the answering snapshot's to say, and it is loaded after decoding, so that a list
@@ -56,7 +56,7 @@ impl Inner {
         let make_views = |question: &mut Question| {
             if in_views && question.unscanned.is_none() {
                 making = Some(Instant::now());
-                make_views(question, &planes, &self.view_limits, &late_by(MAKING_MARGIN));
+                make_views(question, &planes, &self.options.views.limits, &late_by(MAKING_MARGIN));
             }
         };
         let searching = Instant::now();

@@ -13,6 +13,7 @@ mod lists;
 mod matching;
 mod meter;
 mod named;
+mod options;
 mod replies;
 mod roster;
 mod silence;
@@ -35,6 +36,8 @@ use crate::matcher::{Matcher, PoolState, Probe};
 use crate::proto::v1::hash_list_service_server::HashListServiceServer;
 use crate::proto::v1::match_service_server::MatchServiceServer;
 use edge::Edge;
+
+pub use options::Options;
 
 /// What a message may hold beside its image: names, ids, framing.
 const MESSAGE_BYTES_BESIDE_IMAGE: u64 = 64 * 1024;
@@ -59,123 +62,13 @@ const MATCHING_SERVICES: [&str; 2] = ["", "hashwarden.v1.MatchService"];
 /// What health knows: the server as a whole and each service.
 const SERVICES: [&str; 3] = ["", "hashwarden.v1.MatchService", "hashwarden.v1.HashListService"];
 
-/// Limits of the service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// Largest image in bytes. A message may have 64 KiB more; beyond that the call ends, up to it the verdict is NOT_SCANNED(too_large).
-    pub image_bytes_max: u64,
-    /// Items of one stream that are in work or whose results the client has not taken: then its stream is not read on.
-    pub items_in_flight_max: usize,
-    /// Images of all streams together in work. Streams wait for it rather than be shed, so it should be below the matcher's
-    /// `images_max`, by its threads at least: the rest is for single requests.
-    pub stream_images_max: usize,
-    /// Bytes of those images, likewise below the matcher's limit.
-    pub stream_image_bytes_max: u64,
-    /// Hash-only items of all streams together in work, likewise.
-    pub stream_hash_items_max: usize,
-    /// Hashes that a caller may bring for one item.
-    pub hashes_per_item_max: usize,
-    /// Entries or ids in one call that adds or removes.
-    pub entries_per_call_max: usize,
-    /// Bytes that one stream may hold: its hash-only items in work, and results that its client has not taken.
-    pub stream_bytes_max: u64,
-    /// The same of all streams together, each counted with a MiB at the least.
-    pub streams_bytes_max: u64,
-    /// The same of one caller's streams.
-    pub streams_bytes_per_caller_max: u64,
-    /// A client that takes no result for so many ms has its call ended.
-    pub unread_ms_max: u64,
-    /// Deadline in ms of an item whose caller set none, and the longest that a caller gets.
-    pub request_ms_max: u64,
-    /// An import whose client sends nothing for so many ms is given up.
-    pub import_idle_ms_max: u64,
-    /// An import's client that sends fewer bytes a second, once it had `import_idle_ms_max`, is given up as well.
-    pub import_bytes_per_s_min: u64,
-    /// Bytes of one file.
-    pub import_bytes_max: u64,
-    /// Imports whose files are being received, and those of one caller; more are refused.
-    pub imports_max: u64,
-    pub imports_per_caller_max: u64,
-    /// List calls that are in work at once, imports included, and those of one caller; the others wait.
-    pub list_calls_max: u64,
-    pub list_calls_per_caller_max: u64,
-    /// Changes of policies at once, and those of one caller: they have places of their own, as long calls may have taken all the others.
-    pub policy_calls_max: u64,
-    pub policy_calls_per_caller_max: u64,
-    /// Comparisons of lists at once, whoever asks: each is work for all cores.
-    pub overlap_calls_max: u64,
-    /// Connections, and those of one caller; one more takes the place of one without a call, or is closed.
-    pub connections_max: usize,
-    pub connections_per_caller_max: usize,
-    /// Seconds after which a connection without a call is closed, and a stream ends that carried no message.
-    pub connection_idle_s: u64,
-    /// A connection that has not said anything after so many ms is closed: silent ones would keep callers out.
-    pub connection_silent_ms_max: u64,
-    /// Calls at once on one connection.
-    pub connection_streams_max: u32,
-    /// Calls at once, and those of one caller; more are refused.
-    pub calls_max: u64,
-    pub calls_per_caller_max: u64,
-    /// The same of health checks, which are not counted with the others.
-    pub health_calls_max: u64,
-    /// Bytes of messages that are being received or taken in, those below 64 KiB aside, and those of one caller.
-    pub receive_bytes_max: u64,
-    pub receive_bytes_per_caller_max: u64,
-    /// A message that has begun must be whole within so many ms.
-    pub message_ms_max: u64,
-    /// Different hashes that one caller may ask with near one entry within an hour before it is told; 0 for any number.
-    pub near_questions_max: usize,
-    /// Seconds that calls in work get to finish when the service stops.
-    pub drain_s: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            image_bytes_max: 32 * 1024 * 1024,
-            items_in_flight_max: 16_384,
-            stream_images_max: 48,
-            stream_image_bytes_max: 384 * 1024 * 1024,
-            stream_hash_items_max: 49_152,
-            hashes_per_item_max: 64,
-            entries_per_call_max: 10_000,
-            stream_bytes_max: 16 * 1024 * 1024,
-            streams_bytes_max: 256 * 1024 * 1024,
-            streams_bytes_per_caller_max: 128 * 1024 * 1024,
-            unread_ms_max: 300_000,
-            request_ms_max: 10_000,
-            import_idle_ms_max: 60_000,
-            import_bytes_per_s_min: 16 * 1024,
-            import_bytes_max: 8 * 1024 * 1024 * 1024,
-            imports_max: 16,
-            imports_per_caller_max: 4,
-            list_calls_max: 32,
-            list_calls_per_caller_max: 16,
-            policy_calls_max: 32,
-            policy_calls_per_caller_max: 16,
-            overlap_calls_max: 1,
-            connections_max: 1024,
-            connections_per_caller_max: 256,
-            connection_idle_s: 300,
-            connection_silent_ms_max: 10_000,
-            connection_streams_max: 256,
-            calls_max: 4096,
-            calls_per_caller_max: 1024,
-            health_calls_max: 256,
-            receive_bytes_max: 512 * 1024 * 1024,
-            receive_bytes_per_caller_max: 256 * 1024 * 1024,
-            message_ms_max: 30_000,
-            near_questions_max: 16,
-            drain_s: 20,
-        }
-    }
-}
-
 /// What the service stands on.
 pub struct Deps {
     pub matcher: Matcher,
     pub catalog: Arc<Catalog>,
     pub gate: Arc<Gate>,
+    /// Counts questions near entries.
+    pub near: Near,
     pub options: Options,
     /// Plain text without it.
     pub tls: Option<Arc<Tls>>,
@@ -221,18 +114,18 @@ impl Shared {
 /// Serves until `shutdown` is done, then drains: health says NOT_SERVING, no connection is accepted, streams are read no further, and
 /// what is in work gets `drain_s` to finish. Returns when all of it is done or the time is up.
 pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
-    let Deps { matcher, catalog, gate, options, tls, spool } = deps;
+    let Deps { matcher, catalog, gate, near, options, tls, spool } = deps;
     let (drain, draining) = watch::channel(false);
     let shared = Arc::new(Shared {
         roster: roster::Roster::new(catalog.clone()),
-        stream_limits: stream::Limits::new(&options),
+        stream_limits: stream::Limits::new(&options, matcher.options()),
         stream_bytes: Budget::new("grpc.streams_bytes_max", options.streams_bytes_max, options.streams_bytes_per_caller_max),
         list_calls: Budget::new("grpc.list_calls_max", options.list_calls_max, options.list_calls_per_caller_max),
         imports: Budget::new("grpc.imports_max", options.imports_max, options.imports_per_caller_max),
         spool,
         overlap_calls: Budget::new("grpc.overlap_calls_max", options.overlap_calls_max, options.overlap_calls_max),
         policy_calls: Budget::new("grpc.policy_calls_max", options.policy_calls_max, options.policy_calls_per_caller_max),
-        near: Near::new(options.near_questions_max),
+        near,
         draining: draining.clone(),
         matcher,
         catalog,

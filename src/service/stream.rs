@@ -22,7 +22,7 @@ use super::replies::{self, Output};
 use super::{Options, Shared, meter, told};
 use crate::access::Principal;
 use crate::admission::{Entry, Ledger};
-use crate::matcher::{Answer, Content, Job};
+use crate::matcher::{self, Answer, Content, Job};
 use crate::proto::v1;
 use crate::verdict::Verdict;
 
@@ -31,6 +31,8 @@ const METHOD: &str = "MatchStream";
 /// some threads busy while results are written.
 const BATCH_ITEMS_MAX: usize = 4096;
 const BATCHES_IN_FLIGHT: usize = 4;
+/// Images of all streams that wait or are worked on, for each thread that works on them.
+const IMAGES_PER_THREAD: usize = 4;
 /// Results in one message, and about how many bytes: clients take 4 MiB by default.
 const RESULTS_MAX: usize = 512;
 const RESULTS_BYTES: usize = 256 * 1024;
@@ -56,16 +58,20 @@ pub struct Limits {
 }
 
 impl Limits {
-    pub fn new(options: &Options) -> Self {
-        let images_max = options.stream_images_max.clamp(1, Semaphore::MAX_PERMITS);
-        let image_kib_max = u32::try_from((options.stream_image_bytes_max / 1024).max(1)).unwrap_or(u32::MAX);
-        let hash_items_max = options.stream_hash_items_max.clamp(1, Semaphore::MAX_PERMITS);
+    /// Streams wait for their share of what the matcher admits, rather than be shed: a quarter is left for single requests.
+    pub fn new(options: &Options, of_matcher: &matcher::Options) -> Self {
+        let images = &of_matcher.extract;
+        // An item's time runs while it waits for a thread: so many that none of those is idle, and no more.
+        let images_max = (images.queue_max / 4 * 3).clamp(1, IMAGES_PER_THREAD * images.threads_started());
+        let image_kib_max = u32::try_from((images.queue_bytes_max / 4 * 3 / 1024).max(1)).unwrap_or(u32::MAX);
+        let hash_items_max = (of_matcher.hash_items_max / 4 * 3).clamp(1, Semaphore::MAX_PERMITS);
+        let batch_items_max = options.items_in_flight_max as usize / BATCHES_IN_FLIGHT;
         Limits {
             images: Arc::new(Semaphore::new(images_max)),
             image_kib: Arc::new(Semaphore::new(image_kib_max as usize)),
             image_kib_max,
             hash_items: Arc::new(Semaphore::new(hash_items_max)),
-            batch_items_max: BATCH_ITEMS_MAX.min(hash_items_max).min(options.items_in_flight_max / BATCHES_IN_FLIGHT).max(1),
+            batch_items_max: batch_items_max.min(BATCH_ITEMS_MAX).min(hash_items_max).max(1),
         }
     }
 }
@@ -80,7 +86,7 @@ pub fn answer(
     // Bounded by the permits that results hold.
     let (results, finished) = mpsc::unbounded_channel();
     let (replies, output) = replies::channel(REPLIES_WAITING_MAX, Duration::from_millis(shared.options.unread_ms_max));
-    let permits = Arc::new(Semaphore::new(shared.options.items_in_flight_max.clamp(1, Semaphore::MAX_PERMITS)));
+    let permits = Arc::new(Semaphore::new((shared.options.items_in_flight_max as usize).clamp(1, Semaphore::MAX_PERMITS)));
     let share = shared.stream_bytes.demand(asking.caller(), STREAM_BYTES).map_err(convert::over_status)?;
     let ledger = Ledger::new(share, shared.options.stream_bytes_max);
     let result_bytes = Arc::new(AtomicU64::new(RESULT_BYTES_AT_FIRST));

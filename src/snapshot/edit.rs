@@ -4,21 +4,21 @@
 
 use super::layers::{DigestLayer, DigestLayers, RadiusLayer, RadiusLayers, Rows, TAIL_MAX};
 use super::{Alive, EntryMetadata, Snapshot};
+use crate::entry::options::{by_name, options};
 use crate::entry::{Bits, EntryNo, Hash64, HashKind, HashValue, ListId, Pdq, VersionNo};
 use crate::index::IndexChoice;
 use crate::index::proof::Flaw;
 
-/// Which index each kind uses.
-#[derive(Debug, Clone, Copy)]
-pub struct Choices {
-    pub pdq: IndexChoice,
-    pub phash64: IndexChoice,
-    pub dhash64: IndexChoice,
-}
-
-impl Default for Choices {
-    fn default() -> Self {
-        Choices { pdq: IndexChoice::Auto, phash64: IndexChoice::Auto, dhash64: IndexChoice::Auto }
+options! {
+    /// Which index each kind uses. All give the same answers; they differ in speed and memory.
+    #[derive(Copy, Eq)]
+    pub struct Choices {
+        #[serde(with = "by_name")]
+        pub pdq: IndexChoice = IndexChoice::default();
+        #[serde(with = "by_name")]
+        pub phash64: IndexChoice = IndexChoice::default();
+        #[serde(with = "by_name")]
+        pub dhash64: IndexChoice = IndexChoice::default();
     }
 }
 

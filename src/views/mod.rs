@@ -26,22 +26,19 @@ use std::collections::HashSet;
 
 use evidence::Sums;
 
+use crate::entry::options::options;
 use crate::entry::{HashValue, Observation, Pdq, Transform, View, ViewKind};
 use crate::hash::pdq::{self, Spectrum};
 
 pub use plane::{PLANE_BYTES_MAX, Plane, Reducer};
 
-/// How many views a plane may have, by class; each is looked up as it is and mirrored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    pub extended_max: u32,
-    pub windows_max: u32,
-    pub turned_max: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits { extended_max: 700, windows_max: 240, turned_max: 40 }
+options! {
+    /// How many views a plane may have, by class; each is looked up as it is and mirrored.
+    #[derive(Eq)]
+    pub struct Limits {
+        pub extended_max: u32 = 700, in 0..=10_000;
+        pub windows_max: u32 = 240, in 0..=10_000;
+        pub turned_max: u32 = 40, in 0..=10_000;
     }
 }
 

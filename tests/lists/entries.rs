@@ -172,7 +172,7 @@ fn what_is_said_of_an_entry_changes_without_a_new_entry() {
 fn what_was_said_before_goes_with_the_versions_that_said_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = Config::default();
-    config.store.versions_max = 2;
+    config.store.keep.versions_max = 2;
     let bench = open_with(dir.path(), config);
     bench.create("known");
     for day in 0..12 {

@@ -10,6 +10,7 @@ use hashwarden::demo::pictures::Random;
 use hashwarden::index::IndexChoice;
 use hashwarden::snapshot::{Choices, Published, QUERIES_SURE, Workspace};
 use hashwarden::store::{Access, Store};
+use hashwarden::verdict::Limits;
 
 use super::check::Answers;
 use super::history::History;
@@ -36,7 +37,8 @@ impl World {
         let store = Arc::new(Store::open(dir, Access::Write, FORMAT_DERIVED).unwrap());
         let choices = Choices { pdq, ..Choices::default() };
         // Every match is shown.
-        let options = Options { choices, matches_per_list_max: 10_000, keep, ..Options::default() };
+        let limits = Limits { candidates_max: 10_000 };
+        let options = Options { choices, limits, keep, ..Options::default() };
         let published = Arc::new(Published::default());
         let catalog = Catalog::open(store.clone(), Access::Write, options, Some(published.clone())).unwrap();
         World { store, catalog, published, universe }

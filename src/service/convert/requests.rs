@@ -80,7 +80,7 @@ pub fn item(item: v1::MatchItem, path: &str, options: &Options) -> Result<Item, 
             if hashes.is_empty() {
                 return Err(Fault::malformed(at("hashes.hashes"), "has no hash"));
             }
-            at_most(hashes.len(), options.hashes_per_item_max, "hashes", || at("hashes.hashes"))?;
+            at_most(hashes.len(), options.hashes_per_item_max as usize, "hashes", || at("hashes.hashes"))?;
             let given = |(n, hash)| given_hash(hash, &at(&format!("hashes.hashes[{n}]")));
             Content::Hashes(hashes.iter().enumerate().map(given).collect::<Result<_, _>>()?)
         }
