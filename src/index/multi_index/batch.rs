@@ -12,18 +12,19 @@
 //! Where very many hashes have the same half, as in a join of large lists, they are compared with each of the half's postings all at once:
 //! see `bit_sliced`.
 
+use super::MultiIndex;
 use super::bit_sliced::{BitSliced, NearLanes, SLICED_MAX};
-use super::blocks::{BLOCK_BITS, Opened, Values};
-use super::table::{LANES, ResidualBits, VALUES};
-use super::{Group, Lines, MultiIndex, Near, Plan, SURVIVOR_PS, half, halves, halves_of, lists_ps, make_room};
+use super::blocks::Values;
+use super::halves::{QueryHalves, half, halves, halves_of};
+use super::lines::{LANES, Lines, Near, make_room};
+use super::part::{Batch, Buffers, GATHERED, Hashed, Listed, Part, Run, Scanned, Survivor};
+use super::plan::{Plan, SURVIVOR_PS, lists_ps};
+use super::table::{BLOCK_BITS, VALUES};
 use crate::entry::Bits;
 use crate::index::arch::{Kernel, Work, prefetch};
-use crate::index::{Effort, Hit, Outlet, Query, Scratch, linear};
-use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::index::{Effort, Outlet, Query, Scratch, linear};
+use std::sync::atomic::Ordering;
 
-/// Survivors that are gathered before they are worked off.
-pub(super) const GATHERED: usize = 2048;
 /// Lines that are listed and asked for before they are read, and before others are: those of one hash or of some.
 const LINES_TOGETHER: usize = 256;
 /// What it takes in one table, in picoseconds: to stream lists for one hash, and each of their lines; to bit-slice a hash, to take a posting
@@ -38,120 +39,6 @@ const SUMS_PS: usize = 600_000;
 const BY_SUMS_PS: usize = 6_500;
 /// Places asked for ahead of those that are compared with bit-sliced hashes, in lines.
 const SLICED_AHEAD: usize = 8;
-
-/// What has a hash.
-pub(super) trait Hashed: Sync {
-    type H: Bits;
-    fn hash(&self) -> &Self::H;
-}
-
-impl<H: Bits> Hashed for H {
-    type H = H;
-    #[inline(always)]
-    fn hash(&self) -> &H {
-        self
-    }
-}
-
-impl<H: Bits> Hashed for Query<H> {
-    type H = H;
-    #[inline(always)]
-    fn hash(&self) -> &H {
-        &self.hash
-    }
-}
-
-/// A hash that is looked up, with all of it that most postings are held to: its own place in memory is another.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct QueryHalves {
-    pub number: u32,
-    pub own: u16,
-    pub next: u16,
-    pub third: u16,
-}
-
-impl QueryHalves {
-    #[inline(always)]
-    pub fn new<H: Bits>(hash: &H, number: u32, table: usize) -> Self {
-        let n = halves::<H>();
-        QueryHalves { number, own: half(hash, table), next: half(hash, (table + 1) % n), third: half(hash, (table + 2) % n) }
-    }
-}
-
-/// A posting that keeps to the budgets so far, and for whom; later its row.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Survivor {
-    pub number: u32,
-    pub at: u32,
-    pub next: u16,
-    pub third: u16,
-    /// Bits by which the next half and the one after it together may differ.
-    pub two_max: u16,
-}
-
-/// Hashes with the same half, and what they open.
-#[derive(Debug)]
-struct Run {
-    queries: Range<usize>,
-    groups: Range<usize>,
-    opened: u64,
-    postings: u64,
-}
-
-/// Hashes that were scanned, so that nothing is left to look up: a bit each. Set by whoever has the hash, read in the tables after.
-#[derive(Debug, Default)]
-pub(super) struct Scanned {
-    any: AtomicBool,
-    bits: Vec<AtomicU64>,
-}
-
-impl Scanned {
-    pub fn reset(&mut self, hashes: usize) {
-        *self.any.get_mut() = false;
-        self.bits.clear();
-        self.bits.resize_with(hashes.div_ceil(64), AtomicU64::default);
-    }
-
-    fn add(&self, number: u32) {
-        self.bits[number as usize / 64].fetch_or(1 << (number % 64), Ordering::Relaxed);
-        self.any.store(true, Ordering::Relaxed);
-    }
-
-    fn contains(&self, number: u32) -> bool {
-        self.bits[number as usize / 64].load(Ordering::Relaxed) >> (number % 64) & 1 == 1
-    }
-}
-
-/// Memory kept from one batch to the next.
-#[derive(Debug, Default)]
-pub(in crate::index) struct Batch {
-    order: Vec<QueryHalves>,
-    /// Those that are looked up one by one where the others are by blocks.
-    apart: Vec<QueryHalves>,
-    /// By value of a half, or by its higher bits, where the hashes that have it begin.
-    starts: Vec<u32>,
-    scanned: Scanned,
-    pub(super) buffers: Buffers,
-}
-
-/// What some hashes open, run by run.
-#[derive(Debug, Default)]
-struct Listed {
-    lines: Lines,
-    groups: Vec<Group>,
-    runs: Vec<Run>,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Buffers {
-    /// What is read, and what is to be read next and was asked for.
-    listed: [Listed; 2],
-    nears: Vec<Near>,
-    pub survivors: Vec<Survivor>,
-    pub opened: Opened,
-    /// Large, and of use to joins alone.
-    sliced: Option<Box<BitSliced>>,
-}
 
 impl<H: Bits> MultiIndex<H> {
     /// Looks hashes up together; they are numbered from `first`.
@@ -249,22 +136,6 @@ impl<Q: Hashed> Work for Sort<'_, Q> {
     }
 }
 
-/// Some hashes, in their order, and one table.
-pub(super) struct Part<'a, 'o, 'b, Q: Hashed> {
-    pub index: &'a MultiIndex<Q::H>,
-    pub queries: &'a [Q],
-    /// The number of the first of all that are asked.
-    pub first: u32,
-    pub plan: &'a Plan,
-    pub table: usize,
-    pub order: &'a [QueryHalves],
-    pub scanned: &'a Scanned,
-    /// Where postings are compared by sums.
-    pub residual_bits: Option<&'a ResidualBits>,
-    pub buffers: &'a mut Buffers,
-    pub out: &'a mut Outlet<'o, 'b>,
-}
-
 impl<Q: Hashed> Work for Part<'_, '_, '_, Q> {
     type Out = Effort;
 
@@ -323,12 +194,6 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
         }
         make_room(&mut self.buffers.nears, lines.n);
         at
-    }
-
-    /// The bits that are known of a posting's half after next.
-    #[inline(always)]
-    fn third_mask(&self) -> u16 {
-        self.residual_bits.map_or(self.index.tables.third_mask(), |residual_bits| residual_bits.mask)
     }
 
     /// Whether hashes with the same half are better bit-sliced and compared with one posting after the other, and whether by sums. Not where
@@ -459,37 +324,6 @@ impl<Q: Hashed> Part<'_, '_, '_, Q> {
         let (query, sought) = (Query { hash: *hash, radius: self.plan.radius }, halves_of(hash));
         let left = |found: &Q::H| index.first_table(found, &sought, self.plan, third_mask) >= Some(self.table);
         *effort += linear::scan_one(&index.rows, &query, self.first + number, self.out, left);
-        self.out.hand_over();
-    }
-
-    /// Looks at the survivors' other halves, then at the rows that are left.
-    #[inline(always)]
-    pub(super) fn settle(&mut self, effort: &mut Effort) {
-        let third_mask = self.third_mask();
-        let (index, survivors) = (self.index, &mut self.buffers.survivors);
-        let mut kept = 0;
-        for at in 0..survivors.len() {
-            let survivor = survivors[at];
-            let (row, two) = index.tables.row_and_distance(survivor.at, survivor.next, survivor.third);
-            survivors[kept] = Survivor { at: row, ..survivor };
-            kept += usize::from(two <= survivor.two_max);
-        }
-        for survivor in &survivors[..kept] {
-            prefetch(&index.rows, survivor.at as usize);
-            prefetch(self.queries, survivor.number as usize);
-        }
-        effort.distances += kept as u64;
-        for survivor in &survivors[..kept] {
-            let number = survivor.number;
-            let (hash, found) = (self.queries[number as usize].hash(), &index.rows[survivor.at as usize]);
-            let distance = hash.distance(found);
-            if distance <= self.plan.radius
-                && index.first_table(found, &halves_of(hash), self.plan, third_mask) == Some(self.table)
-            {
-                self.out.push(Hit { query: self.first + number, row: survivor.at, distance });
-            }
-        }
-        survivors.clear();
         self.out.hand_over();
     }
 }

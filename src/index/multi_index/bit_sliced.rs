@@ -11,8 +11,9 @@
 //! What is sought is not the sum but whether it keeps to a limit. So a sum begins with what the limit leaves of the next power of two, and a
 //! carry into that digit says that it is too large. The limits must be small for that: see [`BitSliced::sums_up`].
 
-use super::batch::QueryHalves;
-use super::table::{LANES, Tables};
+use super::halves::QueryHalves;
+use super::lines::LANES;
+use super::table::Tables;
 use crate::index::arch::{Kernel, Level, Work};
 
 /// Bit-sliced hashes.

@@ -8,34 +8,23 @@
 //! higher bits are in the block whose number differs in that bit. So with the hashes in the order of their halves, those that open lists by one
 //! and the same mask in a block are a run of them.
 
-use super::batch::{GATHERED, Hashed, Part, QueryHalves, Survivor};
-use super::lines::{Near, OpenedLines, make_room};
-use super::plan::masks;
-use super::table::{Lanes, Tables, VALUES};
-use super::{LIST_PS, MultiIndex, POSTING_PS, Plan, SURVIVOR_PS, halves};
+use super::MultiIndex;
+use super::halves::{QueryHalves, halves};
+use super::lines::{Near, Opened, OpenedLines, make_room};
+use super::part::{GATHERED, Hashed, Part, Survivor};
+use super::plan::{LIST_PS, POSTING_PS, Plan, SURVIVOR_PS, masks};
+use super::table::{BLOCK_BITS, Lanes, Tables, VALUES};
 use crate::entry::Bits;
 use crate::index::Effort;
 use crate::index::arch::{Kernel, Work, prefetch};
 use std::ops::Range;
 
-/// A half's higher bits that number the smallest blocks. On a Zen 4, with one more 8,192 look-ups among ten million took some 5 % longer.
-pub(super) const BLOCK_BITS: u32 = 9;
 /// Lists that are found together, and lines that are listed before they are read.
 const TOGETHER: usize = 16;
 const LINES_TOGETHER: usize = 512;
 
 /// Lines are counted in parts, so many bits of them, where others are asked for at some pace.
 const PART_BITS: u32 = 16;
-
-/// Lists that hashes open in a block, and their lines. Kept from one block to the next.
-#[derive(Debug, Default)]
-pub(super) struct Opened {
-    values: Vec<u16>,
-    /// Who opens each list: a place in the order of the hashes.
-    openers: Vec<u32>,
-    lines: OpenedLines,
-    nears: Vec<Near>,
-}
 
 /// Values of a half: a bit each, or nothing where there are none.
 #[derive(Debug, Default)]

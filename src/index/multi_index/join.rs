@@ -4,10 +4,12 @@
 //! in, and with all hashes at once, so that as many as possible share a half. Memory beside the hashes: 12 bytes for each, and some buffers
 //! a thread; and a byte for each posting (16 for a row of 256 bits) where the hashes are so many that it pays: see `ResidualBits`.
 
-use super::batch::{Part, QueryHalves, Scanned};
 use super::bit_sliced::BitSliced;
+use super::halves::{QueryHalves, half, halves};
+use super::part::{Part, Scanned};
+use super::plan::Plan;
 use super::table::{ResidualBits, VALUES};
-use super::{Lists, MultiIndex, Plan, half, halves};
+use super::{Lists, MultiIndex};
 use crate::entry::Bits;
 use crate::index::{Each, Hit, Outlet, Scratch, arch, join_by_look_ups};
 use rayon::prelude::*;

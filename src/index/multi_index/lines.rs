@@ -1,7 +1,7 @@
 //! Which lines of postings a look-up reads, and which of them hold what it seeks.
 
-use super::table::{FoundLists, LANES};
-
+/// Postings in a line.
+pub(super) const LANES: usize = 32;
 /// Lines of a usual list of more than one: written always, be it longer or shorter.
 const USUAL: usize = 8;
 
@@ -74,6 +74,18 @@ impl Lines {
     }
 }
 
+/// Lists of a table: for each its first line and how many there are, which lanes are its own in the first and in the last one.
+pub(super) struct FoundLists<const N: usize> {
+    pub first: [u32; N],
+    pub n: [u32; N],
+    pub of_first: [u32; N],
+    pub of_last: [u32; N],
+    /// Their postings, and the fewest and the most lines of one, as far as these are below or above one.
+    pub postings: u64,
+    pub n_min: u32,
+    pub n_max: u32,
+}
+
 /// Lines of lists that many hashes open.
 #[derive(Debug, Default)]
 pub(in crate::index) struct OpenedLines {
@@ -135,6 +147,19 @@ impl OpenedLines {
     }
 }
 
+/// Lines of one table that are read with one limit.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::index) struct Group {
+    pub table: u32,
+    /// Bits by which the next half may differ.
+    pub next_max: u16,
+    /// Bits by which the next half and the one after it together may differ.
+    pub two_max: u16,
+    /// Its lines.
+    pub begin: usize,
+    pub end: usize,
+}
+
 /// A line that holds a survivor, and which lanes they are.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::index) struct Near {
@@ -152,6 +177,16 @@ impl Near {
             lanes &= lanes - 1;
         }
     }
+}
+
+/// Lists that hashes open in a block, and their lines. Kept from one block to the next.
+#[derive(Debug, Default)]
+pub(in crate::index) struct Opened {
+    pub values: Vec<u16>,
+    /// Who opens each list: a place in the order of the hashes.
+    pub openers: Vec<u32>,
+    pub lines: OpenedLines,
+    pub nears: Vec<Near>,
 }
 
 /// Room for what is found in so many lines.

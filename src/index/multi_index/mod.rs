@@ -1,6 +1,6 @@
 //! The two-level multi-index: rows within a radius, by the pigeonhole principle on a ring.
 //!
-//! A hash's bits are permuted (see `half`) and cut into halves of 16 bits, which stand on a ring. Each half i gets a budget p(i), and the
+//! A hash's bits are permuted (see `halves`) and cut into halves of 16 bits, which stand on a ring. Each half i gets a budget p(i), and the
 //! budgets add up to r + 1. If a row lies within r of the query, there is a half from which on the distances keep to the budgets: its own
 //! distance is below p(i), its own and the next one's together below p(i) + p(i+1), with the one after that below p(i) + p(i+1) + p(i+2),
 //! and so on round the ring (the cycle lemma; Qin et al., 2018, call it the pigeonring principle). So there is one table for each half, from
@@ -24,21 +24,25 @@
 mod batch;
 mod bit_sliced;
 mod blocks;
+mod halves;
 mod join;
 mod lines;
+mod part;
 mod plan;
 mod table;
 
 use super::arch::{self, Kernel, prefetch};
 use super::{Each, Effort, Hit, Outlet, Query, RadiusIndex, Scratch, Take, assert_rows_max, linear};
 use crate::entry::Bits;
-pub(super) use batch::Batch;
+use halves::{HALVES_MAX, halves, halves_of};
 use lines::make_room;
-pub(super) use lines::{Lines, Near};
-pub(super) use plan::Plan;
-use plan::{HALVES_MAX, masks};
+use plan::{SURVIVOR_PS, lists_ps, masks};
 use std::sync::Arc;
 use table::Tables;
+
+pub(super) use lines::{Group, Lines, Near};
+pub(super) use part::Batch;
+pub(super) use plan::{Plan, ROW_PS};
 
 pub struct MultiIndex<H> {
     rows: Arc<[H]>,
@@ -67,19 +71,6 @@ enum Lists {
     Always,
 }
 
-/// Lines of one table that are read with one limit.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Group {
-    table: u32,
-    /// Bits by which the next half may differ.
-    next_max: u16,
-    /// Bits by which the next half and the one after it together may differ.
-    two_max: u16,
-    /// Its lines.
-    begin: usize,
-    end: usize,
-}
-
 /// A posting that keeps to the budgets so far: the group it was found in, and its place; later its table, and its row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Survivor {
@@ -95,13 +86,6 @@ const TOGETHER: Together = Together { min: 1_024, openings: table::VALUES, block
 
 /// Tables whose lines are listed and asked for ahead of the one that is read.
 const TABLES_AHEAD: usize = 2;
-
-/// What a look-up pays for a list, for each posting in it and for each survivor, and a scan for each row, in picoseconds. Measured on an
-/// AMD EPYC (Zen 3) with AVX2. Only their ratios matter, and only to speed.
-const LIST_PS: u64 = 25_000;
-const POSTING_PS: u64 = 400;
-const SURVIVOR_PS: u64 = 40_000;
-pub(super) const ROW_PS: u64 = 2_200;
 
 impl<H: Bits> MultiIndex<H> {
     /// Builds the tables, in parallel in the rayon pool that it is called in.
@@ -362,62 +346,6 @@ impl<H: Bits> arch::Work for Search<'_, '_, '_, H> {
         scratch.plan = plan;
         effort
     }
-}
-
-/// What a look-up pays for so many lists with so many postings.
-#[inline(always)]
-fn lists_ps(lists: u64, postings: u64) -> u64 {
-    lists * LIST_PS + postings * POSTING_PS
-}
-
-/// Number of halves of a hash.
-const fn halves<H: Bits>() -> usize {
-    const { assert!(H::BITS % 64 == 0 && HALVES_MAX.is_multiple_of(H::BITS as usize / 16), "64, 128 or 256 bits") };
-    H::BITS as usize / 16
-}
-
-/// Half `i` of the permuted hash.
-///
-/// Neighbouring bits of a perceptual hash agree more often than by chance, so halves cut from neighbouring bits make some lists long.
-/// Instead a half takes bits along a diagonal: with n halves, bit c of 16-bit word w goes to half (c - w) mod n. On PDQ hashes of
-/// photos the lists are then as long as chance has it (1.03 times, against 1.21 for neighbouring bits). No two words give a half
-/// the same c, so each bit keeps its column, and the words can be laid over each other. Any permutation is exact.
-#[inline(always)]
-fn half<H: Bits>(hash: &H, i: usize) -> u16 {
-    let words = hash.words();
-    let masks = &Diagonals::<H>::MASKS[i];
-    let mut laid = 0;
-    for w in 0..halves::<H>() / 4 {
-        laid |= words[w] & masks[w];
-    }
-    (laid | laid >> 16 | laid >> 32 | laid >> 48) as u16
-}
-
-/// For each half, the bits that it takes of each 64-bit word.
-struct Diagonals<H>(std::marker::PhantomData<H>);
-
-impl<H: Bits> Diagonals<H> {
-    const MASKS: [[u64; HALVES_MAX / 4]; HALVES_MAX] = {
-        let every_nth = (0xffff_u32 / ((1 << halves::<H>()) - 1)) as u16;
-        let mut masks = [[0; HALVES_MAX / 4]; HALVES_MAX];
-        let mut at = 0;
-        while at < HALVES_MAX * HALVES_MAX {
-            // The first of four 16-bit words stands in the highest bits.
-            let (half, word) = (at / HALVES_MAX, at % HALVES_MAX);
-            masks[half][word / 4] |= (every_nth.rotate_left((half + word) as u32) as u64) << (48 - 16 * (word % 4));
-            at += 1;
-        }
-        masks
-    };
-}
-
-#[inline(always)]
-fn halves_of<H: Bits>(hash: &H) -> [u16; HALVES_MAX] {
-    let mut halves_of = [0; HALVES_MAX];
-    for (i, value) in halves_of.iter_mut().enumerate().take(halves::<H>()) {
-        *value = half(hash, i);
-    }
-    halves_of
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+use super::halves::half;
 use super::*;
 use crate::entry::{Hash64, Pdq};
 use crate::index::HITS_AT_ONCE;
