@@ -20,7 +20,7 @@ use crate::entry::Caller;
 
 pub use gate::{Gate, Principal};
 pub use near::{Near, Question};
-pub use options::{Network, Options};
+pub use options::{ITEMS_PER_S_TOP, Network, Options};
 pub use refusal::Refusal;
 pub use rights::{Rights, Role};
 

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::access::tokens::TokensError;
 use crate::access::{Gate, Near};
-use crate::admission::{Tls, TlsError};
+use crate::admission::{Quotas, Tls, TlsError};
 use crate::catalog::{Catalog, CatalogError, Compacted, FORMAT_DERIVED};
 use crate::config::{Config, ConfigError, CoreDumps};
 use crate::entry::shown::in_words;
@@ -179,8 +179,9 @@ pub async fn start_with(
     let keeper = keep_up(doors.catalog.clone(), life.clone());
     let Doors { catalog, matcher } = life.doors.get_or_init(|| doors).clone();
     tracing::info!(%grpc, snapshot = matcher.snapshot().id, "serving");
-    let (near, options, spool) = (Near::of(&config.access), config.grpc, config.store.dir.clone());
-    let deps = crate::service::Deps { matcher, catalog, gate, near, options, tls, spool };
+    let (near, quotas) = (Near::of(&config.access), Quotas::new(config.access.items_per_s_max));
+    let (options, spool) = (config.grpc, config.store.dir.clone());
+    let deps = crate::service::Deps { matcher, catalog, gate, near, quotas, options, tls, spool };
     let grpc_task =
         tokio::spawn(async move { crate::service::serve(grpc_listener, deps, told(stopped)).await.map_err(|e| e.to_string()) });
     Ok(Running { grpc, operator, stop, stop_operator, grpc_task, operator_task, life, keeper })

@@ -377,7 +377,7 @@ mod tests {
         let token = |name: &str, role: Role| {
             let rights = Rights { roles: [role].into(), ..Rights::none() };
             let rights = Rights { lists: None, ..rights };
-            tokens::create(&file, tokens::Wanted { name: name.to_owned(), rights, expires: None }).unwrap()
+            tokens::create(&file, tokens::Wanted { name: name.to_owned(), rights, items_per_s: None, expires: None }).unwrap()
         };
         let (scraper, uploads) = (token("scraper", Role::Operator), token("uploads", Role::Matcher));
         let gate = Gate::of_tokens(file.clone()).unwrap();

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hashwarden::access::{Gate, Near};
+use hashwarden::admission::Quotas;
 use hashwarden::catalog::{
     self, ActionRule, Catalog, EntryQuery, FORMAT_DERIVED, Hold, ImportOptions, NewEntry, Phase, PolicyUpdate, RadiusRule,
 };
@@ -84,8 +85,9 @@ async fn serve_behind(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
-    let (near, spool) = (Near::of(&hashwarden::access::Options::default()), dir.path().to_owned());
-    let deps = Deps { matcher, catalog: catalog.clone(), gate, near, options, tls: None, spool };
+    let (near, quotas) = (Near::of(&hashwarden::access::Options::default()), Quotas::new(0));
+    let spool = dir.path().to_owned();
+    let deps = Deps { matcher, catalog: catalog.clone(), gate, near, quotas, options, tls: None, spool };
     let ended = tokio::spawn(service::serve(listener, deps, async { drop(stopped.await) }));
     let client = Client::connect(&endpoint, Duration::from_secs(30)).await.unwrap();
     Served { endpoint, client, catalog, published, stop, ended, _dir: dir }

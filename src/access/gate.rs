@@ -5,6 +5,7 @@
 //! as they were, until it is mended. What is in work when a token is revoked, expires or gets other rights asks [`Principal::ended`].
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,6 +45,11 @@ impl Principal {
 
     pub fn rights(&self) -> &Rights {
         &self.rights
+    }
+
+    /// The quota of items a second that the token has of its own.
+    pub fn items_per_s(&self) -> Option<NonZeroU32> {
+        self.token.as_ref()?.record.items_per_s
     }
 
     /// Why a call that goes on has to end.

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::entry::options::options;
 
+/// The most that a quota can be: beyond it, it would be none.
+pub const ITEMS_PER_S_TOP: u32 = 1_000_000;
+
 options! {
     /// Who may call.
     #[derive(Eq)]
@@ -16,6 +19,8 @@ options! {
         pub network: Network = Network::default();
         /// Different hashes that a caller may ask with near one entry within an hour before it is told; 0 for any number.
         pub near_questions_max: u32 = 16, in 0..=4096;
+        /// Items that a caller without a quota of its own may have matched in a second; 0 for any number.
+        pub items_per_s_max: u32 = 0, in 0..=ITEMS_PER_S_TOP;
     }
 }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::io::Write;
+use std::num::NonZeroU32;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
 use super::file::{self, Stamp, Unread};
+use super::options::ITEMS_PER_S_TOP;
 use super::rights::{Rights, Role};
 use crate::entry::check_list_name;
 use crate::entry::shown::{in_words, unopened, without_hashes};
@@ -65,6 +67,9 @@ pub struct Record {
     pub sees: bool,
     #[serde(default)]
     pub brings_hashes: bool,
+    /// How many items the caller may have matched in a second, where it has a quota of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items_per_s: Option<NonZeroU32>,
     pub created: Time,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Time>,
@@ -86,6 +91,9 @@ impl Record {
         check_name(&self.name)?;
         if self.roles.is_empty() {
             return Err(format!("token {} has no role", self.name));
+        }
+        if self.items_per_s.is_some_and(|items| items.get() > ITEMS_PER_S_TOP) {
+            return Err(format!("token {}: items_per_s must be at most {ITEMS_PER_S_TOP}", self.name));
         }
         let Some(lists) = &self.lists else { return Ok(()) };
         if lists.is_empty() {
@@ -227,19 +235,21 @@ fn check(tokens: &[Record]) -> Result<(), String> {
 pub struct Wanted {
     pub name: String,
     pub rights: Rights,
+    /// A quota of its own.
+    pub items_per_s: Option<NonZeroU32>,
     pub expires: Option<Time>,
 }
 
 /// Makes a token and gives it, for the only time. The file is made where there is none.
 pub fn create(path: &Path, wanted: Wanted) -> Result<String, TokensError> {
-    let Wanted { name, rights: Rights { roles, lists, sees, brings_hashes }, expires } = wanted;
+    let Wanted { name, rights: Rights { roles, lists, sees, brings_hashes }, items_per_s, expires } = wanted;
     let lists = lists.map(Arc::unwrap_or_clone);
     let mut secret = [0; TOKEN_BYTES];
     getrandom::fill(&mut secret).map_err(TokensError::Random)?;
     let token = format!("{PREFIX}{}", hex::encode(secret));
     let created = Time::now();
     let sha256 = digest(token.as_bytes());
-    let record = Record { name, sha256, roles, lists, sees, brings_hashes, created, expires, revoked: None };
+    let record = Record { name, sha256, roles, lists, sees, brings_hashes, items_per_s, created, expires, revoked: None };
     record.check().map_err(TokensError::Invalid)?;
     if record.is_expired(created) {
         return Err(TokensError::Invalid("the token would have expired already".to_owned()));

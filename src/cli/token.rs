@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
+use std::num::NonZeroU32;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,10 +12,11 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::number::whole;
 use super::output::{path_text, remark, say, tell};
 use super::{Context, Exit, Failure};
 use crate::access::tokens::{self, Record, Time, TokensError, Wanted};
-use crate::access::{Rights, Role};
+use crate::access::{ITEMS_PER_S_TOP, Rights, Role};
 use crate::entry::shown::{in_words, unopened};
 
 #[derive(Subcommand)]
@@ -35,6 +37,9 @@ pub enum TokenVerb {
         /// Let the caller match hashes of its own, not only pictures.
         #[arg(long)]
         brings_hashes: bool,
+        /// How many pictures or hash items the caller may have matched in a second, instead of [access] items_per_s_max.
+        #[arg(long, value_name = "N", value_parser = whole(1..=ITEMS_PER_S_TOP))]
+        items_per_s: Option<u32>,
         /// When the token expires: a duration such as 90d, or a time such as 2027-01-31 (UTC). Without it, never.
         #[arg(long, value_name = "WHEN", value_parser = time)]
         expires: Option<Time>,
@@ -71,11 +76,12 @@ pub fn run(context: &Context, verb: TokenVerb) -> Result<Exit, Failure> {
         ));
     };
     match verb {
-        TokenVerb::Create { name, roles, lists, sees, brings_hashes, expires, out } => {
+        TokenVerb::Create { name, roles, lists, sees, brings_hashes, items_per_s, expires, out } => {
             let lists = (!lists.is_empty()).then(|| Arc::new(lists.into_iter().collect::<BTreeSet<_>>()));
             let rights = Rights { roles: roles.into_iter().collect(), lists, sees, brings_hashes };
             warn_of(&rights);
-            create(context, file, Wanted { name, rights, expires }, out.as_deref())
+            let items_per_s = items_per_s.and_then(NonZeroU32::new);
+            create(context, file, Wanted { name, rights, items_per_s, expires }, out.as_deref())
         }
         TokenVerb::Ls => ls(context, file),
         TokenVerb::Revoke { name } => {
@@ -207,6 +213,7 @@ fn record_json(record: &Record, now: Time) -> Value {
         "lists": record.lists,
         "sees": record.sees,
         "brings_hashes": record.brings_hashes,
+        "items_per_s": record.items_per_s,
         "created": record.created.to_string(),
         "expires": record.expires.map(|at| at.to_string()),
         "revoked": record.revoked.map(|at| at.to_string()),
@@ -219,10 +226,11 @@ fn record_text(record: &Record, now: Time) -> String {
     let lists = if lists.is_empty() { "all lists".to_owned() } else { format!("lists {lists}") };
     let flags = [(record.sees, "  sees"), (record.brings_hashes, "  brings hashes")];
     let flags: String = flags.into_iter().filter(|(is, _)| *is).map(|(_, words)| words).collect();
+    let quota = record.items_per_s.map_or_else(String::new, |items| format!("  {items} items/s"));
     let until = match (record.revoked, record.expires) {
         (Some(at), _) => format!("  since {at}"),
         (None, Some(at)) => format!("  until {at}"),
         (None, None) => String::new(),
     };
-    format!("{:<24} {:<8} {roles}  {lists}{flags}{until}", record.name, state(record, now))
+    format!("{:<24} {:<8} {roles}  {lists}{flags}{quota}{until}", record.name, state(record, now))
 }

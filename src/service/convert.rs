@@ -16,7 +16,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::access::Refusal;
-use crate::admission::Over;
+use crate::admission::{Over, OverQuota};
 use crate::catalog::CatalogError;
 use crate::entry::shown::without_hashes;
 use crate::proto::scan::Flaw;
@@ -66,6 +66,11 @@ impl Fault {
         let message =
             "the result was dropped because too many results were unread: read results while you send, and send this item again";
         Fault { code: Code::ResourceExhausted, field: String::new(), message: message.to_owned() }
+    }
+
+    /// An item beyond its caller's quota.
+    pub fn over_quota(over: OverQuota) -> Self {
+        Fault { code: Code::ResourceExhausted, field: String::new(), message: over.to_string() }
     }
 
     /// The same words as an item's error on a stream.
@@ -177,6 +182,13 @@ pub fn slow_status(max: Duration) -> Status {
 pub fn over_status(over: Over) -> Status {
     let mut details = info("LIMIT");
     details.set_retry_info(Some(RETRY_AFTER));
+    Status::with_error_details(Code::ResourceExhausted, over.to_string(), details)
+}
+
+/// An item a second too many.
+pub fn quota_status(over: OverQuota) -> Status {
+    let mut details = info("QUOTA");
+    details.set_retry_info(Some(over.wait + Duration::from_millis(1)));
     Status::with_error_details(Code::ResourceExhausted, over.to_string(), details)
 }
 

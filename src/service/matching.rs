@@ -23,6 +23,7 @@ impl MatchService for Matching {
     async fn r#match(&self, request: Request<v1::MatchRequest>) -> Result<Response<v1::MatchResponse>, Status> {
         let shared = &self.0;
         let (asking, until) = (Asking::of(&request, "Match"), Deadline::of(&request).until(&shared.options));
+        shared.take_item(&asking.principal).map_err(convert::quota_status)?;
         let item = request.into_inner().item.ok_or_else(|| Fault::malformed("item", "is missing"))?;
         let name = Name::of(&item);
         let item = asking.item(item, "item", &shared.options)?;
@@ -64,6 +65,7 @@ impl MatchService for Matching {
 
     async fn hash(&self, request: Request<v1::HashRequest>) -> Result<Response<v1::HashResponse>, Status> {
         let (asking, until) = (Asking::of(&request, "Hash"), Deadline::of(&request).until(&self.0.options));
+        self.0.take_item(&asking.principal).map_err(convert::quota_status)?;
         let in_flight = meter::InFlight::new();
         let (send, hashed) = oneshot::channel();
         let image = request.into_inner().image;

@@ -30,7 +30,7 @@ use tonic::transport::Server;
 use tonic_health::ServingStatus;
 
 use crate::access::{Gate, Near, Principal, Question};
-use crate::admission::{Budget, Tls};
+use crate::admission::{Budget, OverQuota, Quota, Quotas, Tls};
 use crate::catalog::Catalog;
 use crate::matcher::{Matcher, PoolState, Probe};
 use crate::proto::v1::hash_list_service_server::HashListServiceServer;
@@ -69,6 +69,7 @@ pub struct Deps {
     pub gate: Arc<Gate>,
     /// Counts questions near entries.
     pub near: Near,
+    pub quotas: Quotas,
     pub options: Options,
     /// Plain text without it.
     pub tls: Option<Arc<Tls>>,
@@ -98,10 +99,21 @@ struct Shared {
     overlap_calls: Arc<Budget>,
     policy_calls: Arc<Budget>,
     near: Near,
+    quotas: Quotas,
     draining: watch::Receiver<bool>,
 }
 
 impl Shared {
+    /// What the caller may have matched, where that is limited.
+    fn quota(&self, principal: &Principal) -> Option<Arc<Quota>> {
+        self.quotas.of(principal.caller(), principal.items_per_s())
+    }
+
+    /// Takes a call's one item from its caller's quota.
+    fn take_item(&self, principal: &Principal) -> Result<(), OverQuota> {
+        self.quota(principal).map_or(Ok(()), |quota| quota.take())
+    }
+
     /// Counts what a caller's questions matched.
     fn note_near(&self, principal: &Principal, probes: &[Probe]) {
         for Probe { list, entry_id, digest, at_edge } in probes {
@@ -114,7 +126,7 @@ impl Shared {
 /// Serves until `shutdown` is done, then drains: health says NOT_SERVING, no connection is accepted, streams are read no further, and
 /// what is in work gets `drain_s` to finish. Returns when all of it is done or the time is up.
 pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
-    let Deps { matcher, catalog, gate, near, options, tls, spool } = deps;
+    let Deps { matcher, catalog, gate, near, quotas, options, tls, spool } = deps;
     let (drain, draining) = watch::channel(false);
     let shared = Arc::new(Shared {
         roster: roster::Roster::new(catalog.clone()),
@@ -126,6 +138,7 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
         overlap_calls: Budget::new("grpc.overlap_calls_max", options.overlap_calls_max, options.overlap_calls_max),
         policy_calls: Budget::new("grpc.policy_calls_max", options.policy_calls_max, options.policy_calls_per_caller_max),
         near,
+        quotas,
         draining: draining.clone(),
         matcher,
         catalog,

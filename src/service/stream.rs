@@ -21,7 +21,7 @@ use super::named::Name;
 use super::replies::{self, Output};
 use super::{Options, Shared, meter, told};
 use crate::access::Principal;
-use crate::admission::{Entry, Ledger};
+use crate::admission::{Entry, Ledger, Quota};
 use crate::matcher::{self, Answer, Content, Job};
 use crate::proto::v1;
 use crate::verdict::Verdict;
@@ -91,7 +91,8 @@ pub fn answer(
     let ledger = Ledger::new(share, shared.options.stream_bytes_max);
     let result_bytes = Arc::new(AtomicU64::new(RESULT_BYTES_AT_FIRST));
     let principal = asking.principal.clone();
-    let reader = Reader { shared: shared.clone(), asking, deadline, permits, ledger, result_bytes, results };
+    let quota = shared.quota(&asking.principal);
+    let reader = Reader { shared: shared.clone(), asking, quota, deadline, permits, ledger, result_bytes, results };
     tokio::spawn(reader.run(input).in_current_span());
     tokio::spawn(write(shared, principal, deadline, finished, replies).in_current_span());
     Ok(output)
@@ -167,6 +168,7 @@ impl Drop for Claim {
 struct Reader {
     shared: Arc<Shared>,
     asking: Asking,
+    quota: Option<Arc<Quota>>,
     deadline: Deadline,
     permits: Arc<Semaphore>,
     ledger: Arc<Ledger>,
@@ -243,6 +245,10 @@ impl Reader {
                 deadline: self.deadline,
                 results: self.results.clone(),
             };
+            if let Some(over) = self.quota.as_ref().and_then(|quota| quota.take().err()) {
+                claim.answer(Err(Fault::over_quota(over)));
+                continue;
+            }
             match self.job(item, n).await {
                 Err(fault) => {
                     claim.answer(Err(fault));

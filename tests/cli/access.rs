@@ -171,6 +171,33 @@ fn a_server_with_tokens_serves_who_shows_one_and_tells_of_the_others() {
     assert!(![&secret, &admin_secret].into_iter().any(|secret| log.contains(secret.trim_start_matches("hashwarden_"))));
 }
 
+/// Of all callers without a quota of their own, those of loopback without a token too.
+#[test]
+fn items_beyond_a_callers_quota_are_refused_and_counted() {
+    let place = Place::new();
+    let server = Server::start_with(&place.store, "info", &[("HASHWARDEN__ACCESS__ITEMS_PER_S_MAX", "1")]);
+    server.run(&["list", "create", "known"]).exits(0);
+    let hashes: Vec<String> = (0..20).map(pdq).collect();
+    let args = hashes.iter().flat_map(|hash| ["--pdq", hash]);
+    let ran = server.run(&["--json", "match"].into_iter().chain(args).collect::<Vec<_>>()).exits(4);
+    let is_refused = |line: &Value| line["detail"].as_str().is_some_and(|why| why.contains("quota of 1 item a second: try again"));
+    let refused = ran.json().iter().filter(|line| is_refused(line)).count();
+    assert!((1..20).contains(&refused), "{}", ran.out);
+    let (_, page) = server.get("/metrics");
+    let series = "hashwarden_limit_refusals_total{limit=\"access.items_per_s_max\"} ";
+    let counted = page.lines().find_map(|line| line.strip_prefix(series)).unwrap_or_default();
+    assert_eq!(counted, refused.to_string());
+    // A token may have another.
+    let file = place.arg("tokens.json");
+    token(&file, &["create", "uploads", "--role", "matcher", "--items-per-s", "500", "--out", &place.arg("t")]).exits(0);
+    assert_eq!(token(&file, &["--json", "ls"]).exits(0).one()["items_per_s"], 500);
+    assert!(token(&file, &["ls"]).exits(0).out.contains("500 items/s"));
+    for bad in ["0", "1000001", "many"] {
+        let args = ["create", "x", "--role", "matcher", "--items-per-s", bad];
+        token(&file, &args).exits(2).says(&["--items-per-s", "from 1 to 1000000"]);
+    }
+}
+
 /// Who looks for a listed hash asks with many different hashes near it; a picture that goes round has few.
 #[test]
 fn very_many_different_hashes_near_one_entry_are_counted_and_told_once() {

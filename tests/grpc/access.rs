@@ -3,6 +3,7 @@
 use super::*;
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use hashwarden::access::table::{Need, TABLE};
@@ -33,7 +34,7 @@ fn only(lists: &[&str]) -> Option<Arc<BTreeSet<String>>> {
 }
 
 fn create(file: &Path, name: &str, rights: Rights, expires: Option<Time>) -> String {
-    tokens::create(file, Wanted { name: name.to_owned(), rights, expires }).unwrap()
+    tokens::create(file, Wanted { name: name.to_owned(), rights, items_per_s: None, expires }).unwrap()
 }
 
 async fn guarded_with(options: service::Options) -> Guarded {
@@ -588,6 +589,65 @@ async fn a_stream_whose_token_is_revoked_ends_with_its_next_message() {
     send.send(message()).await.unwrap();
     let ended = replies.message().await.unwrap_err();
     assert_eq!((ended.code(), ended.message()), (Code::Unauthenticated, "the token was revoked"));
+}
+
+/// A caller that sent as fast as it could took what others needed, up to the service's limits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_is_held_to_the_quota_of_its_token() {
+    let guarded = guarded().await;
+    guarded.served.list_of("known", &picture(1)).await;
+    let brings = Rights { brings_hashes: true, ..rights(&[Role::Matcher]) };
+    let free = guarded.token("free", brings.clone());
+    let wanted = Wanted { name: "slow".to_owned(), rights: brings, items_per_s: NonZeroU32::new(1), expires: None };
+    let slow = tokens::create(&guarded.file, wanted).unwrap();
+    guarded.gate.refresh();
+    let one = || {
+        let hash = v1::Hash { kind: v1::HashKind::Pdq as i32, hex: pdq(1), quality: None };
+        item(Given::Hashes(v1::Hashes { hashes: vec![hash] }))
+    };
+
+    // Each item of a stream is answered, beyond the quota with an error.
+    let message = v1::MatchStreamRequest { items: vec![one(); 100] };
+    let stream = tokio_stream::once(message.clone());
+    let mut replies = matching_with(&guarded, &slow).await.match_stream(stream).await.unwrap().into_inner();
+    let (mut verdicts, mut refused) = (0, 0);
+    while let Some(reply) = replies.message().await.unwrap() {
+        for result in reply.results {
+            match result.result.unwrap() {
+                v1::match_result::Result::Verdict(_) => verdicts += 1,
+                v1::match_result::Result::Error(error) => {
+                    assert_eq!((Code::from(error.code), error.field.as_str()), (Code::ResourceExhausted, ""));
+                    assert!(error.message.contains("quota of 1 item a second: try again in "), "{}", error.message);
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(verdicts >= 1 && refused >= 1 && verdicts + refused == 100, "{verdicts} and {refused}");
+
+    // A call alone is refused, and told when to come again. It is the same quota.
+    let mut matching = matching_with(&guarded, &slow).await;
+    let mut refusals = Vec::new();
+    for _ in 0..20 {
+        refusals.extend(matching.r#match(v1::MatchRequest { item: Some(one()) }).await.err());
+        refusals.extend(matching.hash(v1::HashRequest { image: picture(1) }).await.err());
+    }
+    assert!(!refusals.is_empty());
+    for refusal in refusals {
+        assert_eq!(
+            (refusal.code(), refusal.get_details_error_info().unwrap().reason.as_str()),
+            (Code::ResourceExhausted, "QUOTA")
+        );
+        let wait = refusal.get_details_retry_info().unwrap().retry_delay.unwrap();
+        assert!(wait > Duration::ZERO && wait <= Duration::from_millis(1_001), "{wait:?}");
+    }
+
+    // Another caller has no quota.
+    let mut matching = matching_with(&guarded, &free).await;
+    let mut replies = matching.match_stream(tokio_stream::once(message)).await.unwrap().into_inner();
+    while let Some(reply) = replies.message().await.unwrap() {
+        reply.results.into_iter().for_each(|result| drop(verdict_of(Some(result))));
+    }
 }
 
 /// Callers behind one address share nothing, and one caller's addresses do: a token's name is whose limits they are.

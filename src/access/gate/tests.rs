@@ -5,7 +5,7 @@ const MATCH: &str = "/hashwarden.v1.MatchService/Match";
 
 fn create(file: &Path, name: &str, role: Role, expires: Option<Time>) -> String {
     let rights = Rights { roles: [role].into(), lists: None, sees: true, brings_hashes: false };
-    tokens::create(file, tokens::Wanted { name: name.to_owned(), rights, expires }).unwrap()
+    tokens::create(file, tokens::Wanted { name: name.to_owned(), rights, items_per_s: None, expires }).unwrap()
 }
 
 fn here() -> Arc<Caller> {

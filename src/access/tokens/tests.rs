@@ -2,7 +2,7 @@ use super::*;
 
 fn wanted(name: &str) -> Wanted {
     let rights = Rights { roles: [Role::Matcher].into(), lists: None, sees: false, brings_hashes: false };
-    Wanted { name: name.to_owned(), rights, expires: None }
+    Wanted { name: name.to_owned(), rights, items_per_s: None, expires: None }
 }
 
 #[test]
@@ -142,6 +142,8 @@ fn a_bad_file_is_refused_in_words_that_repeat_no_digest() {
     check("[]", "tokens.json");
     check(&of(&[token(r#","seees":true"#)]), "seees");
     check(&of(&[token(r#","lists":[]"#)]), "names no list");
+    check(&of(&[token(r#","items_per_s":0"#)]), "line 1");
+    check(&of(&[token(r#","items_per_s":1000001"#)]), "items_per_s must be at most 1000000");
     check(&of(&[token(r#","expires":"tomorrow""#)]), "RFC 3339");
     check(&of(&[token("").replace("matcher", "admin")]), "admin");
     check(&of(&[token("").replace("[\"matcher\"]", "[]")]), "no role");
