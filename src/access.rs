@@ -1,7 +1,7 @@
 //! Who calls, and what may they do?
 //!
-//! A [`Gate`] makes of each call's headers a [`Principal`], or a [`Refusal`] in words. Where no tokens are configured every caller may do
-//! everything, and is known by its certificate, else by its address. Invariants: every call through a door carries a [`Caller`]; a token is never logged, counted or
+//! A [`Gate`] makes of each call's headers, or of its certificate, a [`Principal`], or a [`Refusal`] in words. Where no tokens are configured every
+//! caller may do everything, and is known by its certificate, else by its address. Invariants: every call through a door carries a [`Caller`]; a token is never logged, counted or
 //! kept, only its SHA-256. What each role may do is [`TABLE`](table::TABLE) alone.
 //! Absent: where a list's right is asked for, which the edge does when it has read the list's name.
 
@@ -36,6 +36,14 @@ pub fn certificate_of(caller: &Caller) -> Option<&str> {
 }
 
 const CERTIFIED: &str = "mtls:";
+
+/// Longest name in a certificate, in bytes: twice what a DNS name may have, for SPIFFE ids.
+const CERTIFIED_BYTES_MAX: usize = 512;
+
+/// Whether a certificate's name can be a caller's: it shows in logs and in the record of changes.
+pub fn can_be_certified(name: &str) -> bool {
+    !name.is_empty() && name.len() <= CERTIFIED_BYTES_MAX && !name.chars().any(char::is_control)
+}
 
 /// The caller whose certificate, which was proven, names it so.
 pub fn certified_caller(name: &str) -> Caller {

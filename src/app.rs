@@ -151,6 +151,11 @@ pub async fn start_with(
         None => Gate::open(),
     };
     let tls = tls(config)?;
+    if gate.has_certificates() && !config.tls.asks_for_certificates() {
+        tracing::warn!(
+            "the tokens file has rights for certificates, but callers are not asked for any: [tls] client_ca_file is not set"
+        );
+    }
     let (operator_listener, operator) = bind("the operator port", config.operator.port.listen).await?;
     let (stop_operator, operator_stopped) = watch::channel(false);
     let routes = crate::operator::routes(pages::pages(metrics, life.clone()), config.operator.port);

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use crate::access::Gate;
+use crate::access::{Gate, certified_caller};
 use crate::admission::{Connections, Listener as Listening, Patience, Port, Stream, Tls};
 use crate::entry::Caller;
 use crate::entry::options::options;
@@ -113,13 +113,16 @@ pub fn routes(pages: Pages, options: Options) -> Router {
 #[derive(Clone)]
 struct Seen {
     certified: bool,
+    /// By its certificate, else by its address.
     caller: Arc<Caller>,
 }
 
 impl Connected<IncomingStream<'_, Limited>> for Seen {
     fn connect_info(stream: IncomingStream<'_, Limited>) -> Self {
         let io = stream.io();
-        Seen { certified: io.certified_name().is_some(), caller: io.connection().peer().caller.clone() }
+        let name = io.certified_name();
+        let caller = name.map_or_else(|| io.connection().peer().caller.clone(), |name| Arc::new(certified_caller(name)));
+        Seen { certified: name.is_some(), caller }
     }
 }
 
@@ -128,7 +131,7 @@ impl Connected<IncomingStream<'_, Limited>> for Seen {
 pub struct Guard {
     /// Plain text without it. Where callers have certificates, one will do.
     pub tls: Option<Arc<Tls>>,
-    /// Asks for tokens, where callers have them: one whose role is for these pages will do.
+    /// Asks for tokens, where callers have them: one whose role is for these pages will do. Where certificates' names have roles, so it is with them.
     pub gate: Option<Arc<Gate>>,
 }
 
@@ -141,8 +144,9 @@ impl Guard {
 /// Lets those alone through who show a certificate or a token, but for probes.
 async fn known(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let seen = request.extensions().get::<ConnectInfo<Seen>>().map(|ConnectInfo(seen)| seen.clone());
-    let certified = guard.asks_for_certificates() && seen.as_ref().is_some_and(|seen| seen.certified);
-    if certified || FOR_ALL.contains(&request.uri().path()) {
+    let any_certificate = guard.asks_for_certificates() && !guard.gate.as_ref().is_some_and(|gate| gate.has_certificates());
+    let may = any_certificate && seen.as_ref().is_some_and(|seen| seen.certified);
+    if may || FOR_ALL.contains(&request.uri().path()) {
         return next.run(request).await;
     }
     let Some(gate) = &guard.gate else {
@@ -398,6 +402,36 @@ mod tests {
         let page = ask("/metrics", &scraper).await;
         assert!(page.contains("HTTP/1.1 200") && page.contains("hashwarden_in_flight 3"), "{page}");
         assert!(ask("/", "wrong").await.contains("HTTP/1.1 401"), "what there is shows nobody");
+    }
+
+    /// Where names of certificates have roles, a certificate alone showed the names of lists to whoever has one.
+    #[tokio::test]
+    async fn where_certificates_have_roles_the_metrics_are_for_those_of_operators() {
+        use crate::access::{Rights, Role, tokens};
+        let folder = tempfile::tempdir().unwrap();
+        let (authority, clients) = (Authority::new("authority"), Authority::new("clients"));
+        let (certificate_file, key_file) = authority.server().write(folder.path(), "server");
+        let (client_ca_file, file) = (folder.path().join("clients.pem"), folder.path().join("tokens.json"));
+        std::fs::write(&client_ca_file, clients.pem()).unwrap();
+        for (name, role) in [("prometheus", Role::Operator), ("scanner", Role::Matcher)] {
+            let rights = Rights { roles: [role].into(), lists: None, sees: false, brings_hashes: false };
+            tokens::allow(&file, tokens::Wanted { name: name.to_owned(), rights, items_per_s: None, expires: None }).unwrap();
+        }
+        let tls = crate::admission::TlsOptions { certificate_file, key_file, client_ca_file, ..Default::default() };
+        let (tls, gate) = (Some(Arc::new(Tls::load(tls).unwrap())), Some(Gate::of_tokens(file).unwrap()));
+        let port = open_within(Guard { tls, gate }, Options::default(), || "hashwarden_in_flight 3\n".into()).await;
+        for (caller, expected) in [
+            (Some("prometheus"), "HTTP/1.1 200"),
+            (Some("scanner"), "HTTP/1.1 403"),
+            (Some("stranger"), "HTTP/1.1 403"),
+            (None, "HTTP/1.1 401"),
+        ] {
+            let pair = caller.map(|name| clients.caller(name));
+            let answer = ask_within_tls(&port, &authority, pair.as_ref(), "/metrics").await;
+            assert!(answer.contains(expected), "{caller:?}: {answer}");
+            assert_eq!(answer.contains("hashwarden_in_flight 3"), expected.ends_with("200"), "{caller:?}: {answer}");
+        }
+        assert!(ask_within_tls(&port, &authority, None, "/healthz").await.contains("HTTP/1.1 200"));
     }
 
     #[tokio::test]

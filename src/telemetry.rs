@@ -142,7 +142,7 @@ pub const METRICS: &[Metric] = &[
     Metric(
         MetricType::Counter,
         "hashwarden_access_refusals_total",
-        "Calls and items refused for the caller's token or rights, by reason (no_token, malformed, unknown, expired, revoked, changed: the caller's token; role, rights, hashes, list: its rights)",
+        "Calls and items refused for the caller's token or rights, by reason (no_token, malformed, unknown, certificate, expired, revoked, changed: the caller's token or the entry of its certificate; role, rights, hashes, list: its rights)",
     ),
     Metric(
         MetricType::Gauge,

@@ -163,6 +163,8 @@ impl Ground {
         let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
         let mut command = Command::new("sh");
         command.args(["-c", line]).env("PATH", path).env("HASHWARDEN__STORE__DIR", self.path("store"));
+        // What a block exports is another command's.
+        command.env("HASHWARDEN__ACCESS__TOKENS_FILE", self.path("tokens.json"));
         command.current_dir(self.0.path()).stdin(Stdio::null()).output().unwrap()
     }
 

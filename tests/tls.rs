@@ -15,18 +15,22 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use certificates::{Authority, Pair};
+use hashwarden::access::tokens::{self, Shown, Wanted};
+use hashwarden::access::{Rights, Role};
 use hashwarden::app::{self, Running};
 use hashwarden::catalog::PolicyUpdate;
-use hashwarden::client::{Client, ClientError, Credentials, Tls};
+use hashwarden::client::{Client, ClientError, Credentials, Tls, Token};
 use hashwarden::config::Config;
 use hashwarden::demo::pictures::draw;
-use hashwarden::entry::Polarity;
+use hashwarden::entry::{HashKind, HashValue, Polarity};
+use hashwarden::matcher::{Content, GivenHash};
 use logged::{LOG, logged};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tonic::Code;
 
 /// For what takes a moment on a machine that is busy.
 const LONG: Duration = Duration::from_secs(60);
@@ -280,6 +284,59 @@ async fn until_logged(words: &str) {
 
 fn make_pipe(path: &std::path::Path) {
     assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+/// A certificate without a token gave all rights, or none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callers_certificate_has_the_rights_of_its_name() {
+    let clients = Authority::new("clients");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.json");
+    let wanted = |name: &str, roles: &[Role]| {
+        let rights = Rights { roles: roles.iter().copied().collect(), lists: None, sees: false, brings_hashes: true };
+        Wanted { name: name.to_owned(), rights, items_per_s: None, expires: None }
+    };
+    tokens::allow(&file, wanted("lists", &[Role::ListAdmin])).unwrap();
+    tokens::allow(&file, wanted("scanner-7", &[Role::Matcher])).unwrap();
+    let token = tokens::create(&file, wanted("uploads", &[Role::ListAdmin])).unwrap();
+    let served = serve(Some(&clients), |config| config.access.tokens_file.clone_from(&file)).await;
+    let as_caller = |name: &str| trusting(&served.authority, Some(&clients.caller(name)));
+    let code = |error: ClientError| match error {
+        ClientError::Refused { code, reason, .. } => (code, reason),
+        other => panic!("{other}"),
+    };
+    let hash = HashValue::from_hex(HashKind::Md5, &"00".repeat(16)).unwrap();
+    let hashes = || Content::Hashes(vec![GivenHash { hash: hash.clone(), quality: None }]);
+
+    let lists = served.ask(&as_caller("lists")).await.unwrap();
+    lists.create("known", Polarity::Positive, &PolicyUpdate::default()).await.unwrap();
+    until_logged("\"by\":\"mtls:lists\"").await;
+    assert_eq!(code(lists.match_one(hashes(), vec![]).await.unwrap_err()), (Code::PermissionDenied, "ROLE".to_owned()));
+    let scanner = served.connect(&as_caller("scanner-7")).await.unwrap();
+    scanner.match_one(hashes(), vec![]).await.unwrap();
+    assert_eq!(code(scanner.lists().await.unwrap_err()).0, Code::PermissionDenied);
+    // Of the same authority, but nobody gave it rights.
+    let refusals = "hashwarden_access_refusals_total{reason=\"certificate\"}";
+    let before = served.metric(refusals);
+    let stranger = served.connect(&as_caller("stranger")).await.unwrap();
+    let refused = (Code::PermissionDenied, "CERTIFICATE".to_owned());
+    assert_eq!(code(stranger.match_one(hashes(), vec![]).await.unwrap_err()), refused);
+    assert_eq!(code(stranger.lists().await.unwrap_err()), refused);
+    assert_eq!(served.metric(refusals), before + 2.0);
+    // With a token it is the token's caller.
+    let credentials = Credentials { token: Some(Token::parse(&token).unwrap()), ..shown(&as_caller("stranger")) };
+    let with_token = Client::connect_with(&format!("https://{}", served.running.grpc), LONG, credentials).await.unwrap();
+    assert_eq!(with_token.lists().await.unwrap().len(), 1);
+
+    tokens::revoke(&file, Shown::Certificate, "scanner-7").unwrap();
+    let end = Instant::now() + LONG;
+    while scanner.match_one(hashes(), vec![]).await.is_ok() {
+        assert!(Instant::now() < end, "the server did not hear of it");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let refused = scanner.match_one(hashes(), vec![]).await.unwrap_err();
+    assert!(refused.to_string().contains("the rights of the client certificate were revoked"), "{refused}");
+    served.end().await;
 }
 
 /// Authorities of callers change as the rest does.

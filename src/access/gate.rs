@@ -3,6 +3,7 @@
 //! Tokens are looked up by their digest, so how long a look-up takes tells nothing of a token: who tries tokens can't choose their digests.
 //! The digest that is found is compared in constant time all the same. A file that changes is read anew; one that is bad leaves the tokens
 //! as they were, until it is mended. What is in work when a token is revoked, expires or gets other rights asks [`Principal::ended`].
+//! Where the file has entries for names of certificates, a caller without a token is known by the name that TLS has proven.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -17,7 +18,8 @@ use super::file::Stamp;
 use super::refusal::Refusal;
 use super::rights::{Rights, Role};
 use super::table::{self, Need};
-use super::tokens::{self, Record, Time, TokensError};
+use super::tokens::{self, Record, Shown, Time, TokensError};
+use super::{certificate_of, certified_caller};
 use crate::entry::Caller;
 
 /// Who makes a call, and with which rights.
@@ -25,18 +27,19 @@ use crate::entry::Caller;
 pub struct Principal {
     caller: Arc<Caller>,
     rights: Arc<Rights>,
-    token: Option<Arc<Known>>,
+    /// In the file of tokens.
+    entry: Option<Arc<Known>>,
 }
 
 impl Principal {
     /// One that nothing is asked of.
     pub(super) fn trusted(caller: Arc<Caller>) -> Self {
-        Principal { caller, rights: Arc::new(Rights::all()), token: None }
+        Principal { caller, rights: Arc::new(Rights::all()), entry: None }
     }
 
     /// One that may do nothing.
     pub fn nobody(caller: Arc<Caller>) -> Self {
-        Principal { caller, rights: Arc::new(Rights::none()), token: None }
+        Principal { caller, rights: Arc::new(Rights::none()), entry: None }
     }
 
     pub fn caller(&self) -> &Arc<Caller> {
@@ -47,19 +50,20 @@ impl Principal {
         &self.rights
     }
 
-    /// The quota of items a second that the token has of its own.
+    /// The quota of items a second that the caller has of its own.
     pub fn items_per_s(&self) -> Option<NonZeroU32> {
-        self.token.as_ref()?.record.items_per_s
+        self.entry.as_ref()?.record.items_per_s
     }
 
     /// Why a call that goes on has to end.
     pub fn ended(&self) -> Option<Refusal> {
-        let token = self.token.as_ref()?;
-        match token.ended.load(Ordering::Acquire) {
-            LIVE if token.record.is_expired(Time::now()) => Some(Refusal::Expired),
+        let entry = self.entry.as_ref()?;
+        let shown = entry.record.shown();
+        match entry.ended.load(Ordering::Acquire) {
+            LIVE if entry.record.is_expired(Time::now()) => Some(Refusal::Expired(shown)),
             LIVE => None,
-            REVOKED => Some(Refusal::Revoked),
-            _ => Some(Refusal::Changed),
+            REVOKED => Some(Refusal::Revoked(shown)),
+            _ => Some(Refusal::Changed(shown)),
         }
     }
 }
@@ -68,7 +72,7 @@ const LIVE: u8 = 0;
 const REVOKED: u8 = 1;
 const CHANGED: u8 = 2;
 
-/// A token of the file.
+/// An entry of the file.
 struct Known {
     record: Record,
     caller: Arc<Caller>,
@@ -79,12 +83,21 @@ struct Known {
 
 impl Known {
     fn of(record: Record) -> Self {
-        let caller = Arc::new(Caller(format!("token:{}", record.name)));
-        Known { rights: Arc::new(record.rights()), caller, record, ended: AtomicU8::new(LIVE) }
+        let caller = Arc::new(match record.shown() {
+            Shown::Token => Caller(format!("token:{}", record.name)),
+            Shown::Certificate => certified_caller(&record.name),
+        });
+        let ended = AtomicU8::new(if record.revoked.is_some() { REVOKED } else { LIVE });
+        Known { rights: Arc::new(record.rights()), caller, record, ended }
     }
 }
 
-type Tokens = HashMap<[u8; 32], Arc<Known>>;
+/// The entries of a file, by what finds them.
+#[derive(Default)]
+struct Entries {
+    tokens: HashMap<[u8; 32], Arc<Known>>,
+    certificates: HashMap<String, Arc<Known>>,
+}
 
 /// Lets callers in.
 pub struct Gate {
@@ -94,7 +107,7 @@ pub struct Gate {
 
 struct Watched {
     path: PathBuf,
-    tokens: ArcSwap<Tokens>,
+    entries: ArcSwap<Entries>,
     /// The state of the file that was looked at last.
     seen: Mutex<Option<Stamp>>,
     /// The file could be read the last time.
@@ -114,13 +127,18 @@ impl Gate {
             tracing::warn!(file = %path.display(), "no token is valid: every call will be refused");
         }
         tell_others(&path);
-        let tokens = ArcSwap::from_pointee(known(records, &Tokens::new()));
-        let watched = Watched { path, tokens, seen: Mutex::new(Some(stamp)), sound: AtomicBool::new(true) };
+        let entries = ArcSwap::from_pointee(Entries::of(records, &Entries::default()));
+        let watched = Watched { path, entries, seen: Mutex::new(Some(stamp)), sound: AtomicBool::new(true) };
         watched.tell_sound(true);
         Ok(Arc::new(Gate { file: Some(watched) }))
     }
 
-    /// Who calls, if the call may be made. `from` is the caller by its address; `authorization` are the values of that header.
+    /// Whether certificates' names have rights of their own: one that has none is refused then.
+    pub fn has_certificates(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| !file.entries.load().certificates.is_empty())
+    }
+
+    /// Who calls, if the call may be made. `from` is the caller by its certificate, else by its address; `authorization` are the values of that header.
     pub fn admit<'h>(
         &self,
         path: &str,
@@ -154,14 +172,13 @@ impl Gate {
             refusal.tell(caller, told);
             refusal
         };
-        let token = match (authorization.next(), authorization.next()) {
-            (None, _) => Err(Refusal::NoToken),
-            (Some(header), None) => bearer(header).ok_or(Refusal::Malformed),
+        let known = match (authorization.next(), authorization.next()) {
+            (None, _) => file.find_certificate(from),
+            (Some(header), None) => bearer(header).ok_or(Refusal::Malformed).and_then(|token| file.find_token(token)),
             (Some(_), Some(_)) => Err(Refusal::Malformed),
         };
-        let token = token.map_err(|refusal| refused(refusal, from))?;
-        let known = file.find(&tokens::digest(token)).ok_or_else(|| refused(Refusal::Unknown, from))?;
-        let principal = Principal { caller: known.caller.clone(), rights: known.rights.clone(), token: Some(known) };
+        let known = known.map_err(|refusal| refused(refusal, from))?;
+        let principal = Principal { caller: known.caller.clone(), rights: known.rights.clone(), entry: Some(known) };
         let may = principal.ended().map_or_else(|| allows(need, &principal.rights), Err);
         may.map_err(|refusal| refused(refusal, &principal.caller))?;
         Ok(principal)
@@ -200,24 +217,57 @@ fn bearer(header: &[u8]) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"Bearer ") && is_one).then_some(token)
 }
 
-fn known(records: Vec<Record>, before: &Tokens) -> Tokens {
-    let known = |record: Record| match before.get(&record.sha256) {
-        // Calls that go on go on.
-        Some(same) if same.record == record => (record.sha256, same.clone()),
-        _ => {
-            let ended = if record.revoked.is_some() { REVOKED } else { LIVE };
-            let known = Known::of(record);
-            known.ended.store(ended, Ordering::Release);
-            (known.record.sha256, Arc::new(known))
+impl Entries {
+    /// Those of records, of which what did not change is kept: calls that go on go on.
+    fn of(records: Vec<Record>, before: &Entries) -> Self {
+        let mut entries = Entries::default();
+        for record in records {
+            let known = match before.same(&record) {
+                Some(same) if same.record == record => same.clone(),
+                _ => Arc::new(Known::of(record)),
+            };
+            match known.record.sha256 {
+                Some(digest) => entries.tokens.insert(digest, known),
+                None => entries.certificates.insert(known.record.name.clone(), known),
+            };
         }
-    };
-    records.into_iter().map(known).collect()
+        entries
+    }
+
+    /// The entry that is found by the same.
+    fn same(&self, record: &Record) -> Option<&Arc<Known>> {
+        match &record.sha256 {
+            Some(digest) => self.tokens.get(digest),
+            None => self.certificates.get(&record.name),
+        }
+    }
+
+    /// Ends the calls of those that are not among `now` as they are here.
+    fn end_others(&self, now: &Entries) {
+        for known in self.tokens.values().chain(self.certificates.values()) {
+            let found = now.same(&known.record);
+            if !found.is_some_and(|found| Arc::ptr_eq(found, known)) {
+                let revoked = found.is_none_or(|found| found.record.revoked.is_some());
+                known.ended.store(if revoked { REVOKED } else { CHANGED }, Ordering::Release);
+            }
+        }
+    }
 }
 
 impl Watched {
-    fn find(&self, digest: &[u8; 32]) -> Option<Arc<Known>> {
-        let found = self.tokens.load().get(digest).cloned()?;
-        bool::from(found.record.sha256.ct_eq(digest)).then_some(found)
+    fn find_token(&self, token: &[u8]) -> Result<Arc<Known>, Refusal> {
+        let digest = tokens::digest(token);
+        let found = self.entries.load().tokens.get(&digest).cloned().ok_or(Refusal::Unknown)?;
+        let is_it = found.record.sha256.is_some_and(|of| bool::from(of.ct_eq(&digest)));
+        if is_it { Ok(found) } else { Err(Refusal::Unknown) }
+    }
+
+    fn find_certificate(&self, from: &Caller) -> Result<Arc<Known>, Refusal> {
+        let certificates = &self.entries.load().certificates;
+        match certificate_of(from) {
+            Some(name) if !certificates.is_empty() => certificates.get(name).cloned().ok_or(Refusal::Certificate),
+            _ => Err(Refusal::NoToken),
+        }
     }
 
     fn refresh(&self) {
@@ -230,15 +280,13 @@ impl Watched {
         match tokens::read(&self.path) {
             Ok((records, stamp)) => {
                 *seen = Some(stamp);
-                let before = self.tokens.load_full();
-                let tokens = known(records, &before);
-                for (digest, known) in before.iter().filter(|(digest, known)| !is_same(&tokens, digest, known)) {
-                    let revoked = tokens.get(digest).is_none_or(|now| now.record.revoked.is_some());
-                    known.ended.store(if revoked { REVOKED } else { CHANGED }, Ordering::Release);
-                }
-                tracing::info!(tokens = tokens.len(), "the tokens were reloaded");
+                let before = self.entries.load_full();
+                let entries = Entries::of(records, &before);
+                before.end_others(&entries);
+                let (tokens, certificates) = (entries.tokens.len(), entries.certificates.len());
+                tracing::info!(tokens, certificates, "the tokens were reloaded");
                 tell_others(&self.path);
-                self.tokens.store(Arc::new(tokens));
+                self.entries.store(Arc::new(entries));
                 self.tell_sound(true);
             }
             Err(error) => {
@@ -259,10 +307,6 @@ fn tell_others(path: &Path) {
     if let Some(why) = tokens::others_can_change(path) {
         tracing::warn!(file = %path.display(), why, "others can replace the tokens file, and so make tokens");
     }
-}
-
-fn is_same(tokens: &Tokens, digest: &[u8; 32], known: &Arc<Known>) -> bool {
-    tokens.get(digest).is_some_and(|now| Arc::ptr_eq(now, known))
 }
 
 #[cfg(test)]

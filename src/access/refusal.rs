@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::rights::Role;
+use super::tokens::Shown;
 use crate::entry::Caller;
 
 const TOLD_EVERY: Duration = Duration::from_secs(10);
@@ -21,10 +22,12 @@ pub enum Refusal {
     /// The header is not `Bearer TOKEN`.
     Malformed,
     Unknown,
-    Expired,
-    Revoked,
+    /// The caller's certificate has a name without an entry, where some have entries.
+    Certificate,
+    Expired(Shown),
+    Revoked(Shown),
     /// The file says other rights than when the call began.
-    Changed,
+    Changed(Shown),
     /// None of the caller's roles is one that the call needs.
     Role {
         needs: &'static [Role],
@@ -46,9 +49,10 @@ impl Refusal {
             Refusal::NoToken => "no_token",
             Refusal::Malformed => "malformed",
             Refusal::Unknown => "unknown",
-            Refusal::Expired => "expired",
-            Refusal::Revoked => "revoked",
-            Refusal::Changed => "changed",
+            Refusal::Certificate => "certificate",
+            Refusal::Expired(_) => "expired",
+            Refusal::Revoked(_) => "revoked",
+            Refusal::Changed(_) => "changed",
             Refusal::Role { .. } => "role",
             Refusal::Knowing => "rights",
             Refusal::Hashes => "hashes",
@@ -59,7 +63,7 @@ impl Refusal {
     /// Whether it is not known who calls, rather than that the caller may not.
     pub fn is_unauthenticated(&self) -> bool {
         use Refusal::{Changed, Expired, Malformed, NoToken, Revoked, Unknown};
-        matches!(self, NoToken | Malformed | Unknown | Expired | Revoked | Changed)
+        matches!(self, NoToken | Malformed | Unknown | Expired(_) | Revoked(_) | Changed(_))
     }
 
     /// Counts it, and logs it unless the same caller was refused for the same reason a moment ago.
@@ -86,21 +90,26 @@ impl fmt::Display for Refusal {
             }
             Refusal::Malformed => f.write_str("the `authorization` metadata is not a single `Bearer TOKEN`"),
             Refusal::Unknown => f.write_str("the token is not known to this server"),
-            Refusal::Expired => f.write_str("the token has expired"),
-            Refusal::Revoked => f.write_str("the token was revoked"),
-            Refusal::Changed => f.write_str("the token's rights were changed: call again"),
+            Refusal::Certificate => f.write_str(
+                "the name in the client certificate has no rights on this server: its operator can give it some, or send a token",
+            ),
+            Refusal::Expired(Shown::Token) => f.write_str("the token has expired"),
+            Refusal::Expired(Shown::Certificate) => f.write_str("the rights of the client certificate have expired"),
+            Refusal::Revoked(Shown::Token) => f.write_str("the token was revoked"),
+            Refusal::Revoked(Shown::Certificate) => f.write_str("the rights of the client certificate were revoked"),
+            Refusal::Changed(shown) => write!(f, "the {}'s rights were changed: call again", shown.name()),
             Refusal::Role { needs: [] } => f.write_str("no role may make this call"),
             Refusal::Role { needs } => {
                 let needs = needs.iter().map(|role| role.name()).collect::<Vec<_>>().join(" or ");
-                write!(f, "this call needs the role {needs}, which the token does not have")
+                write!(f, "this call needs the role {needs}, which the caller does not have")
             }
             Refusal::Knowing => f.write_str(
-                "comparing lists gives their hashes away, so it needs a token that was created with both --sees and --brings-hashes",
+                "comparing lists gives their hashes away, so it needs a token, or a certificate's entry, that was created with both --sees and --brings-hashes",
             ),
             Refusal::Hashes => {
-                f.write_str("matching hashes needs the right to bring them, which the token does not have: send the picture")
+                f.write_str("matching hashes needs the right to bring them, which the caller does not have: send the picture")
             }
-            Refusal::List => f.write_str("the call names a list that the token is not for"),
+            Refusal::List => f.write_str("the call names a list that the caller has no right to"),
             Refusal::BeyondLists(why) => f.write_str(why),
         }
     }

@@ -1,4 +1,5 @@
-//! The file of tokens: who has which rights until when, and the SHA-256 of what each one shows.
+//! The file of tokens: who has which rights until when, and the SHA-256 of what each one shows. Callers with a certificate may have an entry by its
+//! name instead.
 //!
 //! JSON, for the verbs of `hashwarden token`, which change it whole and atomically under a lock, so that a server never reads half a file.
 //! A token is 256 random bits: its digest can't be turned round, and is no secret; who can *write* the file makes tokens, so it must be its
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
+use super::can_be_certified;
 use super::file::{self, Stamp, Unread};
 use super::options::ITEMS_PER_S_TOP;
 use super::rights::{Rights, Role};
@@ -52,14 +54,32 @@ pub enum TokensError {
     Random(getrandom::Error),
 }
 
-/// One token's record.
+/// What a caller shows to be known by an entry of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    Token,
+    /// A client certificate of the entry's name, which TLS has proven.
+    Certificate,
+}
+
+impl Shown {
+    pub fn name(self) -> &'static str {
+        match self {
+            Shown::Token => "token",
+            Shown::Certificate => "certificate",
+        }
+    }
+}
+
+/// The rights of who shows one token, or a certificate of one name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
     /// What the caller is called in limits, logs and the record of changes.
     pub name: String,
-    #[serde(with = "hex")]
-    pub sha256: [u8; 32],
+    /// Of a token; a certificate has none.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "digest_as_hex")]
+    pub sha256: Option<[u8; 32]>,
     pub roles: BTreeSet<Role>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lists: Option<BTreeSet<String>>,
@@ -78,6 +98,26 @@ pub struct Record {
 }
 
 impl Record {
+    pub fn shown(&self) -> Shown {
+        if self.sha256.is_some() { Shown::Token } else { Shown::Certificate }
+    }
+
+    /// The entry in words: `token uploads`.
+    fn told(&self) -> String {
+        format!("{} {}", self.shown().name(), without_hashes(&self.name))
+    }
+
+    fn new(wanted: Wanted, sha256: Option<[u8; 32]>) -> Result<Self, TokensError> {
+        let Wanted { name, rights: Rights { roles, lists, sees, brings_hashes }, items_per_s, expires } = wanted;
+        let (lists, created) = (lists.map(Arc::unwrap_or_clone), Time::now());
+        let record = Record { name, sha256, roles, lists, sees, brings_hashes, items_per_s, created, expires, revoked: None };
+        record.check().map_err(TokensError::Invalid)?;
+        match record.is_expired(created) {
+            true => Err(TokensError::Invalid(format!("the {} would have expired already", record.shown().name()))),
+            false => Ok(record),
+        }
+    }
+
     pub fn rights(&self) -> Rights {
         let Record { roles, lists, sees, brings_hashes, .. } = self.clone();
         Rights { roles, lists: lists.map(Arc::new), sees, brings_hashes }
@@ -88,18 +128,22 @@ impl Record {
     }
 
     fn check(&self) -> Result<(), String> {
-        check_name(&self.name)?;
+        match self.shown() {
+            Shown::Token => check_name(&self.name)?,
+            Shown::Certificate if can_be_certified(&self.name) => {}
+            Shown::Certificate => return Err("a certificate's name has 1 to 512 bytes, all of them printable".to_owned()),
+        }
         if self.roles.is_empty() {
-            return Err(format!("token {} has no role", self.name));
+            return Err(format!("{} has no role", self.told()));
         }
         if self.items_per_s.is_some_and(|items| items.get() > ITEMS_PER_S_TOP) {
-            return Err(format!("token {}: items_per_s must be at most {ITEMS_PER_S_TOP}", self.name));
+            return Err(format!("{}: items_per_s must be at most {ITEMS_PER_S_TOP}", self.told()));
         }
         let Some(lists) = &self.lists else { return Ok(()) };
         if lists.is_empty() {
-            return Err(format!("token {} names no list; without \"lists\" it is for all", self.name));
+            return Err(format!("{} names no list; without \"lists\" it is for all", self.told()));
         }
-        lists.iter().try_for_each(|list| check_list_name(list).map_err(|bad| format!("token {}: {}", self.name, bad.0)))
+        lists.iter().try_for_each(|list| check_list_name(list).map_err(|bad| format!("{}: {}", self.told(), bad.0)))
     }
 }
 
@@ -170,10 +214,24 @@ pub fn digest(token: &[u8]) -> [u8; 32] {
     Sha256::digest(token).into()
 }
 
+mod digest_as_hex {
+    use super::{Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(digest: &Option<[u8; 32]>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&digest.map(hex::encode).unwrap_or_default())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<[u8; 32]>, D::Error> {
+        hex::deserialize(deserializer).map(Some)
+    }
+}
+
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Records {
     tokens: Vec<Record>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    certificates: Vec<Record>,
 }
 
 /// All records of a file, checked, and the state of the file that they were read from.
@@ -190,9 +248,17 @@ pub fn read(path: &Path) -> Result<(Vec<Record>, Stamp), TokensError> {
         return Err(bad(format!("others than its owner may write it (its mode is {mode:o}), and so make tokens: chmod 600")));
     }
     let text = String::from_utf8(bytes).map_err(|_| bad("is not text".to_owned()))?;
-    let Records { tokens } = serde_json::from_str(&text).map_err(|error| bad(without_hashes(&error.to_string()).into_owned()))?;
-    check(&tokens).map_err(bad)?;
-    Ok((tokens, Stamp::from(&found)))
+    let Records { tokens, certificates } =
+        serde_json::from_str(&text).map_err(|error| bad(without_hashes(&error.to_string()).into_owned()))?;
+    if let Some(token) = tokens.iter().find(|token| token.sha256.is_none()) {
+        return Err(bad(format!("token {} has no sha256", without_hashes(&token.name))));
+    }
+    if let Some(certificate) = certificates.iter().find(|certificate| certificate.sha256.is_some()) {
+        return Err(bad(format!("certificate {} has a sha256, which is for tokens", without_hashes(&certificate.name))));
+    }
+    let records = [tokens, certificates].concat();
+    check(&records).map_err(bad)?;
+    Ok((records, Stamp::from(&found)))
 }
 
 /// Who else than this process and the system's administrator can put other tokens in a file's place, in words.
@@ -213,24 +279,29 @@ pub fn others_can_change(path: &Path) -> Option<String> {
     (mode & 0o022 != 0 && mode & 0o1000 == 0).then(|| format!("others than its owner may write to its folder (mode {mode:o})"))
 }
 
-fn check(tokens: &[Record]) -> Result<(), String> {
-    if tokens.len() > TOKENS_MAX {
+fn check(records: &[Record]) -> Result<(), String> {
+    if records.len() > TOKENS_MAX {
         return Err(format!("has more than {TOKENS_MAX} tokens"));
     }
-    tokens.iter().try_for_each(Record::check)?;
-    let (mut names, mut digests) = (BTreeSet::new(), BTreeSet::new());
-    for token in tokens {
-        if token.revoked.is_none() && !names.insert(&token.name) {
-            return Err(format!("token {} stands twice", token.name));
+    records.iter().try_for_each(Record::check)?;
+    let (mut names, mut certified, mut digests) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for record in records {
+        let is_another = match record.sha256 {
+            Some(_) => record.revoked.is_some() || names.insert(&record.name),
+            // A revoked one would make it a question of order who is let in.
+            None => certified.insert(&record.name),
+        };
+        if !is_another {
+            return Err(format!("{} stands twice", record.told()));
         }
-        if !digests.insert(token.sha256) {
-            return Err(format!("token {} has the digest of another", token.name));
+        if record.sha256.is_some_and(|digest| !digests.insert(digest)) {
+            return Err(format!("{} has the digest of another", record.told()));
         }
     }
     Ok(())
 }
 
-/// What a new token is to be.
+/// What a new token, or the entry of a certificate's name, is to be.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     pub name: String,
@@ -242,21 +313,13 @@ pub struct Wanted {
 
 /// Makes a token and gives it, for the only time. The file is made where there is none.
 pub fn create(path: &Path, wanted: Wanted) -> Result<String, TokensError> {
-    let Wanted { name, rights: Rights { roles, lists, sees, brings_hashes }, items_per_s, expires } = wanted;
-    let lists = lists.map(Arc::unwrap_or_clone);
     let mut secret = [0; TOKEN_BYTES];
     getrandom::fill(&mut secret).map_err(TokensError::Random)?;
     let token = format!("{PREFIX}{}", hex::encode(secret));
-    let created = Time::now();
-    let sha256 = digest(token.as_bytes());
-    let record = Record { name, sha256, roles, lists, sees, brings_hashes, items_per_s, created, expires, revoked: None };
-    record.check().map_err(TokensError::Invalid)?;
-    if record.is_expired(created) {
-        return Err(TokensError::Invalid("the token would have expired already".to_owned()));
-    }
-    edit(path, |tokens| {
+    let record = Record::new(wanted, Some(digest(token.as_bytes())))?;
+    edit(path, |records| {
         // One name is one caller, in the log and the record of changes: a revoked one keeps it.
-        let same: Vec<_> = tokens.iter().filter(|other| other.name == record.name).collect();
+        let same: Vec<_> = records.iter().filter(|other| other.shown() == Shown::Token && other.name == record.name).collect();
         if same.iter().any(|other| other.revoked.is_none()) {
             return Err(TokensError::Invalid(format!("there is a token named {} already: take another name", record.name)));
         }
@@ -266,41 +329,67 @@ pub fn create(path: &Path, wanted: Wanted) -> Result<String, TokensError> {
                 record.name
             )));
         }
-        if tokens.len() >= TOKENS_MAX {
-            return Err(TokensError::Invalid(format!(
-                "the file has {TOKENS_MAX} tokens, which is the most: `token prune` removes those that were revoked or have expired"
-            )));
-        }
-        tokens.push(record);
-        Ok(())
+        push(records, record)
     })?;
     Ok(token)
 }
 
-/// Marks a token as revoked.
-pub fn revoke(path: &Path, name: &str) -> Result<(), TokensError> {
-    edit(path, |tokens| {
-        let revoked = tokens.iter().filter(|token| token.name == name).filter_map(|token| token.revoked).max();
-        let live = tokens.iter_mut().find(|token| token.name == name && token.revoked.is_none());
-        let token = live.ok_or_else(|| {
+/// Gives rights to callers whose certificate has this name. Says whether it is the first name that has some: from then on certificates of other
+/// names are refused. An entry that was revoked or has expired is replaced, as the certificate names the same caller.
+pub fn allow(path: &Path, wanted: Wanted) -> Result<bool, TokensError> {
+    let record = Record::new(wanted, None)?;
+    let mut first = false;
+    edit(path, |records| {
+        let now = Time::now();
+        let is_same = |other: &Record| other.shown() == Shown::Certificate && other.name == record.name;
+        if records.iter().any(|other| is_same(other) && other.revoked.is_none() && !other.is_expired(now)) {
+            return Err(TokensError::Invalid(format!(
+                "certificates named {:?} have rights already: revoke those first to give others",
+                without_hashes(&record.name)
+            )));
+        }
+        records.retain(|other| !is_same(other));
+        first = records.iter().all(|other| other.shown() == Shown::Token);
+        push(records, record)
+    })?;
+    Ok(first)
+}
+
+fn push(records: &mut Vec<Record>, record: Record) -> Result<(), TokensError> {
+    if records.len() >= TOKENS_MAX {
+        return Err(TokensError::Invalid(format!(
+            "the file has {TOKENS_MAX} tokens, which is the most: `token prune` removes those that were revoked or have expired"
+        )));
+    }
+    records.push(record);
+    Ok(())
+}
+
+/// Marks a token, or the entry of a certificate's name, as revoked.
+pub fn revoke(path: &Path, shown: Shown, name: &str) -> Result<(), TokensError> {
+    edit(path, |records| {
+        let what = shown.name();
+        let mut same: Vec<_> = records.iter_mut().filter(|record| record.shown() == shown && record.name == name).collect();
+        let revoked = same.iter().filter_map(|record| record.revoked).max();
+        let live = same.iter_mut().find(|record| record.revoked.is_none());
+        let record = live.ok_or_else(|| {
+            let name = without_hashes(name);
             TokensError::Invalid(match revoked {
-                Some(at) => format!("the token named {name:?} was revoked on {at} already"),
-                None => format!("there is no token named {name:?} to revoke"),
+                Some(at) => format!("the {what} named {name:?} was revoked on {at} already"),
+                None => format!("there is no {what} named {name:?} to revoke"),
             })
         })?;
-        token.revoked = Some(Time::now());
+        record.revoked = Some(Time::now());
         Ok(())
     })
 }
 
-/// Removes the tokens that were revoked, or expired, before a time, and gives their names: they can be used again.
-pub fn prune(path: &Path, before: Time) -> Result<Vec<String>, TokensError> {
+/// Removes what was revoked, or expired, before a time, and gives it: the names of tokens can be used again.
+pub fn prune(path: &Path, before: Time) -> Result<Vec<Record>, TokensError> {
     let mut pruned = Vec::new();
-    edit(path, |tokens| {
-        let ended = |token: &Record| token.revoked.or(token.expires).is_some_and(|at| at < before);
-        let (gone, stay): (Vec<_>, Vec<_>) = std::mem::take(tokens).into_iter().partition(ended);
-        *tokens = stay;
-        pruned = gone.into_iter().map(|token| token.name).collect();
+    edit(path, |records| {
+        let ended = |record: &Record| record.revoked.or(record.expires).is_some_and(|at| at < before);
+        (pruned, *records) = std::mem::take(records).into_iter().partition(ended);
         Ok(())
     })?;
     Ok(pruned)
@@ -337,12 +426,13 @@ fn edit(path: &Path, change: impl FnOnce(&mut Vec<Record>) -> Result<(), TokensE
     let lock = File::options().create(true).append(true).mode(0o600).open(folder.join(lock_name)).map_err(unwritten)?;
     hold(&lock, path, LOCKED_MAX)?;
     let before = std::fs::metadata(path).ok();
-    let mut tokens = match &before {
+    let mut records = match &before {
         Some(_) => read(path)?.0,
         None => Vec::new(),
     };
-    change(&mut tokens)?;
-    let mut text = serde_json::to_string_pretty(&Records { tokens }).map_err(|error| unwritten(error.into()))?;
+    change(&mut records)?;
+    let (tokens, certificates) = records.into_iter().partition(|record| record.shown() == Shown::Token);
+    let mut text = serde_json::to_string_pretty(&Records { tokens, certificates }).map_err(|error| unwritten(error.into()))?;
     text.push('\n');
     // Of mode 0600 from its beginning.
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(unwritten)?;

@@ -8,8 +8,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName};
 use x509_cert::{Certificate, TbsCertificate};
 
-/// Longest name of a caller, in bytes: twice what a DNS name may have, for SPIFFE ids.
-const NAME_BYTES_MAX: usize = 512;
+use crate::access::can_be_certified;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadCertificate {
@@ -46,10 +45,7 @@ pub fn name(der: &[u8]) -> Result<String, BadCertificate> {
     let common = || certificate.subject().common_name().ok().flatten().map(|name| name.value().into_owned());
     let name = alternatives.iter().find_map(uri).or_else(|| alternatives.iter().find_map(dns)).or_else(common);
     let name = name.ok_or(BadCertificate::Unnamed)?;
-    match name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
-        true => Err(BadCertificate::BadName),
-        false => Ok(name),
-    }
+    if can_be_certified(&name) { Ok(name) } else { Err(BadCertificate::BadName) }
 }
 
 /// Until when a certificate holds that holds now.

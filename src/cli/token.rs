@@ -15,16 +15,20 @@ use serde_json::{Value, json};
 use super::number::whole;
 use super::output::{path_text, remark, say, tell};
 use super::{Context, Exit, Failure};
-use crate::access::tokens::{self, Record, Time, TokensError, Wanted};
+use crate::access::tokens::{self, Record, Shown, Time, TokensError, Wanted};
 use crate::access::{ITEMS_PER_S_TOP, Rights, Role};
 use crate::entry::shown::{in_words, unopened};
 
 #[derive(Subcommand)]
 pub enum TokenVerb {
-    /// Make a token and print it: it is not shown again.
+    /// Make a token and print it: it is not shown again. Or give rights to a client certificate.
     Create {
         /// What the caller is called in logs, limits and the record of changes; letters, digits, '-', '_', '.' and '@'.
         name: String,
+        /// Make no token: whoever shows a client certificate of this NAME needs none. NAME is what logs have after `mtls:`, such as
+        /// spiffe://example.org/scanner. Once one certificate has rights, those without are refused.
+        #[arg(long, conflicts_with = "out")]
+        certificate: bool,
         /// What the caller may do: matcher, list-admin, reviewer, auditor or operator; can be repeated.
         #[arg(long = "role", value_name = "ROLE", required = true)]
         roles: Vec<Role>,
@@ -53,6 +57,9 @@ pub enum TokenVerb {
     Revoke {
         /// The token's name. No other token can have it, unless this one is pruned.
         name: String,
+        /// NAME is a client certificate's.
+        #[arg(long)]
+        certificate: bool,
     },
     /// Remove tokens that were revoked or have expired. Their names can be used again, and so stand for several tokens in old logs.
     Prune {
@@ -76,25 +83,28 @@ pub fn run(context: &Context, verb: TokenVerb) -> Result<Exit, Failure> {
         ));
     };
     match verb {
-        TokenVerb::Create { name, roles, lists, sees, brings_hashes, items_per_s, expires, out } => {
+        TokenVerb::Create { name, certificate, roles, lists, sees, brings_hashes, items_per_s, expires, out } => {
             let lists = (!lists.is_empty()).then(|| Arc::new(lists.into_iter().collect::<BTreeSet<_>>()));
             let rights = Rights { roles: roles.into_iter().collect(), lists, sees, brings_hashes };
             warn_of(&rights);
             let items_per_s = items_per_s.and_then(NonZeroU32::new);
-            create(context, file, Wanted { name, rights, items_per_s, expires }, out.as_deref())
+            let wanted = Wanted { name, rights, items_per_s, expires };
+            if certificate { allow(context, file, wanted) } else { create(context, file, wanted, out.as_deref()) }
         }
         TokenVerb::Ls => ls(context, file),
-        TokenVerb::Revoke { name } => {
-            tokens::revoke(file, &name).map_err(failure)?;
+        TokenVerb::Revoke { name, certificate } => {
+            let shown = if certificate { Shown::Certificate } else { Shown::Token };
+            tokens::revoke(file, shown, &name).map_err(failure)?;
             let told = || format!("revoked {name}; a running server knows within a second");
-            tell(context, || json!({ "name": name, "state": "revoked" }), told)?;
+            tell(context, || json!({ "name": name, "kind": shown.name(), "state": "revoked" }), told)?;
             Ok(Exit::Done)
         }
         TokenVerb::Prune { older_than } => {
             let ms = u64::try_from(older_than.as_millis()).unwrap_or(u64::MAX);
             let pruned = tokens::prune(file, Time(Time::now().0.saturating_sub(ms))).map_err(failure)?;
-            for name in &pruned {
-                tell(context, || json!({ "name": name, "state": "pruned" }), || format!("pruned {name}"))?;
+            for record in &pruned {
+                let (name, kind) = (&record.name, record.shown().name());
+                tell(context, || json!({ "name": name, "kind": kind, "state": "pruned" }), || format!("pruned {name}"))?;
             }
             if pruned.is_empty() {
                 remark("no token was revoked or expired so long ago");
@@ -156,6 +166,18 @@ fn create(context: &Context, file: &Path, wanted: Wanted, out: Option<&Path>) ->
     Ok(Exit::Done)
 }
 
+/// Gives rights to a certificate's name.
+fn allow(context: &Context, file: &Path, wanted: Wanted) -> Result<Exit, Failure> {
+    let name = wanted.name.clone();
+    if tokens::allow(file, wanted).map_err(failure)? {
+        remark("from now on callers whose certificate has another name are refused, unless they show a token");
+    }
+    let words =
+        || format!("callers with a client certificate of {name} have these rights; a running server knows within a second");
+    tell(context, || json!({ "name": name, "kind": Shown::Certificate.name() }), words)?;
+    Ok(Exit::Done)
+}
+
 /// A file for a token, which goes again unless the token is written to it.
 struct NewFile {
     path: PathBuf,
@@ -208,6 +230,7 @@ fn state(record: &Record, now: Time) -> &'static str {
 fn record_json(record: &Record, now: Time) -> Value {
     json!({
         "name": record.name,
+        "kind": record.shown().name(),
         "state": state(record, now),
         "roles": record.roles.iter().map(|role| role.name()).collect::<Vec<_>>(),
         "lists": record.lists,
@@ -232,5 +255,9 @@ fn record_text(record: &Record, now: Time) -> String {
         (None, Some(at)) => format!("  until {at}"),
         (None, None) => String::new(),
     };
-    format!("{:<24} {:<8} {roles}  {lists}{flags}{quota}{until}", record.name, state(record, now))
+    let kind = match record.shown() {
+        Shown::Token => "",
+        Shown::Certificate => "certificate  ",
+    };
+    format!("{:<24} {:<8} {kind}{roles}  {lists}{flags}{quota}{until}", record.name, state(record, now))
 }

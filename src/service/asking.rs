@@ -104,7 +104,7 @@ impl Asking {
     /// Whether a list of this name may be made: one that would not be there for its maker may not.
     pub fn may_create(&self, name: &str, polarity: Polarity, update: &PolicyUpdate) -> Result<(), Status> {
         if !self.principal.rights().has_list(name) {
-            return Err(self.refuse("the token is for other lists and can't create one of this name"));
+            return Err(self.refuse("the caller has rights to other lists only, so it can't create one of this name"));
         }
         match polarity {
             Polarity::Negative if update.scope.as_ref().is_none_or(Vec::is_empty) => self.may_suppress_all(),
@@ -124,10 +124,9 @@ impl Asking {
     fn may_suppress_all(&self) -> Result<(), Status> {
         match self.principal.rights().lists {
             None => Ok(()),
-            Some(_) => {
-                Err(self
-                    .refuse("an empty scope means all lists, but the token is for some of them: name the lists that are meant"))
-            }
+            Some(_) => Err(self.refuse(
+                "an empty scope means all lists, but the caller has rights to some of them: name the lists that are meant",
+            )),
         }
     }
 
@@ -144,13 +143,13 @@ impl Asking {
         }
         if scope.is_empty() {
             return Err(self.refuse(
-                "this negative list has no scope, so it suppresses matches of all lists, but the token is for some of them: it can't change the list",
+                "this negative list has no scope, so it suppresses matches of all lists, but the caller has rights to some of them: it can't change the list",
             ));
         }
         match scope.iter().all(|name| rights.has_list(name)) {
             true => Ok(()),
             false => Err(self.refuse(
-                "this negative list suppresses matches of lists that the token is not for, so the token can't change it",
+                "this negative list suppresses matches of lists that the caller has no right to, so it can't change the list",
             )),
         }
     }
@@ -193,7 +192,7 @@ impl Asking {
         scope.retain(|name| self.principal.rights().has_list(name));
         info.scope_hidden = u32::try_from(all - scope.len()).unwrap_or(u32::MAX);
         if scope.len() < all {
-            info.warnings.push("its scope names lists that the token is not for; they are not shown".to_owned());
+            info.warnings.push("its scope names lists that the caller has no right to; they are not shown".to_owned());
         }
         info
     }

@@ -42,7 +42,7 @@ fn tokens_are_made_shown_by_name_and_revoked() {
     token(&file, &["prune"]).exits(0).says(&["so long ago"]);
     std::thread::sleep(Duration::from_millis(2));
     let pruned = token(&file, &["--json", "prune", "--older-than", "1ms"]).exits(0).one();
-    assert_eq!(pruned, serde_json::json!({ "name": "uploads", "state": "pruned" }));
+    assert_eq!(pruned, serde_json::json!({ "name": "uploads", "kind": "token", "state": "pruned" }));
     create(&place, &file, &["uploads", "--role", "matcher"]);
     token(&file, &["revoke", "uploads"]).exits(0);
     assert_eq!(token(&file, &["--json", "ls"]).exits(0).json()[1]["state"], "revoked");
@@ -50,6 +50,31 @@ fn tokens_are_made_shown_by_name_and_revoked() {
     token(&file, &["create", "x"]).exits(2).says(&["--role"]);
     token(&file, &["create", "x", "--role", "matcher", "--expires", "soon"]).exits(2).says(&["90d"]);
     run(&["token", "ls"]).exits(2).says(&["[access] tokens_file", TOKENS_FILE]);
+}
+
+#[test]
+fn a_certificates_name_gets_rights_and_loses_them() {
+    let place = Place::new();
+    let file = place.arg("tokens.json");
+    let name = "spiffe://example.org/scanner";
+    let grant = ["create", name, "--certificate", "--role", "matcher", "--brings-hashes", "--items-per-s", "9"];
+    let made = token(&file, &grant).exits(0).says(&["another name are refused, unless they show a token"]);
+    assert!(made.out.contains(name) && !made.out.contains("hashwarden_"), "{}", made.out);
+    let second = token(&file, &["create", "other", "--certificate", "--role", "auditor"]).exits(0);
+    assert!(!second.err.contains("are refused"), "{}", second.err);
+    create(&place, &file, &["other", "--role", "matcher"]);
+    let listed = token(&file, &["--json", "ls"]).exits(0).json();
+    let kinds: Vec<_> = listed.iter().map(|line| (line["name"].as_str().unwrap(), line["kind"].as_str().unwrap())).collect();
+    assert_eq!(kinds, [("other", "token"), (name, "certificate"), ("other", "certificate")]);
+    assert_eq!((&listed[1]["items_per_s"], &listed[1]["brings_hashes"]), (&9.into(), &true.into()));
+    assert!(token(&file, &["ls"]).exits(0).out.contains("certificate  matcher  all lists  brings hashes  9 items/s"));
+    token(&file, &grant).exits(2).says(&["have rights already"]);
+    token(&file, &["create", "x", "--certificate", "--role", "matcher", "--out", "f"]).exits(2).says(&["--out"]);
+    let revoked = token(&file, &["--json", "revoke", "other", "--certificate"]).exits(0).one();
+    assert_eq!(revoked, serde_json::json!({ "name": "other", "kind": "certificate", "state": "revoked" }));
+    let states: Vec<_> = token(&file, &["--json", "ls"]).exits(0).json().iter().map(|line| line["state"].clone()).collect();
+    assert_eq!(states, ["live", "live", "revoked"], "the token of the same name is another");
+    token(&file, &["revoke", "scanner", "--certificate"]).exits(2).says(&["no certificate named"]);
 }
 
 #[test]
@@ -180,7 +205,8 @@ fn items_beyond_a_callers_quota_are_refused_and_counted() {
     let hashes: Vec<String> = (0..20).map(pdq).collect();
     let args = hashes.iter().flat_map(|hash| ["--pdq", hash]);
     let ran = server.run(&["--json", "match"].into_iter().chain(args).collect::<Vec<_>>()).exits(4);
-    let is_refused = |line: &Value| line["detail"].as_str().is_some_and(|why| why.contains("quota of 1 item a second: try again"));
+    let is_refused =
+        |line: &Value| line["detail"].as_str().is_some_and(|why| why.contains("quota of 1 item a second: try again"));
     let refused = ran.json().iter().filter(|line| is_refused(line)).count();
     assert!((1..20).contains(&refused), "{}", ran.out);
     let (_, page) = server.get("/metrics");

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use hashwarden::access::table::{Need, TABLE};
-use hashwarden::access::tokens::{self, Time, Wanted};
+use hashwarden::access::tokens::{self, Shown, Time, Wanted};
 use hashwarden::access::{Rights, Role};
 use hashwarden::client::{Credentials, Token};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -90,7 +90,7 @@ async fn every_call_is_made_by_the_roles_of_the_table_and_by_no_other() {
     let channel = guarded.served.channel().await;
     let of_role = Role::ALL.map(|role| (role, format!("Bearer {}", guarded.token(role.name(), rights(&[role])))));
     let revoked = guarded.token("revoked", Rights::all());
-    tokens::revoke(&guarded.file, "revoked").unwrap();
+    tokens::revoke(&guarded.file, Shown::Token, "revoked").unwrap();
     let expired = create(&guarded.file, "expired", Rights::all(), Some(Time(Time::now().0 + 20)));
     guarded.gate.refresh();
     tokio::time::sleep(Duration::from_millis(30)).await;
@@ -431,7 +431,7 @@ async fn a_negative_list_is_changed_by_those_alone_who_have_the_lists_in_its_sco
     };
     let file = || std::io::Cursor::new(format!("{}\n", "ab".repeat(32)).into_bytes());
     let options = import_options(None, Mapping::default());
-    for (name, words) in [("beyond", "matches of lists that the token is not for"), ("of-all", "matches of all lists")] {
+    for (name, words) in [("beyond", "matches of lists that the caller has no right to"), ("of-all", "matches of all lists")] {
         let said = [
             some.set(name, &scope(&["known"])).await.map(drop).unwrap_err(),
             some.set_disabled(name, true).await.map(drop).unwrap_err(),
@@ -477,7 +477,7 @@ async fn a_reflection_stream_ends_with_its_token() {
     let mut reflection = ServerReflectionClient::new(guarded.served.channel().await);
     let mut replies = reflection.server_reflection_info(request).await.unwrap().into_inner();
     assert!(matches!(replies.message().await.unwrap(), Some(ServerReflectionResponse { .. })));
-    tokens::revoke(&guarded.file, "m").unwrap();
+    tokens::revoke(&guarded.file, Shown::Token, "m").unwrap();
     guarded.gate.refresh();
     send.send(ask()).await.unwrap();
     let ended = replies.message().await.unwrap_err();
@@ -584,7 +584,7 @@ async fn a_stream_whose_token_is_revoked_ends_with_its_next_message() {
     let mut replies = matching_with(&guarded, &token).await.match_stream(stream).await.unwrap().into_inner();
     let verdict = verdict_of(replies.message().await.unwrap().unwrap().results.pop());
     assert_eq!(verdict.outcome, v1::Outcome::Match as i32);
-    tokens::revoke(&guarded.file, "m").unwrap();
+    tokens::revoke(&guarded.file, Shown::Token, "m").unwrap();
     guarded.gate.refresh();
     send.send(message()).await.unwrap();
     let ended = replies.message().await.unwrap_err();

@@ -1,4 +1,5 @@
 use super::*;
+use std::num::NonZeroU32;
 use std::path::Path;
 
 const MATCH: &str = "/hashwarden.v1.MatchService/Match";
@@ -26,7 +27,7 @@ fn each_caller_is_let_in_by_name_or_refused_with_a_reason() {
     let other = create(&file, "admin", Role::ListAdmin, None);
     let gone = create(&file, "gone", Role::Matcher, None);
     let short = create(&file, "short", Role::Matcher, Some(Time(Time::now().0 + 50)));
-    tokens::revoke(&file, "gone").unwrap();
+    tokens::revoke(&file, Shown::Token, "gone").unwrap();
     let gate = Gate::of_tokens(file).unwrap();
     let bearer = |token: &str| format!("Bearer {token}");
     let check = |path: &str, headers: &[&str], expected: Result<&str, &str>| {
@@ -74,12 +75,16 @@ fn a_file_that_changes_counts_at_once_and_a_bad_one_not_at_all() {
     };
     let (of_one, of_two) = (principal(&one), principal(&two));
 
-    tokens::revoke(&file, "one").unwrap();
+    tokens::revoke(&file, Shown::Token, "one").unwrap();
     let three = create(&file, "three", Role::Matcher, None);
     assert_eq!((call(&one).is_ok(), call(&three)), (true, Err("unknown")), "it was not read yet");
     gate.refresh();
     assert_eq!((call(&one), call(&three).is_ok()), (Err("revoked"), true));
-    assert_eq!((of_one.ended(), of_two.ended()), (Some(Refusal::Revoked), None), "what is in work ends with its token alone");
+    assert_eq!(
+        (of_one.ended(), of_two.ended()),
+        (Some(Refusal::Revoked(Shown::Token)), None),
+        "what is in work ends with its token alone"
+    );
 
     let good = std::fs::read(&file).unwrap();
     std::fs::write(&file, b"{\"tokens\":").unwrap();
@@ -93,6 +98,64 @@ fn a_file_that_changes_counts_at_once_and_a_bad_one_not_at_all() {
     std::fs::write(&file, changed).unwrap();
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     gate.refresh();
-    assert_eq!(of_two.ended(), Some(Refusal::Changed));
+    assert_eq!(of_two.ended(), Some(Refusal::Changed(Shown::Token)));
     assert!(!principal(&two).rights().sees);
+}
+
+/// A certificate said who calls and not what they may: whoever had one might do everything, or had to show a token as well.
+#[test]
+fn a_certificates_name_has_the_rights_of_its_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.json");
+    let token = create(&file, "uploads", Role::Matcher, None);
+    let gate = Gate::of_tokens(file.clone()).unwrap();
+    let principal = |from: &Caller, path: &str, headers: &[&str]| {
+        let admitted = gate.admit(path, headers.iter().map(|header| header.as_bytes()), &Arc::new(from.clone()));
+        admitted.map_err(|refusal| refusal.reason())
+    };
+    let call = |from: &Caller, path: &str, headers: &[&str]| {
+        principal(from, path, headers).map(|principal| principal.caller().0.clone())
+    };
+    let (scanner, other) = (certified_caller("spiffe://example.org/scanner"), certified_caller("other"));
+    const LISTS: &str = "/hashwarden.v1.HashListService/ListHashLists";
+
+    // Where no certificate has an entry, one says nothing of rights.
+    assert_eq!((call(&scanner, MATCH, &[]), gate.has_certificates()), (Err("no_token"), false));
+    let lists = Some(Arc::new(["known".to_owned()].into()));
+    let rights = Rights { roles: [Role::Matcher].into(), lists, sees: false, brings_hashes: true };
+    let items_per_s = NonZeroU32::new(7);
+    let wanted =
+        tokens::Wanted { name: "spiffe://example.org/scanner".to_owned(), rights: rights.clone(), items_per_s, expires: None };
+    assert!(tokens::allow(&file, wanted.clone()).unwrap());
+    gate.refresh();
+    assert!(gate.has_certificates());
+
+    let admitted = principal(&scanner, MATCH, &[]).unwrap();
+    assert_eq!((&**admitted.caller(), admitted.rights(), admitted.items_per_s()), (&scanner, &rights, items_per_s));
+    assert_eq!(call(&scanner, LISTS, &[]), Err("role"));
+    assert_eq!(call(&other, MATCH, &[]), Err("certificate"));
+    assert_eq!(call(&here(), MATCH, &[]), Err("no_token"));
+    // Nor is a name that only looks like one.
+    assert_eq!(call(&Caller("grpc:spiffe://example.org/scanner".to_owned()), MATCH, &[]), Err("no_token"));
+    assert_eq!(call(&other, "/grpc.health.v1.Health/Check", &[]).as_deref(), Ok("mtls:other"));
+    // Who shows a token is known by it, whatever the certificate; a bad one is not made good by a certificate.
+    let bearer = format!("Bearer {token}");
+    assert_eq!(call(&other, MATCH, &[&bearer]).as_deref(), Ok("token:uploads"));
+    assert_eq!(call(&scanner, MATCH, &[&bearer]).as_deref(), Ok("token:uploads"));
+    assert_eq!(call(&scanner, MATCH, &["Bearer wrong"]), Err("unknown"));
+
+    // What is in work ends with its entry, and not with another.
+    tokens::revoke(&file, Shown::Token, "uploads").unwrap();
+    gate.refresh();
+    assert_eq!(admitted.ended(), None);
+    tokens::revoke(&file, Shown::Certificate, "spiffe://example.org/scanner").unwrap();
+    gate.refresh();
+    assert_eq!(admitted.ended(), Some(Refusal::Revoked(Shown::Certificate)));
+    assert_eq!((call(&scanner, MATCH, &[]), call(&other, MATCH, &[])), (Err("revoked"), Err("certificate")));
+    // Other rights for the same name.
+    let rights = Rights { roles: [Role::Auditor].into(), ..rights };
+    assert!(tokens::allow(&file, tokens::Wanted { rights, ..wanted }).unwrap());
+    gate.refresh();
+    assert_eq!(call(&scanner, LISTS, &[]).as_deref(), Ok("mtls:spiffe://example.org/scanner"));
+    assert_eq!(call(&scanner, MATCH, &[]), Err("role"));
 }

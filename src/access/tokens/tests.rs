@@ -12,7 +12,7 @@ fn a_token_is_kept_as_its_digest_alone_in_a_file_of_its_owner() {
     let (one, two) = (create(&file, wanted("one")).unwrap(), create(&file, wanted("two")).unwrap());
     assert!(one != two && one.len() == PREFIX.len() + 64 && one.starts_with(PREFIX), "{one}");
     let (records, _) = read(&file).unwrap();
-    assert_eq!((records[0].name.as_str(), records[0].sha256), ("one", digest(one.as_bytes())));
+    assert_eq!((records[0].name.as_str(), records[0].sha256), ("one", Some(digest(one.as_bytes()))));
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(!text.contains(&one[PREFIX.len()..]) && !text.contains(&two[PREFIX.len()..]));
@@ -25,11 +25,11 @@ fn a_revoked_name_is_not_used_again_before_it_is_pruned() {
     let file = folder.path().join("tokens.json");
     let first = create(&file, wanted("one")).unwrap();
     assert!(create(&file, wanted("one")).unwrap_err().to_string().contains("already"));
-    revoke(&file, "one").unwrap();
+    revoke(&file, Shown::Token, "one").unwrap();
     let at = read(&file).unwrap().0[0].revoked.unwrap();
-    let again = revoke(&file, "one").unwrap_err().to_string();
+    let again = revoke(&file, Shown::Token, "one").unwrap_err().to_string();
     assert!(again.contains(&format!("was revoked on {at} already")), "{again}");
-    assert!(revoke(&file, "two").unwrap_err().to_string().contains("no token named"));
+    assert!(revoke(&file, Shown::Token, "two").unwrap_err().to_string().contains("no token named"));
     let taken = create(&file, wanted("one")).unwrap_err().to_string();
     assert!(taken.contains(&format!("was revoked on {at}")) && taken.contains("token prune"), "{taken}");
 
@@ -37,12 +37,13 @@ fn a_revoked_name_is_not_used_again_before_it_is_pruned() {
     create(&file, Wanted { expires: Some(expired), ..wanted("short") }).unwrap();
     create(&file, wanted("live")).unwrap();
     std::thread::sleep(Duration::from_millis(10));
-    assert_eq!(prune(&file, Time(Time::now().0 - 60_000)).unwrap(), [""; 0], "they ended a moment ago");
-    assert_eq!(prune(&file, Time(Time::now().0 + 60_000)).unwrap(), ["one", "short"]);
+    let pruned = |before: u64| prune(&file, Time(before)).unwrap().into_iter().map(|record| record.name).collect::<Vec<_>>();
+    assert_eq!(pruned(Time::now().0 - 60_000), [""; 0], "they ended a moment ago");
+    assert_eq!(pruned(Time::now().0 + 60_000), ["one", "short"]);
     let second = create(&file, wanted("one")).unwrap();
     let (records, _) = read(&file).unwrap();
-    assert!(records.iter().all(|record| record.revoked.is_none() && record.sha256 != digest(first.as_bytes())));
-    assert!(records.iter().any(|record| record.sha256 == digest(second.as_bytes())));
+    assert!(records.iter().all(|record| record.revoked.is_none() && record.sha256 != Some(digest(first.as_bytes()))));
+    assert!(records.iter().any(|record| record.sha256 == Some(digest(second.as_bytes()))));
 }
 
 #[test]
@@ -110,6 +111,44 @@ fn what_makes_no_token_is_refused_in_words_and_changes_nothing() {
     check(Wanted { rights: no_role, ..wanted("a") }, "no role");
 }
 
+/// Tokens' names and certificates' are apart: one may be the other's.
+#[test]
+fn a_certificates_entry_is_made_once_and_replaced_when_it_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.json");
+    create(&file, wanted("scanner")).unwrap();
+    assert!(allow(&file, wanted("scanner")).unwrap(), "the first");
+    assert!(!allow(&file, wanted("CN with spaces")).unwrap(), "the second");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let written: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let names = |what: &str| written[what].as_array().unwrap().iter().map(|entry| entry["name"].clone()).collect::<Vec<_>>();
+    assert_eq!(
+        (names("tokens"), names("certificates")),
+        (vec!["scanner".into()], vec!["scanner".into(), "CN with spaces".into()])
+    );
+    assert!(written["certificates"][0].get("sha256").is_none());
+    let shown: Vec<_> = read(&file).unwrap().0.iter().map(Record::shown).collect();
+    assert_eq!(shown, [Shown::Token, Shown::Certificate, Shown::Certificate]);
+
+    let said = allow(&file, wanted("scanner")).unwrap_err().to_string();
+    assert!(said.contains("\"scanner\" have rights already"), "{said}");
+    revoke(&file, Shown::Certificate, "scanner").unwrap();
+    let said = revoke(&file, Shown::Certificate, "scanner").unwrap_err().to_string();
+    assert!(said.contains("the certificate named \"scanner\" was revoked on"), "{said}");
+    let roles = [Role::Auditor].into();
+    allow(&file, Wanted { rights: Rights { roles, ..wanted("scanner").rights }, ..wanted("scanner") }).unwrap();
+    let records = read(&file).unwrap().0;
+    assert_eq!(records.len(), 3, "the entry before is replaced");
+    assert!(records.iter().all(|record| record.revoked.is_none()), "nor was the token revoked");
+    assert!(revoke(&file, Shown::Certificate, "absent").unwrap_err().to_string().contains("no certificate named"));
+    for bad in ["", "a\nb", &"a".repeat(513)] {
+        assert!(allow(&file, wanted(bad)).unwrap_err().to_string().contains("a certificate's name has 1 to 512"));
+    }
+    let expired = Wanted { expires: Some(Time(1)), ..wanted("late") };
+    assert!(allow(&file, expired).unwrap_err().to_string().contains("the certificate would have expired already"));
+    assert_eq!(read(&file).unwrap().0, records, "what is refused changes nothing");
+}
+
 /// Two operators at once: neither's token may be lost.
 #[test]
 fn changes_at_once_are_all_kept() {
@@ -149,6 +188,12 @@ fn a_bad_file_is_refused_in_words_that_repeat_no_digest() {
     check(&of(&[token("").replace("[\"matcher\"]", "[]")]), "no role");
     check(&of(&[token("").replace(&digest, &digest[2..])]), "line 1");
     check(&of(&[token(""), token("")]), "stands twice");
+    let with_certificates = |entries: &[String]| format!(r#"{{"tokens":[],"certificates":[{}]}}"#, entries.join(","));
+    let certificate = token("").replace(&format!(r#""sha256":"{digest}","#), "");
+    check(&with_certificates(&[certificate.clone(), certificate.clone()]), "certificate a stands twice");
+    check(&with_certificates(&[token("")]), "certificate a has a sha256");
+    check(&of(std::slice::from_ref(&certificate)), "token a has no sha256");
+    check(&with_certificates(&[certificate.replace("[\"matcher\"]", "[]")]), "certificate a has no role");
     check(&of(&[token(""), token("").replace("\"a\"", "\"b\"")]), "digest of another");
     std::fs::write(&file, of(&[token("")])).unwrap();
     assert_eq!(read(&file).unwrap().0.len(), 1);
