@@ -4,7 +4,7 @@
 //! Written in a change's own batch, so that they never run ahead of it, or outside any change. Their meaning is the catalog's.
 
 use super::keys::{self, Family};
-use super::{Store, StoreError, open};
+use super::{Store, StoreError, meta};
 use crate::entry::EntryNo;
 use rocksdb::{WriteBatch, WriteOptions};
 
@@ -73,7 +73,7 @@ impl Store {
     }
 
     pub fn derived_mark(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        open::meta(&self.db, &mark_key(name))
+        meta::value(&self.db, &mark_key(name))
     }
 }
 

@@ -8,7 +8,7 @@
 //! what is missing.
 
 use super::digest::sha256;
-use super::{Db, Store, StoreError, keys, keys::Family, open};
+use super::{Db, StoreError, keys, keys::Family, meta};
 use rocksdb::{AsColumnFamilyRef, WriteBatch, WriteOptions};
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -48,33 +48,19 @@ pub(super) fn read(dir: &Path) -> Result<Option<Head>, StoreError> {
     Ok(Some(Head { seq: seq.parse().map_err(|_| damaged())?, chain: bytes }))
 }
 
+/// A new file that its owner alone may read.
+fn create_private(path: &Path) -> std::io::Result<fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
 /// Replaces the file: the old one or the new one is there at any moment. Call it after the change is on the disk.
 pub(super) fn write(dir: &Path, head: Head) -> Result<(), StoreError> {
     let new = dir.join(NAME_NEW);
-    let mut file = open::create_private(&new)?;
+    let mut file = create_private(&new)?;
     writeln!(file, "{} {}", head.seq, hex::encode(head.chain))?;
     file.sync_all()?;
     Ok(fs::rename(new, dir.join(NAME))?)
-}
-
-/// What a store was taken for by [`Store::accept`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Accepted {
-    /// The last change that is there.
-    pub seq: u64,
-    /// The last one that was acknowledged, where `HEAD` can tell.
-    pub acknowledged: Option<u64>,
-}
-
-impl Store {
-    /// Takes the store as it is found: what `HEAD` says of changes that are not there is given up. Everything that is there stays.
-    pub fn accept(dir: &Path) -> Result<Accepted, StoreError> {
-        let acknowledged = read(dir).ok().flatten().map(|head| head.seq);
-        let (db, last) = open::open_as_found(dir)?;
-        write(dir, last)?;
-        note_kept(&db)?;
-        Ok(Accepted { seq: last.seq, acknowledged })
-    }
 }
 
 /// Notes in the database that there is a `HEAD`, and puts the note into a table: it is there whatever becomes of the log.
@@ -90,7 +76,7 @@ pub(super) fn note_kept(db: &Db) -> Result<(), StoreError> {
 
 /// A store from before `HEAD` was noted, or from before there was one, gets both.
 pub(super) fn adopt(db: &Db, dir: &Path, found: Option<Head>, last: Head) -> Result<(), StoreError> {
-    if open::meta(db, keys::META_HEAD_KEPT)?.is_some() {
+    if meta::value(db, keys::META_HEAD_KEPT)?.is_some() {
         return Ok(());
     }
     if found.is_none() {
@@ -101,11 +87,11 @@ pub(super) fn adopt(db: &Db, dir: &Path, found: Option<Head>, last: Head) -> Res
 
 /// Are all changes up to `head` in this database? Reads the family `meta` alone.
 pub(super) fn check_reached(db: &Db, dir: &Path, head: Option<Head>) -> Result<(), StoreError> {
-    if head.is_none() && open::meta(db, keys::META_HEAD_KEPT)?.is_some() {
+    if head.is_none() && meta::value(db, keys::META_HEAD_KEPT)?.is_some() {
         let why = "its file HEAD, which names the last acknowledged change, is missing".into();
         return Err(StoreError::Head { dir: dir.into(), why });
     }
-    let (Some(head), Some(seq)) = (head, open::meta(db, keys::META_SEQ)?) else { return Ok(()) };
+    let (Some(head), Some(seq)) = (head, meta::value(db, keys::META_SEQ)?) else { return Ok(()) };
     let seq = keys::number_u64(Family::Meta, &seq)?;
     if seq < head.seq {
         let why = format!(

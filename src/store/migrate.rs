@@ -8,7 +8,7 @@
 use super::history::{self, Header, Kind};
 use super::ids::IdForms;
 use super::keys::{self, Family};
-use super::{Db, StoreError, digest::sha256, head, head::Head, open, wire};
+use super::{Db, StoreError, digest::sha256, head, head::Head, meta, wire};
 use crate::entry::{Change, ChangeOp, EntryNo, ListId, MadeBy, RowChange, VersionNo};
 use rocksdb::{IteratorMode, WriteBatch, WriteOptions};
 use std::collections::{BTreeMap, HashSet};
@@ -28,7 +28,7 @@ pub(super) fn run(db: &Db, dir: &Path, last: Head) -> Result<Head, StoreError> {
         let all = (&[][..], &[0xff; 24][..]);
         db.delete_range_cf(&handle(db, family.name())?, all.0, all.1)?; // of a migration that was cut short
     }
-    let key = open::meta(db, keys::META_ENTRY_ID_KEY)?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    let key = meta::value(db, keys::META_ENTRY_ID_KEY)?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     let key = key.ok_or_else(|| Family::Meta.corrupt("the key of entry ids is missing"))?;
     mask_ids(db, &IdForms::new(&key))?;
     let copied = copy_changes(db)?;

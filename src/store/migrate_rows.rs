@@ -8,7 +8,7 @@
 use super::digest::sha256;
 use super::ids::{Deed, EntryHistory, IdForms, IdHistory};
 use super::keys::{self, Cut, Family};
-use super::{Db, StoreError, open, wire};
+use super::{Db, StoreError, meta, wire};
 use crate::entry::{EntryNo, Lineage, ListId, ListVersion, VersionNo};
 use rocksdb::{BoundColumnFamily, IteratorMode, WriteBatch, WriteOptions};
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ const OPEN: u32 = u32::MAX;
 
 pub(super) fn run(db: &Db, dir: &Path) -> Result<(), StoreError> {
     tracing::warn!(dir = %dir.display(), "migrating the store to format 3; for ten million entries this takes minutes");
-    let key = open::meta(db, keys::META_ENTRY_ID_KEY)?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    let key = meta::value(db, keys::META_ENTRY_ID_KEY)?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     let key = key.ok_or_else(|| Family::Meta.corrupt("the key of entry ids is missing"))?;
     let meta = handle(db, Family::Meta)?;
     let mut synced = WriteOptions::default();
@@ -47,7 +47,7 @@ pub(super) fn run(db: &Db, dir: &Path) -> Result<(), StoreError> {
 
 /// Whether a migration was begun and not ended.
 pub(super) fn is_due(db: &Db) -> Result<bool, StoreError> {
-    Ok(open::meta(db, keys::META_MIGRATING)?.is_some())
+    Ok(meta::value(db, keys::META_MIGRATING)?.is_some())
 }
 
 fn handle(db: &Db, family: Family) -> Result<Arc<BoundColumnFamily<'_>>, StoreError> {

@@ -8,15 +8,18 @@
 //! at most once. So versions are a tree, and an entry is in version v if the last of its deltas in v's lineage opened it. Several
 //! versions of one list can be written at a time. An entry that is in no version that is kept is swept away, and no other.
 
+mod accept;
 mod apply;
 mod compact;
 mod derived;
 mod digest;
+mod error;
 mod head;
 mod history;
 mod ids;
 mod journal;
 mod keys;
+mod meta;
 mod migrate;
 mod migrate_rows;
 mod open;
@@ -30,21 +33,21 @@ mod sweep;
 mod verify;
 mod wire;
 
+pub use accept::Accepted;
 pub use derived::{DERIVED_BYTES_MAX, DerivedClear, DerivedPut, MARK_NAME_BYTES_MAX};
 pub use digest::{details_digest, digest_add, digest_sub, row_digest, said_digest};
-pub use head::Accepted;
+pub use error::{Needed, StoreError};
 pub use history::Recorded;
 pub use ids::{Brief, IdHistory, IdRecord};
 pub use journal::{JOURNAL_BYTES_MAX, JournalRecord};
 pub use keys::{BkRow, Delta, DeltaOp, Row};
 pub use parse::read_record;
 pub use read::Scan;
-pub use room::{FREE_BYTES_MIN, Needed};
+pub use room::FREE_BYTES_MIN;
 pub use scratch::{SCRATCH_VALUE_BYTES_MAX, ScratchRow};
 pub use verify::{PROBLEMS_MAX, VerifyReport};
 pub use wire::{CLOSE_ROW_BYTES, description_bytes, open_row_bytes, read_details, write_details};
 
-use crate::entry::shown::{in_words, sized};
 use keys::Family;
 use rocksdb::{BoundColumnFamily, DBWithThreadMode, MultiThreaded, WriteBatch, WriteOptions};
 use std::path::{Path, PathBuf};
@@ -71,53 +74,6 @@ pub enum Access {
     Read,
     /// The same in the place of a writer that has no room: who wants to write is told so.
     StandIn,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error("the store in {} is in use by another process; reach that one through --endpoint, or stop it", .dir.display())]
-    Locked { dir: PathBuf },
-    #[error(
-        "this store was written by a newer hashwarden (format {found}; this one knows formats up to {known}): use that version"
-    )]
-    FormatNewer { found: u32, known: u32 },
-    #[error(
-        "the store in {} was written by an earlier hashwarden: open it once for writing, as `serve` and `store compact` do, and it is migrated",
-        .dir.display()
-    )]
-    FormatOlder { dir: PathBuf },
-    #[error("{} holds no hashwarden store: {why}", .dir.display())]
-    NotAStore { dir: PathBuf, why: &'static str },
-    #[error("the store was opened for reading only")]
-    ReadOnly,
-    /// Nothing was written, or nothing that counts; what is there can be read.
-    #[error("the disk of the store in {} is full: {} free, {needed}; changes resume once space is freed", .dir.display(), sized(*.free))]
-    Full { dir: PathBuf, free: u64, needed: Needed },
-    /// A write failed, so the database has to be opened anew before it takes another.
-    #[error("the store in {} does not accept changes after a failed write (a server retries by itself): {why}", .dir.display())]
-    Failed { dir: PathBuf, why: String },
-    /// The change does not fit the state; nothing was written.
-    #[error("{0}")]
-    Refused(String),
-    #[error("the store is damaged: family {family}: {what}")]
-    Corrupt { family: &'static str, what: String },
-    /// The file `HEAD` and the database do not agree.
-    #[error(
-        "the store in {} is not what was acknowledged: {why}. Restore the whole directory from a backup, or continue without what is missing: hashwarden store accept",
-        .dir.display()
-    )]
-    Head { dir: PathBuf, why: String },
-    /// What is missing can't be given up, as nothing can be read without it.
-    #[error("the store in {} is damaged: {why}. It can only be restored, the whole directory, from a backup", .dir.display())]
-    Lost { dir: PathBuf, why: &'static str },
-    #[error("the system returned no random bytes: {0}")]
-    Random(getrandom::Error),
-    #[error("the store's directory: {}", in_words(.0))]
-    Io(#[from] std::io::Error),
-    #[error("the store's directory {}: {}", .dir.display(), in_words(.error))]
-    Dir { dir: PathBuf, error: std::io::Error },
-    #[error("RocksDB: {0}")]
-    RocksDb(#[from] rocksdb::Error),
 }
 
 /// An open store. Dropping it closes it.

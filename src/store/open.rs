@@ -7,7 +7,7 @@ use super::head::{self, Head};
 use super::ids::IdForms;
 use super::keys::{self, Family};
 use super::room::{self, FREE_BYTES_MIN};
-use super::{Access, Db, FORMAT_TRUTH, Store, StoreError, Writer, migrate, migrate_rows};
+use super::{Access, Db, FORMAT_TRUTH, Store, StoreError, Writer, meta, migrate, migrate_rows};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel, Options, WriteBatch,
     WriteOptions,
@@ -65,12 +65,12 @@ fn open_to_write(dir: &Path, format_derived: u32, free_bytes_min: u64) -> Result
     let head = head::read(dir)?;
     let db = open_all(dir)?;
     tighten(dir);
-    let head = match meta(&db, keys::META_FORMAT_TRUTH)? {
+    let head = match meta::value(&db, keys::META_FORMAT_TRUTH)? {
         None => Some(birth(&db, dir, format_derived)?),
         Some(bytes) if keys::number_u32(Family::Meta, &bytes)? == FORMAT_OLDEST => Some(migrated(&db, dir, head)?),
         Some(_) => head,
     };
-    if meta_u32(&db, keys::META_FORMAT_TRUTH)? < migrate_rows::FORMAT || migrate_rows::is_due(&db)? {
+    if meta::number(&db, keys::META_FORMAT_TRUTH)? < migrate_rows::FORMAT || migrate_rows::is_due(&db)? {
         migrate_rows::run(&db, dir)?;
     }
     note_format(&db)?;
@@ -98,7 +98,7 @@ fn open_all(dir: &Path) -> Result<Db, StoreError> {
 
 /// What format 4 has and format 3 had not (details, marks, sources) such a store lacks: nothing is written anew.
 fn note_format(db: &Db) -> Result<(), StoreError> {
-    if meta_u32(db, keys::META_FORMAT_TRUTH)? == FORMAT_TRUTH {
+    if meta::number(db, keys::META_FORMAT_TRUTH)? == FORMAT_TRUTH {
         return Ok(());
     }
     let family = db.cf_handle(Family::Meta.name()).ok_or_else(|| Family::Meta.corrupt("the family is missing"))?;
@@ -168,9 +168,9 @@ fn open_to_read(dir: &Path) -> Result<Store, StoreError> {
 }
 
 fn finish(db: Db, dir: &Path, writer: Option<Writer>) -> Result<Store, StoreError> {
-    let key = meta(&db, keys::META_ENTRY_ID_KEY)?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    let key = meta::value(&db, keys::META_ENTRY_ID_KEY)?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     let entry_id_key = key.ok_or_else(|| Family::Meta.corrupt("the key of entry ids is missing"))?;
-    let format_derived_found = meta_u32(&db, keys::META_FORMAT_DERIVED)?;
+    let format_derived_found = meta::number(&db, keys::META_FORMAT_DERIVED)?;
     let writer = writer.map(Mutex::new);
     Ok(Store {
         db,
@@ -276,7 +276,7 @@ fn probe_once(dir: &Path, check: head::Check) -> Result<Born, StoreError> {
         return Err(foreign("another program's database is in it"));
     }
     first.status()?;
-    let format = if has_meta { meta(&db, keys::META_FORMAT_TRUTH)? } else { None };
+    let format = if has_meta { meta::value(&db, keys::META_FORMAT_TRUTH)? } else { None };
     // Asked here, before anything is written: RocksDB ends a recovery by removing the log it could not read on.
     let check_if = |db: &Db, born| match check {
         head::Check::Skip => Ok(born),
@@ -320,25 +320,15 @@ fn birth(db: &Db, dir: &Path, format_derived: u32) -> Result<Head, StoreError> {
 
 fn read_writer(db: &Db) -> Result<Writer, StoreError> {
     let missing = |what: &str| Family::Meta.corrupt(format!("{what} is missing"));
-    let seq = meta(db, keys::META_SEQ)?.ok_or_else(|| missing("the last change's number"))?;
-    let chain = meta(db, keys::META_CHAIN)?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    let seq = meta::value(db, keys::META_SEQ)?.ok_or_else(|| missing("the last change's number"))?;
+    let chain = meta::value(db, keys::META_CHAIN)?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     Ok(Writer {
         seq: keys::number_u64(Family::Meta, &seq)?,
         chain: chain.ok_or_else(|| missing("the last change's digest"))?,
-        next_entry: meta_u32(db, keys::META_NEXT_ENTRY)?,
-        next_list: meta_u32(db, keys::META_NEXT_LIST)?,
+        next_entry: meta::number(db, keys::META_NEXT_ENTRY)?,
+        next_list: meta::number(db, keys::META_NEXT_LIST)?,
         headless: false,
     })
-}
-
-pub(super) fn meta(db: &Db, name: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-    let family = db.cf_handle(Family::Meta.name()).ok_or_else(|| Family::Meta.corrupt("the family is missing"))?;
-    Ok(db.get_cf(&family, name)?)
-}
-
-pub(super) fn meta_u32(db: &Db, name: &[u8]) -> Result<u32, StoreError> {
-    let bytes = meta(db, name)?.ok_or_else(|| Family::Meta.corrupt("a number is missing"))?;
-    keys::number_u32(Family::Meta, &bytes)
 }
 
 /// Why a store could not be opened for writing.
@@ -379,12 +369,6 @@ fn tighten(dir: &Path) {
     if let Err(error) = all {
         tracing::warn!(%error, dir = %dir.display(), "other users may read the store: the permissions of its files could not be restricted");
     }
-}
-
-/// A new file that its owner alone may read.
-pub(super) fn create_private(path: &Path) -> std::io::Result<fs::File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 /// Lists are secrets: a directory made here is for its owner alone.

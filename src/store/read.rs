@@ -5,7 +5,7 @@
 
 use super::ids::{Brief, IdHistory};
 use super::keys::{self, BkRow, Delta, Family, Row};
-use super::{Store, StoreError, open, wire};
+use super::{Store, StoreError, meta, wire};
 use crate::entry::{Details, Entry, EntryNo, HashList, ListId, ListVersion, Marked, VersionNo};
 use rocksdb::{DBRawIteratorWithThreadMode, ReadOptions};
 use std::ops::RangeInclusive;
@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 impl Store {
     /// The number of the last change; 0 before the first.
     pub fn seq(&self) -> Result<u64, StoreError> {
-        match open::meta(&self.db, keys::META_SEQ)? {
+        match meta::value(&self.db, keys::META_SEQ)? {
             Some(bytes) => keys::number_u64(Family::Meta, &bytes),
             None => Err(Family::Meta.corrupt("the last change's number is missing")),
         }
@@ -21,18 +21,18 @@ impl Store {
 
     /// SHA-256 of the last change's header: who keeps it elsewhere can tell later that no history was altered.
     pub fn chain_digest(&self) -> Result<[u8; 32], StoreError> {
-        let bytes = open::meta(&self.db, keys::META_CHAIN)?;
+        let bytes = meta::value(&self.db, keys::META_CHAIN)?;
         bytes.and_then(|b| b.try_into().ok()).ok_or_else(|| Family::Meta.corrupt("the last change's digest is missing"))
     }
 
     /// The number that the next new entry must take.
     pub fn next_entry(&self) -> Result<EntryNo, StoreError> {
-        open::meta_u32(&self.db, keys::META_NEXT_ENTRY).map(EntryNo)
+        meta::number(&self.db, keys::META_NEXT_ENTRY).map(EntryNo)
     }
 
     /// The number that the next list must take.
     pub fn next_list(&self) -> Result<ListId, StoreError> {
-        open::meta_u32(&self.db, keys::META_NEXT_LIST).map(ListId)
+        meta::number(&self.db, keys::META_NEXT_LIST).map(ListId)
     }
 
     pub fn lists(&self) -> Result<Vec<HashList>, StoreError> {

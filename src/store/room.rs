@@ -4,48 +4,13 @@
 //! change is refused while less than `free_bytes_min` is free, in words, and taken again as soon as there is room. What frees
 //! room or takes a list out of use is a few bytes: it needs an eighth of that.
 
-use super::{Store, StoreError};
+use super::Store;
+use super::error::{Needed, StoreError};
 use crate::entry::ChangeOp;
-use crate::entry::shown::sized;
-use std::fmt;
 use std::path::Path;
 
 /// Bytes that must be free: more than what RocksDB holds in memory and has yet to write to its files.
 pub const FREE_BYTES_MIN: u64 = 128 * 1024 * 1024;
-/// The part of it that small changes need.
-const SMALL: u64 = 8;
-
-/// The room that something needs, by what says so. The number is `[store] free_bytes_min`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needed {
-    Min(u64),
-    /// An eighth of it.
-    SmallPart(u64),
-    /// What the system had no room for.
-    Written,
-}
-
-impl Needed {
-    fn bytes(self) -> u64 {
-        match self {
-            Needed::Min(min) => min,
-            Needed::SmallPart(min) => min / SMALL,
-            Needed::Written => 0,
-        }
-    }
-}
-
-impl fmt::Display for Needed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = sized(self.bytes());
-        match self {
-            Needed::Min(min) => write!(f, "{bytes} required ([store] free_bytes_min = {min})"),
-            Needed::SmallPart(min) => write!(f, "{bytes} required (an eighth of [store] free_bytes_min = {min})"),
-            Needed::Written => f.write_str("and the system has no room for what was to be written"),
-        }
-    }
-}
-
 impl Store {
     /// Whether changes are taken now.
     pub fn writable(&self) -> Result<(), StoreError> {

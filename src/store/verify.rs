@@ -9,7 +9,7 @@ use super::digest::{details_digest, digest_add, digest_sub, sha256};
 use super::ids::{Deed, IdHistory};
 use super::keys::{self, DeltaOp, Family};
 use super::replay::{Bag, ReplayState, replay};
-use super::{Store, StoreError, history, open, wire};
+use super::{Store, StoreError, history, meta, wire};
 use crate::entry::{EntryNo, HashList, ListId, ListVersion, VersionNo, VersionState};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -153,7 +153,7 @@ impl Verify<'_> {
         self.equal("the last change's digest", store.chain_digest(), &chain)?;
         self.equal("the next entry's number", store.next_entry(), &EntryNo(replayed.next_entry))?;
         self.equal("the next list's number", store.next_list(), &ListId(replayed.next_list))?;
-        let kept = open::meta(&store.db, keys::META_HEAD_KEPT)?;
+        let kept = meta::value(&store.db, keys::META_HEAD_KEPT)?;
         if kept.as_deref() != Some(&[1]) {
             self.report.problem("the database has no record of the file HEAD");
         }
