@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use super::output::{path_text, remark};
-use super::scan::{Asked, Each, Item, Matching};
-use super::{Context, Exit, Failure};
+use super::calls::{Asked, Each, Item, Lists, Matching};
+use super::context::{Context, Exit, Failure};
+use super::remarks::{path_text, remark};
 use crate::catalog::{
     Catalog, CatalogError, DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportOptions, ImportReport, ListInfo,
     NewEntry, OverlapReport, PolicyUpdate, Progress,
@@ -22,33 +22,6 @@ use crate::verdict::Verdict;
 const ITEM_MAX: Duration = Duration::from_secs(60);
 /// Items in work at once on the embedded store, for each core: enough that no core waits for the reading of the next.
 const ITEMS_PER_CORE: usize = 4;
-
-/// The list verbs.
-pub trait Lists {
-    fn create(&self, name: &str, polarity: Polarity, update: &PolicyUpdate) -> Result<ListInfo, Failure>;
-    fn set(&self, name: &str, update: &PolicyUpdate) -> Result<ListInfo, Failure>;
-    fn list(&self, name: &str) -> Result<ListInfo, Failure>;
-    fn lists(&self) -> Result<Vec<ListInfo>, Failure>;
-    fn set_disabled(&self, name: &str, disabled: bool) -> Result<ListInfo, Failure>;
-    fn delete(&self, name: &str) -> Result<(), Failure>;
-    fn add(&self, name: &str, entries: Vec<NewEntry>) -> Result<EditReport, Failure>;
-    fn remove(&self, name: &str, ids: Vec<String>) -> Result<EditReport, Failure>;
-    fn entry(&self, name: &str, id: &str, with_hashes: bool) -> Result<EntryInfo, Failure>;
-    fn find_entries(&self, name: &str, query: &EntryQuery, after: Option<EntryNo>, most: usize) -> Result<FoundEntries, Failure>;
-    fn set_mark(&self, name: &str, id: &str, mark: Option<Mark>) -> Result<(), Failure>;
-    fn import(
-        &self,
-        name: &str,
-        options: &ImportOptions,
-        input: Box<dyn BufRead + Send>,
-        progress: &mut (dyn FnMut(Progress) + Send),
-    ) -> Result<ImportReport, Failure>;
-    fn versions(&self, name: &str) -> Result<Vec<ListVersion>, Failure>;
-    fn diff(&self, name: &str, from: VersionNo, to: VersionNo) -> Result<DiffReport, Failure>;
-    fn overlap(&self, name: &str, other: &str, kind: HashKind, radius: Option<u16>) -> Result<OverlapReport, Failure>;
-    fn activate(&self, name: &str, version: VersionNo) -> Result<ListInfo, Failure>;
-    fn roll_back(&self, name: &str) -> Result<ListInfo, Failure>;
-}
 
 /// The lists a verb works on. `access` is what the verb needs of an embedded store.
 pub fn lists(context: &Context, access: Access) -> Result<Box<dyn Lists>, Failure> {

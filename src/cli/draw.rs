@@ -8,8 +8,8 @@ use std::path::Path;
 
 use image::{ImageFormat, Rgb, RgbImage, imageops};
 
-use super::output::{path_text, remark};
-use super::{Exit, Failure};
+use super::context::{Exit, Failure};
+use super::remarks::{path_text, remark};
 use crate::decode::{self, Limits, Picture};
 use crate::entry::{VIEW_SIDE, View};
 use crate::verdict::Verdict;

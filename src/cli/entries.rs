@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
-use super::backend::{Lists, lists, lists_with_indexes};
-use super::list::HashArgs;
+use super::backend::{lists, lists_with_indexes};
+use super::calls::Lists;
+use super::context::{Context, Exit, Failure};
+use super::hashes::HashArgs;
 use super::number::whole;
 use super::output::{say, tell};
-use super::{Context, Exit, Failure};
 use crate::access::tokens::Time;
 use crate::catalog::{EntryInfo, EntryQuery, FOUND_MAX};
 use crate::entry::shown::{escaped, without_hashes};

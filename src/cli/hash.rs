@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::output::{Label, path_text, remark, tell};
+use super::context::{Context, Exit, Failure};
+use super::output::{Label, tell};
+use super::remarks::{path_text, remark};
 use super::scan::{FileContent, read_file};
-use super::{Context, Exit, Failure};
 use crate::entry::shown::unopened;
 use crate::entry::{HashValue, Observation, Reason, Transform};
 use crate::extract::Unscanned;

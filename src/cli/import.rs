@@ -9,9 +9,12 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::backend::{Lists, lists};
-use super::output::{path_text, remark, say};
-use super::{Context, Exit, Failure, mapping};
+use super::backend::lists;
+use super::calls::Lists;
+use super::context::{Context, Exit, Failure};
+use super::mapping;
+use super::output::say;
+use super::remarks::{path_text, remark};
 use crate::catalog::{Hold, ImportOptions, ImportReport, Phase};
 use crate::entry::VersionNo;
 use crate::entry::shown::{counted, escaped, unopened};

@@ -6,15 +6,18 @@ use std::io::{self, IsTerminal, Write};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::backend::{Lists, lists};
+use super::backend::lists;
+use super::calls::Lists;
+use super::context::{Context, Exit, Failure};
 use super::entries::{self, DisableArgs, EntryArgs, FindArgs, NoteArgs};
+use super::hashes::HashArgs;
 use super::import::{ImportArgs, import};
 use super::number::whole;
-use super::output::{list_json, list_line, list_text, overlap_json, overlap_text, remark, tell, version_json, version_text};
-use super::{Context, Exit, Failure};
+use super::output::{list_json, list_line, list_text, overlap_json, overlap_text, tell, version_json, version_text};
+use super::remarks::remark;
 use crate::catalog::{ActionRule, EditReport, ListInfo, NewEntry, PolicyUpdate, RadiusRule};
 use crate::entry::shown::{counted, escaped, without_hashes};
-use crate::entry::{Action, Details, HashKind, HashValue, Polarity, Transform, Transforms, VersionNo, ViewKind, ViewRule};
+use crate::entry::{Action, Details, HashKind, Polarity, Transform, Transforms, VersionNo, ViewKind, ViewRule};
 use crate::store::Access;
 
 #[derive(Subcommand)]
@@ -266,47 +269,6 @@ fn transforms(text: &str) -> Result<Transforms, String> {
         return Ok(Transforms::ALL);
     }
     text.split(',').map(|name| name.parse::<Transform>().map_err(|bad| bad.0)).collect()
-}
-
-/// Hashes by kind, in hex. Each can be given more than once.
-#[derive(Args, Clone)]
-pub struct HashArgs {
-    /// PDQ, 64 hex digits.
-    #[arg(long, value_name = "HEX")]
-    pdq: Vec<String>,
-    /// 64-bit pHash as `hashwarden hash` prints it, 16 hex digits; other tools' pHashes differ.
-    #[arg(long, value_name = "HEX")]
-    phash64: Vec<String>,
-    /// 64-bit dHash as `hashwarden hash` prints it, 16 hex digits.
-    #[arg(long, value_name = "HEX")]
-    dhash64: Vec<String>,
-    /// MD5 of the file, 32 hex digits.
-    #[arg(long, value_name = "HEX")]
-    md5: Vec<String>,
-    /// SHA-1 of the file, 40 hex digits.
-    #[arg(long, value_name = "HEX")]
-    sha1: Vec<String>,
-    /// SHA-256 of the file, 64 hex digits.
-    #[arg(long, value_name = "HEX")]
-    sha256: Vec<String>,
-}
-
-impl HashArgs {
-    /// Read here and not while the arguments are parsed, whose errors repeat what was given: a hash of a list is a secret.
-    pub fn values(&self) -> Result<Vec<HashValue>, Failure> {
-        let kinds = [
-            (HashKind::Pdq, &self.pdq),
-            (HashKind::Phash64, &self.phash64),
-            (HashKind::Dhash64, &self.dhash64),
-            (HashKind::Md5, &self.md5),
-            (HashKind::Sha1, &self.sha1),
-            (HashKind::Sha256, &self.sha256),
-        ];
-        let given = kinds.iter().flat_map(|(kind, texts)| texts.iter().map(|text| (*kind, text)));
-        given
-            .map(|(kind, text)| HashValue::from_hex(kind, text).map_err(|bad| Failure::usage(format!("--{kind}: {}", bad.0))))
-            .collect()
-    }
 }
 
 pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{Context, Exit, Failure};
+use super::context::{Context, Exit, Failure};
 use crate::catalog::{ListInfo, OverlapCategory, OverlapReport, polarity_name};
 use crate::entry::shown::{counted, escaped, escaped_json, escaped_lines, in_words, without_hashes};
 use crate::entry::{Action, HashKind, ListVersion, MadeBy, Transforms, VIEW_SIDE, VersionNo, VersionState, View, ViewKind};
@@ -31,11 +31,6 @@ impl Label {
     }
 }
 
-/// A path for a terminal.
-pub fn path_text(path: &Path) -> String {
-    escaped(&path.to_string_lossy()).into_owned()
-}
-
 /// A result as JSON or as text, with nothing in it that could mislead a reader.
 pub fn line(context: &Context, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> String {
     if context.json() { escaped_json(&json().to_string()).into_owned() } else { escaped_lines(&text()).into_owned() }
@@ -54,11 +49,6 @@ pub fn say(result: impl Display) -> Result<(), Failure> {
     let result = result.to_string();
     let shown = if result.starts_with('{') { escaped_json(&result) } else { escaped_lines(&result) };
     written(writeln!(io::stdout(), "{shown}"))
-}
-
-/// Writes a remark to standard error; where nobody can read it, nobody misses it.
-pub fn remark(text: impl Display) {
-    let _ = writeln!(io::stderr(), "hashwarden: {}", escaped_lines(&text.to_string()));
 }
 
 pub fn written(done: io::Result<()>) -> Result<(), Failure> {

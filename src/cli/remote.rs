@@ -8,10 +8,9 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tonic::Code;
 
-use super::backend::Lists;
-use super::output::remark;
-use super::scan::{Asked, Each, Item, Matching};
-use super::{Exit, Failure};
+use super::calls::{Asked, Each, Item, Lists, Matching};
+use super::context::{Exit, Failure};
+use super::remarks::remark;
 use crate::catalog::{
     DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportOptions, ImportReport, ListInfo, NewEntry, OverlapReport,
     PolicyUpdate, Progress,
@@ -41,7 +40,7 @@ impl Remote {
         if client::is_exposed(endpoint) {
             remark(EXPOSED);
         }
-        let runtime = super::runtime()?;
+        let runtime = super::context::runtime()?;
         let client = runtime.block_on(Client::connect_with(endpoint, TIMEOUT, credentials)).map_err(failure)?;
         Ok(Remote { runtime, client })
     }

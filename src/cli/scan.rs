@@ -4,13 +4,15 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::calls::{Asked, Item};
+use super::context::{Context, Exit, Failure};
 use super::draw::draw;
-use super::list::HashArgs;
+use super::hashes::HashArgs;
 use super::number::whole;
-use super::output::{Counts, Label, line, path_text, remark, unread_json, unread_text, verdict_json, verdict_text, written};
-use super::{Context, Exit, Failure};
+use super::output::{Counts, Label, line, unread_json, unread_text, verdict_json, verdict_text, written};
+use super::remarks::{path_text, remark};
+use crate::entry::Reason;
 use crate::entry::shown::{in_words, looks_like_hash, unopened};
-use crate::entry::{Reason, ViewSet};
 use crate::hash::digest::Digests;
 use crate::matcher::{Content, GivenHash};
 use crate::verdict::{Outcome, Verdict};
@@ -32,38 +34,6 @@ pub struct MatchArgs {
     /// Write the picture with the matched views outlined to this PNG; for a single file.
     #[arg(long, value_name = "OUT.png")]
     draw: Option<PathBuf>,
-}
-
-/// What is asked of every item.
-#[derive(Args)]
-pub struct Asked {
-    /// Search only this list; can be repeated.
-    #[arg(long = "list", value_name = "NAME")]
-    pub lists: Vec<String>,
-    /// Views of a picture to look up: the whole picture alone, or all that count in a list. By default, what the configuration or the
-    /// server says.
-    #[arg(long, value_name = "whole|all", value_parser = views)]
-    pub views: Option<ViewSet>,
-}
-
-fn views(text: &str) -> Result<ViewSet, String> {
-    text.parse().map_err(|bad: crate::entry::BadValue| bad.0)
-}
-
-/// One thing to match, read only when its turn comes.
-pub struct Item {
-    pub label: Label,
-    pub content: Result<Content, String>,
-    /// Too large to be decoded: only its digests are matched.
-    pub digests_only: bool,
-}
-
-/// Is given each item with its verdict, or with the words for why there is none; an error ends the run.
-pub type Each<'a> = &'a mut dyn FnMut(&Item, Result<Verdict, String>) -> Result<(), Failure>;
-
-/// Where matching happens. Verdicts come in the items' order.
-pub trait Matching {
-    fn run(&self, items: &mut (dyn Iterator<Item = Item> + Send), asked: &Asked, each: Each) -> Result<(), Failure>;
 }
 
 pub fn scan(context: &Context, paths: &[PathBuf], asked: &Asked) -> Result<Exit, Failure> {

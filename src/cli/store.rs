@@ -3,8 +3,8 @@
 use clap::Subcommand;
 use serde_json::json;
 
+use super::context::{Context, Exit, Failure};
 use super::output::say;
-use super::{Context, Exit, Failure};
 use crate::entry::shown::counted;
 use crate::store::Access;
 

@@ -12,9 +12,10 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::context::{Context, Exit, Failure};
 use super::number::whole;
-use super::output::{path_text, remark, say, tell};
-use super::{Context, Exit, Failure};
+use super::output::{say, tell};
+use super::remarks::{path_text, remark};
 use crate::access::tokens::{self, Record, Shown, Time, TokensError, Wanted};
 use crate::access::{ITEMS_PER_S_TOP, Rights, Role};
 use crate::entry::shown::{in_words, unopened};
