@@ -7,129 +7,25 @@
 //! deploy/hashwarden.toml says every key with its reason; a test holds it against this file. Nothing is read again while the
 //! process runs. Lists and their policies are not set here: they are data, in the store.
 
+mod error;
 mod given;
+mod sections;
 
 use crate::access::Network;
-use crate::entry::options::{Unfit, options, within};
-use crate::entry::shown::unopened;
-use crate::store::FREE_BYTES_MIN;
-use crate::{access, admission, catalog, decode, matcher, operator, service, snapshot, verdict};
+use crate::entry::options::{Unfit, within};
+use crate::{catalog, decode, matcher};
 use ::config::{Environment, File, FileFormat, Source};
+use error::FILE_BYTES_MAX;
 use given::{Typed, check_given, defaults, not_toml, typed};
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io::Read;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+pub use error::ConfigError;
+pub use sections::{Config, CoreDumps, Extract, Log, LogFormat, Operator, Process, Store};
 
 const PREFIX: &str = "HASHWARDEN";
-/// A configuration is a page or two; this keeps a mistaken path (a device, a list file) from being swallowed whole.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
-
-/// All sections.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Config {
-    pub store: Store,
-    pub grpc: service::Options,
-    pub access: access::Options,
-    pub operator: Operator,
-    pub tls: admission::TlsOptions,
-    pub extract: Extract,
-    pub views: matcher::Views,
-    pub search: matcher::Search,
-    pub index: snapshot::Choices,
-    pub snapshot: verdict::Limits,
-    pub import: catalog::Imports,
-    pub log: Log,
-    pub process: Process,
-}
-
-options! {
-    /// The embedded store.
-    pub struct Store {
-        /// Its directory; made if it is not there.
-        pub dir: PathBuf = "hashwarden-store".into();
-        /// Bytes that must be free on its disk for changes to be taken; look-ups need none.
-        pub free_bytes_min: u64 = FREE_BYTES_MIN, in 0..=1 << 60;
-        #[serde(flatten)]
-        pub keep: catalog::Keep = catalog::Keep::default();
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Operator {
-    #[serde(flatten)]
-    pub port: operator::Options,
-    /// What /readyz says of threads.
-    #[serde(flatten)]
-    pub watch: matcher::Watch,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Extract {
-    #[serde(flatten)]
-    pub images: matcher::Extract,
-    #[serde(flatten)]
-    pub limits: decode::Limits,
-}
-
-options! {
-    /// Log lines.
-    pub struct Log {
-        pub format: LogFormat = LogFormat::Text;
-        /// `error`, `warn`, `info`, `debug`, `trace` or `off`, or directives such as `info,hashwarden=debug`.
-        pub level: String = "info".to_owned();
-        /// Bytes of lines that wait for whoever reads standard error; further ones are dropped.
-        pub queue_bytes_max: u64 = 16 << 20, in 4096..=1 << 30;
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line, for collectors.
-    Json,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Process {
-    /// Whether the system may write the process's memory to a file when it crashes.
-    pub core_dumps: CoreDumps,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CoreDumps {
-    #[default]
-    Off,
-    /// As the system has it.
-    System,
-}
-
-/// Why a configuration was refused. Values are shown: none of them is a secret.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    #[error("the configuration can't be read: {}", unopened(&path.display().to_string(), .error))]
-    Unreadable { path: PathBuf, error: std::io::Error },
-    #[error("the configuration {} has more than {FILE_BYTES_MAX} bytes", path.display())]
-    TooLong { path: PathBuf },
-    #[error("{origin} is not TOML: {what}")]
-    NotToml { origin: String, what: String },
-    #[error("unknown section [{section}] ({origin}{meant}): the sections are {known}")]
-    UnknownSection { section: String, origin: String, meant: String, known: String },
-    #[error("unknown key [{section}] {key} ({origin}{meant}): the keys of [{section}] are {known}")]
-    UnknownKey { section: String, key: String, origin: String, meant: String, known: String },
-    #[error("[{section}] {key} {must} ({origin})")]
-    Refused { section: String, key: String, must: String, origin: String },
-    #[error("[{section}] {key} {must}")]
-    Unfit { section: &'static str, key: &'static str, must: String },
-    #[error("the environment variable {variable} is not UTF-8")]
-    NotText { variable: String },
-    #[error("the configuration can't be put together: {0}")]
-    Unsound(String),
-}
 
 impl Config {
     /// Reads the file, if one is named, and the process's environment over it.

@@ -1,19 +1,14 @@
-//! A connection that was let in, plain or within TLS, and the listener that lets it in.
+//! A connection that was let in, plain or within TLS.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio_rustls::server::TlsStream;
 
-use super::connections::{Connection, Connections};
-use super::tls::{Port, Tls};
-use crate::entry::Caller;
+use super::connections::Connection;
 
 /// Bytes both ways, and who is at the other end.
 pub struct Stream {
@@ -32,7 +27,7 @@ impl Stream {
         Stream { bytes: Bytes::Tls(Box::new(stream)), name: name.map(Arc::from) }
     }
 
-    fn plain(connection: Connection) -> Self {
+    pub(super) fn plain(connection: Connection) -> Self {
         Stream { bytes: Bytes::Plain(connection), name: None }
     }
 
@@ -94,44 +89,6 @@ impl AsyncWrite for Stream {
         match &self.bytes {
             Bytes::Plain(connection) => connection.is_write_vectored(),
             Bytes::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-}
-
-/// Lets connections in by the rules of [`Connections`] and [`Tls`].
-pub struct Listener<F> {
-    listener: TcpListener,
-    connections: Arc<Connections>,
-    tls: Option<(Arc<Tls>, Port)>,
-    caller_of: F,
-    /// Each of them has its place among the connections, so there are never more than those.
-    handshakes: JoinSet<Option<Stream>>,
-}
-
-impl<F: Fn(SocketAddr) -> Caller> Listener<F> {
-    /// Plain text where there is no `tls`. `caller_of` tells callers apart by their addresses.
-    pub fn new(listener: TcpListener, connections: Arc<Connections>, tls: Option<(Arc<Tls>, Port)>, caller_of: F) -> Self {
-        Listener { listener, connections, tls, caller_of, handshakes: JoinSet::new() }
-    }
-
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-
-    /// The next connection whose handshake, if it needs one, is done: nobody waits for another one's. Dropping the future loses nothing.
-    pub async fn accept(&mut self) -> Stream {
-        loop {
-            tokio::select! {
-                connection = self.connections.accept(&self.listener, &self.caller_of) => match self.tls.clone() {
-                    None => return Stream::plain(connection),
-                    Some((tls, port)) => drop(self.handshakes.spawn(async move { tls.handshake(port, connection).await })),
-                },
-                Some(shaken) = self.handshakes.join_next() => {
-                    if let Ok(Some(stream)) = shaken {
-                        return stream;
-                    }
-                }
-            }
         }
     }
 }
