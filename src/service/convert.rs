@@ -5,6 +5,7 @@
 //! holds a hash, a byte of a picture, or a path of the server.
 
 mod entries;
+mod fields;
 mod replies;
 mod requests;
 mod withheld;

@@ -1,7 +1,7 @@
 //! Entries of lists, to messages and from them. Times are ms since the Unix epoch.
 
-use super::requests::{at_most, entry_id};
-use super::{Fault, replies, requests};
+use super::fields::{at_most, entry_id, hash};
+use super::{Fault, replies};
 use crate::catalog::{EntryInfo, EntryQuery, FOUND_MAX, FoundEntries};
 use crate::entry::{DETAILS_BYTES_MAX, Details, ENTRY_ID_BYTES_MAX, EntryNo, Mark, MarkKind, Marked, Status};
 use crate::proto::v1;
@@ -41,7 +41,7 @@ pub fn find_entries(request: v1::FindEntriesRequest) -> Result<(String, EntryQue
     let query = match request.query {
         Some(Query::Hash(given)) => {
             let radius = u16::try_from(request.radius).map_err(|_| Fault::malformed("radius", "is beyond all distances"))?;
-            EntryQuery::Hash(requests::hash(&given, "hash")?, radius)
+            EntryQuery::Hash(hash(&given, "hash")?, radius)
         }
         _ if request.radius != 0 => return Err(Fault::malformed("radius", "is for hashes alone")),
         Some(Query::IdPrefix(prefix)) => {

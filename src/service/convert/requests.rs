@@ -6,11 +6,12 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::Fault;
 use super::entries::{details, status};
+use super::fields::{at_most, entry_id, hash, kind};
 use crate::catalog::{ActionRule, ImportOptions, NewEntry, PolicyUpdate, RadiusRule};
 use crate::entry::shown::is_visible;
 use crate::entry::{
-    Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, HashKind, HashValue, LIST_NAME_BYTES_MAX, Polarity,
-    Transform, Transforms, ViewKind, ViewRule, ViewSet, check_list_name,
+    Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, HashKind, LIST_NAME_BYTES_MAX, Polarity, Transform, Transforms, ViewKind,
+    ViewRule, ViewSet, check_list_name,
 };
 use crate::lists::{Column, Format, Header, Mapping, Signal};
 use crate::matcher::{Content, GivenHash};
@@ -98,17 +99,6 @@ fn given_hash(given: &v1::Hash, path: &str) -> Result<GivenHash, Fault> {
     Ok(GivenHash { hash, quality })
 }
 
-pub(super) fn hash(hash: &v1::Hash, path: &str) -> Result<HashValue, Fault> {
-    let kind = kind(hash.kind, || format!("{path}.kind"))?;
-    HashValue::from_hex(kind, &hash.hex).map_err(|bad| Fault::malformed(format!("{path}.hex"), bad.0))
-}
-
-fn kind(n: i32, path: impl Fn() -> String) -> Result<HashKind, Fault> {
-    // The numbers are the same by intent; unspecified is 0, which is no kind.
-    let kind = u8::try_from(n).ok().and_then(HashKind::from_u8);
-    kind.ok_or_else(|| Fault::malformed(path(), "is not a kind of hash"))
-}
-
 fn action(n: i32, path: impl Fn() -> String) -> Result<Action, Fault> {
     Action::ALL.into_iter().find(|a| *a as i32 == n).ok_or_else(|| Fault::malformed(path(), "is not an action"))
 }
@@ -136,10 +126,6 @@ fn percent(n: u32, path: impl Fn() -> String) -> Result<u8, Fault> {
 fn radius(n: u32, kind: HashKind, path: impl Fn() -> String) -> Result<u16, Fault> {
     let radius = u16::try_from(n).unwrap_or(u16::MAX);
     kind.check_policy_radius(radius).map(|()| radius).map_err(|bad| Fault::malformed(path(), bad.0))
-}
-
-pub(super) fn at_most(n: usize, max: usize, what: &str, path: impl Fn() -> String) -> Result<(), Fault> {
-    if n <= max { Ok(()) } else { Err(Fault::malformed(path(), format!("has {n} {what}, at most {max} are accepted"))) }
 }
 
 /// A list's name as the catalog takes it.
@@ -245,13 +231,6 @@ fn new_entry(entry: v1::NewEntry, path: &str) -> Result<NewEntry, Fault> {
     let status = status(entry.status, || at("status"))?;
     let details = entry.details.map(|given| details(*given, &at("details"))).transpose()?.unwrap_or_default();
     Ok(NewEntry { id: entry.id, category, hashes: hashes.collect::<Result<_, Fault>>()?, status, details })
-}
-
-pub(super) fn entry_id(id: &str, path: &str) -> Result<(), Fault> {
-    if id.is_empty() || id.len() > ENTRY_ID_BYTES_MAX || id.chars().any(char::is_control) {
-        return Err(Fault::malformed(path, format!("an entry id has 1 to {ENTRY_ID_BYTES_MAX} bytes and no control characters")));
-    }
-    Ok(())
 }
 
 /// Ids of entries to remove, at most `entries_per_call_max`.
