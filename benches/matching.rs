@@ -44,8 +44,8 @@ fn hashing(c: &mut Criterion) {
             std::ops::ControlFlow::Continue(())
         });
         assert!(left_out.unwrap().is_empty());
-        let look = decoded[0].looks()[0];
-        let plane = pdq::plane64(&decoded[0].luma(look));
+        let rendering = decoded[0].renderings()[0];
+        let plane = pdq::plane64(&decoded[0].luma(rendering));
         assert_eq!(pdq::hashes(&plane)[0], pdq::hash(&plane));
         let until = || Instant::now() + Duration::from_secs(60);
         let seen = extractor.extract(&bytes, &Wants::ALL, until()).unwrap().seen;
@@ -53,7 +53,7 @@ fn hashing(c: &mut Criterion) {
         assert_eq!(seen[0].transform, Transform::Identity);
 
         group.bench_function(BenchmarkId::new("pdq, 8 transforms, from pixels", name), |b| {
-            b.iter(|| pdq::hashes(&pdq::plane64(&black_box(&decoded[0]).luma(look))))
+            b.iter(|| pdq::hashes(&pdq::plane64(&black_box(&decoded[0]).luma(rendering))))
         });
         group.bench_function(BenchmarkId::new("decode a JPEG", name), |b| {
             b.iter(|| {

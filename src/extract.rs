@@ -43,7 +43,7 @@ pub struct Features {
     /// carries its look's PDQ quality.
     pub seen: Vec<Observation>,
     pub left_out: Vec<LeftOut>,
-    /// What views are made of, if they are wanted: the looks of a still, or of the first, the middle and the last frame.
+    /// What views are made of, if they are wanted: the renderings of a still, or of the first, the middle and the last frame.
     pub planes: Vec<Plane>,
 }
 
@@ -68,7 +68,7 @@ pub trait Extractor: Send + Sync {
 
 /// The extractor that works where it is called.
 ///
-/// The deadline is looked at before decoding, as decoders read their bytes, before every frame is hashed and between its looks.
+/// The deadline is looked at before decoding, as decoders read their bytes, before every frame is hashed and between its renderings.
 pub struct InProcess {
     limits: Limits,
     now: fn() -> Instant,
@@ -96,15 +96,15 @@ impl Extractor for InProcess {
         let (mut seen, mut planes) = (Seen::default(), Planes::default());
         let mut each = |frame: u32, picture: &Picture| -> Taken {
             let mut of_frame = Vec::new();
-            for look in picture.looks() {
+            for rendering in picture.renderings() {
                 if late() {
                     return ControlFlow::Break(DEADLINE);
                 }
-                let luma = picture.luma(*look);
+                let luma = picture.luma(*rendering);
                 if wants.views {
                     let (plane64, reducer) = reduced(&luma);
-                    let look = seen.add(frame, &plane64, wants);
-                    of_frame.push((look, reducer.finish(frame, look)));
+                    let rendering = seen.add(frame, &plane64, wants);
+                    of_frame.push((rendering, reducer.finish(frame, rendering)));
                 } else {
                     seen.add(frame, &pdq::plane64(&luma), wants);
                 }
@@ -129,12 +129,12 @@ fn reduced(luma: &LumaPlane<'_>) -> (pdq::Luma64, Reducer) {
     (plane64, reducer)
 }
 
-/// Collects observations, each look once.
+/// Collects observations, each rendering once.
 #[derive(Default)]
 struct Seen {
     observations: Vec<Observation>,
     /// A look's number and where its observations begin, by its hashes.
-    looks: HashMap<Vec<(Transform, HashValue)>, (u32, usize)>,
+    renderings: HashMap<Vec<(Transform, HashValue)>, (u32, usize)>,
     frames: u32,
 }
 
@@ -156,20 +156,20 @@ impl Seen {
             hashes.push((Transform::Identity, HashValue::Dhash64(hash64::dhash64(plane))));
         }
         let quality = Some(pdq::quality(plane));
-        if let Some((look, begin)) = self.looks.get(&hashes) {
-            // Of two looks with the same hashes the better one counts: a low quality must not hide a match.
+        if let Some((rendering, begin)) = self.renderings.get(&hashes) {
+            // Of two renderings with the same hashes the better one counts: a low quality must not hide a match.
             for known in &mut self.observations[*begin..][..hashes.len()] {
                 if known.quality < quality {
                     (known.quality, known.frame) = (quality, frame);
                 }
             }
-            return *look;
+            return *rendering;
         }
-        let look = self.looks.len() as u32;
-        self.looks.insert(hashes.clone(), (look, self.observations.len()));
-        let observe = |(transform, hash)| Observation { hash, transform, frame, look, quality, view: View::WHOLE };
+        let rendering = self.renderings.len() as u32;
+        self.renderings.insert(hashes.clone(), (rendering, self.observations.len()));
+        let observe = |(transform, hash)| Observation { hash, transform, frame, rendering, quality, view: View::WHOLE };
         self.observations.extend(hashes.into_iter().map(observe));
-        look
+        rendering
     }
 }
 
@@ -222,7 +222,7 @@ mod tests {
         let seen = extract(&png(&hidden, ExtendedColorType::La8), wants).unwrap().seen;
         assert_eq!(seen.len(), 2);
         assert_eq!(seen[0].quality, Some(0));
-        assert_eq!(seen[1], Observation { look: 1, ..open.seen[0].clone() });
+        assert_eq!(seen[1], Observation { rendering: 1, ..open.seen[0].clone() });
     }
 
     /// Of grey and alpha any two pictures can be mixed, one to be seen over white and one over black, where neither is what is stored.
@@ -242,12 +242,12 @@ mod tests {
             HashValue::Pdq(hash) => hash,
             _ => panic!("no PDQ"),
         };
-        let looks: Vec<_> = seen.iter().map(pdq).collect();
-        assert_eq!(looks.len(), 3);
-        for (look, picture) in [(1, &light), (2, &dark)] {
+        let renderings: Vec<_> = seen.iter().map(pdq).collect();
+        assert_eq!(renderings.len(), 3);
+        for (rendering, picture) in [(1, &light), (2, &dark)] {
             let alone = extract(&png(picture, ExtendedColorType::L8), wants).unwrap().seen;
-            let bits = looks[look].distance(&pdq(&alone[0]));
-            assert!(bits <= 31, "{bits} bits in look {look}");
+            let bits = renderings[rendering].distance(&pdq(&alone[0]));
+            assert!(bits <= 31, "{bits} bits in look {rendering}");
         }
     }
 

@@ -51,7 +51,7 @@ pub struct Candidate<'a> {
     pub transform: Transform,
     pub frame: u32,
     /// Candidates with one number were seen in the same pixels.
-    pub look: u32,
+    pub rendering: u32,
     /// PDQ quality of what was hashed; `None` where it is unknown, which passes for the whole.
     pub quality: Option<u8>,
     pub view: View,
@@ -223,13 +223,13 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
     let positives = || asked_lists.iter().copied().filter(|l| l.polarity == Polarity::Positive);
     let holds = |ids: &[ListId], list: &HashList| ids.binary_search(&list.id).is_ok();
 
-    let sights: Vec<_> = candidates.iter().filter_map(|candidate| sight(policy, candidate)).collect();
+    let scoped_candidates: Vec<_> = candidates.iter().filter_map(|candidate| scoped(policy, candidate)).collect();
     let mut suppression = Suppression::new(policy, candidates);
-    let positive = sights.iter().filter(|s| s.list.polarity == Polarity::Positive && asked(s.list));
-    let (suppressed, matches): (Vec<_>, Vec<_>) = positive.partition(|sight| suppression.takes_out(sight));
+    let positive = scoped_candidates.iter().filter(|s| s.list.polarity == Polarity::Positive && asked(s.list));
+    let (suppressed, matches): (Vec<_>, Vec<_>) = positive.partition(|scoped| suppression.takes_out(scoped));
     let matches = nearest_per_entry(&matches);
     let mut suppressed = nearest_per_entry(&suppressed);
-    // An entry that stands in one look is not suppressed, whatever another look shows.
+    // An entry that stands in one rendering is not suppressed, whatever another one shows.
     let standing: BTreeSet<_> = matches.iter().map(|(list, m)| (list.id, m.entry_id.as_str(), m.kind)).collect();
     suppressed.retain(|(list, m)| !standing.contains(&(list.id, m.entry_id.as_str(), m.kind)));
 
@@ -323,7 +323,7 @@ fn blind_frames(list: &HashList, qualities: &[(u32, u8)]) -> Option<LeftOut> {
 }
 
 /// A candidate that passes its list's radius, transforms and quality.
-struct Sight<'p, 'c> {
+struct ScopedCandidate<'p, 'c> {
     candidate: &'c Candidate<'c>,
     list: &'p HashList,
     threshold: u16,
@@ -331,25 +331,25 @@ struct Sight<'p, 'c> {
 
 /// Whether a candidate passes its list's radius, transforms and quality.
 pub fn admits(policy: &Policy, candidate: &Candidate<'_>) -> bool {
-    sight(policy, candidate).is_some()
+    scoped(policy, candidate).is_some()
 }
 
 /// Whether it counts where views are looked up: a negative list's does however far it is, as long as it is nearer than what it speaks against.
 pub fn admits_beside_views(policy: &Policy, candidate: &Candidate<'_>) -> bool {
     policy.list(candidate.list).is_some_and(|list| match list.polarity {
-        Polarity::Positive => sight(policy, candidate).is_some(),
-        Polarity::Negative => admits_look(list, candidate),
+        Polarity::Positive => scoped(policy, candidate).is_some(),
+        Polarity::Negative => admits_rendering(list, candidate),
     })
 }
 
 /// The distance up to which a list admits what is seen like a candidate, whatever the entry's category; `None` where it admits none.
 pub fn admits_within(list: &HashList, candidate: &Candidate<'_>) -> Option<u16> {
     let narrowest = list.policy.threshold_narrowest(candidate.kind, candidate.view.kind)?;
-    admits_look(list, candidate).then_some(narrowest)
+    admits_rendering(list, candidate).then_some(narrowest)
 }
 
 /// Whether a list admits what was looked at: how it was turned, and what it is worth.
-fn admits_look(list: &HashList, candidate: &Candidate<'_>) -> bool {
+fn admits_rendering(list: &HashList, candidate: &Candidate<'_>) -> bool {
     let is_worth = match candidate.view.kind {
         ViewKind::Whole => candidate.quality.is_none_or(|quality| quality >= list.policy.quality_min),
         _ => candidate.quality.is_some_and(|quality| quality >= list.policy.quality_min.max(VIEW_QUALITY_MIN)),
@@ -357,34 +357,34 @@ fn admits_look(list: &HashList, candidate: &Candidate<'_>) -> bool {
     candidate.kind.is_digest() || (list.policy.transforms.contains(candidate.transform) && is_worth)
 }
 
-fn sight<'p, 'c>(policy: &'p Policy, candidate: &'c Candidate<'c>) -> Option<Sight<'p, 'c>> {
+fn scoped<'p, 'c>(policy: &'p Policy, candidate: &'c Candidate<'c>) -> Option<ScopedCandidate<'p, 'c>> {
     let list = policy.list(candidate.list)?;
     let threshold = list.policy.threshold(candidate.category, candidate.kind, candidate.view.kind)?;
-    let passes = candidate.distance <= threshold && admits_look(list, candidate);
-    passes.then_some(Sight { candidate, list, threshold })
+    let passes = candidate.distance <= threshold && admits_rendering(list, candidate);
+    passes.then_some(ScopedCandidate { candidate, list, threshold })
 }
 
-/// The sight of each entry by each kind that is shown: of the whole if there is one, as its action may be stricter, else of the nearest view.
-fn nearest_per_entry<'p>(sights: &[&Sight<'p, '_>]) -> Vec<(&'p HashList, Match)> {
-    let mut nearest: BTreeMap<(ListId, &str, HashKind), &Sight<'p, '_>> = BTreeMap::new();
-    for sight in sights {
-        let rank = |s: &Sight<'_, '_>| {
+/// The candidate of each entry by each kind that is shown: of the whole if there is one, as its action may be stricter, else of the nearest view.
+fn nearest_per_entry<'p>(scoped_candidates: &[&ScopedCandidate<'p, '_>]) -> Vec<(&'p HashList, Match)> {
+    let mut nearest: BTreeMap<(ListId, &str, HashKind), &ScopedCandidate<'p, '_>> = BTreeMap::new();
+    for scoped in scoped_candidates {
+        let rank = |s: &ScopedCandidate<'_, '_>| {
             let Candidate { distance, view, transform, frame, .. } = s.candidate;
             (view.kind != ViewKind::Whole, *distance, *view, *transform, *frame)
         };
         nearest
-            .entry((sight.list.id, sight.candidate.entry_id, sight.candidate.kind))
+            .entry((scoped.list.id, scoped.candidate.entry_id, scoped.candidate.kind))
             .and_modify(|best| {
-                if rank(sight) < rank(best) {
-                    *best = sight;
+                if rank(scoped) < rank(best) {
+                    *best = scoped;
                 }
             })
-            .or_insert(sight);
+            .or_insert(scoped);
     }
     nearest
         .into_values()
-        .map(|sight| {
-            let Sight { candidate, list, threshold } = sight;
+        .map(|scoped| {
+            let ScopedCandidate { candidate, list, threshold } = scoped;
             let of_kind = list.policy.kinds.get(&candidate.kind).map_or(Action::Observe, |k| k.action);
             let in_view = candidate.view.kind != ViewKind::Whole;
             let action = if in_view { of_kind.min(list.policy.view_action_max) } else { of_kind };

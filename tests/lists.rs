@@ -433,7 +433,7 @@ fn an_import_after_a_roll_back_is_compared_with_what_is_active() {
 
 #[test]
 fn digests_in_the_place_of_pdq_hashes_are_pointed_out() {
-    use hashwarden::decode::{Channels, Look, Picture};
+    use hashwarden::decode::{Channels, Picture, Rendering};
     use hashwarden::hash::{digest::Digests, pdq as pdq_hash};
     let dir = tempfile::tempdir().unwrap();
     let bench = open(dir.path());
@@ -456,7 +456,7 @@ fn digests_in_the_place_of_pdq_hashes_are_pointed_out() {
     assert!(report.warnings[0].contains("are they SHA-256"), "{:?}", report.warnings);
     let hash = |n| {
         let picture = Picture::new(96, 96, Channels::Rgb, pictures::draw(n, 96, 96).into_raw()).unwrap();
-        HashValue::Pdq(pdq_hash::hash(&pdq_hash::plane64(&picture.luma(Look::Stored))))
+        HashValue::Pdq(pdq_hash::hash(&pdq_hash::plane64(&picture.luma(Rendering::Stored))))
     };
     let text = (0..120).map(|n| hash(n).hex() + "\n").collect::<String>();
     assert_eq!(import(&text).warnings, [""; 0]);
@@ -1369,14 +1369,14 @@ fn a_hash_of_a_hundred_thousand_entries_hides_nothing_else() {
 
     let ask = |frames: &[HashValue]| {
         let seen = frames.iter().zip(0..).flat_map(|(hash, frame)| {
-            let look = frame;
+            let rendering = frame;
             // Turned, a frame is this far from the list's hash and no list's policy minds.
             let turned = flipped(hash, 20);
             [(hash.clone(), Transform::Identity), (turned, Transform::Rot90)].map(|(hash, transform)| Observation {
                 hash,
                 transform,
                 frame,
-                look,
+                rendering,
                 quality: Some(100),
                 view: View::WHOLE,
             })
@@ -1446,11 +1446,11 @@ fn a_hash_of_a_hundred_thousand_entries_hides_nothing_else() {
     assert_eq!((verdict.outcome, verdict.matches.len(), verdict.cut), (Outcome::Match, 1, 0));
 
     // Nobody waits for what takes longer than its deadline: it is not answered as if all had been looked up.
-    let seen = (0..2_000).map(|look| Observation {
-        hash: flipped(&pdq(3 + u64::from(look)), 1),
+    let seen = (0..2_000).map(|rendering| Observation {
+        hash: flipped(&pdq(3 + u64::from(rendering)), 1),
         transform: Transform::Identity,
-        frame: look,
-        look,
+        frame: rendering,
+        rendering,
         quality: Some(100),
         view: View::WHOLE,
     });

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hashwarden::decode::{self, Limits, Look, Picture};
+use hashwarden::decode::{self, Limits, Picture, Rendering};
 use hashwarden::entry::{Bits, HashValue, Pdq, Reason, Transform};
 use hashwarden::extract::{Extractor, Features, InProcess, Unscanned, Wants};
 use hashwarden::hash::digest::Digests;
@@ -70,7 +70,7 @@ fn the_core_equals_the_reference_bit_for_bit() {
                 row["sha256_of_raw_pixels"],
                 "{file}: not the same pixels"
             );
-            let plane = pdq::plane64(&picture.luma(Look::Stored));
+            let plane = pdq::plane64(&picture.luma(Rendering::Stored));
             assert_eq!(pdq::quality(&plane).to_string(), row["quality"], "{file}: quality");
             for (transform, hash) in Transform::ALL.into_iter().zip(pdq::hashes(&plane)) {
                 assert_eq!(HashValue::Pdq(hash).hex(), row[column(transform)], "{file}: {transform}");

@@ -262,7 +262,7 @@ fn a_change_that_does_not_fit_is_refused_in_words_and_writes_nothing() {
         (ChangeOp::Drop { list, versions: vec![VersionNo(9)] }, "does not exist"),
         (ChangeOp::Drop { list, versions: vec![] }, "no version"),
         (ChangeOp::Drop { list: ListId(9), versions: vec![version] }, "no list"),
-        (ChangeOp::Seal { list, version, rows: 10, digest: [0; 32] }, "digest is another"),
+        (ChangeOp::Seal { list, version, rows: 10, digest: [0; 32] }, "digest differs"),
         (ChangeOp::Seal { list, version: VersionNo(1), rows: 10, digest: [0; 32] }, "not being written"),
         (ChangeOp::Activate { list, version }, "not sealed"),
         (ChangeOp::Activate { list, version: VersionNo(0) }, "not sealed"),

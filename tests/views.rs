@@ -251,7 +251,7 @@ fn flipped(hash: &HashValue, bits: usize) -> HashValue {
 }
 
 fn seen(hash: HashValue, view: View) -> Observation {
-    Observation { hash, transform: Transform::Identity, frame: 0, look: 0, quality: Some(100), view }
+    Observation { hash, transform: Transform::Identity, frame: 0, rendering: 0, quality: Some(100), view }
 }
 
 /// A window of so many ten-thousandths of the picture's height.

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use super::columns::{self, FACTS};
+use super::columns::{self, METADATA};
 use super::{Catalog, CatalogError, ListInfo, PolicyUpdate};
 use crate::entry::ListId;
 
 impl Catalog {
-    /// The list after a change of its policy, with warnings. Takes no lock: it may read the facts of all entries.
+    /// The list after a change of its policy, with warnings. Takes no lock: it may read the metadata of all entries.
     pub(super) fn warned(&self, name: &str, update: &PolicyUpdate) -> Result<ListInfo, CatalogError> {
         let mut info = self.list(name)?;
         info.warnings = update.warnings();
@@ -26,16 +26,16 @@ impl Catalog {
 
     /// Those categories that no entry of the list has, or had as far as the store still knows.
     fn without_entries<'n>(&self, list: ListId, mut named: BTreeSet<&'n str>) -> Result<BTreeSet<&'n str>, CatalogError> {
-        for chunk in self.store().columns(FACTS)? {
+        for chunk in self.store().columns(METADATA)? {
             let (_, chunk) = chunk?;
             if !chunk.starts_with(&list.0.to_be_bytes()) {
                 continue;
             }
-            let whole = columns::decode_facts(&chunk, |_, fact| {
+            let whole = columns::decode_metadata(&chunk, |_, fact| {
                 named.remove(fact.category);
                 Some(())
             });
-            whole.ok_or_else(|| CatalogError::Damaged("a chunk of facts can't be read".to_owned()))?;
+            whole.ok_or_else(|| CatalogError::Damaged("a chunk of metadata can't be read".to_owned()))?;
             if named.is_empty() {
                 break;
             }

@@ -2,7 +2,7 @@
 //!
 //! A chunk holds up to 4,096 rows of one list in rising order of entry number, and spans fewer than [`SPAN`] numbers: who seeks
 //! an entry finds its chunk at most that far before it.
-//! `list u32`, then for a kind of hash `n x (entry u32, hash)`, for the facts (column 0) `n x (entry u32, kinds u16, category
+//! `list u32`, then for a kind of hash `n x (entry u32, hash)`, for the metadata (column 0) `n x (entry u32, kinds u16, category
 //! length u8, category, id length u16, id)`. Integers are big-endian. An entry number names one content, so a chunk only loses
 //! rows, those of entries that no version holds any more. They can be dropped and made again from the store's rows.
 
@@ -12,8 +12,8 @@ use crate::store::DerivedPut;
 
 /// The layout above. A store that carries another number has its columns made again.
 pub const FORMAT: u32 = 2;
-/// The column of facts; the others are numbered by [`HashKind`].
-pub const FACTS: u8 = 0;
+/// The column of metadata; the others are numbered by [`HashKind`].
+pub const METADATA: u8 = 0;
 /// One more than the largest number of a column.
 pub const COLUMNS: usize = HashKind::ALL.len() + 1;
 const CHUNK_ROWS: usize = 4096;
@@ -40,7 +40,7 @@ pub fn encode<'a>(list: ListId, entries: impl Iterator<Item = (EntryNo, &'a Entr
         write(bytes);
     };
     for (number, entry) in entries {
-        append(FACTS, number, &|out| {
+        append(METADATA, number, &|out| {
             let kinds: KindSet = entry.sought().iter().map(HashValue::kind).collect();
             out.extend_from_slice(&kinds.bits().to_be_bytes());
             out.push(entry.category.len() as u8);
@@ -60,17 +60,17 @@ pub fn encode<'a>(list: ListId, entries: impl Iterator<Item = (EntryNo, &'a Entr
     puts
 }
 
-/// An entry's facts as a chunk has them.
+/// An entry's metadata as a chunk has them.
 #[derive(Debug, PartialEq, Eq)]
-pub struct FactRow<'a> {
+pub struct MetadataRow<'a> {
     pub entry: EntryNo,
     pub kinds: KindSet,
     pub category: &'a str,
     pub id: &'a str,
 }
 
-/// Calls `each` for every row of a facts chunk; `None` where the chunk is damaged.
-pub fn decode_facts<'a>(chunk: &'a [u8], mut each: impl FnMut(ListId, FactRow<'a>) -> Option<()>) -> Option<()> {
+/// Calls `each` for every row of a metadata chunk; `None` where the chunk is damaged.
+pub fn decode_metadata<'a>(chunk: &'a [u8], mut each: impl FnMut(ListId, MetadataRow<'a>) -> Option<()>) -> Option<()> {
     let (list, mut rest) = split_list(chunk)?;
     while !rest.is_empty() {
         let (head, tail) = rest.split_first_chunk::<7>()?;
@@ -79,7 +79,7 @@ pub fn decode_facts<'a>(chunk: &'a [u8], mut each: impl FnMut(ListId, FactRow<'a
         let (length, tail) = tail.split_first_chunk::<2>()?;
         let (id, tail) = tail.split_at_checked(u16::from_be_bytes(*length) as usize)?;
         let (category, id) = (std::str::from_utf8(category).ok()?, std::str::from_utf8(id).ok()?);
-        each(list, FactRow { entry, kinds: KindSet::from_bits(u16::from_be_bytes([head[4], head[5]])), category, id })?;
+        each(list, MetadataRow { entry, kinds: KindSet::from_bits(u16::from_be_bytes([head[4], head[5]])), category, id })?;
         rest = tail;
     }
     Some(())
@@ -128,7 +128,7 @@ pub fn without(column: u8, chunk: &[u8], list: ListId, gone: &dyn Fn(EntryNo) ->
     while !rest.is_empty() {
         let length = match HashKind::from_u8(column) {
             Some(kind) => 4 + kind.bytes(),
-            None => facts_length(rest)?,
+            None => metadata_length(rest)?,
         };
         let (row, tail) = rest.split_at_checked(length)?;
         if gone(EntryNo(u32::from_be_bytes(*row.first_chunk()?))) {
@@ -145,8 +145,8 @@ pub fn without(column: u8, chunk: &[u8], list: ListId, gone: &dyn Fn(EntryNo) ->
     })
 }
 
-/// Bytes of the first row of facts.
-fn facts_length(rows: &[u8]) -> Option<usize> {
+/// Bytes of the first row of metadata.
+fn metadata_length(rows: &[u8]) -> Option<usize> {
     let category = usize::from(*rows.get(6)?);
     let id = rows.get(7 + category..9 + category)?.first_chunk().map(|length| u16::from_be_bytes(*length))?;
     Some(9 + category + usize::from(id))
@@ -173,13 +173,13 @@ mod tests {
     fn chunks_give_back_what_was_put_in() {
         let entries: Vec<_> = (10..10_000u32).map(|n| (EntryNo(n), entry(n))).collect();
         let puts = encode(ListId(3), entries.iter().map(|(n, e)| (*n, e)));
-        let (mut facts, mut md5, mut pdq) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut metadata, mut md5, mut pdq) = (Vec::new(), Vec::new(), Vec::new());
         for put in &puts {
             let DerivedPut::Column { kind, bytes, .. } = put else { panic!("only columns") };
             match *kind {
-                FACTS => decode_facts(bytes, |list, f| {
+                METADATA => decode_metadata(bytes, |list, f| {
                     assert_eq!(list, ListId(3));
-                    facts.push((f.entry, f.id.to_owned(), f.category.to_owned(), f.kinds.iter().count()));
+                    metadata.push((f.entry, f.id.to_owned(), f.category.to_owned(), f.kinds.iter().count()));
                     Some(())
                 }),
                 4 => decode_hashes::<16>(bytes, |e, h| md5.push((e, *h))),
@@ -188,9 +188,9 @@ mod tests {
             }
             .expect("a whole chunk");
         }
-        assert_eq!((facts.len(), md5.len(), pdq.len()), (9_990, 9_990, 4_995));
-        for (fact, (number, entry)) in facts.iter().zip(&entries) {
-            assert_eq!(*fact, (*number, entry.id.clone(), entry.category.clone(), entry.hashes.len()));
+        assert_eq!((metadata.len(), md5.len(), pdq.len()), (9_990, 9_990, 4_995));
+        for (row, (number, entry)) in metadata.iter().zip(&entries) {
+            assert_eq!(*row, (*number, entry.id.clone(), entry.category.clone(), entry.hashes.len()));
         }
     }
 
@@ -221,7 +221,7 @@ mod tests {
             let DerivedPut::Column { kind, bytes, .. } = put else { panic!("only columns") };
             for cut in 5..bytes.len() {
                 let whole = match kind {
-                    FACTS => decode_facts(&bytes[..cut], |_, _| Some(())),
+                    METADATA => decode_metadata(&bytes[..cut], |_, _| Some(())),
                     4 => decode_hashes::<16>(&bytes[..cut], |_, _| ()),
                     _ => decode_hashes::<32>(&bytes[..cut], |_, _| ()),
                 };

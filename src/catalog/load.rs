@@ -30,7 +30,7 @@ pub fn snapshot(store: &Store, choices: Choices, matches_per_list_max: usize, lo
     // Before the lists: what changes meanwhile makes the snapshot older than it is, never newer.
     let id = store.seq()?;
     let lists = store.lists()?;
-    let Held { alive, before, entries } = held(store, &lists, SHARE_MIN)?;
+    let LiveEntries { alive, before, entries } = live_entries(store, &lists, SHARE_MIN)?;
     let mut snapshot = Snapshot { id, policy: policy(&lists, matches_per_list_max), load, ..Snapshot::default() };
     for (list, (entries, spare)) in lists.iter().zip(entries) {
         let version = store.version(list.id, list.active)?;
@@ -88,7 +88,7 @@ pub fn not_loaded(NotLoaded(entry): NotLoaded) -> CatalogError {
 
 /// What the lists hold.
 #[derive(Default)]
-struct Held {
+struct LiveEntries {
     /// The entries of the active versions.
     alive: Alive,
     /// Those of the versions that were active before.
@@ -98,16 +98,16 @@ struct Held {
 }
 
 /// Read in as many shares as there are threads, each of some entries of all lists: most of the time is the store's, key by key.
-fn held(store: &Store, lists: &[HashList], share_min: u32) -> Result<Held, CatalogError> {
+fn live_entries(store: &Store, lists: &[HashList], share_min: u32) -> Result<LiveEntries, CatalogError> {
     let end = store.next_entry()?.0;
     let share = end.div_ceil(rayon::current_num_threads().max(1) as u32).max(share_min);
     let starts: Vec<u32> = (0..end.max(1)).step_by(share as usize).collect();
     let share_of = |start: u32| {
         let last = if end - start <= share { u32::MAX } else { start + share - 1 };
-        held_of(store, lists, EntryNo(start)..=EntryNo(last))
+        live_entries_of(store, lists, EntryNo(start)..=EntryNo(last))
     };
-    let shares: Vec<Held> = starts.into_par_iter().map(share_of).collect::<Result<_, _>>()?;
-    let none = Held { entries: vec![(0, 0); lists.len()], ..Held::default() };
+    let shares: Vec<LiveEntries> = starts.into_par_iter().map(share_of).collect::<Result<_, _>>()?;
+    let none = LiveEntries { entries: vec![(0, 0); lists.len()], ..LiveEntries::default() };
     Ok(shares.into_iter().fold(none, |mut all, share| {
         all.alive.unite(&share.alive);
         all.before.unite(&share.before);
@@ -120,8 +120,8 @@ fn held(store: &Store, lists: &[HashList], share_min: u32) -> Result<Held, Catal
 }
 
 /// The same of some entries.
-fn held_of(store: &Store, lists: &[HashList], entries: RangeInclusive<EntryNo>) -> Result<Held, CatalogError> {
-    let mut held = Held::default();
+fn live_entries_of(store: &Store, lists: &[HashList], entries: RangeInclusive<EntryNo>) -> Result<LiveEntries, CatalogError> {
+    let mut live_entries = LiveEntries::default();
     for list in lists {
         let (active, previous) =
             (advance::lineage(store, list.id, list.active)?, advance::lineage(store, list.id, list.previous)?);
@@ -146,11 +146,11 @@ fn held_of(store: &Store, lists: &[HashList], entries: RangeInclusive<EntryNo>) 
         }
         let mut spare = before.clone();
         spare.remove(&alive);
-        held.entries.push((alive.count(), spare.count()));
-        held.alive.unite(&alive);
-        held.before.unite(&before);
+        live_entries.entries.push((alive.count(), spare.count()));
+        live_entries.alive.unite(&alive);
+        live_entries.before.unite(&before);
     }
-    Ok(held)
+    Ok(live_entries)
 }
 
 /// One layer of all rows of a kind. A BK-tree is taken from its stored rows, not built again. `recall` is the worst proof's so far.
@@ -244,7 +244,7 @@ mod tests {
         let lists = store.lists().unwrap();
         let threads = rayon::ThreadPoolBuilder::new().num_threads(5).build().unwrap();
         for share_min in [1, 7, 60, 10_000] {
-            let Held { alive, before, entries } = threads.install(|| held(&store, &lists, share_min)).unwrap();
+            let LiveEntries { alive, before, entries } = threads.install(|| live_entries(&store, &lists, share_min)).unwrap();
             for (n, list) in lists.iter().enumerate() {
                 let of = |version| advance::difference(&store, list.id, VersionNo(0), version).unwrap().opened;
                 let (active, previous) = (of(list.active), of(list.previous));

@@ -5,7 +5,7 @@
 //! removing entries are many and do not count: they go, some at a time, but for [`Keep::edits_max`]. What a version held goes with it, where no other holds it:
 //! rows, derived rows, the contents of its changes. What is left to do after a kill is done at the next start.
 
-use super::columns::{self, FACTS, Left, SPAN};
+use super::columns::{self, Left, METADATA, SPAN};
 use super::{Catalog, CatalogError, bk, lock, now_ms, stored};
 use crate::entry::options::options;
 use crate::entry::{Caller, ChangeOp, EntryNo, HashList, ListId, ListVersion, MadeBy, VersionNo, VersionState};
@@ -200,7 +200,7 @@ fn clear_orphans(store: &Store, list: ListId) -> Result<(), CatalogError> {
 /// Takes a list's entries that are gone, none of them before `first`, out of the columns.
 fn clear_columns(store: &Store, list: ListId, first: EntryNo, gone: &dyn Fn(EntryNo) -> bool) -> Result<(), CatalogError> {
     let first = EntryNo(first.0.saturating_sub(SPAN));
-    for column in std::iter::once(FACTS).chain(columns::KINDS.map(|kind| kind as u8)) {
+    for column in std::iter::once(METADATA).chain(columns::KINDS.map(|kind| kind as u8)) {
         let (mut puts, mut bytes) = (Vec::new(), 0);
         for chunk in store.columns_from(column, first)? {
             let (at, chunk) = chunk?;

@@ -2,7 +2,7 @@
 
 use super::CatalogError;
 use super::advance;
-use super::columns::{self, COLUMNS, FACTS};
+use super::columns::{self, COLUMNS, METADATA};
 use crate::entry::Bits;
 use crate::entry::{Entry, EntryNo, Hash64, HashKind, HashList, HashValue, Pdq};
 use crate::snapshot::{Alive, EntryMetadata, HashRows, KindSet, Rows, Snapshot};
@@ -13,12 +13,12 @@ const COLUMNS_WHOLE: &str = "columns";
 /// Entries in one batch of a rebuild of the columns.
 const REBUILD_ROWS: usize = 10_000;
 
-/// Facts go into the snapshot, hashes are returned, both read at once. Every kind of hash that an entry's facts name must be there: what the
+/// Metadata go into the snapshot, hashes are returned, both read at once. Every kind of hash that an entry's metadata name must be there: what the
 /// columns lack would be missed in silence.
 pub fn read(store: &Store, first: EntryNo, wanted: &Alive, snapshot: &mut Snapshot) -> Result<HashRows, CatalogError> {
     let at = |kind| Source { store, kind, first, wanted };
     let (due, columns) = rayon::join(
-        || read_facts(store, first, wanted, snapshot),
+        || read_metadata(store, first, wanted, snapshot),
         || {
             Ok::<_, CatalogError>((
                 at(HashKind::Pdq).read(|bytes: &[u8; 32]| Pdq::from_bytes(bytes))?,
@@ -42,12 +42,17 @@ pub fn read(store: &Store, first: EntryNo, wanted: &Alive, snapshot: &mut Snapsh
     })
 }
 
-/// How many entries have a hash of each kind, by their facts.
-fn read_facts(store: &Store, first: EntryNo, wanted: &Alive, snapshot: &mut Snapshot) -> Result<[usize; COLUMNS], CatalogError> {
+/// How many entries have a hash of each kind, by their metadata.
+fn read_metadata(
+    store: &Store,
+    first: EntryNo,
+    wanted: &Alive,
+    snapshot: &mut Snapshot,
+) -> Result<[usize; COLUMNS], CatalogError> {
     let mut due = [0usize; COLUMNS];
-    for chunk in store.columns_from(FACTS, first)? {
+    for chunk in store.columns_from(METADATA, first)? {
         let (_, bytes) = chunk?;
-        let whole = columns::decode_facts(&bytes, |list, row| {
+        let whole = columns::decode_metadata(&bytes, |list, row| {
             if !wanted.contains(row.entry) {
                 return Some(());
             }
@@ -55,7 +60,7 @@ fn read_facts(store: &Store, first: EntryNo, wanted: &Alive, snapshot: &mut Snap
             let metadata = EntryMetadata { list, id: row.id, category: row.category, kinds: row.kinds };
             snapshot.add_metadata(row.entry, metadata).then_some(()) // none twice
         });
-        whole.ok_or_else(|| damaged(FACTS))?;
+        whole.ok_or_else(|| damaged(METADATA))?;
     }
     Ok(due)
 }
@@ -122,16 +127,16 @@ pub fn hashes_of<const N: usize, H: Copy>(
         }
     }
     let (mut categories, mut due) = (Categories::default(), 0);
-    for chunk in store.columns_from(FACTS, EntryNo(0))? {
+    for chunk in store.columns_from(METADATA, EntryNo(0))? {
         let (_, bytes) = chunk?;
-        let whole = columns::decode_facts(&bytes, |_, row| {
+        let whole = columns::decode_metadata(&bytes, |_, row| {
             if wanted.contains(row.entry) && row.kinds.iter().any(|of| of == kind) {
                 due += 1;
                 categories.push(row.entry, row.category);
             }
             Some(())
         });
-        whole.ok_or_else(|| damaged(FACTS))?;
+        whole.ok_or_else(|| damaged(METADATA))?;
     }
     let rows = Source { store, kind, first: EntryNo(0), wanted: &wanted }.read(make)?.whole(due)?;
     Ok((rows, categories))
@@ -206,19 +211,19 @@ pub fn verify(store: &Store) -> Result<Vec<String>, CatalogError> {
         (kind, bytes).hash(&mut hasher);
         hasher.finish()
     };
-    // For each entry: a sum over its facts and hashes, so that order does not matter.
+    // For each entry: a sum over its metadata and hashes, so that order does not matter.
     let mut sums: HashMap<EntryNo, u64> = HashMap::new();
     let mut add = |entry: EntryNo, sum: u64| {
         let at = sums.entry(entry).or_default();
         *at = at.wrapping_add(sum);
     };
-    for chunk in store.columns(FACTS)? {
+    for chunk in store.columns(METADATA)? {
         let (_, bytes) = chunk?;
-        let whole = columns::decode_facts(&bytes, |list, row| {
-            add(row.entry, summary(FACTS, format!("{}/{}/{}/{}", list.0, row.kinds.bits(), row.category, row.id).as_bytes()));
+        let whole = columns::decode_metadata(&bytes, |list, row| {
+            add(row.entry, summary(METADATA, format!("{}/{}/{}/{}", list.0, row.kinds.bits(), row.category, row.id).as_bytes()));
             Some(())
         });
-        whole.ok_or_else(|| damaged(FACTS))?;
+        whole.ok_or_else(|| damaged(METADATA))?;
     }
     for kind in columns::KINDS {
         for chunk in store.columns(kind as u8)? {
@@ -234,9 +239,9 @@ pub fn verify(store: &Store) -> Result<Vec<String>, CatalogError> {
             let Entry { id, category, .. } = &row.content;
             let hashes = row.content.sought();
             let kinds: KindSet = hashes.iter().map(HashValue::kind).collect();
-            let facts = summary(FACTS, format!("{}/{}/{category}/{id}", list.id.0, kinds.bits()).as_bytes());
+            let metadata = summary(METADATA, format!("{}/{}/{category}/{id}", list.id.0, kinds.bits()).as_bytes());
             let searched = hashes.iter().filter(|h| columns::KINDS.contains(&h.kind()));
-            let wanted = searched.fold(facts, |sum, h| sum.wrapping_add(summary(h.kind() as u8, &h.to_vec())));
+            let wanted = searched.fold(metadata, |sum, h| sum.wrapping_add(summary(h.kind() as u8, &h.to_vec())));
             if sums.get(&row.entry) != Some(&wanted) && problems.len() < PROBLEMS_MAX {
                 problems
                     .push(format!("columns: entry {} of list {:?}: column data differs from the list", row.entry.0, list.name));

@@ -173,7 +173,7 @@ fn observation(seen: v1::Observation) -> Read<Observation> {
     let given = some(seen.hash, "an observation without a hash")?;
     let quality = given.quality.map(|q| number(q, "a quality")).transpose()?;
     let (hash, transform) = (hash(&given)?, transform(seen.transform)?);
-    Ok(Observation { hash, transform, frame: seen.frame, look: 0, quality, view: View::WHOLE })
+    Ok(Observation { hash, transform, frame: seen.frame, rendering: 0, quality, view: View::WHOLE })
 }
 
 pub fn list_info(list: Option<v1::HashList>) -> Read<ListInfo> {

@@ -26,7 +26,7 @@ mod webp;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub use picture::{Channels, Look, LumaPlane, Picture};
+pub use picture::{Channels, LumaPlane, Picture, Rendering};
 
 use crate::entry::options::options;
 use crate::entry::{LeftOut, Reason};

@@ -21,7 +21,7 @@ impl Channels {
 
 /// How transparent pixels are seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum Rendering {
     /// Alpha ignored: the colours as they are stored, which is what the field's tools hash.
     Stored,
     /// Laid over white, which is what most viewers show. Content can hide in alpha alone, or colours under it.
@@ -61,24 +61,24 @@ impl Picture {
         &self.samples
     }
 
-    /// The looks worth hashing: one for an opaque picture, up to three for a picture with any transparency. Over black or white it looks as
+    /// The renderings worth hashing: one for an opaque picture, up to three for a picture with any transparency. Over black or white it looks as
     /// it is stored where all that shows through is black or white anyway: most animations are transparent black where they are empty.
-    pub fn looks(&self) -> &'static [Look] {
+    pub fn renderings(&self) -> &'static [Rendering] {
         let differs = match self.channels {
-            Channels::Grey | Channels::Rgb => return &[Look::Stored],
+            Channels::Grey | Channels::Rgb => return &[Rendering::Stored],
             Channels::GreyAlpha => transparent_but::<2>(&self.samples),
             Channels::Rgba => transparent_but::<4>(&self.samples),
         };
         match differs {
-            [false, false] => &[Look::Stored],
-            [true, false] => &[Look::Stored, Look::OverWhite],
-            [false, true] => &[Look::Stored, Look::OverBlack],
-            [true, true] => &[Look::Stored, Look::OverWhite, Look::OverBlack],
+            [false, false] => &[Rendering::Stored],
+            [true, false] => &[Rendering::Stored, Rendering::OverWhite],
+            [false, true] => &[Rendering::Stored, Rendering::OverBlack],
+            [true, true] => &[Rendering::Stored, Rendering::OverWhite, Rendering::OverBlack],
         }
     }
 
-    pub fn luma(&self, look: Look) -> LumaPlane<'_> {
-        LumaPlane { picture: self, look }
+    pub fn luma(&self, rendering: Rendering) -> LumaPlane<'_> {
+        LumaPlane { picture: self, rendering }
     }
 }
 
@@ -86,7 +86,7 @@ impl Picture {
 #[derive(Clone, Copy)]
 pub struct LumaPlane<'a> {
     picture: &'a Picture,
-    look: Look,
+    rendering: Rendering,
 }
 
 impl LumaPlane<'_> {
@@ -103,15 +103,17 @@ impl LumaPlane<'_> {
         let Picture { width, channels, samples, .. } = self.picture;
         let stride = *width as usize * channels.count();
         let Some(row) = samples.chunks_exact(stride).nth(y as usize) else { return };
-        match (channels, self.look) {
+        match (channels, self.rendering) {
             (Channels::Grey, _) => each::<1>(row, out, |[v]| f32::from(v)),
-            (Channels::GreyAlpha, Look::Stored) => each::<2>(row, out, |[v, _]| f32::from(v)),
-            (Channels::GreyAlpha, Look::OverWhite) => each::<2>(row, out, |[v, a]| f32::from(over(255, v, a))),
-            (Channels::GreyAlpha, Look::OverBlack) => each::<2>(row, out, |[v, a]| f32::from(over(0, v, a))),
+            (Channels::GreyAlpha, Rendering::Stored) => each::<2>(row, out, |[v, _]| f32::from(v)),
+            (Channels::GreyAlpha, Rendering::OverWhite) => each::<2>(row, out, |[v, a]| f32::from(over(255, v, a))),
+            (Channels::GreyAlpha, Rendering::OverBlack) => each::<2>(row, out, |[v, a]| f32::from(over(0, v, a))),
             (Channels::Rgb, _) => each::<3>(row, out, luma),
-            (Channels::Rgba, Look::Stored) => each::<4>(row, out, |[r, g, b, _]| luma([r, g, b])),
-            (Channels::Rgba, Look::OverWhite) => each::<4>(row, out, |[r, g, b, a]| luma([r, g, b].map(|v| over(255, v, a)))),
-            (Channels::Rgba, Look::OverBlack) => each::<4>(row, out, |[r, g, b, a]| luma([r, g, b].map(|v| over(0, v, a)))),
+            (Channels::Rgba, Rendering::Stored) => each::<4>(row, out, |[r, g, b, _]| luma([r, g, b])),
+            (Channels::Rgba, Rendering::OverWhite) => {
+                each::<4>(row, out, |[r, g, b, a]| luma([r, g, b].map(|v| over(255, v, a))))
+            }
+            (Channels::Rgba, Rendering::OverBlack) => each::<4>(row, out, |[r, g, b, a]| luma([r, g, b].map(|v| over(0, v, a)))),
         }
     }
 }
@@ -145,39 +147,42 @@ fn transparent_but<const N: usize>(samples: &[u8]) -> [bool; 2] {
 mod tests {
     use super::*;
 
-    fn check(channels: Channels, pixel: &[u8], look: Look, expected: f32) {
+    fn check(channels: Channels, pixel: &[u8], rendering: Rendering, expected: f32) {
         let picture = Picture::new(1, 1, channels, pixel.to_vec()).unwrap();
         let mut out = [f32::NAN];
-        picture.luma(look).row(0, &mut out);
-        assert_eq!(out[0], expected, "{channels:?} {pixel:?} {look:?}");
+        picture.luma(rendering).row(0, &mut out);
+        assert_eq!(out[0], expected, "{channels:?} {pixel:?} {rendering:?}");
     }
 
     #[test]
     fn alpha_is_ignored_as_stored_and_lets_white_through_over_white() {
-        check(Channels::Grey, &[7], Look::OverWhite, 7.0);
-        check(Channels::GreyAlpha, &[7, 0], Look::Stored, 7.0);
-        check(Channels::GreyAlpha, &[7, 0], Look::OverWhite, 255.0);
-        check(Channels::GreyAlpha, &[7, 255], Look::OverWhite, 7.0);
-        check(Channels::GreyAlpha, &[0, 51], Look::OverWhite, 204.0);
-        check(Channels::GreyAlpha, &[255, 51], Look::OverBlack, 51.0);
-        check(Channels::Rgba, &[9, 9, 9, 0], Look::OverBlack, 0.0);
-        check(Channels::Rgb, &[255, 0, 0], Look::OverBlack, 0.299 * 255.0);
-        check(Channels::Rgb, &[255, 0, 0], Look::Stored, 0.299 * 255.0);
-        check(Channels::Rgba, &[0, 255, 0, 0], Look::Stored, 0.587 * 255.0);
-        check(Channels::Rgba, &[9, 9, 9, 0], Look::OverWhite, 0.299 * 255.0 + 0.587 * 255.0 + 0.114 * 255.0);
+        check(Channels::Grey, &[7], Rendering::OverWhite, 7.0);
+        check(Channels::GreyAlpha, &[7, 0], Rendering::Stored, 7.0);
+        check(Channels::GreyAlpha, &[7, 0], Rendering::OverWhite, 255.0);
+        check(Channels::GreyAlpha, &[7, 255], Rendering::OverWhite, 7.0);
+        check(Channels::GreyAlpha, &[0, 51], Rendering::OverWhite, 204.0);
+        check(Channels::GreyAlpha, &[255, 51], Rendering::OverBlack, 51.0);
+        check(Channels::Rgba, &[9, 9, 9, 0], Rendering::OverBlack, 0.0);
+        check(Channels::Rgb, &[255, 0, 0], Rendering::OverBlack, 0.299 * 255.0);
+        check(Channels::Rgb, &[255, 0, 0], Rendering::Stored, 0.299 * 255.0);
+        check(Channels::Rgba, &[0, 255, 0, 0], Rendering::Stored, 0.587 * 255.0);
+        check(Channels::Rgba, &[9, 9, 9, 0], Rendering::OverWhite, 0.299 * 255.0 + 0.587 * 255.0 + 0.114 * 255.0);
     }
 
     #[test]
     fn only_transparency_that_changes_what_is_seen_earns_further_looks() {
-        let looks = |channels, samples: &[u8]| Picture::new(2, 1, channels, samples.to_vec()).unwrap().looks();
-        let (white, black, all) =
-            ([Look::Stored, Look::OverWhite], [Look::Stored, Look::OverBlack], [Look::Stored, Look::OverWhite, Look::OverBlack]);
-        assert_eq!(looks(Channels::Grey, &[0, 0]), [Look::Stored]);
-        assert_eq!(looks(Channels::Rgba, &[1, 2, 3, 255, 4, 5, 6, 255]), [Look::Stored]);
-        assert_eq!(looks(Channels::Rgba, &[1, 2, 3, 255, 4, 5, 6, 254]), all);
-        assert_eq!(looks(Channels::GreyAlpha, &[1, 0, 2, 255]), all);
-        assert_eq!(looks(Channels::GreyAlpha, &[0, 0, 2, 255]), white);
-        assert_eq!(looks(Channels::Rgba, &[255, 255, 255, 9, 2, 2, 2, 255]), black);
+        let renderings = |channels, samples: &[u8]| Picture::new(2, 1, channels, samples.to_vec()).unwrap().renderings();
+        let (white, black, all) = (
+            [Rendering::Stored, Rendering::OverWhite],
+            [Rendering::Stored, Rendering::OverBlack],
+            [Rendering::Stored, Rendering::OverWhite, Rendering::OverBlack],
+        );
+        assert_eq!(renderings(Channels::Grey, &[0, 0]), [Rendering::Stored]);
+        assert_eq!(renderings(Channels::Rgba, &[1, 2, 3, 255, 4, 5, 6, 255]), [Rendering::Stored]);
+        assert_eq!(renderings(Channels::Rgba, &[1, 2, 3, 255, 4, 5, 6, 254]), all);
+        assert_eq!(renderings(Channels::GreyAlpha, &[1, 0, 2, 255]), all);
+        assert_eq!(renderings(Channels::GreyAlpha, &[0, 0, 2, 255]), white);
+        assert_eq!(renderings(Channels::Rgba, &[255, 255, 255, 9, 2, 2, 2, 255]), black);
     }
 
     #[test]

@@ -74,7 +74,7 @@ fn encode(format: Format, picture: &Picture) -> Vec<u8> {
 const FORMATS: [Format; 6] = [Format::Jpeg, Format::Png, Format::Gif, Format::WebP, Format::Bmp, Format::Tiff];
 
 fn pdq_of((width, height, channels, samples): (u32, u32, Channels, Vec<u8>)) -> crate::entry::Pdq {
-    pdq::hash(&pdq::plane64(&Picture::new(width, height, channels, samples).unwrap().luma(Look::Stored)))
+    pdq::hash(&pdq::plane64(&Picture::new(width, height, channels, samples).unwrap().luma(Rendering::Stored)))
 }
 
 fn only(bytes: &[u8]) -> (u32, u32, Channels, Vec<u8>) {
@@ -88,7 +88,7 @@ fn one_picture_in_every_format_lies_within_the_match_radius() {
     // Grey, so that a GIF's 256 colours hold it: soft colours come back from them with a noise that is all there is of high frequencies.
     let grey = grey_clouds(240, 180, 1);
     let picture = Picture::new(240, 180, Channels::Rgb, grey.samples().iter().flat_map(|v| [*v; 3]).collect()).unwrap();
-    let original = pdq::hash(&pdq::plane64(&picture.luma(Look::Stored)));
+    let original = pdq::hash(&pdq::plane64(&picture.luma(Rendering::Stored)));
     for format in FORMATS {
         let bits = pdq_of(only(&encode(format, &picture))).distance(&original);
         assert!(bits <= 31, "{}: {bits} bits", format.name());
@@ -106,7 +106,7 @@ fn lossless_formats_give_back_the_very_samples() {
 #[test]
 fn every_colour_mode_of_one_picture_gives_its_hash() {
     let grey = grey_clouds(200, 150, 3);
-    let original = pdq::hash(&pdq::plane64(&grey.luma(Look::Stored)));
+    let original = pdq::hash(&pdq::plane64(&grey.luma(Rendering::Stored)));
     let spread = |f: &dyn Fn(u8) -> Vec<u8>| grey.samples().iter().flat_map(|v| f(*v)).collect::<Vec<u8>>();
     let check = |name: &str, color: ExtendedColorType, samples: &[u8]| {
         let mut out = Vec::new();
@@ -156,7 +156,7 @@ fn exif_orientation_of_a_jpeg_is_applied() {
     encoder.set_exif_metadata(exif(6)).unwrap();
     encoder.write_image(picture.samples(), 120, 80, ExtendedColorType::Rgb8).unwrap();
     let turned = super::drawn::remapped(&picture, (80, 120), |x, y| (y, 79 - x));
-    let bits = pdq_of(only(&out)).distance(&pdq::hash(&pdq::plane64(&turned.luma(Look::Stored))));
+    let bits = pdq_of(only(&out)).distance(&pdq::hash(&pdq::plane64(&turned.luma(Rendering::Stored))));
     assert!(bits <= 31, "{bits} bits");
 }
 

@@ -152,7 +152,7 @@ pub struct Observation {
     /// Frame number in an animation, from 0; 0 for stills.
     pub frame: u32,
     /// Hashes with one number were taken of the same pixels: of a frame as it is stored, or as it is laid over white or black.
-    pub look: u32,
+    pub rendering: u32,
     /// PDQ's quality of what was hashed, 0 to 100; `None` where the caller did not say.
     pub quality: Option<u8>,
     /// What of the picture was hashed.

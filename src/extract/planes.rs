@@ -1,6 +1,6 @@
 //! Of which frames are views made?
 //!
-//! Of a still, and of the first, the middle and the last frame of an animation, each look of it once. How many frames come is not known before
+//! Of a still, and of the first, the middle and the last frame of an animation, each rendering of it once. How many frames come is not known before
 //! the last, so some are kept on the way, at a stride that doubles whenever there are too many: the middle is the one of those that is
 //! nearest to half of the way, the earlier of two. It is off by at most a sixth of the frames, and the same for the same file.
 
@@ -9,13 +9,13 @@ use crate::views::{PLANE_BYTES_MAX, Plane};
 /// Frames that are kept for the middle, the first among them.
 const KEPT_MAX: usize = 4;
 
-/// Bytes that the planes of one file take at the most: of the frames that are kept, of the last and of the one that is being looked at, three looks
+/// Bytes that the planes of one file take at the most: of the frames that are kept, of the last and of the one that is being looked at, three renderings
 /// each; and as much again, for what views are made in.
 pub const PLANES_BYTES_MAX: u64 = 2 * (KEPT_MAX as u64 + 2) * LOOKS_MAX * PLANE_BYTES_MAX;
 /// A picture with transparency is looked at as it is stored, over white and over black.
 const LOOKS_MAX: u64 = 3;
 
-/// The planes of a frame, with the numbers of their looks.
+/// The planes of a frame, with the numbers of their renderings.
 pub type OfFrame = Vec<(u32, Plane)>;
 
 /// What is kept so far.
@@ -47,11 +47,11 @@ impl Planes {
         let off = |(before, _): &(u32, OfFrame)| (2 * before).abs_diff(way);
         let middle = (1..self.kept.len()).min_by_key(|at| off(&self.kept[*at])).map(|at| self.kept.swap_remove(at).1);
         let first = self.kept.into_iter().next().map(|(_, planes)| planes);
-        let mut looks = Vec::new();
+        let mut renderings = Vec::new();
         let mut planes = first.into_iter().chain(middle).flatten().chain(last).collect::<Vec<_>>();
-        planes.retain(|(look, _)| {
-            let is_new = !looks.contains(look);
-            looks.push(*look);
+        planes.retain(|(rendering, _)| {
+            let is_new = !renderings.contains(rendering);
+            renderings.push(*rendering);
             is_new
         });
         planes.into_iter().map(|(_, plane)| plane).collect()
@@ -63,15 +63,15 @@ mod tests {
     use super::*;
     use crate::views::Reducer;
 
-    fn plane(frame: u32, look: u32) -> Plane {
+    fn plane(frame: u32, rendering: u32) -> Plane {
         let mut reducer = Reducer::new(8, 8);
         (0..8).for_each(|_| reducer.row(&[0.0; 8]));
-        reducer.finish(frame, look)
+        reducer.finish(frame, rendering)
     }
 
-    fn kept(frames: u32, look: fn(u32) -> u32) -> Vec<Plane> {
+    fn kept(frames: u32, rendering: fn(u32) -> u32) -> Vec<Plane> {
         let mut planes = Planes::default();
-        (0..frames).for_each(|frame| planes.push(vec![(look(frame), plane(frame, look(frame)))]));
+        (0..frames).for_each(|frame| planes.push(vec![(rendering(frame), plane(frame, rendering(frame)))]));
         assert!(planes.kept.len() <= KEPT_MAX);
         planes.finish()
     }
@@ -95,7 +95,7 @@ mod tests {
         }
     }
 
-    /// Frames that look alike are one look, and a still frame at the end is none of its own.
+    /// Frames that look alike are one rendering, and a still frame at the end is none of its own.
     #[test]
     fn a_look_has_its_views_made_once() {
         assert_eq!(kept(9, |_| 0), [plane(0, 0)]);

@@ -44,12 +44,12 @@ fn hash(hasher: &Hasher<[u8; 8]>, luma: &Luma64) -> Hash64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::{Channels, Look, Picture, drawn};
+    use crate::decode::{Channels, Picture, Rendering, drawn};
     use crate::entry::{Bits, HashValue};
     use crate::hash::pdq::plane64;
 
     fn both(picture: &Picture) -> (Hash64, Hash64) {
-        let luma = plane64(&picture.luma(Look::Stored));
+        let luma = plane64(&picture.luma(Rendering::Stored));
         (phash64(&luma), dhash64(&luma))
     }
 

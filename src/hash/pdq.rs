@@ -320,11 +320,11 @@ fn median(values: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::{Channels, Look, Picture, drawn};
+    use crate::decode::{Channels, Picture, Rendering, drawn};
     use crate::entry::{Bits, HashValue};
 
     fn plane(picture: &Picture) -> Luma64 {
-        plane64(&picture.luma(Look::Stored))
+        plane64(&picture.luma(Rendering::Stored))
     }
 
     /// Qualities and hashes as the Python package pdqhash 0.2.8 gives them (`pdqhash.compute`, the reference core at full

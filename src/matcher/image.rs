@@ -114,9 +114,9 @@ mod tests {
 
     #[test]
     fn views_are_made_plane_by_plane_until_it_is_late() {
-        let plane = |look: u32| {
+        let plane = |rendering: u32| {
             let mut reducer = Reducer::new(256, 256);
-            let mut chance = u64::from(look) + 1;
+            let mut chance = u64::from(rendering) + 1;
             for _ in 0..256 {
                 let row = [0.0f32; 256].map(|_| {
                     chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -124,15 +124,15 @@ mod tests {
                 });
                 reducer.row(&row);
             }
-            reducer.finish(0, look)
+            reducer.finish(0, rendering)
         };
         let planes: Vec<Plane> = (0..3).map(plane).collect();
         let made = |in_time: u32| {
             let (asked, mut question) = (Cell::new(0), Question::default());
             make_views(&mut question, &planes, &views::Limits::default(), &|| asked.replace(asked.get() + 1) >= in_time);
-            let mut looks: Vec<u32> = question.views.iter().map(|view| view.look).collect();
-            looks.dedup();
-            (looks, question.views_unmade)
+            let mut renderings: Vec<u32> = question.views.iter().map(|view| view.rendering).collect();
+            renderings.dedup();
+            (renderings, question.views_unmade)
         };
         assert_eq!(made(0), (vec![], 3));
         assert_eq!(made(2), (vec![0, 1], 1));

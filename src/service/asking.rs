@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use tonic::{Request, Status};
 
 use super::convert::{self, Fault};
-use super::{Options, edge};
+use super::{Options, middleware};
 use crate::access::{Principal, Refusal, Role};
 use crate::catalog::{CatalogError, ListInfo, PolicyUpdate};
 use crate::entry::{Caller, HashKind, HashList, Polarity, check_list_name};
@@ -33,7 +33,7 @@ pub struct Asking {
 
 impl Asking {
     pub fn of<T>(request: &Request<T>, call: &'static str) -> Self {
-        Asking { principal: edge::principal(request), call, hidden: Mutex::default() }
+        Asking { principal: middleware::principal(request), call, hidden: Mutex::default() }
     }
 
     pub fn caller(&self) -> &Arc<Caller> {

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::{Connected as OfTonic, TcpConnectInfo};
 
-use super::{Options, meter};
+use super::{Options, call_metrics};
 use crate::access::{certified_caller, grpc_caller};
 use crate::admission::{Connections, Listener, Patience, Peer, Port, Stream, Tls};
 use crate::entry::Caller;
@@ -51,7 +51,7 @@ pub fn accept(listener: TcpListener, options: &Options, tls: Option<Arc<Tls>>) -
                 stream = listener.accept() => stream,
                 () = send.closed() => return,
             };
-            stream.hold(meter::Connected::new());
+            stream.hold(call_metrics::Connected::new());
             if send.send(Ok(stream)).await.is_err() {
                 return;
             }

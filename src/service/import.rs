@@ -15,7 +15,7 @@ use tracing::{Instrument, Span};
 
 use super::asking::Asking;
 use super::convert::{self, Fault};
-use super::edge::{Deadline, Working};
+use super::middleware::{Deadline, Working};
 use super::{Options, Shared, replies};
 use crate::admission::Share;
 use crate::catalog::{Began, ImportOptions, Phase, Progress};
@@ -62,7 +62,7 @@ impl Import {
         let replies = Arc::new(replies);
         let work = async move {
             let _working = working;
-            let mut told = Told { last: None, received: 0, replies: replies.clone() };
+            let mut told = ProgressReplies { last: None, received: 0, replies: replies.clone() };
             let received = self.receive(input, &mut told).await.inspect_err(|status| self.tell_refused(status));
             drop(receiving);
             let done = match received {
@@ -91,7 +91,7 @@ impl Import {
     }
 
     /// The whole file.
-    async fn receive(&self, mut input: Input, told: &mut Told) -> Result<File, Status> {
+    async fn receive(&self, mut input: Input, told: &mut ProgressReplies) -> Result<File, Status> {
         let options = &self.shared.options;
         let idle_max = Duration::from_millis(options.import_idle_ms_max);
         let mut file = tempfile::tempfile_in(&self.shared.spool).map_err(convert::spool_status)?;
@@ -126,7 +126,7 @@ impl Import {
         blocking(move || file.rewind().map(|()| file)).await
     }
 
-    async fn import(self, file: File, mut told: Told) -> Result<v1::ImportEntriesResponse, Status> {
+    async fn import(self, file: File, mut told: ProgressReplies) -> Result<v1::ImportEntriesResponse, Status> {
         let place = tokio::select! {
             place = self.shared.list_calls.take(self.by.caller(), 1) => place,
             () = self.deadline.passed() => return Err(convert::deadline_status()),
@@ -162,14 +162,14 @@ fn reply(part: Reply) -> v1::ImportEntriesResponse {
 }
 
 /// Who hears of progress, and when last.
-struct Told {
+struct ProgressReplies {
     last: Option<(Instant, Phase)>,
     /// Bytes of the whole file, once it is there.
     received: u64,
     replies: Arc<Writer>,
 }
 
-impl Told {
+impl ProgressReplies {
     fn hear(&mut self, progress: Progress) {
         let now = Instant::now();
         // The first of each phase is always told.

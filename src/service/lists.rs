@@ -7,8 +7,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::asking::Asking;
 use super::convert::{self, Fault};
-use super::edge::{Deadline, Working};
 use super::import::{self, Import};
+use super::middleware::{Deadline, Working};
 use super::{Shared, told};
 use crate::admission::Budget;
 use crate::catalog::{Catalog, CatalogError, ListInfo, PolicyUpdate};

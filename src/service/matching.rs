@@ -8,9 +8,9 @@ use tracing::Span;
 
 use super::asking::Asking;
 use super::convert::{self, Fault};
-use super::edge::Deadline;
+use super::middleware::Deadline;
 use super::named::Name;
-use super::{Shared, meter, stream};
+use super::{Shared, call_metrics, stream};
 use crate::entry::Reason;
 use crate::matcher::Job;
 use crate::proto::v1;
@@ -27,10 +27,10 @@ impl MatchService for Matching {
         let item = request.into_inner().item.ok_or_else(|| Fault::malformed("item", "is missing"))?;
         let name = Name::of(&item);
         let item = asking.item(item, "item", &shared.options)?;
-        if let Some(n) = shared.roster.unknown(&item.lists, &asking).await {
+        if let Some(n) = shared.list_cache.unknown(&item.lists, &asking).await {
             return Err(Fault::no_such_list(format!("item.lists[{n}]"), &item.lists[n]).into());
         }
-        let in_flight = meter::InFlight::new();
+        let in_flight = call_metrics::InFlight::new();
         let (send, answer) = oneshot::channel();
         let caller = asking.caller().as_ref().clone();
         let job = Job { content: item.content, lists: asking.asked(item.lists), views: item.views, until, caller };
@@ -43,11 +43,11 @@ impl MatchService for Matching {
         if answer.verdict.reason == Some(Reason::Shed) {
             return Err(convert::shed_status());
         }
-        meter::worked(&answer.stages, &answer.effort);
-        meter::answered("Match", &answer.verdict);
+        call_metrics::worked(&answer.stages, &answer.effort);
+        call_metrics::answered("Match", &answer.verdict);
         shared.note_near(&asking.principal, &answer.probes);
         name.tell(&answer.verdict);
-        let ages = shared.roster.ages(&answer.verdict).await;
+        let ages = shared.list_cache.ages(&answer.verdict).await;
         let result = v1::match_result::Result::Verdict(convert::verdict_for(asking.principal.rights(), answer.verdict, &ages));
         drop(in_flight);
         Ok(Response::new(v1::MatchResponse { result: Some(name.result(result)) }))
@@ -66,13 +66,13 @@ impl MatchService for Matching {
     async fn hash(&self, request: Request<v1::HashRequest>) -> Result<Response<v1::HashResponse>, Status> {
         let (asking, until) = (Asking::of(&request, "Hash"), Deadline::of(&request).until(&self.0.options));
         self.0.take_item(&asking.principal).map_err(convert::quota_status)?;
-        let in_flight = meter::InFlight::new();
+        let in_flight = call_metrics::InFlight::new();
         let (send, hashed) = oneshot::channel();
         let image = request.into_inner().image;
         self.0.matcher.submit_hash(image, until, asking.caller(), move |hashed| drop(send.send((hashed, in_flight))));
         let (hashed, in_flight) = hashed.await.map_err(|_| Fault::lost())?;
         let hashed = hashed.ok_or_else(convert::shed_status)?;
-        meter::hashed("Hash", hashed.features.as_ref().err().map(|unscanned| unscanned.reason));
+        call_metrics::hashed("Hash", hashed.features.as_ref().err().map(|unscanned| unscanned.reason));
         drop(in_flight);
         Ok(Response::new(convert::hashed(hashed)))
     }

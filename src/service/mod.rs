@@ -4,18 +4,18 @@
 //! `catalog`. Every call has a deadline, every queue an end. Nothing of a request's content is logged or counted, but for the names that a caller gives.
 
 mod asking;
+mod call_metrics;
 mod connections;
 mod convert;
-mod edge;
 mod import;
 mod inbound;
+mod list_cache;
 mod lists;
 mod matching;
-mod meter;
+mod middleware;
 mod named;
 mod options;
 mod replies;
-mod roster;
 mod silence;
 mod stream;
 
@@ -35,7 +35,7 @@ use crate::catalog::Catalog;
 use crate::matcher::{Matcher, PoolState, Probe};
 use crate::proto::v1::hash_list_service_server::HashListServiceServer;
 use crate::proto::v1::match_service_server::MatchServiceServer;
-use edge::Edge;
+use middleware::Edge;
 
 pub use options::Options;
 
@@ -90,7 +90,7 @@ struct Shared {
     matcher: Matcher,
     catalog: Arc<Catalog>,
     options: Options,
-    roster: roster::Roster,
+    list_cache: list_cache::ListCache,
     stream_limits: stream::Limits,
     stream_bytes: Arc<Budget>,
     list_calls: Arc<Budget>,
@@ -129,7 +129,7 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
     let Deps { matcher, catalog, gate, near, quotas, options, tls, spool } = deps;
     let (drain, draining) = watch::channel(false);
     let shared = Arc::new(Shared {
-        roster: roster::Roster::new(catalog.clone()),
+        list_cache: list_cache::ListCache::new(catalog.clone()),
         stream_limits: stream::Limits::new(&options, matcher.options()),
         stream_bytes: Budget::new("grpc.streams_bytes_max", options.streams_bytes_max, options.streams_bytes_per_caller_max),
         list_calls: Budget::new("grpc.list_calls_max", options.list_calls_max, options.list_calls_per_caller_max),
@@ -169,7 +169,7 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
     let receiving = Budget::new("grpc.receive_bytes_max", options.receive_bytes_max, options.receive_bytes_per_caller_max);
     let inbound = inbound::Rules { budget: receiving, message_max: Duration::from_millis(options.message_ms_max) };
     let silence = silence::Rules { silent_max: Duration::from_secs(options.connection_idle_s), draining: draining.clone() };
-    let edge = |calls: &Arc<Budget>, message_bytes_max: usize| Edge {
+    let middleware = |calls: &Arc<Budget>, message_bytes_max: usize| Edge {
         service: (),
         calls: calls.clone(),
         gate: gate.clone(),
@@ -184,12 +184,12 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
         .initial_stream_window_size(CALL_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(options.connection_streams_max)
-        .add_service(edge(&calls, message_bytes_max).around(matching))
-        .add_service(edge(&calls, LIST_MESSAGE_BYTES_MAX).around(lists))
-        .add_service(edge(&health_calls, OTHER_MESSAGE_BYTES_MAX).around(health_service))
-        .add_service(edge(&calls, OTHER_MESSAGE_BYTES_MAX).around(reflection.build_v1()?))
+        .add_service(middleware(&calls, message_bytes_max).around(matching))
+        .add_service(middleware(&calls, LIST_MESSAGE_BYTES_MAX).around(lists))
+        .add_service(middleware(&health_calls, OTHER_MESSAGE_BYTES_MAX).around(health_service))
+        .add_service(middleware(&calls, OTHER_MESSAGE_BYTES_MAX).around(reflection.build_v1()?))
         // grpcurl and older clients still ask for this one.
-        .add_service(edge(&calls, OTHER_MESSAGE_BYTES_MAX).around(older_reflection.build_v1alpha()?))
+        .add_service(middleware(&calls, OTHER_MESSAGE_BYTES_MAX).around(older_reflection.build_v1alpha()?))
         .serve_with_incoming_shutdown(connections::accept(listener, &options, tls), told(draining));
     let mut server = std::pin::pin!(server);
 

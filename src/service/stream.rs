@@ -16,10 +16,10 @@ use tracing::Instrument;
 
 use super::asking::Asking;
 use super::convert::{self, Fault};
-use super::edge::Deadline;
+use super::middleware::Deadline;
 use super::named::Name;
 use super::replies::{self, Output};
-use super::{Options, Shared, meter, told};
+use super::{Options, Shared, call_metrics, told};
 use crate::access::Principal;
 use crate::admission::{Entry, Ledger, Quota};
 use crate::matcher::{self, Answer, Content, Job};
@@ -101,7 +101,7 @@ pub fn answer(
 /// What an item holds from reading until its result has left.
 pub struct Held {
     _permit: OwnedSemaphorePermit,
-    _in_flight: meter::InFlight,
+    _in_flight: call_metrics::InFlight,
     bytes: Entry,
 }
 
@@ -142,10 +142,10 @@ impl Claim {
         let Some(held) = self.held.take() else { return };
         match &result {
             Ok(verdict) => {
-                meter::answered(METHOD, verdict);
+                call_metrics::answered(METHOD, verdict);
                 self.name.tell(verdict);
             }
-            Err(fault) => meter::failed(METHOD, fault.code),
+            Err(fault) => call_metrics::failed(METHOD, fault.code),
         }
         // The writer is gone when the client is.
         let _ = self.results.send(Finished::Item { name: std::mem::take(&mut self.name), result, held });
@@ -157,7 +157,7 @@ impl Drop for Claim {
         if self.results.is_closed() {
             // Given up by who asked: nothing was lost here.
             if self.held.take().is_some() {
-                meter::failed(METHOD, if self.deadline.is_over() { Code::DeadlineExceeded } else { Code::Cancelled });
+                call_metrics::failed(METHOD, if self.deadline.is_over() { Code::DeadlineExceeded } else { Code::Cancelled });
             }
             return;
         }
@@ -241,7 +241,7 @@ impl Reader {
             };
             let claim = Claim {
                 name: Name::of(&item),
-                held: Some(Held { _permit: permit, _in_flight: meter::InFlight::new(), bytes }),
+                held: Some(Held { _permit: permit, _in_flight: call_metrics::InFlight::new(), bytes }),
                 deadline: self.deadline,
                 results: self.results.clone(),
             };
@@ -272,7 +272,7 @@ impl Reader {
     async fn job(&self, item: v1::MatchItem, n: usize) -> Result<Job, Fault> {
         let path = format!("items[{n}]");
         let item = self.asking.item(item, &path, &self.shared.options)?;
-        if let Some(n) = self.shared.roster.unknown(&item.lists, &self.asking).await {
+        if let Some(n) = self.shared.list_cache.unknown(&item.lists, &self.asking).await {
             return Err(Fault::no_such_list(format!("{path}.lists[{n}]"), &item.lists[n]));
         }
         let until = self.deadline.until(&self.shared.options);
@@ -296,7 +296,7 @@ impl Reader {
         claim.name.span(&job.content).in_scope(|| {
             self.shared.matcher.submit(job, move |answer: Answer| {
                 drop((place, room));
-                meter::worked(&answer.stages, &answer.effort);
+                call_metrics::worked(&answer.stages, &answer.effort);
                 shared.note_near(&principal, &answer.probes);
                 result_bytes.store(claim.answer(Ok(answer.verdict)), Ordering::Relaxed);
             });
@@ -316,7 +316,7 @@ impl Reader {
         self.shared.matcher.submit_hashes(batch.jobs, move |answers| {
             drop(places);
             if let Some(first) = answers.first() {
-                meter::worked(&first.stages, &first.effort);
+                call_metrics::worked(&first.stages, &first.effort);
             }
             let answered = claims.into_iter().zip(answers).map(|(claim, answer)| {
                 shared.note_near(&principal, &answer.probes);
@@ -370,7 +370,7 @@ async fn write(
             };
             let result = match result {
                 Ok(verdict) => {
-                    let ages = shared.roster.ages(&verdict).await;
+                    let ages = shared.list_cache.ages(&verdict).await;
                     v1::match_result::Result::Verdict(convert::verdict_for(principal.rights(), verdict, &ages))
                 }
                 Err(fault) => v1::match_result::Result::Error(fault.item_error()),

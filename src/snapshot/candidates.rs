@@ -1,8 +1,8 @@
 //! Which live hits does a verdict get to see?
 //!
-//! All of them, as long as they are not very many. Beyond [`HITS_KEPT_MAX`] each (question, list, kind, look) keeps the nearest entries
+//! All of them, as long as they are not very many. Beyond [`HITS_KEPT_MAX`] each (question, list, kind, rendering) keeps the nearest entries
 //! alone, as many as a verdict shows of a list, of those that the list's policy admits; from then on what is farther is not taken up at all.
-//! Nothing that an outcome turns on is lost: a list that has a match in a look keeps one there. The entries that went are counted.
+//! Nothing that an outcome turns on is lost: a list that has a match in a rendering keeps one there. The entries that went are counted.
 //! Hits in views are kept apart ([`Of::Views`]), so that they never cost one of the whole: there each view keeps its nearest of each list,
 //! which is the last that a negative list would take out.
 
@@ -54,7 +54,7 @@ impl RawHit {
     }
 }
 
-/// Hits of which only so many are kept: of a question, a list, a kind and a look, or a view.
+/// Hits of which only so many are kept: of a question, a list, a kind and a rendering, or a view.
 type Group = (u32, ListId, HashKind, u32);
 
 pub struct Candidates {
@@ -176,7 +176,7 @@ impl Candidates {
     }
 
     fn group(&self, hit: &RawHit, candidate: &Candidate<'_>) -> Group {
-        let part = if self.of == Of::Whole { candidate.look } else { hit.seen };
+        let part = if self.of == Of::Whole { candidate.rendering } else { hit.seen };
         (hit.question, candidate.list, candidate.kind, part)
     }
 

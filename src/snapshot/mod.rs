@@ -280,7 +280,7 @@ impl Snapshot {
             distance: found.distance,
             transform: seen.transform,
             frame: seen.frame,
-            look: seen.look,
+            rendering: seen.rendering,
             quality: seen.quality,
             view: seen.view,
         })
@@ -332,8 +332,8 @@ impl Question {
     /// Adds a hash that is not a frame's: a digest of the file, or one a caller brought.
     pub fn push(&mut self, hash: HashValue, quality: Option<u8>) {
         self.kinds = self.kinds.with(hash.kind());
-        let look = self.seen.len() as u32; // each for itself: nobody says of which frame they are
-        self.seen.push(Observation { hash, transform: Transform::Identity, frame: 0, look, quality, view: View::WHOLE });
+        let rendering = self.seen.len() as u32; // each for itself: nobody says of which frame they are
+        self.seen.push(Observation { hash, transform: Transform::Identity, frame: 0, rendering, quality, view: View::WHOLE });
     }
 }
 

@@ -32,7 +32,7 @@ impl Store {
     pub fn apply(&self, change: &Change, derived: &[DerivedPut]) -> Result<u64, StoreError> {
         let mut writer = self.writer()?;
         self.check_room_for(&change.op)?;
-        if writer.headless {
+        if writer.head_stale {
             self.catch_up(&mut writer)?;
         }
         limit("the name of who asks", change.by.len(), BY_BYTES_MAX)?;
@@ -66,13 +66,13 @@ impl Store {
         let mut options = WriteOptions::default();
         options.set_sync(is_synced(&change.op));
         self.write(batch, &options)?;
-        *writer = Writer { seq, chain, next_entry, next_list, headless: false };
+        *writer = Writer { seq, chain, next_entry, next_list, head_stale: false };
         if is_synced(&change.op)
             && let Err(error) = head::write(&self.dir, Head { seq, chain })
         {
             // This change is on the disk. What is wrong with the directory may be wrong with the next one: none is taken until it is mended.
             tracing::error!(%error, "the store's file HEAD could not be written; no further change is taken until it can be");
-            writer.headless = true;
+            writer.head_stale = true;
         }
         Ok(seq)
     }
@@ -81,11 +81,11 @@ impl Store {
     pub(super) fn catch_up(&self, writer: &mut Writer) -> Result<(), StoreError> {
         head::write(&self.dir, Head { seq: writer.seq, chain: writer.chain }).map_err(|error| {
             let why = format!(
-                "the file HEAD could not be written after the change before: {error}; once it can be, changes are taken again"
+                "the file HEAD could not be written after the change before: {error}; changes resume once it can be written"
             );
             StoreError::Failed { dir: self.dir.clone(), why }
         })?;
-        writer.headless = false;
+        writer.head_stale = false;
         Ok(())
     }
 }
@@ -463,10 +463,7 @@ impl<'a> Tx<'a> {
     fn seal(&mut self, list: &mut HashList, version: ListVersion, rows: u64, digest: &[u8; 32]) -> Result<(), StoreError> {
         if rows != version.rows || *digest != version.digest {
             let which = format!("version {} of list {}", version.version.0, list.name);
-            return Err(refused(format!(
-                "{which} holds {} rows; {rows} were announced, or their digest is another",
-                version.rows
-            )));
+            return Err(refused(format!("{which} holds {} rows; {rows} were announced, or their digest differs", version.rows)));
         }
         list.head = list.head.max(version.version);
         self.put_version(&ListVersion { state: VersionState::Sealed, ..version });

@@ -177,5 +177,5 @@ struct Writer {
     next_entry: u32,
     next_list: u32,
     /// The last synced change is not in `HEAD`.
-    headless: bool,
+    head_stale: bool,
 }

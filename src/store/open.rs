@@ -327,7 +327,7 @@ fn read_writer(db: &Db) -> Result<Writer, StoreError> {
         chain: chain.ok_or_else(|| missing("the last change's digest"))?,
         next_entry: meta::number(db, keys::META_NEXT_ENTRY)?,
         next_list: meta::number(db, keys::META_NEXT_LIST)?,
-        headless: false,
+        head_stale: false,
     })
 }
 

@@ -18,7 +18,7 @@ impl Store {
         if let Some(why) = self.failed.get() {
             return Err(StoreError::Failed { dir: self.dir.clone(), why: why.clone() });
         }
-        if self.writer.as_ref().and_then(|writer| writer.try_lock().ok()).is_some_and(|writer| writer.headless) {
+        if self.writer.as_ref().and_then(|writer| writer.try_lock().ok()).is_some_and(|writer| writer.head_stale) {
             let why = "the file HEAD could not be written after the last change".into();
             return Err(StoreError::Failed { dir: self.dir.clone(), why });
         }
@@ -27,7 +27,7 @@ impl Store {
 
     /// Writes the file `HEAD` where it could not be written after the last change. Waits for nobody.
     pub fn mend(&self) -> Result<(), StoreError> {
-        let writer = self.writer.as_ref().and_then(|writer| writer.try_lock().ok()).filter(|writer| writer.headless);
+        let writer = self.writer.as_ref().and_then(|writer| writer.try_lock().ok()).filter(|writer| writer.head_stale);
         writer.map_or(Ok(()), |mut writer| self.catch_up(&mut writer))
     }
 

@@ -69,7 +69,7 @@ mod tests {
             hash: HashValue::Pdq(Pdq([0; 4])),
             transform,
             frame: 0,
-            look: 0,
+            rendering: 0,
             quality: None,
             view: View::WHOLE,
         };

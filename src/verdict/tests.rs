@@ -23,7 +23,7 @@ fn near(list: u32, entry_id: &'static str, distance: u16) -> Candidate<'static> 
         distance,
         transform: Transform::Identity,
         frame: 0,
-        look: 0,
+        rendering: 0,
         quality: Some(100),
         view: View::WHOLE,
     }
@@ -130,10 +130,10 @@ fn a_negative_list_suppresses_near_matches_in_its_scope_and_never_an_exact_one()
 #[test]
 fn a_harmless_frame_does_not_hide_what_another_one_shows() {
     let policy = policy(vec![list(1, "a", Polarity::Positive), list(2, "known-good", Polarity::Negative)]);
-    let logo = |look| Candidate { frame: look, look, ..near(2, "logo", 0) };
+    let logo = |rendering| Candidate { frame: rendering, rendering, ..near(2, "logo", 0) };
     let verdict = judge(&policy, 0, subject(&[1]), &[near(1, "e", 5), logo(1)]);
     assert_eq!((verdict.outcome, verdict.suppressed.len()), (Outcome::Match, 0));
-    let both = [near(1, "e", 5), Candidate { frame: 1, look: 1, ..near(1, "e", 3) }, logo(1)];
+    let both = [near(1, "e", 5), Candidate { frame: 1, rendering: 1, ..near(1, "e", 3) }, logo(1)];
     let verdict = judge(&policy, 0, subject(&[1]), &both);
     assert_eq!((verdict.matches.len(), verdict.matches[0].frame, verdict.suppressed.len()), (1, 0, 0));
     assert_eq!(judge(&policy, 0, subject(&[1]), &[near(1, "e", 5), logo(0)]).outcome, Outcome::NoMatch);
@@ -143,10 +143,10 @@ fn a_harmless_frame_does_not_hide_what_another_one_shows() {
 #[test]
 fn what_is_harmless_over_white_does_not_hide_what_is_stored_under_it() {
     let policy = policy(vec![list(1, "a", Polarity::Positive), list(2, "known-good", Polarity::Negative)]);
-    let over_white = Candidate { look: 1, ..near(2, "logo", 0) };
+    let over_white = Candidate { rendering: 1, ..near(2, "logo", 0) };
     assert_eq!(judge(&policy, 0, subject(&[1]), &[near(1, "e", 5), over_white]).outcome, Outcome::Match);
     assert_eq!(
-        judge(&policy, 0, subject(&[1]), &[Candidate { look: 1, ..near(1, "e", 5) }, over_white]).outcome,
+        judge(&policy, 0, subject(&[1]), &[Candidate { rendering: 1, ..near(1, "e", 5) }, over_white]).outcome,
         Outcome::NoMatch
     );
 }
@@ -171,7 +171,7 @@ fn a_list_that_was_asked_for_and_is_not_live_is_left_out_in_words() {
 }
 
 #[test]
-fn an_entry_is_named_once_with_its_nearest_sight() {
+fn an_entry_is_named_once_with_its_nearest_candidate() {
     let policy = policy(vec![list(1, "a", Polarity::Positive)]);
     let turned = Candidate { transform: Transform::Rot180, frame: 2, ..near(1, "e", 4) };
     let verdict = judge(&policy, 0, subject(&[1]), &[near(1, "e", 9), turned]);

@@ -1,7 +1,7 @@
 //! What may this picture have been before it was altered?
 //!
 //! A *view* is an answer to that: more than is left of a cropped picture ([`extended`]), a part of it between straight edges ([`windows`]), the
-//! picture turned back ([`turned`]). Each view has a PDQ hash of its own. Views are taken of a [`Plane`], a small luma plane of one look at
+//! picture turned back ([`turned`]). Each view has a PDQ hash of its own. Views are taken of a [`Plane`], a small luma plane of one rendering of
 //! one frame. Positions are in the plane's pixels; a view says where it lies in shares of the picture.
 //!
 //! Taking a hash is linear but for its last step, and separable: box filters, samples and cosines make one small matrix for each axis ([`axis`]).
@@ -92,9 +92,9 @@ impl Views<'_> {
                 return;
             }
             if self.known.insert(hash) {
-                let (frame, look) = (self.plane.frame, self.plane.look);
+                let (frame, rendering) = (self.plane.frame, self.plane.rendering);
                 let hash = HashValue::Pdq(hash);
-                self.out.push(Observation { hash, transform: *transform, frame, look, quality: Some(quality), view });
+                self.out.push(Observation { hash, transform: *transform, frame, rendering, quality: Some(quality), view });
             }
         }
     }

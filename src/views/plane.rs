@@ -17,7 +17,7 @@ pub struct Plane {
     /// Pixels of the picture to one of the plane.
     pub(super) scale: f32,
     pub(super) frame: u32,
-    pub(super) look: u32,
+    pub(super) rendering: u32,
 }
 
 impl Plane {
@@ -130,8 +130,8 @@ impl Reducer {
         self.areas.row(row);
     }
 
-    pub fn finish(self, frame: u32, look: u32) -> Plane {
-        Plane { fine: self.areas.finish().less_its_mean(), scale: self.scale, frame, look }
+    pub fn finish(self, frame: u32, rendering: u32) -> Plane {
+        Plane { fine: self.areas.finish().less_its_mean(), scale: self.scale, frame, rendering }
     }
 }
 

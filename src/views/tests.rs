@@ -1,8 +1,8 @@
 use super::*;
-use crate::decode::{Channels, Look, Picture};
+use crate::decode::{Channels, Picture, Rendering};
 
 fn plane(picture: &Picture) -> Plane {
-    let luma = picture.luma(Look::Stored);
+    let luma = picture.luma(Rendering::Stored);
     let mut reducer = Reducer::new(luma.width(), luma.height());
     let mut row = vec![0.0; luma.width() as usize];
     for y in 0..luma.height() {

@@ -162,7 +162,7 @@ impl State {
         let mut nearest: BTreeMap<(&str, u32, HashKind), Found> = BTreeMap::new();
         for (n, seen) in question.seen.iter().enumerate() {
             // Each hash that a caller brings is a look of its own: a negative list speaks for that look alone.
-            assert_eq!(seen.look as usize, n);
+            assert_eq!(seen.rendering as usize, n);
             let kind = seen.hash.kind();
             let speaks = |negative: &&&List| {
                 negative.polarity == Polarity::Negative && !negative.near(&seen.hash, seen.quality).is_empty()

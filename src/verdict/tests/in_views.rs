@@ -112,7 +112,7 @@ fn a_negative_entry_as_near_suppresses_in_a_view_of_the_same_part() {
     check(of_half, seen_in(upper(50), 2, "logo", 21), false);
     check(of_half, seen_in(upper(40), 2, "logo", 20), true);
     check(of_half, seen_in(upper(39), 2, "logo", 0), false);
-    check(of_half, Candidate { look: 1, ..seen_in(upper(50), 2, "logo", 0) }, false);
+    check(of_half, Candidate { rendering: 1, ..seen_in(upper(50), 2, "logo", 0) }, false);
     check(of_half, Candidate { quality: Some(49), ..seen_in(upper(50), 2, "logo", 0) }, false);
     check(of_half, Candidate { kind: HashKind::Dhash64, ..near(2, "logo", 4) }, false);
     // The whole is a view too, though there this list's radius of 0 suppresses nothing.
@@ -176,7 +176,7 @@ fn a_match_says_what_chance_would_give_of_its_like() {
         hash: HashValue::Pdq(Pdq([0; 4])),
         transform,
         frame: 0,
-        look: 0,
+        rendering: 0,
         quality: Some(100),
         view: View::WHOLE,
     };

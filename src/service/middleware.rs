@@ -24,7 +24,7 @@ use tracing::{Instrument, Span};
 
 use super::inbound::{self, Inbound};
 use super::silence::{self, Silence};
-use super::{Options, connections, convert, meter};
+use super::{Options, call_metrics, connections, convert};
 use crate::access::{Gate, Principal, certificate_of, grpc_caller};
 use crate::admission::{Budget, InCall, Peer, Share, Work};
 use crate::entry::Caller;
@@ -151,7 +151,7 @@ where
         let path = request.uri().path();
         let named = path.rsplit('/').next().and_then(|last| METHODS.into_iter().find(|(name, ..)| *name == last));
         let (method, message, streamed) = named.unwrap_or(OTHER);
-        let counts = if path.starts_with(MATCHING) { meter::Counts::Items } else { meter::Counts::Calls };
+        let counts = if path.starts_with(MATCHING) { call_metrics::Counts::Items } else { call_metrics::Counts::Calls };
         let deadline = Deadline(timeout(request.headers()).and_then(|given| began.checked_add(given.saturating_sub(MARGIN))));
         request.extensions_mut().insert(deadline);
         let From { caller: from, address, peer } = caller(&mut request);
@@ -171,7 +171,7 @@ where
         let silent = (other || method == MATCH_STREAM).then(|| silence.end());
         let silent_reply = other.then(|| silence.end());
         span.record("by", &caller.0);
-        let call = Some(meter::Call::new(method, counts));
+        let call = Some(call_metrics::Call::new(method, counts));
         let mut ends = Ends { call, code: None, began, span: span.clone(), _held: (None, None, in_call) };
         let encoding = request.headers().get("grpc-encoding").filter(|encoding| *encoding != "identity");
         let encoded = encoding.map(|encoding| convert::encoding_status(encoding.as_bytes()));
@@ -225,7 +225,7 @@ fn code_in(headers: &http::HeaderMap) -> Option<Code> {
 struct Ends {
     /// Its place among the calls, what its message takes, and its place on its connection.
     _held: (Option<Share>, Option<inbound::Kept>, Option<InCall>),
-    call: Option<meter::Call>,
+    call: Option<call_metrics::Call>,
     /// As the reply says; `None` until it does. A call that ends without is one that its caller gave up.
     code: Option<Code>,
     began: Instant,
@@ -238,7 +238,7 @@ impl Drop for Ends {
         if let Some(call) = self.call.take() {
             call.ended(code, took);
         }
-        tracing::debug!(parent: &self.span, code = meter::code_name(code), ms = took.as_millis() as u64, "answered");
+        tracing::debug!(parent: &self.span, code = call_metrics::code_name(code), ms = took.as_millis() as u64, "answered");
     }
 }
 
@@ -419,7 +419,7 @@ mod tests {
             }
             let budget = || Budget::new("test", 1 << 20, 1 << 20);
             let (_drain, draining) = tokio::sync::watch::channel(false);
-            let mut edge = Edge {
+            let mut middleware = Edge {
                 service: Inner(takes, count.clone()),
                 calls: budget(),
                 gate: Gate::open(),
@@ -428,7 +428,7 @@ mod tests {
                 message_bytes_max: 1 << 20,
                 unary_max: Duration::from_secs(60),
             };
-            let response = edge.call(request).await.unwrap();
+            let response = middleware.call(request).await.unwrap();
             let status = response.headers().get("grpc-status").map(|s| s.to_str().unwrap().to_owned());
             assert_eq!((status.as_deref(), count.load(Ordering::Relaxed)), (code, begun), "{given:?}");
         };

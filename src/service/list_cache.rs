@@ -16,7 +16,7 @@ use crate::catalog::Catalog;
 use crate::entry::VersionNo;
 use crate::verdict::Verdict;
 
-pub struct Roster {
+pub struct ListCache {
     catalog: Arc<Catalog>,
     known: ArcSwap<Known>,
     reading: Mutex<()>,
@@ -32,9 +32,9 @@ struct Known {
     read: Option<Instant>,
 }
 
-impl Roster {
+impl ListCache {
     pub fn new(catalog: Arc<Catalog>) -> Self {
-        Roster { catalog, known: ArcSwap::default(), reading: Mutex::default() }
+        ListCache { catalog, known: ArcSwap::default(), reading: Mutex::default() }
     }
 
     /// Index of the first name that no list has, or none for who asks: those are told apart neither by the answer nor by what it takes.
