@@ -17,7 +17,7 @@ CARGO = CXX=$(CXX) cargo
 help:
 	@echo 'make demo    build, then show the main job from end to end: pictures in, verdicts out'
 	@echo 'make test    run every test'
-	@echo 'make test-model   a hundred thousand operations on lists by 8 threads, every verdict checked; OPERATIONS=N, SEED=N to repeat one (some 10 minutes)'
+	@echo 'make test-model   a hundred thousand operations on lists by 8 threads, every verdict checked; OPERATIONS=N SEED=N to repeat a round (some 15 minutes)'
 	@echo 'make serve   run the service; CONFIG=FILE names a configuration (deploy/hashwarden.toml shows all keys)'
 	@echo 'make bench   measure the hot paths, print one table, and draw the figures of docs/ (some 20 minutes, 10 GB)'
 	@echo 'make bench-peers   measure PDQ look-ups beside Faiss and python-threatexchange (some 10 minutes, 10 GB)'

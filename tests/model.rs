@@ -9,6 +9,8 @@
 
 #![allow(clippy::unwrap_used)] // a test stops where its ground is missing
 
+#[path = "model/answer.rs"]
+mod answer;
 #[path = "model/cases.rs"]
 mod cases;
 #[path = "model/check.rs"]

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use hashwarden::catalog::ImportReport;
 use hashwarden::entry::{ChangeOp, EntryNo, ListId, ListPolicy, Mark, Sources, VersionNo};
 
+use super::answer::Answer;
 use super::history::{History, Step, list_of};
 use super::operations::{Act, Done, Outcome, operation_of, polarity};
-use super::reference::{Answer, Content, List, State};
+use super::reference::{Content, List, State};
 use super::sources::{self, Counts, Held, Holding, Said};
 use super::universe::{File, Universe, id};
 
@@ -238,8 +239,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// What an import activated is what its file came to, and over it what was done to the list while it ran. Of what was edited before it was
-    /// seen to run it is not known which came first.
+    /// What an import activated is what its file came to, and over it what was done to the list while it ran.
     fn check_survivors(
         &self,
         step: &Step,
@@ -252,22 +252,9 @@ impl<'a> Check<'a> {
         let own = self.imported.get(step.by.as_str()).is_some_and(|sealed| sealed.contains(&now.active));
         let imported = if own && parent != report.compared_with { parent } else { now.active };
         let mut wrong = not_as_imported(now, imported, file, report);
-        let (mut sure, mut unsure) = (BTreeSet::new(), BTreeSet::new());
-        let meanwhile = now.line(before.active).take_while(|version| version.seq > done.began).filter(|version| version.by_edit);
-        for version in meanwhile {
-            let ids = if version.seq > done.running { &mut sure } else { &mut unsure };
-            ids.extend(version.rows.iter().map(|row| row.n));
-        }
         let (was, is, imported) = (before.content.holding(), now.content.holding(), now.content_of(imported).holding());
-        // An add that changed nothing is in no change, and is kept all the same.
-        for other in self.done.iter().flatten().filter(|other| other.operation.list == done.operation.list) {
-            let beside = other.seen >= done.began && other.began <= step.seq;
-            if let (Act::Add(entries), Outcome::Edited(report), true) = (&other.operation.act, &other.outcome, beside)
-                && report.unchanged > 0
-            {
-                unsure.extend(entries.iter().map(|(n, _)| *n).filter(|n| was.contains_key(n)));
-            }
-        }
+        let (sure, mut unsure) = edited_beside(now, before.active, done);
+        unsure.extend(self.confirmed(step, done).filter(|n| was.contains_key(n)));
         let by = sources::source(file.feed);
         let ids: BTreeSet<u32> = was.keys().chain(is.keys()).chain(imported.keys()).copied().collect();
         for n in ids {
@@ -291,6 +278,29 @@ impl<'a> Check<'a> {
         println!("{} are wrong:\n{}\nthe list's changes since:\n{}", wrong.len(), wrong.join("\n"), since.join("\n"));
         false
     }
+
+    /// Ids that were added, and there already, beside an import: that is in no change, and they are kept all the same.
+    fn confirmed(&self, step: &Step, done: &Done) -> impl Iterator<Item = u32> {
+        let others = self.done.iter().flatten().filter(|other| other.operation.list == done.operation.list);
+        let beside = others.filter(|other| other.seen >= done.began && other.began <= step.seq);
+        let confirming = beside.filter_map(|other| match (&other.operation.act, &other.outcome) {
+            (Act::Add(entries), Outcome::Edited(report)) if report.unchanged > 0 => Some(entries),
+            _ => None,
+        });
+        confirming.flatten().map(|(n, _)| *n)
+    }
+}
+
+/// The ids that were edited by hand while an import ran, in the version that was active when it ended, and those that may have been: of what
+/// was edited before it was seen to run it is not known which came first.
+fn edited_beside(list: &List, active: VersionNo, done: &Done) -> (BTreeSet<u32>, BTreeSet<u32>) {
+    let (mut sure, mut unsure) = (BTreeSet::new(), BTreeSet::new());
+    let meanwhile = list.line(active).take_while(|version| version.seq > done.began).filter(|version| version.by_edit);
+    for version in meanwhile {
+        let ids = if version.seq > done.running { &mut sure } else { &mut unsure };
+        ids.extend(version.rows.iter().map(|row| row.n));
+    }
+    (sure, unsure)
 }
 
 /// What each id is to be.

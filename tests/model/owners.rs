@@ -9,8 +9,9 @@ use hashwarden::catalog::{EditReport, ImportReport, ListInfo};
 use hashwarden::entry::{Mark, Sources, VersionNo};
 use hashwarden::store::{digest_add, row_digest};
 
+use super::answer::Found;
 use super::operations::{Act, LASTING, LEAVES_NOTHING, Operation, Outcome, PASSING, again, caller, polarity};
-use super::reference::{Found, List, State};
+use super::reference::{List, State};
 use super::sources::{self, Counts, Holding};
 use super::stored::assert_entries;
 use super::threads::{Ends, LookUps, World};

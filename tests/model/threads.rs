@@ -12,10 +12,10 @@ use hashwarden::snapshot::{Choices, Published, QUERIES_SURE, Workspace};
 use hashwarden::store::{Access, Store};
 use hashwarden::verdict::Limits;
 
+use super::answer::Answer;
 use super::check::Answers;
 use super::history::History;
 use super::operations::{Act, Done, MARKED_MS_MAX, Operation, caller, prepare};
-use super::reference::Answer;
 use super::universe::{Universe, random};
 
 const READERS: usize = 2;
