@@ -1,8 +1,10 @@
 //! How much quicker than the peers is a PDQ look-up at radius 31? `make bench-peers`, or with sizes: `make bench-peers ROWS="1000000"`.
 //!
-//! Ours and theirs look the same queries up among the same hashes, one after the other on one thread, in one run: nine in ten match nothing,
-//! the others lie 0 to 31 bits from one row. The results must be the same, hit for hit, before a time is told. Hashes are made up, of as
-//! many ones as zeros, as PDQ's are. The peers run in Python, as their users run them, from benches/peers.py, each in a process of its own.
+//! All indexes look up the same queries among the same hashes, one at a time on one thread, in one run. Nine in ten queries match nothing; the
+//! others lie 0 to 31 bits from one row. Exact peers must find the same hits as ours before any time is printed. Approximate peers must find
+//! nothing else, and their recall is printed beside their time; it is taken from a larger set of queries, each near a row. Hashes are random,
+//! with as many ones as zeros, like PDQ's. The peers run in Python, as their users run them, from benches/peers.py, each in its own process.
+//! Times exclude the time a thread waited for a core, so that a busy machine distorts them little.
 
 use hashwarden::entry::{Bits, Pdq};
 use hashwarden::index::conformance::Random;
@@ -15,17 +17,38 @@ use std::time::{Duration, Instant};
 
 const RADIUS: u16 = 31;
 const QUERIES: usize = 640;
+/// Queries near a row, equally many at each distance from 0 to `RADIUS`. They are not timed.
+const NEAR: usize = 1024;
+/// Approximate peers are asked for this many nearest rows.
+const NEAREST: usize = 10;
 const PASSES: usize = 3;
 const OURS_AT_LEAST: Duration = Duration::from_secs(2);
-/// As benches/peers.py calls them, and as the table does.
-const PEERS: [(&str, &str); 3] = [
-    ("faiss-flat", "Faiss IndexBinaryFlat"),
-    ("faiss-multihash", "Faiss IndexBinaryMultiHash"),
-    ("threatexchange", "python-threatexchange"),
+const SIZES: [usize; 3] = [100_000, 1_000_000, 10_000_000];
+
+struct Peer {
+    /// As benches/peers.py calls it.
+    which: &'static str,
+    name: &'static str,
+    exact: bool,
+    /// Skipped above this many hashes, unless the caller named the sizes.
+    hashes_max: usize,
+}
+
+const PEERS: [Peer; 5] = [
+    Peer { which: "faiss-flat", name: "Faiss IndexBinaryFlat", exact: true, hashes_max: usize::MAX },
+    Peer { which: "faiss-multihash", name: "Faiss IndexBinaryMultiHash", exact: true, hashes_max: usize::MAX },
+    Peer { which: "threatexchange", name: "python-threatexchange", exact: true, hashes_max: usize::MAX },
+    // Their graphs take long to build.
+    Peer { which: "usearch", name: "USearch", exact: false, hashes_max: 1_000_000 },
+    Peer { which: "pgvector", name: "pgvector", exact: false, hashes_max: 100_000 },
 ];
 
+type Hits = Vec<(u32, u32)>;
+
 struct Measured {
+    name: String,
     micros: f64,
+    recall: f64,
     build_s: f64,
     bytes_a_hash: f64,
 }
@@ -34,97 +57,174 @@ fn main() {
     let Ok(python) = std::env::var("HASHWARDEN_BENCH_PEERS") else {
         return println!("skipped: HASHWARDEN_BENCH_PEERS names no Python with faiss and threatexchange; use make bench-peers");
     };
-    let sizes: Vec<usize> = std::env::args().skip(1).filter_map(|arg| arg.parse().ok()).collect();
-    let sizes = if sizes.is_empty() { vec![1_000_000, 10_000_000] } else { sizes };
-    for rows in sizes {
-        compare(&python, rows);
+    let named: Vec<usize> = std::env::args().skip(1).filter_map(|arg| arg.parse().ok()).collect();
+    let sizes = if named.is_empty() { &SIZES[..] } else { &named };
+    for &rows in sizes {
+        compare(&python, rows, !named.is_empty());
     }
 }
 
-fn compare(python: &str, rows: usize) {
-    let mut random = Random(rows as u64);
-    let hashes: Arc<[Pdq]> = (0..rows).map(|_| balanced(&mut random)).collect();
-    let mut planted = Vec::new();
-    let queries: Vec<Query<Pdq>> = (0..QUERIES)
-        .map(|number| {
-            let hash = if number % 10 == 0 {
-                let row = random.below(rows);
-                planted.push((number as u32, row as u32));
-                random.at_distance(&hashes[row], (number / 10 % 32) as u16)
-            } else {
-                balanced(&mut random)
-            };
-            Query { hash, radius: RADIUS }
-        })
-        .collect();
+/// The hashes, and the queries to look up.
+struct Task {
+    hashes: Arc<[Pdq]>,
+    queries: Vec<Query<Pdq>>,
+    near: Vec<Query<Pdq>>,
+    /// The hits that `queries` and `near` must have.
+    planted: [Hits; 2],
+}
+
+impl Task {
+    fn of(rows: usize) -> Self {
+        let mut random = Random(rows as u64);
+        let hashes: Arc<[Pdq]> = (0..rows).map(|_| balanced(&mut random)).collect();
+        let mut planted = [Vec::new(), Vec::new()];
+        let mut near_a_row = |random: &mut Random, number: usize, of: usize, distance: usize| {
+            let row = random.below(rows);
+            planted[of].push((number as u32, row as u32));
+            random.at_distance(&hashes[row], (distance % 32) as u16)
+        };
+        let query = |hash| Query { hash, radius: RADIUS };
+        let queries = (0..QUERIES)
+            .map(|number| match number % 10 {
+                0 => near_a_row(&mut random, number, 0, number / 10),
+                _ => balanced(&mut random),
+            })
+            .map(query)
+            .collect();
+        let near = (0..NEAR).map(|number| query(near_a_row(&mut random, number, 1, number))).collect();
+        Task { hashes, queries, near, planted }
+    }
+}
+
+fn compare(python: &str, rows: usize, all: bool) {
+    let task = Task::of(rows);
     let folder = tempfile::tempdir().expect("a folder for the hashes");
-    let (hashes_file, queries_file) = (folder.path().join("hashes"), folder.path().join("queries"));
-    write(&hashes_file, hashes.iter());
-    write(&queries_file, queries.iter().map(|query| &query.hash));
+    let files = ["hashes", "queries", "near"].map(|name| folder.path().join(name));
+    write(&files[0], task.hashes.iter());
+    write(&files[1], task.queries.iter().map(|query| &query.hash));
+    write(&files[2], task.near.iter().map(|query| &query.hash));
 
     println!("{rows} hashes, radius {RADIUS}, {QUERIES} queries, one thread");
     // The peers first, each alone in the memory.
-    let mut measured = Vec::new();
-    let mut found = Vec::new();
-    for (which, name) in PEERS {
+    let mut told = Vec::new();
+    for peer in &PEERS {
+        if rows > peer.hashes_max && !all {
+            let most = peer.hashes_max;
+            println!(
+                "{}: skipped above {most} hashes, because its index takes long to build; ROWS={rows} measures it",
+                peer.name
+            );
+            continue;
+        }
         let output = Command::new(python)
-            .args([Path::new("benches/peers.py"), Path::new(which), &hashes_file, &queries_file])
+            .args([Path::new("benches/peers.py"), Path::new(peer.which)])
+            .args(&files)
             .stderr(Stdio::inherit())
             .output()
             .expect("Python runs");
-        assert!(output.status.success(), "{name} failed");
-        let told: Value = serde_json::from_slice(&output.stdout).expect("one JSON line");
-        let number = |key: &str| told[key].as_f64().expect("a number");
-        if which == "faiss-flat" {
-            println!("Faiss was built with: {}", told["options"]);
+        assert!(output.status.success(), "{} failed", peer.name);
+        let answer: Value = serde_json::from_slice(&output.stdout).expect("one JSON line");
+        match answer["skipped"].as_str() {
+            Some(why) => println!("{}: skipped, {why}", peer.name),
+            None => told.push((peer, answer)),
         }
-        let hits = told["hits"].as_array().expect("hits");
-        let mut hits: Vec<(u32, u32)> = hits.iter().map(|hit| (part(hit, 0), part(hit, 1))).collect();
-        hits.sort_unstable();
-        found.push((name, hits));
-        measured.push((
-            name,
-            Measured { micros: number("micros"), build_s: number("build_s"), bytes_a_hash: number("bytes_a_hash") },
-        ));
     }
+    let (own, exact) = ours(&task);
+    for (exact, planted) in exact.iter().zip(&task.planted) {
+        assert!(planted.iter().all(|hit| exact.binary_search(hit).is_ok()), "a planted row was missed");
+        assert!(exact.chunk_by(|a, b| a.0 == b.0).all(|hits| hits.len() <= NEAREST), "a query has more than {NEAREST} hits");
+    }
+    let mut measured = vec![own];
+    for (peer, answer) in &told {
+        println!("{}: {}", peer.name, answer["package"].as_str().expect("a package"));
+        for run in answer["runs"].as_array().expect("runs") {
+            measured.push(judged(peer, answer, run, &exact));
+        }
+    }
+    println!(
+        "recall: of {} hits of {NEAR} queries at distances 0 to {RADIUS}; exact indexes found the same hits for all queries",
+        exact[1].len()
+    );
+    println!(
+        "{:<28} {:>14} {:>10} {:>8} {:>15} {:>14}",
+        "", "us a look-up", "times ours", "recall", "built in CPU s", "bytes a hash"
+    );
+    for of in &measured {
+        let Measured { name, micros, recall, build_s, bytes_a_hash } = of;
+        let times = micros / measured[0].micros;
+        println!("{name:<28} {micros:>14.1} {times:>10.0} {recall:>8.3} {build_s:>15.1} {bytes_a_hash:>14.0}");
+    }
+    println!();
+}
 
-    let started = Instant::now();
-    let index = build(IndexKind::MultiIndex, hashes.clone());
-    let build_s = started.elapsed().as_secs_f64();
-    let (mut scratch, mut out) = (Scratch::default(), Vec::new());
-    index.search(&queries, &mut scratch, &mut out);
-    let mut ours: Vec<(u32, u32)> = out.iter().map(|hit| (hit.query, hit.row)).collect();
-    ours.sort_unstable();
-    assert!(planted.iter().all(|hit| ours.contains(hit)), "a planted row was missed");
-    for (name, hits) in &found {
-        assert!(*hits == ours, "{name} found {} rows, we found {}", hits.len(), ours.len());
+/// The figures of one setting of a peer, after its hits were checked.
+fn judged(peer: &Peer, answer: &Value, run: &Value, exact: &[Hits; 2]) -> Measured {
+    let found = ["hits", "near"].map(|key| hits(&run[key]));
+    for (found, exact) in found.iter().zip(exact) {
+        assert!(found.iter().all(|hit| exact.binary_search(hit).is_ok()), "{} found a row that is no hit", peer.name);
+        assert!(!peer.exact || found == exact, "{} found {} rows, we found {}", peer.name, found.len(), exact.len());
     }
+    let setting = run["setting"].as_str().expect("a setting");
+    let number = |of: &Value, key: &str| of[key].as_f64().expect("a number");
+    Measured {
+        name: format!("{} {setting}", peer.name).trim_end().to_owned(),
+        micros: number(run, "micros"),
+        recall: found[1].len() as f64 / exact[1].len() as f64,
+        build_s: number(answer, "build_s"),
+        bytes_a_hash: number(answer, "bytes_a_hash"),
+    }
+}
+
+/// The figures of our index, and its hits for `queries` and for `near`.
+fn ours(task: &Task) -> (Measured, [Hits; 2]) {
+    let before = cpu_s();
+    let index = build(IndexKind::MultiIndex, task.hashes.clone());
+    let build_s = cpu_s() - before;
+    let (mut scratch, mut out) = (Scratch::default(), Vec::new());
+    let exact = [&task.queries, &task.near].map(|queries| {
+        out.clear();
+        index.search(queries, &mut scratch, &mut out);
+        let mut hits: Hits = out.iter().map(|hit| (hit.query, hit.row)).collect();
+        hits.sort_unstable();
+        hits
+    });
     // Their passes take seconds, ours some milliseconds: so many that a moment's noise is not all that is seen.
     let (mut micros, measuring) = (Vec::new(), Instant::now());
     while micros.len() < PASSES || measuring.elapsed() < OURS_AT_LEAST {
-        let started = Instant::now();
-        for query in &queries {
+        let (started, waited) = (Instant::now(), waited());
+        for query in &task.queries {
             out.clear();
             index.search(std::slice::from_ref(query), &mut scratch, &mut out);
         }
-        micros.push(started.elapsed().as_secs_f64() / QUERIES as f64 * 1e6);
+        let took = started.elapsed().saturating_sub(self::waited().saturating_sub(waited));
+        micros.push(took.as_secs_f64() / QUERIES as f64 * 1e6);
     }
     micros.sort_by(f64::total_cmp);
-    let own = Measured { micros: micros[micros.len() / 2], build_s, bytes_a_hash: index.bytes() as f64 / rows as f64 };
+    let bytes_a_hash = index.bytes() as f64 / task.hashes.len() as f64;
+    (
+        Measured { name: "hashwarden multi-index".into(), micros: micros[micros.len() / 2], recall: 1.0, build_s, bytes_a_hash },
+        exact,
+    )
+}
 
-    println!(
-        "recall 1.000 for {} rows planted at distances 0 to {RADIUS}; all found the same {} hits",
-        planted.len(),
-        ours.len()
-    );
-    println!("{:<28} {:>14} {:>10} {:>12} {:>14}", "", "us a look-up", "times ours", "built in s", "bytes a hash");
-    let line = |name: &str, of: &Measured| {
-        let times = of.micros / own.micros;
-        println!("{name:<28} {:>14.1} {times:>10.0} {:>12.1} {:>14.0}", of.micros, of.build_s, of.bytes_a_hash);
-    };
-    line("hashwarden multi-index", &own);
-    measured.iter().for_each(|(name, of)| line(name, of));
-    println!();
+/// How long this thread has waited for a core.
+fn waited() -> Duration {
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux's schedstat");
+    Duration::from_nanos(schedstat.split(' ').nth(1).and_then(|ns| ns.parse().ok()).expect("nanoseconds"))
+}
+
+/// CPU time of this process, including threads that have ended.
+fn cpu_s() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux's stat");
+    // Past the program's name, which may have spaces: user and system time in hundredths of a second.
+    let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
+    [fields[11], fields[12]].map(|ticks| ticks.parse::<f64>().expect("ticks")).iter().sum::<f64>() / 100.0
+}
+
+fn hits(found: &Value) -> Hits {
+    let mut hits: Hits = found.as_array().expect("hits").iter().map(|hit| (part(hit, 0), part(hit, 1))).collect();
+    hits.sort_unstable();
+    hits
 }
 
 fn part(hit: &Value, at: usize) -> u32 {
