@@ -141,14 +141,16 @@ def peer(which):
             yield pgvector(database)
     elif which == "usearch":
         yield Peer(version("usearch"), usearch, usearch_look_ups)
-    elif which == "threatexchange":
-        yield Peer(version("threatexchange"), threatexchange, threatexchange_look_ups)
     else:
         import faiss
 
+        # threatexchange's index is one of Faiss's.
         faiss.omp_set_num_threads(1)
-        package = f"{version('faiss-cpu')}, built with {faiss.get_compile_options().strip()}"
-        yield Peer(package, faiss_flat if which == "faiss-flat" else faiss_multihash, faiss_look_ups)
+        if which == "threatexchange":
+            yield Peer(version("threatexchange"), threatexchange, threatexchange_look_ups)
+        else:
+            package = f"{version('faiss-cpu')}, built with {faiss.get_compile_options().strip()}"
+            yield Peer(package, faiss_flat if which == "faiss-flat" else faiss_multihash, faiss_look_ups)
 
 
 def resident():
