@@ -350,6 +350,13 @@ impl Client {
         file: impl Read + Send + 'static,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<ImportReport, ClientError> {
+        // A server that knows neither would take a delta for all that its source has.
+        if (options.delta || options.feed != ImportOptions::default().feed)
+            && let Err(ClientError::Refused { code: tonic::Code::Unimplemented, .. }) = self.entry(name, "-", false).await
+        {
+            let why = "the server is of an earlier version, which knows neither sources nor deltas";
+            return Err(ClientError::BadReply(why.to_owned()));
+        }
         let (parts, outgoing) = mpsc::channel(CHUNKS_WAITING_MAX);
         let header = Part::Header(send::import_header(name, options));
         // Gone with this future: the transport may outlive it, so the reader must know that nobody wants the file any more.

@@ -104,7 +104,7 @@ impl fmt::Display for Refusal {
                 write!(f, "this call needs the role {needs}, which the caller does not have")
             }
             Refusal::Knowing => f.write_str(
-                "comparing lists gives their hashes away, so it needs a token, or a certificate's entry, that was created with both --sees and --brings-hashes",
+                "what this call answers gives hashes of lists away, so it needs a token, or a certificate's entry, that was created with both --sees and --brings-hashes",
             ),
             Refusal::Hashes => {
                 f.write_str("matching hashes needs the right to bring them, which the caller does not have: send the picture")

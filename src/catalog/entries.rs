@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use super::{Catalog, CatalogError, EntryInfo, advance};
 use crate::entry::shown::without_hashes;
-use crate::entry::{Details, Entry, EntryNo, HashKind, HashList, HashValue};
+use crate::entry::{Details, Entry, EntryNo, HashKind, HashList, HashValue, Mark, Marked};
 use crate::store::Store;
 
 /// Entries that one answer names at most.
 pub const FOUND_MAX: usize = 1_000;
+/// Bytes of what one answer says of them, but for the last one's: a server may have to keep many answers for callers that do not read.
+const FOUND_BYTES_MAX: usize = 128 * 1024;
+/// What an entry takes beside its texts.
+const ENTRY_BYTES: usize = 256;
 
 /// What entries are looked for by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,13 +76,20 @@ impl Catalog {
                 found
             }
         };
-        let more_after = (found.len() > most).then(|| found[most - 1].0);
-        let mut entries = Vec::with_capacity(found.len().min(most));
-        for (entry, distance) in found.into_iter().take(most) {
+        let (mut entries, mut bytes, mut last) = (Vec::new(), 0, None);
+        for (entry, distance) in found.iter().take(most) {
             // One that was taken out meanwhile is not there any more.
-            entries.extend(info(&store, &list, entry, false)?.map(|info| (info, distance)));
+            if let Some(info) = info(&store, &list, *entry, false)? {
+                bytes += ENTRY_BYTES + info.id.len() + info.category.len() + info.details.bytes();
+                entries.push((info, *distance));
+            }
+            last = Some(*entry);
+            if bytes > FOUND_BYTES_MAX {
+                break;
+            }
         }
-        Ok(FoundEntries { entries, more_after })
+        let is_all = last == found.last().map(|(entry, _)| *entry);
+        Ok(FoundEntries { entries, more_after: last.filter(|_| !is_all) })
     }
 }
 
@@ -114,13 +125,19 @@ fn info(store: &Store, list: &HashList, entry: EntryNo, with_hashes: bool) -> Re
         version: history.since(entry, &lineage).unwrap_or_default(),
         sources: list.source_names(known.brief.sources).into_iter().map(str::to_owned).collect(),
         details: if with_hashes { details } else { masked(details) },
-        mark: store.mark(list.id, &id)?,
+        mark: store.mark(list.id, &id)?.map(|marked| if with_hashes { marked } else { masked_mark(marked) }),
         hashes: if with_hashes { hashes } else { Vec::new() },
         id,
-        category,
+        category: if with_hashes { category } else { without_hashes(&category).into_owned() },
         status,
         kinds,
     }))
+}
+
+/// A mark without what may be a hash.
+fn masked_mark(marked: Marked) -> Marked {
+    let note = without_hashes(&marked.mark.note).into_owned();
+    Marked { mark: Mark { note, ..marked.mark }, ..marked }
 }
 
 /// Details without what may be a hash.

@@ -7,7 +7,7 @@
 //! see nothing of it until the version is whole, its indexes are built and it is activated. Nothing waits meanwhile: what is added to
 //! the list and removed from it while the file is read is kept in the version that is activated.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
@@ -16,7 +16,7 @@ use std::time::Instant;
 use super::hold::{CATEGORIES_MAX, strange_categories};
 use super::version::{Dropped, Put, VersionWriter, derived_id, next_version};
 use super::{
-    BAD_ROWS_MAX, BadRow, Began, Catalog, CatalogError, ImportOptions, ImportReport, Phase, Progress, lock, now_ms, told,
+    BAD_ROWS_MAX, BadRow, Began, Catalog, CatalogError, ImportOptions, ImportReport, Phase, Progress, lock, marks, now_ms, told,
 };
 use crate::entry::shown::{counted, without_hashes};
 use crate::entry::{
@@ -124,7 +124,15 @@ impl Catalog {
         // Of a small delta each id is looked up; else all ids are read in their order.
         let by_id = options.delta && report.rows.saturating_mul(POINT_READ_IDS) < rows_active;
         let mut known = if by_id { Known::ById } else { Known::in_order(store.ids(list.id)?)? };
-        let mut merge = Merge { list: list.id, store: &store, delta: options.delta, others_deleted: 0 };
+        let mut merge = Merge {
+            list: list.id,
+            store: &store,
+            delta: options.delta,
+            others_deleted: 0,
+            others_changed: 0,
+            stopped: marks::stopped(&store, list.id)?,
+            stopped_in_file: 0,
+        };
         let written = merge.run(&mut known, &mut writer, &mut report, &mut categories, &mut |report, rows| {
             progress(Progress { phase: Phase::Writing, bytes, rows, rows_bad: report.rows_bad });
         });
@@ -231,6 +239,9 @@ impl Catalog {
         check_list_name(&options.feed).map_err(|_| {
             CatalogError::Invalid(format!("a source is named as a list is: {:?} is no name", without_hashes(&options.feed)))
         })?;
+        if without_hashes(&options.feed) != options.feed {
+            return Err(CatalogError::Invalid("a source's name must not look like a hash".to_owned()));
+        }
         if let Some(feed) = list.source(&options.feed) {
             return Ok(feed);
         }
@@ -290,6 +301,11 @@ struct Merge<'s> {
     delta: bool,
     /// Entries that the file says are deleted, and that the list has from other sources.
     others_deleted: u64,
+    /// Entries that other sources alone had, and that have another content now.
+    others_changed: u64,
+    /// Ids that a mark takes out, and how many of the file's entries are such.
+    stopped: HashSet<Box<str>>,
+    stopped_in_file: u64,
 }
 
 impl Merge<'_> {
@@ -323,9 +339,15 @@ impl Merge<'_> {
                     if categories.len() < CATEGORIES_MAX && !categories.contains(&entry.category) {
                         categories.insert(entry.category.clone());
                     }
+                    self.stopped_in_file += u64::from(self.stopped.contains(entry.id.as_str()));
+                    report.rows_withdrawn += if entry.status == Status::Withdrawn { rows } else { 0 };
+                    let own = known.in_version(writer.lineage()).is_none_or(|known| known.brief.sources.contains(writer.feed()));
                     match writer.put(&known, entry, details)? {
                         Put::Added => report.added += 1,
-                        Put::Changed => report.changed += 1,
+                        Put::Changed => {
+                            report.changed += 1;
+                            self.others_changed += u64::from(!own);
+                        }
                         Put::Unchanged => report.unchanged += 1,
                         Put::Described => {
                             report.unchanged += 1;
@@ -376,6 +398,20 @@ impl Merge<'_> {
     }
 
     fn warn(&self, report: &mut ImportReport) {
+        if report.rows_withdrawn > 0 {
+            let rows = counted(report.rows_withdrawn, "row is", "rows are");
+            report.warnings.push(format!("{rows} withdrawn by the source: in the list, but not matched"));
+        }
+        if self.others_changed > 0 {
+            let entries = counted(self.others_changed, "entry", "entries");
+            report.warnings.push(format!(
+                "{entries} of other sources got another content, as the file has the same ids: do they mean the same pictures?"
+            ));
+        }
+        if self.stopped_in_file > 0 {
+            let entries = counted(self.stopped_in_file, "entry of the file is", "entries of the file are");
+            report.warnings.push(format!("{entries} disabled or quarantined, and not matched (see: list find --marked)"));
+        }
         if self.others_deleted > 0 {
             let entries = counted(self.others_deleted, "entry that the file deletes stays", "entries that the file deletes stay");
             report.warnings.push(format!("{entries} in the list: the list has them from other sources (see --source)"));
@@ -440,7 +476,7 @@ fn read_to_scratch(
     let mut failed = None;
     report.format = Some(format);
     let mut balanced = 0;
-    let (mut unread, mut named_by_hash) = (None, 0u64);
+    let (mut unread, mut named_by_hash, mut not_understood) = (None, 0u64, 0u64);
     let layout = lists::read(format, &options.mapping, &mut whole, &mut |row| {
         report.rows += 1;
         match row {
@@ -452,7 +488,7 @@ fn read_to_scratch(
                 }
                 let id = row.id.as_deref().unwrap_or_default();
                 named_by_hash += u64::from(row.hashes.iter().any(|hash| is_named_by(id, hash)));
-                report.rows_withdrawn += u64::from(row.status == Status::Withdrawn && !row.deleted);
+                not_understood += u64::from(row.details.fields.iter().any(|(name, _)| name == lists::STATUS_NOT_UNDERSTOOD));
                 for hash in &row.hashes {
                     *report.hashes.entry(hash.kind()).or_default() += 1;
                     balanced += u64::from(is_balanced(hash));
@@ -498,9 +534,9 @@ fn read_to_scratch(
         let rows = counted(report.rows_unsought, "row is", "rows are");
         report.warnings.push(format!("{rows} NEGATIVE_CLASS or DISPUTED and left out of the new version"));
     }
-    if report.rows_withdrawn > 0 {
-        let rows = counted(report.rows_withdrawn, "row is", "rows are");
-        report.warnings.push(format!("{rows} withdrawn by the source: in the list, but not matched"));
+    if not_understood > 0 {
+        let rows = counted(not_understood, "row has", "rows have");
+        report.warnings.push(format!("{rows} a status that is not understood, and match: active, disputed and withdrawn are"));
     }
     if report.rows_bad_in_part > 0 {
         let rows = counted(report.rows_bad_in_part, "bad row has", "bad rows have");

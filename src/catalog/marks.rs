@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
-use super::{Catalog, CatalogError, advance, now_ms, told};
-use crate::entry::{Caller, ChangeOp, HashList, Mark, Marked};
+use super::{Catalog, CatalogError, advance, lock, now_ms, told};
+use crate::entry::{Caller, ChangeOp, HashList, ListId, Mark, MarkKind, Marked};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 
@@ -48,7 +48,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// Takes off the marks whose time is over.
+    /// Takes off marks whose time is over, some at a time. Look-ups see what became of all of them at once: each is a change of its own,
+    /// and the snapshot is made after the last.
     pub(super) fn expire_marks(&self) -> Result<(), CatalogError> {
         let now = now_ms();
         if self.marks_due.load(Ordering::Relaxed) > now {
@@ -57,49 +58,54 @@ impl Catalog {
         // What is set from here on lowers it again.
         self.marks_due.store(u64::MAX, Ordering::Relaxed);
         let by = Caller("expiry".to_owned());
-        let store = self.store();
+        let expired = self.expire_some(&by, now);
+        if expired.is_err() {
+            self.marks_due.fetch_min(now, Ordering::Relaxed);
+        }
+        expired
+    }
+
+    fn expire_some(&self, by: &Caller, now: u64) -> Result<(), CatalogError> {
+        let commit = lock(&self.commit);
+        let (store, mut last, mut left) = (self.store(), None, EXPIRED_MAX);
         for list in store.lists()?.into_iter().filter(|list| list.marks_changed > 0) {
             for marked in store.marks(list.id)? {
                 let Marked { id, mark, .. } = marked?;
-                match mark.until_ms {
-                    Some(until) if until <= now => self.expire_mark(&by, &list, id, &mark).inspect_err(|_| {
-                        self.marks_due.fetch_min(until, Ordering::Relaxed);
-                    })?,
-                    Some(until) => _ = self.marks_due.fetch_min(until, Ordering::Relaxed),
-                    None => {}
+                let Some(until) = mark.until_ms else { continue };
+                if until > now || left == 0 {
+                    self.marks_due.fetch_min(until, Ordering::Relaxed);
+                    continue;
                 }
+                left -= 1;
+                // The note stays.
+                let mark = (!mark.note.is_empty()).then_some(Mark { kind: MarkKind::Noted, until_ms: None, note: mark.note });
+                last = Some(self.apply_with(by, ChangeOp::SetMark { list: list.id, id, mark }, &[])?);
+                told::marked(by, &list, None);
             }
         }
-        Ok(())
-    }
-
-    fn expire_mark(&self, by: &Caller, list: &HashList, id: String, mark: &Mark) -> Result<(), CatalogError> {
-        let mut expired = false;
-        self.commit(by, None, |store| {
-            // It may have been changed, or its list deleted, a moment ago.
-            let now = store.mark(list.id, &id)?;
-            expired = now.is_some_and(|now| now.mark == *mark);
-            Ok(expired.then(|| (ChangeOp::SetMark { list: list.id, id, mark: None }, Vec::new())))
-        })?;
-        if expired {
-            told::marked(by, list, None);
-        }
-        Ok(())
+        last.map_or(Ok(()), |seq| self.follow(&commit, seq, None))
     }
 }
 
-/// Has a snapshot know the marks of a list as they are now.
-pub fn load(store: &Store, list: &HashList, snapshot: &mut Snapshot) -> Result<(), CatalogError> {
-    if snapshot.marks.are_current(list.id, list.marks_changed) {
-        return Ok(());
-    }
+/// Marks that are taken off at a time: changes wait as long.
+const EXPIRED_MAX: usize = 200;
+
+/// The ids of a list's entries that a mark takes out.
+pub fn stopped(store: &Store, list: ListId) -> Result<HashSet<Box<str>>, CatalogError> {
     let mut stopped = HashSet::new();
-    for marked in store.marks(list.id)? {
+    for marked in store.marks(list)? {
         let Marked { id, mark, .. } = marked?;
         if mark.kind.stops() {
             stopped.insert(id.into_boxed_str());
         }
     }
-    snapshot.marks.set(list.id, list.marks_changed, stopped);
+    Ok(stopped)
+}
+
+/// Has a snapshot know the marks of a list as they are now.
+pub fn load(store: &Store, list: &HashList, snapshot: &mut Snapshot) -> Result<(), CatalogError> {
+    if !snapshot.marks.are_current(list.id, list.marks_changed) {
+        snapshot.marks.set(list.id, list.marks_changed, stopped(store, list.id)?);
+    }
     Ok(())
 }

@@ -384,6 +384,11 @@ impl<'c> VersionWriter<'c> {
         self.said
     }
 
+    /// Whose word the entries are.
+    pub fn feed(&self) -> Sources {
+        self.feed
+    }
+
     /// What the version starts from.
     pub fn lineage(&self) -> &Lineage {
         &self.lineage

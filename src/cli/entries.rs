@@ -80,12 +80,29 @@ fn time(text: &str) -> Result<Time, String> {
 }
 
 impl DisableArgs {
-    /// The entry and its new mark, where it is about one.
-    pub fn mark(&self) -> Option<(&str, Mark)> {
-        let note = self.note.clone().unwrap_or_default();
-        let mark = Mark { kind: MarkKind::Disabled, until_ms: self.until.map(|time| time.0), note };
-        self.entry.as_deref().map(|id| (id, mark))
+    /// The new mark of an entry that may have one; without a note, the one that it has stays.
+    pub fn mark(&self, before: Option<Mark>) -> Mark {
+        let note = self.note.clone().or(before.map(|mark| mark.note)).unwrap_or_default();
+        Mark { kind: MarkKind::Disabled, until_ms: self.until.map(|time| time.0), note }
     }
+}
+
+/// Has an entry match again. What was noted stays.
+pub fn enable(context: &Context, lists: &dyn Lists, name: &str, id: &str) -> Result<Exit, Failure> {
+    let before = lists.entry(name, id, true).ok().and_then(|info| info.mark).map(|marked| marked.mark);
+    let mark = match before {
+        Some(mark) if !mark.kind.stops() => {
+            return Err(Failure { exit: Exit::Failed, why: "the entry is not disabled".to_owned() });
+        }
+        Some(mark) if !mark.note.is_empty() => Some(Mark { kind: MarkKind::Noted, until_ms: None, note: mark.note }),
+        _ => None,
+    };
+    set_mark(context, lists, name, id, mark)
+}
+
+/// The mark of an entry, with its note as it is where the caller may see it.
+pub fn mark_of(lists: &dyn Lists, name: &str, id: &str) -> Result<Option<Mark>, Failure> {
+    Ok(lists.entry(name, id, true)?.mark.map(|marked| marked.mark))
 }
 
 pub fn entry(context: &Context, args: &EntryArgs) -> Result<Exit, Failure> {
@@ -125,7 +142,7 @@ pub fn find(context: &Context, args: FindArgs) -> Result<Exit, Failure> {
 
 pub fn note(context: &Context, args: NoteArgs) -> Result<Exit, Failure> {
     let lists = lists(context, Access::Write)?;
-    let before = lists.entry(&args.name, &args.id, false)?.mark.map(|marked| marked.mark);
+    let before = mark_of(lists.as_ref(), &args.name, &args.id)?;
     let note = args.text.unwrap_or_default();
     let mark = match before {
         Some(mark) if mark.kind.stops() => Some(Mark { note, ..mark }),

@@ -309,10 +309,13 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
             Ok(Exit::Done)
         }
         ListVerb::Show { name } => show(lists.list(&name)?),
-        ListVerb::Enable { name, entry: Some(id) } => entries::set_mark(context, lists.as_ref(), &name, &id, None),
+        ListVerb::Enable { name, entry: Some(id) } => entries::enable(context, lists.as_ref(), &name, &id),
         ListVerb::Enable { name, entry: None } => show(lists.set_disabled(&name, false)?),
-        ListVerb::Disable(args) => match args.mark() {
-            Some((id, mark)) => entries::set_mark(context, lists.as_ref(), &args.name, id, Some(mark)),
+        ListVerb::Disable(args) => match &args.entry {
+            Some(id) => {
+                let before = entries::mark_of(lists.as_ref(), &args.name, id)?;
+                entries::set_mark(context, lists.as_ref(), &args.name, id, Some(args.mark(before)))
+            }
             None => show(lists.set_disabled(&args.name, true)?),
         },
         ListVerb::Delete { name, yes } => delete(context, lists.as_ref(), &name, yes),

@@ -149,18 +149,22 @@ impl Details {
         }
     }
 
-    /// Leaves out what is too long: fields from the last on, then tags, then the rest of the note.
+    /// Leaves out what is too long: fields from the last on, then tags, the source's time, and the rest of the note.
     pub fn bounded(mut self) -> Self {
-        while self.bytes() > DETAILS_BYTES_MAX {
+        let mut bytes = self.bytes();
+        while bytes > DETAILS_BYTES_MAX {
             self.cut = true;
-            if self.fields.pop().is_some() || self.tags.pop().is_some() {
-                continue;
-            }
-            let text = if self.updated.is_empty() { &mut self.note } else { &mut self.updated };
-            let at = (0..=text.len().saturating_sub(1).min(DETAILS_BYTES_MAX / 2)).rev().find(|at| text.is_char_boundary(*at));
-            text.truncate(at.unwrap_or(0));
-            if !self.updated.is_empty() && self.bytes() > DETAILS_BYTES_MAX {
+            if let Some((name, value)) = self.fields.pop() {
+                bytes -= name.len() + value.len() + 12;
+            } else if let Some(tag) = self.tags.pop() {
+                bytes -= tag.len() + 4;
+            } else if !self.updated.is_empty() {
+                bytes -= self.updated.len();
                 self.updated.clear();
+            } else {
+                let end = (0..=DETAILS_BYTES_MAX).rev().find(|at| self.note.is_char_boundary(*at));
+                self.note.truncate(end.unwrap_or(0));
+                bytes = self.note.len();
             }
         }
         self

@@ -116,7 +116,9 @@ fn fields(columns: &Columns, records: &Records<'_>, text: &str, hashes: &[HashVa
     let (id, category) = (field(columns.id), field(columns.category));
     check_text("id", id, ENTRY_ID_BYTES_MAX)?;
     check_text("category", category, CATEGORY_BYTES_MAX)?;
-    let deleted = deleted(field(columns.deleted))?;
+    // A hotline that takes an entry back may leave its hashes out.
+    let is_withdrawn = columns.status.is_some() && status(field(columns.status)) == Some(Status::Withdrawn);
+    let deleted = deleted(field(columns.deleted))? || is_withdrawn && hashes.is_empty() && !id.is_empty();
     if !deleted && !id.is_empty() && !is_visible(id) {
         return Err("the id has no visible character".to_owned());
     }
@@ -165,7 +167,7 @@ fn said(columns: &Columns, records: &Records<'_>, text: &str) -> (Status, Detail
     columns.fields.iter().for_each(|(at, name)| keep(name, records.field(text, *at)));
     let status = status(field(columns.status));
     if status.is_none() {
-        keep("status", field(columns.status));
+        keep(super::STATUS_NOT_UNDERSTOOD, field(columns.status));
     }
     let quality = field(columns.quality);
     let read = quality.parse::<f32>().ok().filter(|quality| (0.0..=100.0).contains(quality));
@@ -183,7 +185,7 @@ fn status(field: &str) -> Option<Status> {
         Some(Status::Active)
     } else if is(&["disputed"]) {
         Some(Status::Disputed)
-    } else if is(&["withdrawn", "deleted"]) {
+    } else if is(&["withdrawn", "deleted", "retracted", "removed", "inactive"]) {
         Some(Status::Withdrawn)
     } else {
         None

@@ -278,8 +278,8 @@ impl Mapping {
             columns.tags = Some(first.len() - 1);
         }
         let name = |at: usize| match names.get(at).filter(|name| !name.is_empty()) {
-            Some(name) => name.chars().take(FIELD_NAME_BYTES_MAX / 4).collect(),
-            None => format!("column {}", at + 1),
+            Some(name) if is_name(name) => name.chars().take(FIELD_NAME_BYTES_MAX / 4).collect(),
+            _ => format!("column {}", at + 1),
         };
         columns.fields = (0..first.len()).filter(|at| !columns.reads(*at)).map(|at| (at, name(at))).collect();
         Ok(columns)

@@ -25,6 +25,9 @@ use std::str::FromStr;
 use crate::entry::shown::{in_words, name_or_not};
 use crate::entry::{BadValue, Details, HashKind, HashValue, Status};
 
+/// The name under which a status that is not understood is kept with its entry.
+pub const STATUS_NOT_UNDERSTOOD: &str = "status (not understood)";
+
 /// Longest row in bytes. A row of seven hashes and a long description takes some 2 KiB; beyond this it is no hash list's row.
 pub const ROW_BYTES_MAX: usize = 256 * 1024;
 

@@ -436,7 +436,9 @@ impl<'a> Tx<'a> {
             None => self.delete(Family::Marks, &key),
             Some(mark) => {
                 mark.check().map_err(|bad| refused(bad.0))?;
-                if known.is_none() && self.store.marks(list.id)?.count() >= MARKS_MAX {
+                // There are no more marks than were set.
+                let may_be_full = list.marks_changed >= MARKS_MAX as u64;
+                if known.is_none() && may_be_full && self.store.marks(list.id)?.count() >= MARKS_MAX {
                     return Err(refused(format!("list {} has {MARKS_MAX} marked entries, which is the limit", list.name)));
                 }
                 let (id, by, time_ms) = (id.to_owned(), change.by.clone(), change.time_ms);

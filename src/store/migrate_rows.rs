@@ -27,7 +27,7 @@ const CLOSED_VALUE: usize = 4;
 const OPEN: u32 = u32::MAX;
 
 pub(super) fn run(db: &Db, dir: &Path) -> Result<(), StoreError> {
-    tracing::warn!(dir = %dir.display(), "migrating the store to format 3; for ten million entries this takes minutes");
+    tracing::warn!(dir = %dir.display(), "migrating the store to a new format; for ten million entries this takes minutes");
     let key = meta::value(db, keys::META_ENTRY_ID_KEY)?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     let key = key.ok_or_else(|| Family::Meta.corrupt("the key of entry ids is missing"))?;
     let meta = handle(db, Family::Meta)?;

@@ -54,8 +54,14 @@ fn an_entry_is_shown_found_disabled_and_noted() {
     place.run(&["list", "note", "a", "e1", "asked the hotline"]).exits(0);
     assert_eq!((&entry("e1")["mark"]["note"], outcome(&pdq(0x11))), (&json!("asked the hotline"), json!("NO_MATCH")));
     place.run(&["list", "enable", "a", "--entry", "e1"]).exits(0);
-    assert_eq!((entry("e1")["mark"].clone(), outcome(&pdq(0x11))), (json!(null), json!("MATCH")));
-    place.run(&["list", "enable", "a", "--entry", "e1"]).exits(3).says(&["the entry has no mark"]);
+    // What was noted stays, whatever is disabled and enabled.
+    let mark = |id: &str| (entry(id)["mark"]["kind"].clone(), entry(id)["mark"]["note"].clone());
+    assert_eq!((mark("e1"), outcome(&pdq(0x11))), ((json!("NOTED"), json!("asked the hotline")), json!("MATCH")));
+    place.run(&["list", "enable", "a", "--entry", "e1"]).exits(3).says(&["the entry is not disabled"]);
+    place.run(&["list", "disable", "a", "--entry", "e1"]).exits(0);
+    assert_eq!(mark("e1"), (json!("DISABLED"), json!("asked the hotline")));
+    place.run(&["list", "enable", "a", "--entry", "e1"]).exits(0);
+    place.run(&["list", "enable", "a", "--entry", "e2"]).exits(3).says(&["the entry has no mark"]);
     place.run(&["list", "note", "a", "e1", "n"]).exits(0);
     assert_eq!((&entry("e1")["mark"]["kind"], outcome(&pdq(0x11))), (&json!("NOTED"), json!("MATCH")));
     place.run(&["list", "note", "a", "e1"]).exits(0);

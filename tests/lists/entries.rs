@@ -335,7 +335,8 @@ fn a_mark_that_ends_is_taken_off_by_a_change() {
     }
     assert!(began.elapsed() >= Duration::from_millis(190));
     assert_eq!((bench.matcher.snapshot().id, bench.ids(pdq(2))), (before + 1, vec![]));
-    assert_eq!(bench.entry("a").unwrap().mark, None);
+    let left = bench.entry("a").unwrap().mark.unwrap().mark;
+    assert_eq!((left.kind, left.until_ms, left.note.as_str()), (MarkKind::Noted, None, "a mistake"), "the note stays");
     // Or by the next start.
     bench.mark("a", disabled(Some(now() + 50)));
     drop(bench);
@@ -401,6 +402,50 @@ fn entries_are_found_by_hash_and_by_id() {
     assert!(hidden.hashes.is_empty() && !format!("{:?}", hidden.details.fields).contains(&md5(1).hex()));
     let shown = bench.catalog.entry("known", "x", true).unwrap();
     assert_eq!((shown.hashes, shown.details.fields[0].1.clone()), (vec![pdq(1)], md5(1).hex()));
+}
+
+/// Ids of two hotlines that number alike, a mark that is forgotten, a withdrawal without hashes, a status that nobody knows.
+#[test]
+fn an_import_says_what_a_person_should_look_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = listed(dir.path());
+    bench.import("known", &plain(&[("1", 1), ("2", 2), ("3", 3)])).unwrap();
+    bench.mark("3", disabled(None));
+    let report = bench.import_as("known", &plain(&[("1", 10), ("2", 2), ("3", 3)]), &feed("other")).unwrap();
+    assert_eq!(report.changed, 1);
+    let said = |report: &ImportReport, words: &str| report.warnings.iter().any(|warning| warning.contains(words));
+    assert!(said(&report, "1 entry of other sources got another content"), "{:?}", report.warnings);
+    assert!(said(&report, "1 entry of the file is disabled or quarantined"), "{:?}", report.warnings);
+    let report = bench.import_as("known", &plain(&[("1", 11), ("2", 2)]), &feed("other")).unwrap();
+    assert!(!said(&report, "got another content"), "{:?}", report.warnings);
+    // It takes back what it gave, without its hashes.
+    let text = rows(",hash_status", &[("4", 4, ",active"), ("5", 5, ",Wrong")]) + "2,,withdrawn\n";
+    bench.import("known", &plain(&[("3", 3)])).unwrap();
+    let report = bench.import_as("known", &text, &delta("other")).unwrap();
+    assert_eq!((report.added, report.gone, report.rows_bad), (2, 1, 0));
+    assert_eq!([2, 4, 5].map(|n| bench.ids(pdq(n)).len()), [0, 1, 1]);
+    assert!(said(&report, "1 row has a status that is not understood"), "{:?}", report.warnings);
+    let error = bench.import_as("known", &plain(&[("6", 6)]), &feed(&"ab".repeat(16))).unwrap_err();
+    assert!(error.to_string().contains("must not look like a hash"), "{error}");
+    bench.assert_sound();
+}
+
+/// What the list says of an entry, but its hashes, is kept from who may not see them.
+#[test]
+fn no_hash_shows_in_what_is_said_of_an_entry() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = listed(dir.path());
+    let hex = md5(1).hex();
+    let text = format!("id,category,pdq,note,x {hex}\na,{hex},{},see {hex},y\n", pdq(1).hex());
+    bench.import("known", &text).unwrap();
+    bench.mark("a", Some(Mark { kind: MarkKind::Noted, until_ms: None, note: format!("like {hex}") }));
+    let said = |with_hashes: bool| {
+        let info = bench.catalog.entry("known", "a", with_hashes).unwrap();
+        let Details { tags, note, updated, fields, .. } = &info.details;
+        format!("{} {tags:?} {note} {updated} {fields:?} {:?}", info.category, info.mark)
+    };
+    assert!(!said(false).contains(&hex[..12]), "{}", said(false));
+    assert_eq!(said(true).matches(&hex).count(), 3, "{}", said(true));
 }
 
 #[test]
