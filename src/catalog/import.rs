@@ -20,8 +20,8 @@ use super::{
 };
 use crate::entry::shown::{counted, without_hashes};
 use crate::entry::{
-    Caller, ChangeOp, Details, Entry, HashKind, HashList, HashValue, ListId, ListVersion, MadeBy, Sources, Status, VersionNo,
-    VersionState, check_list_name,
+    Caller, Details, Entry, HashKind, HashList, HashValue, ListId, ListVersion, MadeBy, Sources, Status, VersionNo, VersionState,
+    check_list_name,
 };
 use crate::lists::{self, Format, Row};
 use crate::store::{IdHistory, Scan, Store, digest_add, read_details, said_digest, write_details};
@@ -113,12 +113,15 @@ impl Catalog {
         self.undo_abandoned(&list, MadeBy::Import)?;
         let base = list.active;
         let rows_active = store.version(list.id, base)?.map_or(0, |version| version.rows);
-        let feed = self.feed(by, &list, options)?;
+        let (feed, new_source) = self.feed(&list, options)?;
         let began = &Began { feed, ..began.clone() };
         let mut writer = VersionWriter::new(self, &store, by, &list, base, (&options.source, MadeBy::Import), feed)?;
         let dry = options.dry_run;
         if dry {
             writer = writer.dry();
+        }
+        if let Some(name) = new_source {
+            writer = writer.adding_source(name);
         }
         let mut categories = BTreeSet::new();
         // Of a small delta each id is looked up; else all ids are read in their order.
@@ -230,8 +233,8 @@ impl Catalog {
         Some(self.find(name)?).filter(|list| list.id == began.list).ok_or_else(|| CatalogError::NoSuchList(name.to_owned()))
     }
 
-    /// The list's source that the file comes from; one that is new is added to the list.
-    fn feed(&self, by: &Caller, list: &HashList, options: &ImportOptions) -> Result<Sources, CatalogError> {
+    /// The list's source that the file comes from, and its name where it is new.
+    fn feed<'o>(&self, list: &HashList, options: &'o ImportOptions) -> Result<(Sources, Option<&'o str>), CatalogError> {
         if options.feed == LOCAL {
             let why = "source \"local\" is for entries that were added by hand: give the file's source another name";
             return Err(CatalogError::Invalid(why.to_owned()));
@@ -243,15 +246,11 @@ impl Catalog {
             return Err(CatalogError::Invalid("a source's name must not look like a hash".to_owned()));
         }
         if let Some(feed) = list.source(&options.feed) {
-            return Ok(feed);
+            return Ok((feed, None));
         }
         let next = Sources::NAMES.len() + list.sources.len();
         let full = || CatalogError::Refused(format!("the list has {} sources, which is the limit", Sources::MAX));
-        let feed = Sources::numbered(next).ok_or_else(full)?;
-        if !options.dry_run {
-            self.apply(by, ChangeOp::AddSource { list: list.id, name: options.feed.clone() })?;
-        }
-        Ok(feed)
+        Ok((Sources::numbered(next).ok_or_else(full)?, Some(&options.feed)))
     }
 
     fn finished(&self, writer: &mut VersionWriter<'_>, list: ListId) -> Result<Option<VersionNo>, CatalogError> {

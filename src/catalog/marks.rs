@@ -67,7 +67,15 @@ impl Catalog {
 
     fn expire_some(&self, by: &Caller, now: u64) -> Result<(), CatalogError> {
         let commit = lock(&self.commit);
-        let (store, mut last, mut left) = (self.store(), None, EXPIRED_MAX);
+        let mut last = None;
+        let expired = self.expire_into(&mut last, by, now);
+        // Also where one of them failed.
+        last.map_or(Ok(()), |seq| self.follow(&commit, seq, None)).and(expired)
+    }
+
+    /// `last` is the number of the last change that was made. Called under the lock for commits.
+    fn expire_into(&self, last: &mut Option<u64>, by: &Caller, now: u64) -> Result<(), CatalogError> {
+        let (store, mut left) = (self.store(), EXPIRED_MAX);
         for list in store.lists()?.into_iter().filter(|list| list.marks_changed > 0) {
             for marked in store.marks(list.id)? {
                 let Marked { id, mark, .. } = marked?;
@@ -79,11 +87,11 @@ impl Catalog {
                 left -= 1;
                 // The note stays.
                 let mark = (!mark.note.is_empty()).then_some(Mark { kind: MarkKind::Noted, until_ms: None, note: mark.note });
-                last = Some(self.apply_with(by, ChangeOp::SetMark { list: list.id, id, mark }, &[])?);
+                *last = Some(self.apply_with(by, ChangeOp::SetMark { list: list.id, id, mark }, &[])?);
                 told::marked(by, &list, None);
             }
         }
-        last.map_or(Ok(()), |seq| self.follow(&commit, seq, None))
+        Ok(())
     }
 }
 

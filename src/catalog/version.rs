@@ -322,6 +322,8 @@ pub struct VersionWriter<'c> {
     staged: Option<VersionNo>,
     /// Whose word the entries are.
     feed: Sources,
+    /// The name of that source, where the list does not have it yet.
+    new_source: Option<String>,
     /// Nothing is written.
     dry: bool,
     closes: Vec<EntryNo>,
@@ -358,6 +360,7 @@ impl<'c> VersionWriter<'c> {
             made_by,
             staged: None,
             feed,
+            new_source: None,
             dry: false,
             closes: Vec::new(),
             opens: Vec::new(),
@@ -367,6 +370,11 @@ impl<'c> VersionWriter<'c> {
             rows: found.as_ref().map_or(0, |v| v.rows),
             digest: found.map_or([0; 32], |v| v.digest),
         })
+    }
+
+    /// The list gets the source once there is something of it to be written: a name that came to nothing takes none of the few.
+    pub fn adding_source(self, name: &str) -> Self {
+        VersionWriter { new_source: Some(name.to_owned()), ..self }
     }
 
     /// Says what a version would come to, and writes none.
@@ -554,6 +562,9 @@ impl<'c> VersionWriter<'c> {
         }
         let (list, parent, made_by, source) = (self.list.id, Some(self.parent), self.made_by, self.source.clone());
         let (catalog, store) = (self.catalog, self.store);
+        if let Some(name) = self.new_source.take() {
+            catalog.apply(self.by, ChangeOp::AddSource { list, name })?;
+        }
         let mut staged = VersionNo(0);
         catalog.apply_as(self.by, || {
             staged = next_version(store, &self.list)?;

@@ -222,6 +222,7 @@ fn a_delta_changes_what_it_names_and_nothing_else() {
     // What another source has is not this one's to delete.
     let report = bench.import_as("known", "id,pdq,deleted\ne399,,1\nhand,,1\n", &delta("other")).unwrap();
     assert_eq!((report.gone, report.kept, report.version), (0, 2, None));
+    assert_eq!(bench.catalog.list("known").unwrap().list.sources, ["hotline"], "a name that came to nothing is none");
     assert!(report.warnings[0].starts_with("2 entries that the file deletes stay"), "{:?}", report.warnings);
     let report = bench.import_as("known", "id,pdq,deleted\ne399,,1\nhand,,1\n", &delta("hotline")).unwrap();
     assert_eq!((report.gone, report.kept, bench.sources("hand")), (1, 1, vec!["local".to_owned()]));
