@@ -59,7 +59,7 @@ pub struct NoteArgs {
     text: Option<String>,
 }
 
-/// What `disable` and `enable` are about: the list, or one entry of it.
+/// What is disabled: the list, or one entry of it.
 #[derive(Args)]
 pub struct DisableArgs {
     /// The list.

@@ -136,8 +136,8 @@ pub(super) struct Columns {
     pub headerless: bool,
 }
 
-/// Longest name of a field that is kept, in bytes.
-const FIELD_NAME_BYTES_MAX: usize = 64;
+/// Longest name of a field that is kept, in characters.
+const FIELD_NAME_CHARS_MAX: usize = 64;
 
 /// More columns than this are no hash list's.
 const COLUMNS_MAX: usize = 1024;
@@ -278,7 +278,7 @@ impl Mapping {
             columns.tags = Some(first.len() - 1);
         }
         let name = |at: usize| match names.get(at).filter(|name| !name.is_empty()) {
-            Some(name) if is_name(name) => name.chars().take(FIELD_NAME_BYTES_MAX / 4).collect(),
+            Some(name) if is_name(name) => name.chars().take(FIELD_NAME_CHARS_MAX).collect(),
             _ => format!("column {}", at + 1),
         };
         columns.fields = (0..first.len()).filter(|at| !columns.reads(*at)).map(|at| (at, name(at))).collect();

@@ -145,7 +145,7 @@ impl IdHistory {
         self.0.iter().find(|known| known.entry == entry).map_or(Brief::NONE, |known| known.brief(lineage))
     }
 
-    /// The versions of a lineage that opened the entry, and that last changed what is said of it.
+    /// The version of a lineage that last opened the entry.
     pub fn since(&self, entry: EntryNo, lineage: &Lineage) -> Option<VersionNo> {
         let known = self.0.iter().find(|known| known.entry == entry)?;
         let opened = known.deltas.iter().rev().find(|(version, deed)| *deed == Deed::Opened && lineage.contains(*version))?;

@@ -449,6 +449,39 @@ fn no_hash_shows_in_what_is_said_of_an_entry() {
     assert_eq!(said(true).matches(&hex).count(), 3, "{}", said(true));
 }
 
+/// VICS has names of such lengths: they were cut after 16 characters, so that two fields could become one.
+#[test]
+fn long_names_of_fields_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = listed(dir.path());
+    bench.import("known", &rows(",OffenderIdentified,OffenderIdentifiedBy", &[("a", 1, ",true,x")])).unwrap();
+    let expected = [("OffenderIdentified", "true"), ("OffenderIdentifiedBy", "x")];
+    assert_eq!(bench.entry("a").unwrap().details.fields, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+}
+
+/// Unread answers of 13 MB each filled a server's memory.
+#[test]
+fn a_page_of_entries_is_bounded_by_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = listed(dir.path());
+    let note = format!(",{}", "n".repeat(10_000));
+    let ids: Vec<_> = (0..60).map(|n| (format!("e{n}"), n)).collect();
+    bench
+        .import("known", &rows(",note", &ids.iter().map(|(id, n)| (id.as_str(), *n, note.as_str())).collect::<Vec<_>>()))
+        .unwrap();
+    let (mut after, mut found) = (None, 0);
+    loop {
+        let page = bench.catalog.find_entries("known", &EntryQuery::Id(String::new()), after, 1_000).unwrap();
+        assert!((1..=13).contains(&page.entries.len()), "{}", page.entries.len());
+        found += page.entries.len();
+        after = page.more_after;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, 60);
+}
+
 #[test]
 fn ids_of_members_are_told_apart() {
     let dir = tempfile::tempdir().unwrap();
