@@ -85,6 +85,8 @@ pub enum ClientError {
     /// The server said what this client does not understand: it may be of another version.
     #[error("the server's reply is not valid: {0}")]
     BadReply(String),
+    #[error("nothing was sent: the server is of an earlier version, which knows neither sources nor deltas")]
+    OldServer,
     #[error("reading failed: {0}")]
     Read(String),
 }
@@ -354,8 +356,7 @@ impl Client {
         if (options.delta || options.feed != ImportOptions::default().feed)
             && let Err(ClientError::Refused { code: tonic::Code::Unimplemented, .. }) = self.entry(name, "-", false).await
         {
-            let why = "the server is of an earlier version, which knows neither sources nor deltas";
-            return Err(ClientError::BadReply(why.to_owned()));
+            return Err(ClientError::OldServer);
         }
         let (parts, outgoing) = mpsc::channel(CHUNKS_WAITING_MAX);
         let header = Part::Header(send::import_header(name, options));
