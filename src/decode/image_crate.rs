@@ -1,4 +1,4 @@
-//! How do pixels come out of the `image` crate? All formats but JPEG, and the JPEGs that libjpeg-turbo can't read.
+//! How do pixels come out of the `image` crate?
 //!
 //! Decoders are called directly: the crate's own reader would guess the format again, and drops the rows it had when a file
 //! breaks off. Errors are put into our own words, since a decoder's text can quote the file.
@@ -6,7 +6,7 @@
 use std::io::ErrorKind;
 use std::ops::Range;
 
-use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
+use image::codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{AnimationDecoder, ColorType, DynamicImage, Frames, ImageBuffer, ImageDecoder, ImageError};
 
@@ -16,65 +16,8 @@ use super::sniff::Format;
 use super::source::Source;
 use super::tally::Tally;
 use super::vp8l::{self, Header};
-use super::{Limits, Refused, jpeg, tiff_pages, webp};
+use super::{DAMAGED, Limits, Refused, webp};
 use crate::entry::Reason;
-
-/// Hands every frame to the tally.
-pub(super) fn decode(
-    format: Format,
-    bytes: &[u8],
-    limits: &Limits,
-    late: &dyn Fn() -> bool,
-    tally: &mut Tally<'_>,
-) -> Result<(), Refused> {
-    let probe = tally.probe();
-    let words = Words { format, limits, probe, multiplied: false };
-    let source = || Source::new(bytes, late);
-    match format {
-        Format::Tiff => tiff_pages::decode(bytes, words, late, tally),
-        _ if !tally.begin(probe.pixels_max) => Ok(()),
-        Format::Jpeg => match jpeg::decode(bytes, probe, limits) {
-            Some((picture, damaged)) => {
-                tally.take(&picture);
-                if damaged {
-                    tally.leave_out_of_this(DAMAGED);
-                }
-                Ok(())
-            }
-            // This decoder hides what is damaged, so that what it reads is never whole.
-            None => words.still(JpegDecoder::new(source()), tally).map(|()| tally.leave_out_of_this(DAMAGED)),
-        },
-        Format::Bmp => words.still(BmpDecoder::new(source()), tally),
-        Format::Png => words.png(source, tally),
-        Format::Gif if probe.motion == Motion::Still => words.still(GifDecoder::new(source()), tally),
-        Format::Gif => {
-            let run = words.say(GifDecoder::new(source()), tally).and_then(|mut decoder| {
-                words.say(decoder.set_limits(words.limits(0)), tally)?;
-                words.animation(decoder.into_frames(), Orientation::NoTransforms, tally)
-            });
-            // Only the reader of stills hands over what there is of a first frame that breaks off.
-            match run {
-                Err(_) if tally.taken() == 0 && probe.ends_early && !tally.is_late() => {
-                    words.still(GifDecoder::new(source()), tally)
-                }
-                run => run,
-            }
-        }
-        Format::WebP => {
-            words.admit_codes(bytes, tally)?;
-            let run = words.webp(source, tally);
-            // What was decoded is held against its data.
-            for (frame, (name, place)) in probe.chunks.iter().enumerate().take(tally.taken() as usize) {
-                if tally.is_late() || !webp::is_whole(name, &bytes[place.clone()], late) {
-                    tally.leave_out_of(frame as u32, DAMAGED);
-                }
-            }
-            run
-        }
-    }
-}
-
-const DAMAGED: &str = "parts whose data are damaged";
 
 /// Decodes one format and puts its errors into words.
 #[derive(Clone, Copy)]
@@ -105,8 +48,12 @@ impl<'a> Words<'a> {
             ImageError::IoError(e) if e.kind() == ErrorKind::UnexpectedEof => {
                 Refused::new(Reason::Undecodable, format!("the {name} file ends before its first rows"))
             }
-            _ => Refused::new(Reason::Undecodable, format!("the {name} data are damaged")),
+            _ => self.damaged(),
         })
+    }
+
+    pub(super) fn damaged(&self) -> Refused {
+        Refused::new(Reason::Undecodable, format!("the {} data are damaged", self.format.name()))
     }
 
     fn too_large(&self) -> Refused {
@@ -175,7 +122,36 @@ impl<'a> Words<'a> {
         Ok(())
     }
 
-    fn webp<'s>(&self, source: impl Fn() -> Source<'s>, tally: &mut Tally<'_>) -> Result<(), Refused> {
+    pub(super) fn gif<'s>(&self, source: impl Fn() -> Source<'s>, tally: &mut Tally<'_>) -> Result<(), Refused> {
+        if self.probe.motion == Motion::Still {
+            return self.still(GifDecoder::new(source()), tally);
+        }
+        let run = self.say(GifDecoder::new(source()), tally).and_then(|mut decoder| {
+            self.say(decoder.set_limits(self.limits(0)), tally)?;
+            self.animation(decoder.into_frames(), Orientation::NoTransforms, tally)
+        });
+        // Only the reader of stills hands over what there is of a first frame that breaks off.
+        match run {
+            Err(_) if tally.taken() == 0 && self.probe.ends_early && !tally.is_late() => {
+                self.still(GifDecoder::new(source()), tally)
+            }
+            run => run,
+        }
+    }
+
+    pub(super) fn webp(&self, bytes: &[u8], late: &dyn Fn() -> bool, tally: &mut Tally<'_>) -> Result<(), Refused> {
+        self.admit_codes(bytes, tally)?;
+        let run = self.webp_pixels(|| Source::new(bytes, late), tally);
+        // What was decoded is held against its data.
+        for (frame, (name, place)) in self.probe.chunks.iter().enumerate().take(tally.dealt_with() as usize) {
+            if tally.is_late() || !webp::is_whole(name, &bytes[place.clone()], late) {
+                tally.leave_out_of(frame as u32, DAMAGED);
+            }
+        }
+        run
+    }
+
+    fn webp_pixels<'s>(&self, source: impl Fn() -> Source<'s>, tally: &mut Tally<'_>) -> Result<(), Refused> {
         if self.probe.motion == Motion::Still {
             return self.still(WebPDecoder::new(source()), tally);
         }
@@ -185,7 +161,7 @@ impl<'a> Words<'a> {
         self.animation(decoder.into_frames(), orientation, tally)
     }
 
-    fn png<'s>(&self, source: impl Fn() -> Source<'s>, tally: &mut Tally<'_>) -> Result<(), Refused> {
+    pub(super) fn png<'s>(&self, source: impl Fn() -> Source<'s>, tally: &mut Tally<'_>) -> Result<(), Refused> {
         // Of what the pixels leave, a third: the crate's buffers for colour profiles double as they grow.
         let pixels = self.probe.pixels_max.saturating_mul(self.probe.bytes_per_pixel);
         let left = self.limits.alloc_bytes_max.saturating_sub(pixels) / 3;
@@ -227,7 +203,9 @@ impl<'a> Words<'a> {
             };
             let canvas = self.say(frame, tally)?.into_buffer();
             let (width, height) = canvas.dimensions();
-            if let Some(picture) = upright(width, height, Channels::Rgba, canvas.into_raw(), orientation) {
+            if !tally.wants_this() {
+                tally.pass_over();
+            } else if let Some(picture) = upright(width, height, Channels::Rgba, canvas.into_raw(), orientation) {
                 tally.take(&picture);
             }
             if !tally.begin(self.probe.pixels_max) {

@@ -1,9 +1,8 @@
 //! Which frames are in this file, as upright pixels, and what of it could not be seen?
 //!
 //! The door is [`frames`]: it admits a file by what it declares, before a decoder allocates for it, and then hands over one
-//! frame at a time, so that memory holds one. Formats are told by content ([`sniff`]), structure is read by [`probe`]. JPEGs are
-//! decoded by libjpeg-turbo ([`jpeg`]), everything else, and what that can't read, by the `image` crate. EXIF and TIFF orientation is
-//! applied; CMYK, palettes and 16 bits end as 8-bit grey or RGB; alpha stays and [`Picture`] says how it is looked at.
+//! frame at a time, so that memory holds one. Formats are told by content ([`sniff`]), structure is read by [`probe`]. [`formats`]
+//! names the decoder of each; [`parts`] looks at all pictures that a file holds. The orientation of EXIF, TIFF and HEIF is applied; CMYK, palettes and 16 bits end as 8-bit grey or RGB; alpha stays and [`Picture`] says how it is looked at.
 //!
 //! Invariants: a picture of which only a part could be had is never passed off as whole; no panic of a decoder gets out;
 //! no text here contains a byte of the picture or a word of a decoder about it. Deadlines reach decoders by the bytes they read
@@ -11,8 +10,14 @@
 
 #[cfg(test)]
 pub(crate) mod drawn;
+mod formats;
+mod heif;
 mod image_crate;
 mod jpeg;
+#[cfg(feature = "jpeg2000")]
+mod jpeg2000;
+mod jxl;
+mod parts;
 mod picture;
 pub mod probe;
 pub mod sniff;
@@ -79,7 +84,7 @@ pub type Taken = ControlFlow<&'static str>;
 
 /// Hands each frame to `each`, from 0 up, and says what no frame covers. `late` says whether the deadline has passed.
 ///
-/// A still is frame 0, pages of a TIFF are frames. Errors: nothing was handed over, and why.
+/// A still is frame 0, pages of a TIFF are frames, and so are all the pictures that a file holds. Errors: nothing was handed over, and why.
 /// A failure after the first frame is in what is left out instead.
 pub fn frames(
     bytes: &[u8],
@@ -87,16 +92,38 @@ pub fn frames(
     late: &dyn Fn() -> bool,
     each: &mut dyn FnMut(u32, &Picture) -> Taken,
 ) -> Result<Vec<LeftOut>, Refused> {
-    let (format, probe) = admit(bytes, limits)?;
+    parts::frames(bytes, limits, late, each)
+}
+
+/// What one picture, or one animation, of a file came to.
+struct Part {
+    /// What is left out of it, or why nothing was handed over.
+    outcome: Result<Vec<LeftOut>, Refused>,
+    /// Frames that it has, and those of them that were handed over.
+    frames: u32,
+    taken: u32,
+    pixels: u64,
+    /// Where it ends, if that can be told.
+    end: Option<usize>,
+}
+
+fn part(bytes: &[u8], limits: &Limits, late: &dyn Fn() -> bool, each: &mut dyn FnMut(u32, &Picture) -> Taken) -> Part {
+    let (format, probe) = match admit(bytes, limits) {
+        Ok(admitted) => admitted,
+        Err(refused) => return Part { outcome: Err(refused), frames: 0, taken: 0, pixels: 0, end: None },
+    };
     let mut tally = Tally::new(limits, &probe, late, each);
-    let run = catch_unwind(AssertUnwindSafe(|| image_crate::decode(format, bytes, limits, late, &mut tally)));
+    let run = catch_unwind(AssertUnwindSafe(|| formats::decode(format, bytes, limits, late, &mut tally)));
     let failure = match run {
         Ok(Ok(())) => None,
         Ok(Err(refused)) => Some(refused),
         Err(_) => Some(Refused::new(Reason::Crashed, format!("the {} decoder failed", format.name()))),
     };
-    tally.settle(failure)
+    let (frames, taken, pixels) = (tally.begun(), tally.taken(), tally.pixels());
+    Part { outcome: tally.settle(failure), frames, taken, pixels, end: probe.end }
 }
+
+const DAMAGED: &str = "parts whose data are damaged";
 
 /// Looks at what the file declares. A file that is refused here has cost one walk over its bytes and no memory.
 pub fn admit(bytes: &[u8], limits: &Limits) -> Result<(Format, Probe), Refused> {
@@ -119,6 +146,9 @@ pub fn admit(bytes: &[u8], limits: &Limits) -> Result<(Format, Probe), Refused> 
     let probe = probe(format, bytes).ok_or_else(|| {
         Refused::new(Reason::Undecodable, format!("the {name} file ends or is invalid before the picture's size"))
     })?;
+    if let Some(why) = probe.unread {
+        return Err(Refused::new(Reason::Undecodable, format!("the {name} file is of a kind that is not read: {why}")));
+    }
     let (width, height) = (probe.width, probe.height);
     if width == 0 || height == 0 {
         return Err(Refused::new(Reason::Undecodable, format!("the {name} header declares {width}x{height} pixels")));
@@ -209,6 +239,11 @@ fn peak_bytes_per_pixel(format: Format, probe: &Probe) -> u64 {
         (Format::Gif | Format::WebP, _) => 16,
         (Format::Bmp, _) => 5,
         (Format::Tiff, _) => 10,
+        (Format::Heic | Format::Avif, _) => 12,
+        (Format::Jxl, _) => 16 + 4 * probe.bytes_per_pixel,
+        (Format::Jpeg2000, _) => 10 + 9 * probe.bytes_per_pixel,
+        (Format::Ico | Format::Qoi, _) => 5,
+        (Format::Pnm, _) => 2 * probe.bytes_per_pixel.max(1) + 2,
     }
 }
 

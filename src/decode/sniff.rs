@@ -22,6 +22,13 @@ pub enum Format {
     WebP,
     Bmp,
     Tiff,
+    Heic,
+    Avif,
+    Jxl,
+    Jpeg2000,
+    Ico,
+    Qoi,
+    Pnm,
 }
 
 impl Format {
@@ -33,9 +40,19 @@ impl Format {
             Format::WebP => "WebP",
             Format::Bmp => "BMP",
             Format::Tiff => "TIFF",
+            Format::Heic => "HEIC",
+            Format::Avif => "AVIF",
+            Format::Jxl => "JPEG XL",
+            Format::Jpeg2000 => "JPEG 2000",
+            Format::Ico => "ICO",
+            Format::Qoi => "QOI",
+            Format::Pnm => "PNM",
         }
     }
 }
+
+/// It can be left out of a build.
+const JPEG_2000: Kind = if cfg!(feature = "jpeg2000") { Kind::Image(Format::Jpeg2000) } else { Kind::Known("JPEG 2000") };
 
 /// Magic bytes at a place, and what they mean; the first line that fits decides.
 const MAGIC: &[(usize, &[u8], Kind)] = &[
@@ -50,13 +67,9 @@ const MAGIC: &[(usize, &[u8], Kind)] = &[
     (0, b"MM\0+", Kind::Image(Format::Tiff)),
     (0, b"BM", Kind::Image(Format::Bmp)),
     (8, b"AVI ", Kind::Video("AVI")),
-    (4, b"ftypavif", Kind::Known("AVIF")),
-    (4, b"ftypavis", Kind::Known("AVIF")),
-    (4, b"ftyphei", Kind::Known("HEIC")),
-    (4, b"ftyphev", Kind::Known("HEIC")),
-    (4, b"ftypmif1", Kind::Known("HEIF")),
-    (4, b"ftypmsf1", Kind::Known("HEIF")),
     (4, b"ftypcrx ", Kind::Known("CR3")),
+    (4, b"ftyp", Kind::Image(Format::Avif)),
+    (4, b"ftyp", Kind::Image(Format::Heic)),
     (4, b"ftyp", Kind::Video("MP4 or QuickTime")),
     (4, b"moov", Kind::Video("QuickTime")),
     (4, b"mdat", Kind::Video("QuickTime")),
@@ -67,12 +80,14 @@ const MAGIC: &[(usize, &[u8], Kind)] = &[
     (0, b"\0\0\x01\xba", Kind::Video("MPEG")),
     (0, b"\0\0\x01\xb3", Kind::Video("MPEG")),
     (188, b"\x47", Kind::Video("MPEG-TS")),
-    (4, b"JXL \r\n\x87\n", Kind::Known("JPEG XL")),
-    (0, b"\xff\x0a", Kind::Known("JPEG XL")),
-    (4, b"jP  \r\n\x87\n", Kind::Known("JPEG 2000")),
-    (0, b"\xff\x4f\xff\x51", Kind::Known("JPEG 2000")),
-    (0, b"\0\0\x01\0", Kind::Known("ICO")),
-    (0, b"qoif", Kind::Known("QOI")),
+    (4, b"JXL \r\n\x87\n", Kind::Image(Format::Jxl)),
+    (0, b"\xff\x0a", Kind::Image(Format::Jxl)),
+    (4, b"jP  \r\n\x87\n", JPEG_2000),
+    (0, b"\xff\x4f\xff\x51", JPEG_2000),
+    (0, b"\0\0\x01\0", Kind::Image(Format::Ico)),
+    (0, b"\0\0\x02\0", Kind::Image(Format::Ico)), // cursors
+    (0, b"qoif", Kind::Image(Format::Qoi)),
+    (0, b"P", Kind::Image(Format::Pnm)),
     (0, b"8BPS", Kind::Known("PSD")),
     (0, b"#?RADIANCE", Kind::Known("Radiance HDR")),
     (0, b"%PDF", Kind::Known("PDF")),
@@ -89,6 +104,12 @@ pub fn sniff(bytes: &[u8]) -> Kind {
 fn confirmed(bytes: &[u8], kind: Kind) -> bool {
     match kind {
         Kind::Image(Format::WebP) | Kind::Video("AVI") => bytes.starts_with(b"RIFF"),
+        Kind::Image(Format::Avif) => brands(bytes).any(|brand| matches!(brand, b"avif" | b"avis")),
+        Kind::Image(Format::Heic) => {
+            brands(bytes).any(|brand| matches!(brand, [b'h', b'e', b'i' | b'v', _] | b"mif1" | b"mif2" | b"msf1"))
+        }
+        Kind::Image(Format::Ico) => is_directory(bytes),
+        Kind::Image(Format::Pnm) => matches!(bytes, [_, b'1'..=b'7', space, ..] if space.is_ascii_whitespace()),
         Kind::Video("MPEG-TS") => bytes.first() == Some(&0x47) && bytes.get(376) == Some(&0x47),
         // "BM" opens many a text: the reserved fields are zero and the header has one of the known sizes.
         Kind::Image(Format::Bmp) => match bytes.get(14..18) {
@@ -97,6 +118,24 @@ fn confirmed(bytes: &[u8], kind: Kind) -> bool {
         },
         _ => true,
     }
+}
+
+/// The brands of an ISO base media file (ISO/IEC 14496-12): what it is, and what it is too. One that is a picture too is looked at as one.
+fn brands(bytes: &[u8]) -> impl Iterator<Item = &[u8; 4]> {
+    let size = bytes.first_chunk().map_or(0, |size| u32::from_be_bytes(*size)) as usize;
+    let all = bytes.get(8..size.clamp(12, 256).min(bytes.len())).unwrap_or_default();
+    // The second number is a version.
+    all.as_chunks::<4>().0.iter().enumerate().filter(|(n, _)| *n != 1).map(|(_, brand)| brand)
+}
+
+/// Whether an ICO's directory makes sense: there is an entry, and its data begin behind the directory.
+fn is_directory(bytes: &[u8]) -> bool {
+    let (Some([low, high]), Some(at)) = (bytes.get(4..6), bytes.get(18..22).and_then(|at| at.first_chunk())) else {
+        return false;
+    };
+    let count = usize::from(*low) + 256 * usize::from(*high);
+    let at = u32::from_le_bytes(*at) as usize;
+    (1..=1000).contains(&count) && bytes.get(9) == Some(&0) && (6 + 16 * count..bytes.len()).contains(&at)
 }
 
 #[cfg(test)]
@@ -121,8 +160,15 @@ mod tests {
         check(b"BMW is a maker of cars, not a picture", Kind::Unknown);
         check(b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0", Kind::Image(Format::Bmp));
         check(b"\0\0\0\x18ftypmp42", Kind::Video("MP4 or QuickTime"));
-        check(b"\0\0\0\x18ftypheic", Kind::Known("HEIC"));
-        check(b"\0\0\0\x18ftypavif", Kind::Known("AVIF"));
+        check(b"\0\0\0\x18ftypheic", Kind::Image(Format::Heic));
+        check(b"\0\0\0\x18ftypavif", Kind::Image(Format::Avif));
+        check(b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", Kind::Image(Format::Avif));
+        check(b"\0\0\0\x18ftypisom\0\0\0\0isomheic", Kind::Image(Format::Heic));
+        check(b"\0\0\0\x18ftypisom\0\0\0\0isommp42heic", Kind::Video("MP4 or QuickTime"));
+        check(b"\xff\x0a\xfa\x1f", Kind::Image(Format::Jxl));
+        check(b"P6\n2 2 255\n", Kind::Image(Format::Pnm));
+        check(b"Plain text", Kind::Unknown);
+        check(b"\0\0\x01\0\x01\0", Kind::Unknown);
         check(b"\x1a\x45\xdf\xa3\x01", Kind::Video("Matroska or WebM"));
         check(b"hello, I am text", Kind::Unknown);
     }

@@ -14,6 +14,29 @@ const DEADLINE: &str = "the deadline passed";
 /// Stretches of frames that are named one by one.
 const FAILURES_MAX: usize = 16;
 
+/// Pixels that may be decoded for each that is looked at. Decoding a frame of an animation takes a half of what decoding and hashing it takes.
+const DECODED_PER_SEEN: u64 = 2;
+
+/// So many frames, from the first on, of which so many are looked at. Both are two at least.
+struct Sample {
+    of: u32,
+    seen: u32,
+}
+
+impl Sample {
+    fn of(limits: &Limits, probe: &Probe) -> Option<Self> {
+        let pixels = match probe.pages.len() as u64 {
+            0 => probe.pixels_max,
+            pages => probe.pages.iter().fold(0u64, |sum, page| sum.saturating_add(page.pixels())) / pages,
+        };
+        let decoded_max = if probe.apart { u64::MAX } else { limits.frame_pixels_max.saturating_mul(DECODED_PER_SEEN) };
+        let within = |pixels_max: u64| u32::try_from(pixels_max / pixels.max(1)).unwrap_or(u32::MAX);
+        let seen = limits.frames_max.min(within(limits.frame_pixels_max));
+        let of = probe.frames.min(within(decoded_max));
+        (seen >= 2 && probe.frames > seen).then_some(Sample { of: of.max(2), seen: seen.min(of.max(2)) })
+    }
+}
+
 /// What the frames of a file go through on their way to the caller.
 pub(super) struct Tally<'a> {
     limits: &'a Limits,
@@ -27,6 +50,9 @@ pub(super) struct Tally<'a> {
     pixels: u64,
     taken: u32,
     stopped: Option<String>,
+    /// Which frames are looked at, where there are too many.
+    sample: Option<Sample>,
+    passed_over: u32,
     /// Stopped by the deadline before a frame was begun.
     timed_out: bool,
     /// From which frame, to which, and why.
@@ -52,6 +78,8 @@ impl<'a> Tally<'a> {
             pixels: 0,
             taken: 0,
             stopped: None,
+            sample: Sample::of(limits, probe),
+            passed_over: 0,
             timed_out: false,
             failures,
             left_out,
@@ -66,6 +94,37 @@ impl<'a> Tally<'a> {
         self.taken
     }
 
+    pub(super) fn begun(&self) -> u32 {
+        self.begun
+    }
+
+    /// Frames that were taken or passed over.
+    pub(super) fn dealt_with(&self) -> u32 {
+        self.taken + self.passed_over
+    }
+
+    /// Of all frames that were begun.
+    pub(super) fn pixels(&self) -> u64 {
+        self.pixels
+    }
+
+    /// Whether the frame that was begun is one of those to be looked at.
+    pub(super) fn wants_this(&self) -> bool {
+        self.wants(self.begun.saturating_sub(1))
+    }
+
+    /// Whether that frame is one of those to be looked at: all of few, else evenly spread ones from the first to the last.
+    pub(super) fn wants(&self, frame: u32) -> bool {
+        let Some(Sample { of, seen }) = self.sample else { return true };
+        let place = |frame: u32| u64::from(frame) * u64::from(seen - 1) / u64::from(of - 1);
+        frame == 0 || (frame < of && place(frame) > place(frame - 1))
+    }
+
+    /// The frame that was begun is not one of them.
+    pub(super) fn pass_over(&mut self) {
+        (self.passed_over, self.at_work) = (self.passed_over + 1, false);
+    }
+
     pub(super) fn is_late(&self) -> bool {
         (self.late)()
     }
@@ -78,10 +137,14 @@ impl<'a> Tally<'a> {
     pub(super) fn begin(&mut self, pixels: u64) -> bool {
         if self.stopped.is_none() {
             let limits = self.limits;
-            if self.begun > 0 && self.begun >= limits.frames_max {
-                self.stopped = Some(format!("at most {} are read", limits.frames_max));
-            } else if self.begun > 0 && self.pixels.saturating_add(pixels) > limits.frame_pixels_max {
-                self.stopped = Some(format!("at most {} pixels in all are read", limits.frame_pixels_max));
+            let (frames_max, pixels_max) = match self.sample {
+                None => (limits.frames_max, limits.frame_pixels_max),
+                Some(Sample { of, .. }) => (of, limits.frame_pixels_max.saturating_mul(DECODED_PER_SEEN)),
+            };
+            if self.begun > 0 && self.begun >= frames_max {
+                self.stopped = Some(format!("at most {frames_max} are read"));
+            } else if self.begun > 0 && self.pixels.saturating_add(pixels) > pixels_max {
+                self.stopped = Some(format!("at most {pixels_max} pixels in all are read"));
             } else if self.is_late() {
                 (self.stopped, self.timed_out) = (Some(DEADLINE.to_owned()), true);
             }
@@ -161,6 +224,9 @@ impl<'a> Tally<'a> {
             self.leave_out(ENDS_EARLY);
         }
         probe.flaws.iter().for_each(|flaw| self.leave_out(flaw));
+        if self.passed_over > 0 {
+            self.leave_out(&format!("{} of {expected} frames: only evenly spaced ones were looked at", self.passed_over));
+        }
         for (from, to, refused) in std::mem::take(&mut self.failures) {
             self.leave_out(&format!("{}: {}", range(from, to + 1), refused.detail));
         }

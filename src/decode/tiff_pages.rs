@@ -13,10 +13,15 @@ const UNCHECKED: &str = "the deadline passed before it was known whether the dat
 
 /// The decoder reads the first page only, so it is shown a header that points at each page in turn.
 pub(super) fn decode(bytes: &[u8], words: Words<'_>, late: &dyn Fn() -> bool, tally: &mut Tally<'_>) -> Result<(), Refused> {
-    for page in &tally.probe().pages {
+    for (n, page) in tally.probe().pages.iter().enumerate() {
+        let wanted = tally.wants(n as u32);
         let pixels = page.pixels();
-        if !tally.begin(pixels) {
+        if !tally.begin(if wanted { pixels } else { 0 }) {
             break;
+        }
+        if !wanted {
+            tally.pass_over();
+            continue;
         }
         if let Some(why) = page.unread {
             tally.fail(Refused::new(Reason::Undecodable, why));

@@ -42,7 +42,17 @@ fn pixels(bytes: &[u8], limits: &Limits) -> u64 {
             largest.max(canvas).saturating_mul(u64::from(probe.frames.min(limits.frames_max)))
         }
     };
-    pixels.min(most)
+    pixels.min(most).saturating_mul(costs(format))
+}
+
+/// How much longer than the pixels of other formats these take, in decoding and hashing together.
+fn costs(format: Format) -> u64 {
+    match format {
+        Format::Heic | Format::Avif => 5,
+        Format::Jxl => 3,
+        Format::Jpeg2000 => 8,
+        _ => 1,
+    }
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub(super) fn gif(bytes: &[u8], steps: &mut Steps) -> Option<Probe> {
                 out.data_pixels = out.data_pixels.map(|sum| sum + lengths.units.min(pixels));
             }
             Some(0x3b) => {
-                out.ends_early = false;
+                (out.ends_early, out.end) = (false, Some(at + 1));
                 break;
             }
             Some(_) | None => break,

@@ -170,6 +170,7 @@ pub(super) fn jpeg(bytes: &[u8]) -> Option<Probe> {
     };
     let too_few_bits = out.jpeg.coding.is_huffman() && out.jpeg.coded_bytes * 8 < out.jpeg.blocks;
     out.ends_early = !ended || too_few_bits;
+    out.end = ended.then_some(at);
     // A scan of one component counts its blocks.
     out.jpeg.units = if out.jpeg.scans > 1 { units.0.max(units.1) } else { units.0 };
     (out.jpeg.first_coefficients, out.jpeg.refined_coefficients) = (progress.first, progress.refined);

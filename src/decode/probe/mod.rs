@@ -8,15 +8,23 @@
 //!
 //! [`skim`] is the same walk cut short, for whoever can't wait for a whole one.
 
+mod bitmaps;
+mod boxes;
 mod gif;
+mod heif;
 mod jpeg;
+mod jpeg2000;
+mod jxl;
 mod lzw;
 mod tiff;
 
 use std::ops::Range;
 
 use super::sniff::Format;
+pub(super) use bitmaps::ico_pictures;
+use bitmaps::{bmp, ico, pnm, qoi};
 use gif::gif;
+pub(super) use heif::{Container, DEPTH_MAX as HEIF_DEPTH_MAX};
 use jpeg::jpeg;
 pub use jpeg::{Coding, Jpeg};
 pub(super) use jpeg::{exif, segments};
@@ -37,10 +45,16 @@ pub struct Probe {
     /// Frames of an animation, with the still beside it where there is one, or pages of a TIFF; 1 for stills.
     pub frames: u32,
     pub motion: Motion,
+    /// Each frame is decoded by itself: pages, pictures.
+    pub apart: bool,
     /// The structure breaks off before its end.
     pub ends_early: bool,
     /// What else is wrong, in words for `left_out`.
     pub flaws: Vec<&'static str>,
+    /// Where the picture ends, if that can be told and it is all there: another may follow.
+    pub end: Option<usize>,
+    /// Why the file is not read, whatever its size.
+    pub unread: Option<&'static str>,
     /// Where a walk that was to skim the file ended before it.
     walked: Option<usize>,
     /// Pixels that the data can come to at the most, in all frames, where that can be told.
@@ -125,6 +139,13 @@ fn walk(format: Format, bytes: &[u8], mut steps: Steps) -> Option<Probe> {
         Format::WebP => webp(bytes, &mut steps),
         Format::Bmp => bmp(bytes, &steps),
         Format::Tiff => tiff(bytes, &mut steps),
+        Format::Heic | Format::Avif if steps.skims => heif::skim(bytes),
+        Format::Heic | Format::Avif => heif::heif(bytes),
+        Format::Jxl => jxl::jxl(bytes, &steps),
+        Format::Jpeg2000 => jpeg2000::jpeg2000(bytes),
+        Format::Ico => ico(bytes),
+        Format::Qoi => qoi(bytes),
+        Format::Pnm => pnm(bytes),
     }?;
     probe.pixels_max = probe.pixels_max.max(u64::from(probe.width) * u64::from(probe.height));
     probe.frames = probe.frames.max(1);
@@ -164,7 +185,7 @@ fn png(bytes: &[u8], steps: &mut Steps) -> Option<Probe> {
             }
             b"IDAT" => data_bytes += u64::from(length),
             b"tRNS" => transparency = 1,
-            b"IEND" => out.ends_early = end > bytes.len(),
+            b"IEND" if end <= bytes.len() => (out.ends_early, out.end) = (false, Some(end)),
             _ => {}
         }
         if name == b"IEND" || end > bytes.len() {
@@ -198,6 +219,9 @@ fn webp(bytes: &[u8], steps: &mut Steps) -> Option<Probe> {
     let mut out = Probe { bytes_per_pixel: 8, ..Probe::default() };
     let declared = le32(bytes, 4)? as usize + 8;
     out.ends_early = declared > bytes.len();
+    out.end = (!out.ends_early).then_some(declared.next_multiple_of(2).min(bytes.len()));
+    // What follows is no part of it.
+    let bytes = out.end.map_or(bytes, |end| &bytes[..end]);
     let (mut at, mut sized, mut frame_end) = (12, false, 0);
     // The frame that is walked over: behind its header, behind all of it, its width and height.
     let mut frame = (0, 0, 0, 0);
@@ -257,75 +281,6 @@ fn webp(bytes: &[u8], steps: &mut Steps) -> Option<Probe> {
         }
     }
     sized.then_some(out)
-}
-
-/// Microsoft's BITMAPCOREHEADER and BITMAPINFOHEADER.
-fn bmp(bytes: &[u8], steps: &Steps) -> Option<Probe> {
-    let mut out = Probe::default();
-    let (bits, compression) = match le32(bytes, 14)? {
-        12 => {
-            (out.width, out.height) = (le16(bytes, 18)?, le16(bytes, 20)?);
-            (le16(bytes, 24)?, 0)
-        }
-        _ => {
-            // A negative height means that the rows run from the top.
-            (out.width, out.height) = (le32(bytes, 18)?, (le32(bytes, 22)? as i32).unsigned_abs());
-            (le16(bytes, 28)?, le32(bytes, 30)?)
-        }
-    };
-    let data = le32(bytes, 10)?;
-    match compression {
-        0 | 3 | 6 => {
-            let stride = (u64::from(out.width) * u64::from(bits)).div_ceil(32) * 4;
-            let needed = stride.saturating_mul(u64::from(out.height)).saturating_add(u64::from(data));
-            out.ends_early = needed > bytes.len() as u64;
-            out.data_pixels = Some((bytes.len() as u64).saturating_sub(u64::from(data)) * 8 / u64::from(bits).max(1));
-        }
-        1 | 2 if !steps.skims => {
-            let (covered, ended) = run_lengths(bytes, data as usize, out.width, out.height);
-            out.ends_early = !ended;
-            out.data_pixels = Some(covered);
-            let unset = covered < u64::from(out.width) * u64::from(out.height);
-            out.flaw(unset && ended, "pixels that the BMP's data do not set");
-        }
-        _ => {}
-    }
-    Some(out)
-}
-
-/// How many pixels run-length codes set, and whether they end as they should. What they leave out decoders fill with black.
-fn run_lengths(bytes: &[u8], mut at: usize, width: u32, height: u32) -> (u64, bool) {
-    let (mut x, mut y, mut covered) = (0u32, 0u32, 0u64);
-    while y < height {
-        let Some([first, second]) = array(bytes, at) else { return (covered, false) };
-        at += 2;
-        let run = match (first, second) {
-            (0, 0) => {
-                (x, y) = (0, y + 1);
-                continue;
-            }
-            (0, 1) => return (covered, true),
-            (0, 2) => {
-                let Some([right, down]) = array(bytes, at) else { return (covered, false) };
-                at += 2;
-                (x, y) = (x.saturating_add(right.into()), y + u32::from(down));
-                continue;
-            }
-            (0, count) => {
-                // A byte for each pixel, or for two; such rows of bytes are padded to even lengths.
-                let packed = if le16(bytes, 28) == Some(4) { count.div_ceil(2) } else { count };
-                at += usize::from(packed).next_multiple_of(2);
-                if at > bytes.len() {
-                    return (covered, false);
-                }
-                count
-            }
-            (count, _) => count,
-        };
-        covered += u64::from(width.saturating_sub(x).min(run.into()));
-        x = x.saturating_add(run.into());
-    }
-    (covered, true)
 }
 
 fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {

@@ -38,7 +38,7 @@ pub(super) fn tiff(bytes: &[u8], steps: &mut Steps) -> Option<Probe> {
     let first = out.pages.first()?;
     (out.width, out.height) = (first.width, first.height);
     out.pixels_max = out.pages.iter().map(Page::pixels).max()?;
-    out.frames = out.pages.len() as u32;
+    (out.frames, out.apart) = (out.pages.len() as u32, true);
     Some(out)
 }
 
