@@ -3,6 +3,7 @@
 pub mod access;
 pub mod admission;
 pub mod app;
+pub mod arch;
 pub mod catalog;
 pub mod cli;
 pub mod client;

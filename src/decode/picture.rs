@@ -89,7 +89,12 @@ pub struct LumaPlane<'a> {
     rendering: Rendering,
 }
 
-impl LumaPlane<'_> {
+impl<'a> LumaPlane<'a> {
+    /// All samples, row by row, where each is its own luma.
+    pub fn grey(self) -> Option<&'a [u8]> {
+        (self.picture.channels == Channels::Grey).then_some(&self.picture.samples)
+    }
+
     pub fn width(&self) -> u32 {
         self.picture.width
     }

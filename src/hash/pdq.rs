@@ -6,23 +6,20 @@
 //! that lies above their median. Qualities are 0 to 100.
 //!
 //! Invariant: every hash and quality equals the reference's bit for bit. The reference adds in `f32`, so the order of
-//! additions is part of the algorithm: a running sum per row and per column, divided (never multiplied by an inverse).
-//! Where this differs from the reference it is in what is kept, not in what is computed:
-//! 1. Rows stream through, so that no full-size float image exists: only the last few rows, which the running sums down
-//!    the columns still have to give back.
-//! 2. The second pass divides and keeps only the 64 columns that will be sampled.
-//! 3. Columns are summed side by side, a row at a time.
+//! additions is part of the algorithm, in the filters ([`tent`]) as in the DCT.
 //!
 //! Absent: shrinking to 512 pixels first, as the reference's command-line tool does. That is another dialect; it differs by 0 to 10 bits.
+//!
+//! [`tent`]: super::tent
 
 use std::cmp::Ordering;
 use std::sync::LazyLock;
 
+use super::tent::{EachRow, SIDE, Samples, Sampling};
+use crate::arch::{self, Kernel, Work};
 use crate::decode::LumaPlane;
 use crate::entry::{Pdq, Transform};
 
-/// Samples along each axis.
-const SIDE: usize = 64;
 /// Frequencies along each axis.
 const FREQUENCIES: usize = 16;
 /// Below this many pixels along an axis the reference gives the zero hash, with quality 0.
@@ -30,7 +27,7 @@ const HASHABLE_SIDE_MIN: usize = 5;
 
 /// A picture's luma at 64x64 samples, row by row, 0.0 to 255.0.
 #[derive(Clone, PartialEq)]
-pub struct Luma64([f32; SIDE * SIDE], Hashable);
+pub struct Luma64(Samples, Hashable);
 
 impl Luma64 {
     /// The sample in column `x` of row `y`, both below 64.
@@ -48,63 +45,37 @@ enum Hashable {
 
 /// Filters a picture and samples it at 64x64 places.
 ///
-/// Costs one pass over the pixels and memory for `height / 128` rows of floats.
+/// Costs one pass over the pixels and memory for `height / 128 + 16` rows of floats.
 pub fn plane64(luma: &LumaPlane<'_>) -> Luma64 {
-    plane64_and_rows(luma, |_| ())
+    plane64_of(luma, None)
 }
 
 /// The same, and shows each row of the picture's luma on the way, from the top.
 pub fn plane64_and_rows(luma: &LumaPlane<'_>, mut each_row: impl FnMut(&[f32])) -> Luma64 {
+    plane64_of(luma, Some(&mut each_row))
+}
+
+fn plane64_of(luma: &LumaPlane<'_>, each_row: Option<EachRow<'_>>) -> Luma64 {
     let (width, height) = (luma.width() as usize, luma.height() as usize);
-    let mut samples = [0.0; SIDE * SIDE];
     if width < HASHABLE_SIDE_MIN || height < HASHABLE_SIDE_MIN {
-        return Luma64(samples, Hashable::TooSmall); // nothing can be seen of it in views either
+        return Luma64([0.0; SIDE * SIDE], Hashable::TooSmall); // nothing can be seen of it in views either
     }
     if width == SIDE && height == SIDE {
-        for (y, row) in samples.chunks_exact_mut(SIDE).enumerate() {
-            luma.row(y as u32, row);
+        return Luma64(as_it_is(luma, each_row), Hashable::Yes);
+    }
+    Luma64(arch::best().run(Sampling { luma: *luma, each_row }), Hashable::Yes)
+}
+
+/// A picture of 64x64 pixels is not filtered.
+fn as_it_is(luma: &LumaPlane<'_>, mut each_row: Option<EachRow<'_>>) -> Samples {
+    let mut samples = [0.0; SIDE * SIDE];
+    for (row, y) in samples.chunks_exact_mut(SIDE).zip(0..) {
+        luma.row(y, row);
+        if let Some(each_row) = &mut each_row {
             each_row(row);
         }
-        return Luma64(samples, Hashable::Yes);
     }
-    let (across, down) = (Window::over(width), Window::over(height));
-    let columns = sampled(width);
-    // First pass across and down, second pass across: leaves the 64 sampled columns at full height.
-    let mut narrow = vec![0.0; height * SIDE];
-    let mut raw = vec![0.0; width];
-    let mut twice = vec![0.0; width];
-    box_down(
-        down,
-        height,
-        width,
-        |y, out| {
-            luma.row(y as u32, &mut raw);
-            each_row(&raw);
-            box_across(across, &raw, |x, value| out[x] = value);
-        },
-        |y, row| {
-            box_across(across, row, |x, value| twice[x] = value);
-            for (sample, x) in narrow[y * SIDE..][..SIDE].iter_mut().zip(&columns) {
-                *sample = twice[*x];
-            }
-        },
-    );
-    // Second pass down, kept at the 64 sampled rows.
-    let rows = sampled(height);
-    let mut next = 0;
-    box_down(
-        down,
-        height,
-        SIDE,
-        |y, out| out.copy_from_slice(&narrow[y * SIDE..][..SIDE]),
-        |y, row| {
-            while next < SIDE && rows[next] == y {
-                samples[next * SIDE..][..SIDE].copy_from_slice(row);
-                next += 1;
-            }
-        },
-    );
-    Luma64(samples, Hashable::Yes)
+    samples
 }
 
 /// How much the picture has in it to tell it from others: the sum of its samples' gradients, each cut to whole percents.
@@ -120,8 +91,23 @@ pub fn hashes(luma: &Luma64) -> [Pdq; 8] {
     if luma.1 == Hashable::TooSmall {
         return [Pdq([0; 4]); 8];
     }
-    let spectrum = dct(&luma.0);
-    Transform::ALL.map(|transform| above_median(&turned(&spectrum, transform)))
+    arch::best().run(AllTransforms(&luma.0))
+}
+
+struct AllTransforms<'a>(&'a Samples);
+
+impl Work for AllTransforms<'_> {
+    type Out = [Pdq; 8];
+
+    #[inline(always)]
+    fn run<K: Kernel>(self, _: K) -> [Pdq; 8] {
+        let spectrum = dct(self.0);
+        let mut hashes = [Pdq([0; 4]); 8];
+        for (hash, transform) in hashes.iter_mut().zip(Transform::ALL) {
+            *hash = hash_of(&spectrum, transform);
+        }
+        hashes
+    }
 }
 
 /// The hash of the picture as it is: the first of [`hashes`].
@@ -129,95 +115,6 @@ pub fn hash(luma: &Luma64) -> Pdq {
     match luma.1 {
         Hashable::TooSmall => Pdq([0; 4]),
         Hashable::Yes => above_median(&dct(&luma.0)),
-    }
-}
-
-/// One box of the tent filter: output `o` is the mean of the inputs from `o + ahead - size` to `o + ahead - 1`, those that exist.
-#[derive(Clone, Copy)]
-struct Window {
-    size: usize,
-    ahead: usize,
-}
-
-impl Window {
-    /// Half of a sample's share of the axis, rounded up: two passes then cover a whole one.
-    fn over(side: usize) -> Self {
-        let size = side.div_ceil(2 * SIDE);
-        Window { size, ahead: (size + 2) / 2 }
-    }
-}
-
-/// The places that are sampled: the middle of each of 64 parts of the axis.
-fn sampled(side: usize) -> [usize; SIDE] {
-    std::array::from_fn(|i| ((i as f64 + 0.5) * side as f64 / SIDE as f64) as usize)
-}
-
-/// Means along a row by one running sum, each handed to `put` in order.
-fn box_across(window: Window, input: &[f32], mut put: impl FnMut(usize, f32)) {
-    let n = input.len();
-    let Window { size, ahead } = window;
-    let mut sum = 0.0f32;
-    for value in &input[..ahead - 1] {
-        sum += value;
-    }
-    // The window grows, then slides, then shrinks.
-    let grown = size - ahead + 1;
-    for o in 0..grown {
-        sum += input[o + ahead - 1];
-        put(o, sum / (o + ahead) as f32);
-    }
-    let divisor = size as f32;
-    for (i, (entering, leaving)) in input[size..].iter().zip(input).enumerate() {
-        sum += entering;
-        sum -= leaving;
-        put(grown + i, sum / divisor);
-    }
-    for i in 0..ahead - 1 {
-        sum -= input[n - size + i];
-        put(n + 1 - ahead + i, sum / (size - 1 - i) as f32);
-    }
-}
-
-/// Means down all columns at once. `read` gives the input rows from the top, each once; `write` gets the output rows from the top.
-fn box_down(
-    window: Window,
-    height: usize,
-    width: usize,
-    mut read: impl FnMut(usize, &mut [f32]),
-    mut write: impl FnMut(usize, &[f32]),
-) {
-    let Window { size, ahead } = window;
-    let mut sums = vec![0.0f32; width];
-    let mut means = vec![0.0f32; width];
-    // The rows inside the window; row y lies at y modulo the window's size, so the row that leaves is where the next one goes.
-    let mut ring = vec![0.0f32; size * width];
-    let mut incoming = vec![0.0f32; width];
-    let mut count = 0usize;
-    for y in 0..height + ahead - 1 {
-        let slot = &mut ring[(y % size) * width..][..width];
-        if y < height {
-            read(y, &mut incoming);
-            for (sum, value) in sums.iter_mut().zip(&incoming) {
-                *sum += value;
-            }
-            count += 1;
-        }
-        if y >= size {
-            for (sum, value) in sums.iter_mut().zip(slot.iter()) {
-                *sum -= value;
-            }
-            count -= 1;
-        }
-        if y < height {
-            slot.copy_from_slice(&incoming);
-        }
-        if y + 1 >= ahead {
-            let divisor = count as f32;
-            for (mean, sum) in means.iter_mut().zip(&sums) {
-                *mean = sum / divisor;
-            }
-            write(y + 1 - ahead, &means);
-        }
     }
 }
 
@@ -230,31 +127,39 @@ pub fn hash_of(spectrum: &Spectrum, transform: Transform) -> Pdq {
     above_median(&turned(spectrum, transform))
 }
 
-/// The DCT's rows 1 to 16, each over 64 samples, rounded to `f32` as the reference's table is.
-static COSINES: LazyLock<[[f32; SIDE]; FREQUENCIES]> = LazyLock::new(|| {
+/// By sample and frequency the DCT's rows 1 to 16, rounded to `f32` as the reference's table is.
+static COSINES: LazyLock<[[f32; FREQUENCIES]; SIDE]> = LazyLock::new(|| {
     let scale = f64::from((2.0 / SIDE as f64).sqrt() as f32);
-    std::array::from_fn(|i| {
-        let step = std::f64::consts::PI / 2.0 / SIDE as f64 * (i + 1) as f64;
-        std::array::from_fn(|j| (scale * (step * (2 * j + 1) as f64).cos()) as f32)
+    std::array::from_fn(|j| {
+        let angle = |i: usize| std::f64::consts::PI / 2.0 / SIDE as f64 * (i + 1) as f64 * (2 * j + 1) as f64;
+        std::array::from_fn(|i| (scale * angle(i).cos()) as f32)
     })
 });
 
-/// `D * A * D^T`, the products summed one after another in `f32`.
-fn dct(samples: &[f32; SIDE * SIDE]) -> Spectrum {
+/// `D * A * D^T`, the products summed one after another in `f32`: columns side by side, then frequencies.
+#[inline(always)]
+fn dct(samples: &Samples) -> Spectrum {
     let cosines = &*COSINES;
-    std::array::from_fn(|i| {
+    let mut spectrum = [[0.0f32; FREQUENCIES]; FREQUENCIES];
+    for (i, sums) in spectrum.iter_mut().enumerate() {
         let mut half = [0.0f32; SIDE];
-        for (factor, row) in cosines[i].iter().zip(samples.chunks_exact(SIDE)) {
+        for (factors, row) in cosines.iter().zip(samples.chunks_exact(SIDE)) {
             for (sum, value) in half.iter_mut().zip(row) {
-                *sum += factor * value;
+                *sum += factors[i] * value;
             }
         }
-        std::array::from_fn(|j| half.iter().zip(&cosines[j]).fold(0.0f32, |sum, (value, factor)| sum + value * factor))
-    })
+        for (value, factors) in half.iter().zip(cosines) {
+            for (sum, factor) in sums.iter_mut().zip(factors) {
+                *sum += value * factor;
+            }
+        }
+    }
+    spectrum
 }
 
 /// The spectrum of the turned picture: mirroring an axis negates every other frequency along it, transposing transposes.
 /// Index 0 is the first frequency, an odd one, so it is the even indices that change their sign.
+#[inline(always)]
 fn turned(spectrum: &Spectrum, transform: Transform) -> Spectrum {
     let (transposed, flip_rows, flip_columns) = match transform {
         Transform::Identity => (false, false, false),

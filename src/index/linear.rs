@@ -2,8 +2,8 @@
 //!
 //! Distances in bits. No early exit; compiled for each level of processor, which counts ones as it can.
 
-use super::arch;
 use super::{Effort, Hit, Outlet, Query, RadiusIndex, Scratch, Take, assert_rows_max};
+use crate::arch;
 use crate::entry::Bits;
 use std::sync::Arc;
 

@@ -5,7 +5,6 @@
 //! [`conformance`] holds it to; a look-up may only be slower than hoped, never less than whole. An index is immutable once built and
 //! knows nothing of lists, entries, liveness or limits on matches: those are the snapshot's.
 
-pub mod arch;
 pub mod bk_tree;
 #[doc(hidden)]
 pub mod conformance;

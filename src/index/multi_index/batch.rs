@@ -20,8 +20,8 @@ use super::lines::{LANES, Lines, Near, make_room};
 use super::part::{Batch, Buffers, GATHERED, Hashed, Listed, Part, Run, Scanned, Survivor};
 use super::plan::{Plan, SURVIVOR_PS, lists_ps};
 use super::table::{BLOCK_BITS, VALUES};
+use crate::arch::{Kernel, Work, prefetch};
 use crate::entry::Bits;
-use crate::index::arch::{Kernel, Work, prefetch};
 use crate::index::{Effort, Outlet, Query, Scratch, linear};
 use std::sync::atomic::Ordering;
 

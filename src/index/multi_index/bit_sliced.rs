@@ -14,7 +14,7 @@
 use super::halves::QueryHalves;
 use super::lines::LANES;
 use super::table::Tables;
-use crate::index::arch::{Kernel, Level, Work};
+use crate::arch::{Kernel, Level, Work};
 
 /// Bit-sliced hashes.
 pub(super) const SLICED_MAX: usize = 256;
@@ -273,8 +273,8 @@ fn add(sum: &[Row; 3], bits: &Row, to_four: bool) -> ([Row; 3], [Row; 3]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch;
     use crate::entry::Pdq;
-    use crate::index::arch;
     use crate::index::conformance::Random;
 
     /// Bit-slices hashes and asks for those near each posting, by sums where the budgets allow it and without.

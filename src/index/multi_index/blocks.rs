@@ -14,9 +14,9 @@ use super::lines::{Near, Opened, OpenedLines, make_room};
 use super::part::{GATHERED, Hashed, Part, Survivor};
 use super::plan::{LIST_PS, POSTING_PS, Plan, SURVIVOR_PS, masks};
 use super::table::{BLOCK_BITS, Lanes, Tables, VALUES};
+use crate::arch::{Kernel, Work, prefetch};
 use crate::entry::Bits;
 use crate::index::Effort;
-use crate::index::arch::{Kernel, Work, prefetch};
 use std::ops::Range;
 
 /// Lists that are found together, and lines that are listed before they are read.

@@ -10,8 +10,9 @@ use super::part::{Part, Scanned};
 use super::plan::Plan;
 use super::table::{ResidualBits, VALUES};
 use super::{Lists, MultiIndex};
+use crate::arch;
 use crate::entry::Bits;
-use crate::index::{Each, Hit, Outlet, Scratch, arch, join_by_look_ups};
+use crate::index::{Each, Hit, Outlet, Scratch, join_by_look_ups};
 use rayon::prelude::*;
 
 /// Jobs that the hashes of a table are looked up in, and how many hashes one takes.

@@ -31,8 +31,8 @@ mod part;
 mod plan;
 mod table;
 
-use super::arch::{self, Kernel, prefetch};
 use super::{Each, Effort, Hit, Outlet, Query, RadiusIndex, Scratch, Take, assert_rows_max, linear};
+use crate::arch::{self, Kernel, prefetch};
 use crate::entry::Bits;
 use halves::{HALVES_MAX, halves, halves_of};
 use lines::make_room;

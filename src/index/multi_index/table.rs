@@ -2,8 +2,8 @@
 
 use super::halves::{HALVES_MAX, half, halves};
 use super::lines::{FoundLists, LANES, Lines};
+use crate::arch::{self, Kernel, prefetch};
 use crate::entry::Bits;
-use crate::index::arch::{self, Kernel, prefetch};
 use rayon::prelude::*;
 use std::ops::Range;
 

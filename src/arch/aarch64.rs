@@ -1,6 +1,6 @@
 //! The level of 64-bit ARM: NEON, which all of them have. The compiler makes good use of it by itself; not so for the one mask of 32 lanes.
 
-use super::{Kernel, Work};
+use super::{Kernel, Work, fused_quotient};
 use std::arch::aarch64::*;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,11 @@ impl Neon {
 }
 
 impl Kernel for Neon {
+    #[inline(always)]
+    fn quotient(self, sum: f32, divisor: f32, inverse: f32) -> f32 {
+        fused_quotient(sum, divisor, inverse)
+    }
+
     #[inline(always)]
     fn near<const BITS_MAX: u16>(self, lanes: &[u16; 32], other: u16, bits_max: u16) -> u32 {
         // SAFETY: a value of this type says that the processor has NEON.

@@ -1,7 +1,7 @@
 //! What does this machine's processor do faster than the plainest one?
 //!
 //! A build must run everywhere, so nothing outside this room may count on instructions beyond the target's baseline. A piece of work is
-//! compiled once for each level below, and an index runs it on the [`best`] that the processor has. Most of it is the same plain Rust, of
+//! compiled once for each level below, and runs on the [`best`] that the processor has. Most of it is the same plain Rust, of
 //! which the compiler makes population counts and wide lanes where they are allowed; a [`Kernel`] is what it would not find by itself.
 //! [`prefetch`] asks for a cache line ahead of its use, [`alloc_huge_pages`] for large pages. A level changes how long work takes, never what it gives:
 //! the conformance suite runs every level there is.
@@ -25,8 +25,38 @@ pub trait Work {
     fn run<K: Kernel>(self, kernel: K) -> Self::Out;
 }
 
+/// Floats that are worked on side by side.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(align(64))]
+pub struct Lanes(pub [f32; LANES]);
+
+pub const LANES: usize = 16;
+
+impl Lanes {
+    pub const ZERO: Lanes = Lanes([0.0; LANES]);
+}
+
 /// What the compiler does not make of plain Rust by itself. All implementations give the same.
 pub trait Kernel: Copy {
+    /// Rows to columns: the first places of `out`, which has at least `LANES`.
+    #[inline(always)]
+    fn transpose(self, tile: &[Lanes; LANES], out: &mut [Lanes]) {
+        let out = &mut out[..LANES];
+        for (i, row) in tile.iter().enumerate() {
+            for (column, value) in out.iter_mut().zip(&row.0) {
+                column.0[i] = *value;
+            }
+        }
+    }
+
+    /// `sum / divisor`, rounded as a division is. `inverse` is `1.0 / divisor`, and the divisor a whole number below 2^20; both the sum and the
+    /// quotient are zero, or far from the smallest and the largest floats.
+    #[inline(always)]
+    fn quotient(self, sum: f32, divisor: f32, inverse: f32) -> f32 {
+        let _ = inverse;
+        sum / divisor
+    }
+
     /// One bit for each lane that lies within `bits_max` of `other`. `BITS_MAX` below 16 says the same at compile time.
     fn near<const BITS_MAX: u16>(self, lanes: &[u16; 32], other: u16, bits_max: u16) -> u32;
 
@@ -43,6 +73,16 @@ pub trait Kernel: Copy {
         }
         slices
     }
+}
+
+/// [`Kernel::quotient`] where there are fused multiplications, which are several times as quick as divisions. The product with the inverse is off by 1.5
+/// units in the last place at the most, so its remainder is exact, and the remainder's quotient is off by 2^-23 units. So near to the middle between two
+/// floats, where that would round to the wrong side, no quotient by a whole number below 2^20 lies (Markstein's argument).
+#[inline(always)]
+fn fused_quotient(sum: f32, divisor: f32, inverse: f32) -> f32 {
+    let quotient = sum * inverse;
+    let remainder = (-quotient).mul_add(divisor, sum);
+    remainder.mul_add(inverse, quotient)
 }
 
 /// Plain Rust.
@@ -228,6 +268,54 @@ mod tests {
         }
         for level in levels() {
             assert!(level.run(Near(&lanes)) == expected, "{}", level.name());
+        }
+    }
+
+    struct Quotients<'a>(&'a [f32], u32);
+
+    impl Work for Quotients<'_> {
+        type Out = bool;
+        #[inline(always)]
+        fn run<K: Kernel>(self, kernel: K) -> bool {
+            let divisor = self.1 as f32;
+            self.0.iter().all(|sum| kernel.quotient(*sum, divisor, 1.0 / divisor).to_bits() == (sum / divisor).to_bits())
+        }
+    }
+
+    #[test]
+    fn every_kernel_divides_as_a_division_rounds() {
+        let mut random = crate::index::conformance::Random(7);
+        // From -2^16 to 2^16, in steps that grow small near zero; and whole numbers.
+        let mut sums: Vec<f32> =
+            (0..20_000).map(|n| (random.next() >> 40) as i32 as f32 / [1u64, 1 << 8, 1 << 20, 1 << 40][n % 4] as f32).collect();
+        sums.extend((0..4_000).map(|n| n as f32));
+        sums.extend(sums.clone().iter().map(|sum| -sum).filter(|sum| *sum != 0.0));
+        for level in levels() {
+            let divisors = (1..=600).chain((600..8_000).step_by(37)).chain([(1 << 20) - 1]);
+            for divisor in divisors {
+                assert!(level.run(Quotients(&sums, divisor)), "{} by {divisor}", level.name());
+            }
+        }
+    }
+
+    struct Transpose<'a>(&'a [Lanes; LANES], &'a mut [Lanes]);
+
+    impl Work for Transpose<'_> {
+        type Out = ();
+        #[inline(always)]
+        fn run<K: Kernel>(self, kernel: K) {
+            kernel.transpose(self.0, self.1);
+        }
+    }
+
+    #[test]
+    fn every_kernel_makes_columns_of_rows() {
+        let tile: [Lanes; LANES] = std::array::from_fn(|i| Lanes(std::array::from_fn(|j| (100 * i + j) as f32)));
+        for level in levels() {
+            let mut out = [Lanes::ZERO; LANES + 1];
+            level.run(Transpose(&tile, &mut out));
+            let expected: [Lanes; LANES] = std::array::from_fn(|i| Lanes(std::array::from_fn(|j| (100 * j + i) as f32)));
+            assert!(out[..LANES] == expected && out[LANES] == Lanes::ZERO, "{}", level.name());
         }
     }
 

@@ -1,15 +1,16 @@
 //! The levels of 64-bit x86: AVX2 with population counts (2013 on), and AVX-512 with population counts of 16-bit lanes (2019 on).
 
-use super::{Kernel, Work};
+use super::{Kernel, LANES, Lanes, Work, fused_quotient};
 use std::arch::x86_64::*;
 
-/// AVX2, BMI and POPCNT.
+/// AVX2, FMA, BMI and POPCNT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Avx2(());
 
 impl Avx2 {
     pub fn new() -> Option<Self> {
         let has = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("bmi1")
             && is_x86_feature_detected!("bmi2")
             && is_x86_feature_detected!("lzcnt")
@@ -21,7 +22,7 @@ impl Avx2 {
     pub fn run<W: Work>(self, work: W) -> W::Out {
         /// # Safety
         /// The processor has every feature named.
-        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+        #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
         unsafe fn compiled<W: Work>(level: Avx2, work: W) -> W::Out {
             work.run(level)
         }
@@ -49,7 +50,7 @@ impl Avx512 {
     pub fn run<W: Work>(self, work: W) -> W::Out {
         /// # Safety
         /// The processor has every feature named.
-        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,avx512vpopcntdq,avx512bitalg")]
+        #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,avx512vpopcntdq,avx512bitalg")]
         unsafe fn compiled<W: Work>(level: Avx512, work: W) -> W::Out {
             work.run(level)
         }
@@ -59,6 +60,17 @@ impl Avx512 {
 }
 
 impl Kernel for Avx2 {
+    #[inline(always)]
+    fn transpose(self, tile: &[Lanes; LANES], out: &mut [Lanes]) {
+        // SAFETY: a value of this type says that the processor has AVX2.
+        unsafe { transpose_avx2(tile, out) }
+    }
+
+    #[inline(always)]
+    fn quotient(self, sum: f32, divisor: f32, inverse: f32) -> f32 {
+        fused_quotient(sum, divisor, inverse)
+    }
+
     #[inline(always)]
     fn near<const BITS_MAX: u16>(self, lanes: &[u16; 32], other: u16, bits_max: u16) -> u32 {
         // SAFETY: a value of this type says that the processor has AVX2.
@@ -137,11 +149,81 @@ fn near_half<const BITS_MAX: u16>(differ: __m256i, bits_max: u16) -> __m256i {
 
 impl Kernel for Avx512 {
     #[inline(always)]
+    fn transpose(self, tile: &[Lanes; LANES], out: &mut [Lanes]) {
+        // SAFETY: a value of this type says that the processor has AVX-512 F.
+        unsafe { transpose_avx512(tile, out) }
+    }
+
+    #[inline(always)]
+    fn quotient(self, sum: f32, divisor: f32, inverse: f32) -> f32 {
+        fused_quotient(sum, divisor, inverse)
+    }
+
+    #[inline(always)]
     fn near<const BITS_MAX: u16>(self, lanes: &[u16; 32], other: u16, bits_max: u16) -> u32 {
         // SAFETY: a value of this type says that the processor has AVX-512 F, BW and BITALG. The load is of `lanes`.
         unsafe {
             let differ = _mm512_xor_si512(_mm512_loadu_si512(lanes.as_ptr().cast()), _mm512_set1_epi16(other as i16));
             _mm512_cmple_epu16_mask(_mm512_popcnt_epi16(differ), _mm512_set1_epi16(bits_max as i16))
+        }
+    }
+}
+
+/// Quarters of 8 by 8: pairs of rows are interleaved by one, then by two, then halves change places.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn transpose_avx2(tile: &[Lanes; LANES], out: &mut [Lanes]) {
+    let out = &mut out[..LANES];
+    for (down, across) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
+        // SAFETY: the load is of eight of the row's sixteen floats.
+        let rows: [__m256; 8] =
+            std::array::from_fn(|i| unsafe { _mm256_loadu_ps(tile[down + i].0[across..across + 8].as_ptr()) });
+        let ones: [__m256; 8] = std::array::from_fn(|i| match i % 2 {
+            0 => _mm256_unpacklo_ps(rows[i], rows[i + 1]),
+            _ => _mm256_unpackhi_ps(rows[i - 1], rows[i]),
+        });
+        let twos: [__m256; 8] = std::array::from_fn(|i| {
+            let (a, b) = (ones[i / 4 * 4 + i % 4 / 2], ones[i / 4 * 4 + i % 4 / 2 + 2]);
+            if i % 2 == 0 { _mm256_shuffle_ps::<0b01_00_01_00>(a, b) } else { _mm256_shuffle_ps::<0b11_10_11_10>(a, b) }
+        });
+        for i in 0..8 {
+            let (a, b) = (twos[i % 4], twos[i % 4 + 4]);
+            let column = if i < 4 { _mm256_permute2f128_ps::<0x20>(a, b) } else { _mm256_permute2f128_ps::<0x31>(a, b) };
+            // SAFETY: the store is to eight of the row's sixteen floats.
+            unsafe { _mm256_storeu_ps(out[across + i].0[down..down + 8].as_mut_ptr(), column) };
+        }
+    }
+}
+
+/// Rows are interleaved by one, then by two; then quarters change places, and halves.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transpose_avx512(tile: &[Lanes; LANES], out: &mut [Lanes]) {
+    let out = &mut out[..LANES];
+    // SAFETY: the load is of the row's sixteen floats.
+    let rows: [__m512; 16] = std::array::from_fn(|i| unsafe { _mm512_loadu_ps(tile[i].0.as_ptr()) });
+    let ones: [__m512; 16] = std::array::from_fn(|i| match i % 2 {
+        0 => _mm512_unpacklo_ps(rows[i], rows[i + 1]),
+        _ => _mm512_unpackhi_ps(rows[i - 1], rows[i]),
+    });
+    // In each quarter of the row `i` the column of that quarter and `i % 4`, from the rows `i / 4 * 4` on.
+    let twos: [__m512; 16] = std::array::from_fn(|i| {
+        let (a, b) = (ones[i / 4 * 4 + i % 4 / 2], ones[i / 4 * 4 + i % 4 / 2 + 2]);
+        if i % 2 == 0 { _mm512_shuffle_ps::<0b01_00_01_00>(a, b) } else { _mm512_shuffle_ps::<0b11_10_11_10>(a, b) }
+    });
+    for i in 0..4 {
+        let (a, b, c, d) = (twos[i], twos[i + 4], twos[i + 8], twos[i + 12]);
+        let (first, second) = (_mm512_shuffle_f32x4::<0b10_00_10_00>(a, b), _mm512_shuffle_f32x4::<0b10_00_10_00>(c, d));
+        let (third, fourth) = (_mm512_shuffle_f32x4::<0b11_01_11_01>(a, b), _mm512_shuffle_f32x4::<0b11_01_11_01>(c, d));
+        let columns = [
+            _mm512_shuffle_f32x4::<0b10_00_10_00>(first, second),
+            _mm512_shuffle_f32x4::<0b10_00_10_00>(third, fourth),
+            _mm512_shuffle_f32x4::<0b11_01_11_01>(first, second),
+            _mm512_shuffle_f32x4::<0b11_01_11_01>(third, fourth),
+        ];
+        for (quarter, column) in columns.into_iter().enumerate() {
+            // SAFETY: the store is to the row's sixteen floats.
+            unsafe { _mm512_storeu_ps(out[4 * quarter + i].0.as_mut_ptr(), column) };
         }
     }
 }
