@@ -16,6 +16,7 @@ use std::sync::LazyLock;
 use image::{GrayImage, imageops::FilterType};
 use img_hash::{BitOrder, HashAlg, Hasher, HasherConfig};
 
+use super::lanczos;
 use super::pdq::Luma64;
 use crate::entry::Hash64;
 
@@ -27,15 +28,16 @@ fn config() -> HasherConfig<[u8; 8]> {
 }
 
 pub fn phash64(luma: &Luma64) -> Hash64 {
-    hash(&PHASH, luma)
+    hash(&PHASH, 16, 16, lanczos::sixteen_by_sixteen(luma))
 }
 
 pub fn dhash64(luma: &Luma64) -> Hash64 {
-    hash(&DHASH, luma)
+    hash(&DHASH, 9, 8, lanczos::nine_by_eight(luma))
 }
 
-fn hash(hasher: &Hasher<[u8; 8]>, luma: &Luma64) -> Hash64 {
-    let grey = GrayImage::from_fn(64, 64, |x, y| [luma.at(x, y).round() as u8].into());
+/// Of samples at the hasher's own size, which it does not resize.
+fn hash(hasher: &Hasher<[u8; 8]>, width: u32, height: u32, samples: Vec<u8>) -> Hash64 {
+    let Some(grey) = GrayImage::from_raw(width, height, samples) else { return Hash64(0) };
     let hash = hasher.hash_image(&grey);
     // The hasher's container is eight bytes by its type.
     Hash64(hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes)))
@@ -47,6 +49,24 @@ mod tests {
     use crate::decode::{Channels, Picture, Rendering, drawn};
     use crate::entry::{Bits, HashValue};
     use crate::hash::pdq::plane64;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// `img_hash` itself, of all 64x64 samples.
+        #[test]
+        fn hashes_are_the_librarys_of_the_whole_plane(seed in 0u64..1_000_000, shift in 0u32..8, noise in 0u32..=8, side in 5u32..130) {
+            let mut random = seed as u32;
+            let mut samples = drawn::grey_clouds(side, side, seed).samples().to_vec();
+            for sample in &mut samples {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                *sample = (*sample >> shift).wrapping_add(((random >> 24) >> (8 - noise)) as u8);
+            }
+            let luma = plane64(&Picture::new(side, side, Channels::Grey, samples).unwrap().luma(Rendering::Stored));
+            let grey = GrayImage::from_fn(64, 64, |x, y| [luma.samples()[(64 * y + x) as usize].round() as u8].into());
+            let own = |hasher: &Hasher<[u8; 8]>| Hash64(u64::from_be_bytes(hasher.hash_image(&grey).as_bytes().try_into().unwrap()));
+            prop_assert_eq!((phash64(&luma), dhash64(&luma)), (own(&PHASH), own(&DHASH)));
+        }
+    }
 
     fn both(picture: &Picture) -> (Hash64, Hash64) {
         let luma = plane64(&picture.luma(Rendering::Stored));

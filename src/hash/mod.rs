@@ -5,5 +5,6 @@
 
 pub mod digest;
 pub mod hash64;
+mod lanczos;
 pub mod pdq;
 mod tent;

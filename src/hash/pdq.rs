@@ -15,10 +15,12 @@
 use std::cmp::Ordering;
 use std::sync::LazyLock;
 
-use super::tent::{EachRow, SIDE, Samples, Sampling};
+use super::tent::{EachRow, SIDE, Sampling};
 use crate::arch::{self, Kernel, Work};
 use crate::decode::LumaPlane;
 use crate::entry::{Pdq, Transform};
+
+pub use super::tent::Samples;
 
 /// Frequencies along each axis.
 const FREQUENCIES: usize = 16;
@@ -30,9 +32,9 @@ const HASHABLE_SIDE_MIN: usize = 5;
 pub struct Luma64(Samples, Hashable);
 
 impl Luma64 {
-    /// The sample in column `x` of row `y`, both below 64.
-    pub fn at(&self, x: u32, y: u32) -> f32 {
-        self.0[y as usize * SIDE + x as usize]
+    /// Row by row, 64 each.
+    pub fn samples(&self) -> &Samples {
+        &self.0
     }
 }
 
