@@ -152,7 +152,7 @@ file = File()
 for _ in range(3000):
     file.item(b"mime", b"", ispe(64, 64))
 file.write("refused-many-items.heic", file.coded(small))
-# As many items and references as are read, each of which must be looked up.
+# As many items and references as are read, each of which must be looked up. More bytes are referred to than are read.
 file = File()
 tiles = [file.coded(small) if n == 0 else file.item(*file.items[0][:2], *file.items[0][2]) for n in range(2000)]
-file.write("refused-as-many-as-may-be.heic", file.grid(100, 80, (6400, 5120), tiles * 4))
+file.write("partial-as-many-as-may-be.heic", file.grid(100, 80, (6400, 5120), tiles * 4))

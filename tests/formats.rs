@@ -240,3 +240,49 @@ fn long_animations_are_sampled_to_their_last_frame() {
     assert_eq!((frames(&features).len(), frames(&features).last()), (10, Some(&19)));
     assert_eq!(left_out(&features).len(), 2, "{:?}", features.left_out);
 }
+
+/// Files of the formats whose decoders are young, a few bytes of which were changed: each comes to features or to a reason, and to the same one twice.
+#[test]
+fn changed_bytes_come_to_features_or_to_a_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    draw(9, 64, 64).save(dir.path().join("0.png")).unwrap();
+    let Some(files) = written("encode_formats.py", dir.path()) else { return };
+    let mut state = 11u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut outcomes = std::collections::BTreeMap::new();
+    for file in files {
+        let extension = file.extension().unwrap().to_str().unwrap().to_owned();
+        if !matches!(&*extension, "heic" | "avif" | "jxl" | "jp2" | "j2k" | "ico" | "qoi" | "ppm" | "pam") {
+            continue;
+        }
+        let whole = std::fs::read(&file).unwrap();
+        for _ in 0..40 {
+            let mut bytes = whole.clone();
+            for _ in 0..=random(4) {
+                // Most of what matters is at the beginning.
+                let within = if random(2) == 0 { bytes.len() } else { bytes.len().min(600) };
+                let at = random(within);
+                bytes[at] = if random(2) == 0 { random(256) as u8 } else { bytes[at] ^ 1 << random(8) };
+            }
+            if random(8) == 0 {
+                bytes.truncate(random(bytes.len()) + 1);
+            }
+            let seen = scan(&bytes);
+            assert_eq!(seen, scan(&bytes), "{}", file.display());
+            let outcome = match seen {
+                Ok(features) if features.left_out.is_empty() => "whole".to_owned(),
+                Ok(_) => "partial".to_owned(),
+                Err(why) => {
+                    assert_ne!(why.reason, Reason::Timeout, "{}", file.display());
+                    why.reason.to_string()
+                }
+            };
+            *outcomes.entry((extension.clone(), outcome)).or_insert(0) += 1;
+        }
+    }
+    println!("{outcomes:?}");
+    assert!(outcomes.values().sum::<i32>() >= 1000, "{outcomes:?}");
+}

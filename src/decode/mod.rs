@@ -239,9 +239,9 @@ fn peak_bytes_per_pixel(format: Format, probe: &Probe) -> u64 {
         (Format::Gif | Format::WebP, _) => 16,
         (Format::Bmp, _) => 5,
         (Format::Tiff, _) => 10,
-        (Format::Heic | Format::Avif, _) => 12,
-        (Format::Jxl, _) => 16 + 4 * probe.bytes_per_pixel,
-        (Format::Jpeg2000, _) => 10 + 9 * probe.bytes_per_pixel,
+        (Format::Heic | Format::Avif, _) => probe.bytes_per_pixel,
+        (Format::Jxl, _) => 6 + 2 * probe.bytes_per_pixel,
+        (Format::Jpeg2000, _) => 3 + 8 * probe.bytes_per_pixel,
         (Format::Ico | Format::Qoi, _) => 5,
         (Format::Pnm, _) => 2 * probe.bytes_per_pixel.max(1) + 2,
     }

@@ -30,8 +30,18 @@ pub(in crate::decode) const DEPTH_MAX: u32 = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::decode) struct Declared {
     pub id: ItemId,
-    /// Pixels that are decoded for it, and those of the canvases that they are put together on.
+    /// Pixels that are decoded for it, and an eighth of those of the canvases that they are put together on.
     pub pixels: u64,
+}
+
+/// What drawing an item takes.
+#[derive(Default, Clone, Copy)]
+struct Cost {
+    pixels: u64,
+    /// Bytes of the largest coded picture while it is decoded.
+    coded_bytes: u64,
+    /// Bytes of canvases at their peak.
+    canvas_bytes: u64,
 }
 
 pub(in crate::decode) struct Container<'a> {
@@ -40,6 +50,8 @@ pub(in crate::decode) struct Container<'a> {
     file: HeifFile<'a>,
     /// The primary picture first.
     pub pictures: Vec<Declared>,
+    /// Bytes that drawing any of them takes.
+    peak_bytes: u64,
 }
 
 /// The boxes of a file, as far as they are whole.
@@ -137,6 +149,7 @@ pub(super) fn heif(bytes: &[u8]) -> Option<Probe> {
     };
     (out.width, out.height) = container.size(container.pictures.first()?.id)?;
     out.pixels_max = container.pictures.iter().map(|picture| picture.pixels).max()?;
+    out.bytes_per_pixel = container.peak_bytes.div_ceil(out.pixels_max.max(1));
     (out.frames, out.apart) = (u32::try_from(container.pictures.len()).ok()?, true);
     out.flaw(boxes.moov, "the frames of an image sequence");
     out.flaw(boxes.video, "a video beside the picture");
@@ -156,11 +169,12 @@ impl<'a> Container<'a> {
         if file.references.iter().map(|reference| reference.to.len()).sum::<usize>() > REFERENCES_MAX {
             return Some(Err("more than 8,192 references"));
         }
-        let mut out = Container { bytes, idat, file, pictures: Vec::new() };
+        let mut out = Container { bytes, idat, file, pictures: Vec::new(), peak_bytes: 0 };
         for id in out.top_level() {
             let mut visits = 0;
-            let Some(pixels) = out.pixels(id, 0, &mut visits) else { continue };
+            let Some(Cost { pixels, coded_bytes, canvas_bytes }) = out.cost(id, 0, &mut visits) else { continue };
             out.pictures.push(Declared { id, pixels });
+            out.peak_bytes = out.peak_bytes.max(coded_bytes.saturating_add(canvas_bytes));
         }
         (!out.pictures.is_empty()).then_some(Ok(out))
     }
@@ -183,21 +197,48 @@ impl<'a> Container<'a> {
         std::iter::once(primary).chain(others.map(|item| item.id)).collect()
     }
 
-    /// Pixels that drawing an item takes. `None`: it says no size, or is nested too deeply or too often.
-    fn pixels(&self, id: ItemId, depth: u32, visits: &mut u32) -> Option<u64> {
+    /// What drawing an item takes. `None`: it says no size, or is nested too deeply or too often.
+    fn cost(&self, id: ItemId, depth: u32, visits: &mut u32) -> Option<Cost> {
         *visits += 1;
         if depth > DEPTH_MAX || *visits > VISITS_MAX {
             return None;
         }
         let (width, height) = self.size(id)?;
-        let mut pixels = u64::from(width) * u64::from(height);
-        for source in self.sources(id) {
-            pixels = pixels.saturating_add(self.pixels(*source, depth + 1, visits)?);
+        let canvas = u64::from(width) * u64::from(height);
+        let sources = self.sources(id);
+        let mut out = match sources {
+            [] => Cost { pixels: canvas, coded_bytes: canvas.saturating_mul(self.bytes_per_pixel(id)), canvas_bytes: 0 },
+            _ => Cost { pixels: canvas / 8, ..Cost::default() },
+        };
+        let alpha = self.alpha(id);
+        for part in sources.iter().copied().chain(alpha) {
+            let part = self.cost(part, depth + 1, visits)?;
+            out.pixels = out.pixels.saturating_add(part.pixels);
+            out.coded_bytes = out.coded_bytes.max(part.coded_bytes);
+            out.canvas_bytes = out.canvas_bytes.max(part.canvas_bytes);
         }
-        if let Some(alpha) = self.alpha(id) {
-            pixels = pixels.saturating_add(self.pixels(alpha, depth + 1, visits)?);
-        }
-        Some(pixels)
+        // Luma and its turned copy; with alpha both of it too.
+        let of_canvas = canvas.saturating_mul(if alpha.is_some() { 4 } else { 2 });
+        Some(Cost { pixels: out.pixels.max(canvas), canvas_bytes: out.canvas_bytes.saturating_add(of_canvas), ..out })
+    }
+
+    /// Bytes that a coded picture takes for a pixel while it is decoded, measured on 12 megapixels and rounded up: HEVC samples have 16 bits.
+    fn bytes_per_pixel(&self, id: ItemId) -> u64 {
+        let of_property = |property: &Property| match property {
+            Property::HevcConfig(config) => Some(match config.chroma_format {
+                0 | 1 => 5,
+                2 => 7,
+                _ => 9,
+            }),
+            // Third byte: tier, high bit depth, twelve bits, monochrome, chroma halved across and down.
+            Property::Unknown(kind, config) if kind.0 == *b"av1C" => {
+                let flags = config.get(2).copied().unwrap_or(0);
+                let samples = if flags & 0b1_0000 != 0 || flags & 0b1100 == 0b1100 { 4 } else { 6 };
+                Some(if flags & 0b100_0000 != 0 { 2 * samples } else { samples })
+            }
+            _ => None,
+        };
+        self.properties(id).find_map(of_property).unwrap_or(12)
     }
 
     /// Width and height as declared.

@@ -59,7 +59,8 @@ pub struct Probe {
     walked: Option<usize>,
     /// Pixels that the data can come to at the most, in all frames, where that can be told.
     pub data_pixels: Option<u64>,
-    /// Bytes that decoding takes for a pixel, where files of one format differ: of a PNG what comes out, of a WebP all. Else 0.
+    /// Bytes that decoding takes for a pixel, where files of one format differ: of a PNG and a PNM what comes out, of a WebP and a HEIF all, of a
+    /// JPEG XL and a JPEG 2000 the number of channels. Else 0.
     pub bytes_per_pixel: u64,
     /// JPEG only.
     pub jpeg: Jpeg,
