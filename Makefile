@@ -20,7 +20,7 @@ help:
 	@echo 'make test-model   a hundred thousand operations on lists by 8 threads, every verdict checked; OPERATIONS=N SEED=N to repeat a round (some 15 minutes)'
 	@echo 'make serve   run the service; CONFIG=FILE names a configuration (deploy/hashwarden.toml shows all keys)'
 	@echo 'make bench   measure the hot paths, print one table, and draw the figures of docs/ (some 20 minutes, 10 GB)'
-	@echo 'make bench-peers   measure PDQ look-ups beside Faiss, python-threatexchange, USearch and pgvector; ROWS="100000" for one size (some 15 minutes, 10 GB)'
+	@echo 'make bench-peers   measure hashing beside Pillow and pdqhash, and PDQ look-ups beside Faiss, python-threatexchange, USearch and pgvector; ROWS=images or ROWS="100000" for one of them (some 15 minutes, 10 GB)'
 	@echo 'make bench-recall   count the altered copies that are found, on drawn pictures or on your own photographs: PHOTOS=DIR (some 10 minutes)'
 	@echo 'make bench-thorn PHOTOS=DIR   Thorn'"'"'s published benchmark on your own photographs: pHash, PDQ and ours (a minute; installs 0.8 GB of Python)'
 	@echo 'make fuzz    try the parsers of untrusted bytes on what nobody wrote, guided by coverage; SECONDS=60 for each, PARSERS="lists messages"'

@@ -8,15 +8,19 @@ use std::hint::black_box;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+#[path = "drawn/mod.rs"]
+mod drawn;
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use drawn::jpeg;
 use hashwarden::app;
 use hashwarden::catalog::{Catalog, NewEntry, PolicyUpdate};
 use hashwarden::config::Config;
 use hashwarden::decode::{self, Limits};
 use hashwarden::demo::lists::random_pdq;
-use hashwarden::demo::{edits, pictures};
 use hashwarden::entry::{Caller, HashKind, HashValue, Polarity, Transform};
 use hashwarden::extract::{Extractor, InProcess, Wants};
+use hashwarden::hash::digest::Digests;
 use hashwarden::hash::{hash64, pdq};
 use hashwarden::matcher::{Content, GivenHash, Job, Matcher};
 use hashwarden::store::Access;
@@ -24,11 +28,7 @@ use hashwarden::verdict::{Asked, Outcome, Verdict};
 use image::ImageDecoder;
 use image::codecs::jpeg::JpegDecoder;
 
-const SIZES: [(u32, u32, &str); 2] = [(640, 480, "640x480"), (1920, 1080, "1080p")];
-
-fn jpeg(seed: u64, width: u32, height: u32) -> Vec<u8> {
-    edits::jpeg(&pictures::draw(seed, width, height), 85).unwrap()
-}
+const SIZES: [(u32, u32, &str); 3] = [(640, 480, "640x480"), (1920, 1080, "1080p"), (4000, 3000, "12 MP")];
 
 fn hashing(c: &mut Criterion) {
     let mut group = c.benchmark_group("hashing");
@@ -76,6 +76,7 @@ fn hashing(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("phash64 and dhash64, from the 64x64 plane", name), |b| {
             b.iter(|| (hash64::phash64(black_box(&plane)), hash64::dhash64(black_box(&plane))))
         });
+        group.bench_function(BenchmarkId::new("MD5, SHA-1 and SHA-256", name), |b| b.iter(|| Digests::of(black_box(&bytes))));
         group.bench_function(BenchmarkId::new("decode and hash a JPEG", name), |b| {
             b.iter(|| extractor.extract(black_box(&bytes), &Wants::ALL, until()).unwrap())
         });

@@ -1,10 +1,16 @@
-//! How much quicker than the peers is a PDQ look-up at radius 31? `make bench-peers`, or with sizes: `make bench-peers ROWS="1000000"`.
+//! How much quicker than the peers is hashing a picture (`images`), and a PDQ look-up at radius 31? `make bench-peers`; `make bench-peers
+//! ROWS=images` for the first alone, and `make bench-peers ROWS="1000000"` for look-ups of that size alone.
 //!
 //! All indexes look up the same queries among the same hashes, one at a time on one thread, in one run. Nine in ten queries match nothing; the
 //! others lie 0 to 31 bits from one row. Exact peers must find the same hits as ours before any time is printed. Approximate peers must find
 //! nothing else, and their recall is printed beside their time; it is taken from a larger set of queries, each near a row. Hashes are random,
 //! with as many ones as zeros, like PDQ's. The peers run in Python, as their users run them, from benches/peers.py, each in its own process.
 //! Times exclude the time a thread waited for a core, so that a busy machine distorts them little.
+
+#[path = "drawn/mod.rs"]
+mod drawn;
+#[path = "images/mod.rs"]
+mod images;
 
 use hashwarden::entry::{Bits, Pdq};
 use hashwarden::index::conformance::Random;
@@ -57,8 +63,13 @@ fn main() {
     let Ok(python) = std::env::var("HASHWARDEN_BENCH_PEERS") else {
         return println!("skipped: HASHWARDEN_BENCH_PEERS names no Python with faiss and threatexchange; use make bench-peers");
     };
-    let named: Vec<usize> = std::env::args().skip(1).filter_map(|arg| arg.parse().ok()).collect();
-    let sizes = if named.is_empty() { &SIZES[..] } else { &named };
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let named: Vec<usize> = args.iter().filter_map(|arg| arg.parse().ok()).collect();
+    let only_images = args.iter().any(|arg| arg == "images");
+    if only_images || named.is_empty() {
+        images::compare(&python);
+    }
+    let sizes = if only_images || !named.is_empty() { &named[..] } else { &SIZES };
     for &rows in sizes {
         compare(&python, rows, !named.is_empty());
     }
