@@ -28,8 +28,8 @@ use hashwarden::config::Config;
 use hashwarden::decode::Limits;
 use hashwarden::demo::pictures;
 use hashwarden::entry::{
-    Action, Caller, Details, HashKind, HashValue, Lineage, ListVersion, Mark, MarkKind, Pdq, Polarity, Reason, Transform,
-    VersionNo, View, ViewKind, ViewRule, ViewSet,
+    Action, Caller, Details, HashKind, HashValue, Lineage, ListVersion, Mark, MarkKind, Pdq, PdqDialect, Polarity, Reason,
+    Transform, VersionNo, View, ViewKind, ViewRule, ViewSet,
 };
 use hashwarden::extract::InProcess;
 use hashwarden::lists::{Column, Format, Header, Mapping};
@@ -518,8 +518,9 @@ async fn a_list_lives_the_same_over_the_wire_as_in_the_catalog() {
     assert_eq!(client.activate("a", VersionNo(2)).await.unwrap().list.active, VersionNo(2));
     assert_eq!(refused(client.activate("a", VersionNo(9)).await.unwrap_err()).0, Code::NotFound);
 
-    let lower = PolicyUpdate { quality_min: Some(10), ..PolicyUpdate::default() };
-    assert_eq!(client.set("a", &lower).await.unwrap().list.policy.quality_min, 10);
+    let lower = PolicyUpdate { quality_min: Some(10), pdq_dialect: Some(PdqDialect::Full), ..PolicyUpdate::default() };
+    let set = client.set("a", &lower).await.unwrap().list.policy;
+    assert_eq!((set.quality_min, set.pdq_dialect), (10, PdqDialect::Full));
     assert!(client.set_disabled("a", true).await.unwrap().list.disabled);
     let verdict = client.match_one(hashes(HashKind::Pdq, &pdq(2)), vec!["a".to_owned()]).await.unwrap();
     assert_eq!((verdict.outcome, verdict.reason), (Outcome::NotScanned, Some(Reason::NoList)));

@@ -38,7 +38,7 @@ fn a_list_lives_from_its_creation_to_its_deletion() {
     assert_eq!(pointers(&store), (2, 1, 2));
     assert_eq!(store.version(LIST, VersionNo(2)).unwrap().unwrap().rows, 100);
 
-    let policy = ListPolicy { quality_min: 70, ..ListPolicy::default_for(Polarity::Positive) };
+    let policy = ListPolicy { quality_min: 70, pdq_dialect: PdqDialect::Full, ..ListPolicy::default_for(Polarity::Positive) };
     apply(&store, ChangeOp::SetPolicy { list: LIST, policy: policy.clone() });
     apply(&store, ChangeOp::SetDisabled { list: LIST, disabled: true });
     let before = store.seq().unwrap();

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entry::{
-    Action, Details, HashKind, HashList, HashValue, ListPolicy, Marked, Polarity, Sources, Status, Transforms, VIEW_RADIUS,
-    VersionNo, ViewKind, ViewRule,
+    Action, Details, HashKind, HashList, HashValue, ListPolicy, Marked, PdqDialect, Polarity, Sources, Status, Transforms,
+    VIEW_RADIUS, VersionNo, ViewKind, ViewRule,
 };
 
 /// Changes to a list's policy; what is not named stays.
@@ -22,6 +22,7 @@ pub struct PolicyUpdate {
     /// Radii of classes that count then.
     pub view_radii: Vec<ViewRule>,
     pub view_action_max: Option<Action>,
+    pub pdq_dialect: Option<PdqDialect>,
 }
 
 /// A radius in bits for a kind of hash, in the whole list or in one category.
@@ -83,6 +84,7 @@ impl PolicyUpdate {
         if let Some(scope) = &self.scope {
             policy.scope = scope.clone();
         }
+        policy.pdq_dialect = self.pdq_dialect.unwrap_or(policy.pdq_dialect);
         self.apply_views(&mut policy)?;
         Ok(policy)
     }

@@ -109,13 +109,16 @@ fn changes(old: &ListPolicy, new: &ListPolicy) -> String {
     if old.view_action_max != new.view_action_max {
         said.push(format!("action for views at most {} to {}", old.view_action_max, new.view_action_max));
     }
+    if old.pdq_dialect != new.pdq_dialect {
+        said.push(format!("dialect of PDQ {} to {}", old.pdq_dialect.name(), new.pdq_dialect.name()));
+    }
     said.join("; ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{Action, HashKind, Transforms, ViewKind};
+    use crate::entry::{Action, HashKind, PdqDialect, Transforms, ViewKind};
 
     #[test]
     fn each_part_of_a_policy_that_changes_is_said() {
@@ -136,6 +139,7 @@ mod tests {
         );
         check(|new| new.scope = vec!["a".into(), "b".into()], "scope all lists to a,b");
         check(|new| new.views.extend([(ViewKind::Window, 35), (ViewKind::Extended, 31)]), "views whole to extended=31,window=35");
+        check(|new| new.pdq_dialect = PdqDialect::Reduced512, "dialect of PDQ unknown to 512");
         check(|new| new.view_action_max = Action::Block, "action for views at most REVIEW to BLOCK");
     }
 }

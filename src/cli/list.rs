@@ -17,7 +17,7 @@ use super::output::{list_json, list_line, list_text, overlap_json, overlap_text,
 use super::remarks::remark;
 use crate::catalog::{ActionRule, EditReport, ListInfo, NewEntry, PolicyUpdate, RadiusRule};
 use crate::entry::shown::{counted, escaped, without_hashes};
-use crate::entry::{Action, Details, HashKind, Polarity, Transform, Transforms, VersionNo, ViewKind, ViewRule};
+use crate::entry::{Action, Details, HashKind, PdqDialect, Polarity, Transform, Transforms, VersionNo, ViewKind, ViewRule};
 use crate::store::Access;
 
 #[derive(Subcommand)]
@@ -171,6 +171,10 @@ pub struct PolicyArgs {
     /// The strictest action that a match through a view asks for: BLOCK, REVIEW (the default) or OBSERVE.
     #[arg(long, value_name = "ACTION", value_parser = action)]
     view_action: Option<Action>,
+    /// How the list's PDQ hashes were computed: full for full resolution, 512 for pictures shrunk to 512 pixels first, or unknown. Shown with the
+    /// list; matching does not change.
+    #[arg(long, value_name = "DIALECT", value_parser = dialect)]
+    pdq_dialect: Option<PdqDialect>,
 }
 
 impl PolicyArgs {
@@ -193,6 +197,7 @@ impl PolicyArgs {
             views: self.views.map(|classes| classes.0),
             view_radii: self.view_radii,
             view_action_max: self.view_action,
+            pdq_dialect: self.pdq_dialect,
         }
     }
 }
@@ -215,6 +220,10 @@ fn view_rule(text: &str) -> Result<ViewRule, String> {
     let radius = radius.parse::<u16>().map_err(|_| "a radius is a whole number of bits".to_owned())?;
     let rule = ViewRule { kind: class.parse().map_err(|bad: crate::entry::BadValue| bad.0)?, radius };
     rule.check().map(|()| rule).map_err(|bad| bad.0)
+}
+
+fn dialect(text: &str) -> Result<PdqDialect, String> {
+    text.parse().map_err(|bad: crate::entry::BadValue| bad.0)
 }
 
 fn action(text: &str) -> Result<Action, String> {

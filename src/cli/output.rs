@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 use super::context::{Context, Exit, Failure};
 use crate::catalog::{ListInfo, OverlapCategory, OverlapReport, polarity_name};
 use crate::entry::shown::{counted, escaped, escaped_json, escaped_lines, in_words, without_hashes};
-use crate::entry::{Action, HashKind, ListVersion, MadeBy, Transforms, VIEW_SIDE, VersionNo, VersionState, View, ViewKind};
+use crate::entry::{
+    Action, HashKind, ListVersion, MadeBy, PdqDialect, Transforms, VIEW_SIDE, VersionNo, VersionState, View, ViewKind,
+};
 use crate::verdict::{Match, Outcome, Verdict, ViewCounts};
 
 /// What was matched: the name of its field in JSON and its value.
@@ -266,6 +268,7 @@ pub fn list_json(info: &ListInfo) -> Value {
         "updated_ms": info.updated_ms,
         "imported_ms": info.imported_ms,
         "quality_min": policy.quality_min,
+        "pdq_dialect": policy.pdq_dialect.name(),
         "transforms": policy.transforms.iter().map(|t| t.name()).collect::<Vec<_>>(),
         "kinds": kinds,
         "category_radii": categories,
@@ -299,6 +302,9 @@ pub fn list_text(info: &ListInfo) -> String {
         text.push_str(&format!("\n  last import      {}", utc(info.imported_ms)));
     }
     text.push_str(&format!("\n  quality minimum  {}", policy.quality_min));
+    if policy.pdq_dialect != PdqDialect::Unknown {
+        text.push_str(&format!("\n  PDQ dialect      {}", policy.pdq_dialect.name()));
+    }
     let transforms = match policy.transforms {
         Transforms::ALL => "all".to_owned(),
         some => some.iter().map(|t| t.name()).collect::<Vec<_>>().join(","),

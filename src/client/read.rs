@@ -9,8 +9,8 @@ use crate::catalog::{
 };
 use crate::entry::{
     Action, Details, EntryNo, HashKind, HashList, HashValue, KindPolicy, LeftOut, Lineage, ListId, ListPolicy, ListVersion,
-    MadeBy, Mark, MarkKind, Marked, Observation, Polarity, Reason, Status, Transform, VIEW_SIDE, VersionNo, VersionState, View,
-    ViewKind,
+    MadeBy, Mark, MarkKind, Marked, Observation, PdqDialect, Polarity, Reason, Status, Transform, VIEW_SIDE, VersionNo,
+    VersionState, View, ViewKind,
 };
 use crate::extract::{Features, Unscanned};
 use crate::hash::digest::Digests;
@@ -217,6 +217,7 @@ fn policy(policy: v1::ListPolicy) -> Read<ListPolicy> {
         transforms: policy.transforms.into_iter().map(transform).collect::<Read<_>>()?,
         scope: policy.scope,
         views: policy.views.into_iter().map(of_view).collect::<Read<_>>()?,
+        pdq_dialect: u8::try_from(policy.pdq_dialect).ok().and_then(PdqDialect::from_u8).unwrap_or_default(),
         // A server from before there were views names none.
         view_action_max: if policy.view_action_max == 0 { Action::Review } else { action(policy.view_action_max)? },
     })

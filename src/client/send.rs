@@ -67,6 +67,7 @@ pub fn policy_update(update: &PolicyUpdate) -> v1::PolicyUpdate {
         views: update.views.as_ref().map(|set| v1::ViewKindSet { kinds: set.iter().map(|class| *class as i32).collect() }),
         view_radii: view_radii.collect(),
         view_action_max: update.view_action_max.map(action),
+        pdq_dialect: update.pdq_dialect.map(|dialect| dialect as i32),
     }
 }
 

@@ -119,6 +119,42 @@ pub struct KindPolicy {
     pub action: Action,
 }
 
+/// How the PDQ hashes of a list were computed. The two differ by 0 to 10 bits. For people to know; matching is the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum PdqDialect {
+    #[default]
+    Unknown = 0,
+    /// At the picture's full size, as here.
+    Full = 1,
+    /// Of the picture shrunk to at most 512 by 512 pixels, as the reference's command-line tool does.
+    Reduced512 = 2,
+}
+
+impl PdqDialect {
+    pub const ALL: [PdqDialect; 3] = [PdqDialect::Unknown, PdqDialect::Full, PdqDialect::Reduced512];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            PdqDialect::Unknown => "unknown",
+            PdqDialect::Full => "full",
+            PdqDialect::Reduced512 => "512",
+        }
+    }
+
+    pub fn from_u8(n: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|dialect| *dialect as u8 == n)
+    }
+}
+
+impl FromStr for PdqDialect {
+    type Err = BadValue;
+    fn from_str(s: &str) -> Result<Self, BadValue> {
+        let named = Self::ALL.into_iter().find(|dialect| dialect.name() == s);
+        named.ok_or_else(|| BadValue(format!("unknown dialect of PDQ {s:?}: one of full, 512, unknown")))
+    }
+}
+
 /// A list's policy. Every kind has its own radius and action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListPolicy {
@@ -136,6 +172,7 @@ pub struct ListPolicy {
     pub views: BTreeMap<ViewKind, u16>,
     /// The strictest action of a match through a view.
     pub view_action_max: Action,
+    pub pdq_dialect: PdqDialect,
 }
 
 /// PDQ's usual radius.
@@ -166,6 +203,7 @@ impl ListPolicy {
             scope: Vec::new(),
             views: views.iter().map(|class| (*class, VIEW_RADIUS)).collect(),
             view_action_max: Action::Review,
+            pdq_dialect: PdqDialect::Unknown,
         }
     }
 

@@ -163,6 +163,8 @@ pub(super) struct PolicyRecord {
     /// 0 in these.
     #[prost(uint32, tag = "7")]
     pub view_action_max: u32,
+    #[prost(uint32, tag = "8")]
+    pub pdq_dialect: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -8,8 +8,8 @@ use super::keys::{Family, check_entry};
 use super::records::*;
 use crate::entry::{
     Action, Change, ChangeOp, Description, Details, Entry, EntryNo, HashKind, HashList, HashValue, KindPolicy, Lineage, ListId,
-    ListPolicy, ListVersion, MadeBy, Mark, MarkKind, Marked, Polarity, RowChange, Sources, Status, Transforms, VersionNo,
-    VersionState, ViewKind, ViewRule,
+    ListPolicy, ListVersion, MadeBy, Mark, MarkKind, Marked, PdqDialect, Polarity, RowChange, Sources, Status, Transforms,
+    VersionNo, VersionState, ViewKind, ViewRule,
 };
 use prost::Message;
 
@@ -273,6 +273,7 @@ impl From<&ListPolicy> for PolicyRecord {
                 .map(|(kind, radius)| ViewRecord { kind: *kind as u32, radius: (*radius).into() })
                 .collect(),
             view_action_max: policy.view_action_max as u32,
+            pdq_dialect: policy.pdq_dialect as u32,
         }
     }
 }
@@ -423,6 +424,10 @@ fn read_policy(family: Family, record: Option<PolicyRecord>) -> Result<ListPolic
             0 => Action::Review,
             n => read_action(family, n)?,
         },
+        pdq_dialect: u8::try_from(record.pdq_dialect)
+            .ok()
+            .and_then(PdqDialect::from_u8)
+            .ok_or_else(|| family.corrupt("an unknown dialect of PDQ"))?,
     };
     for k in record.kinds {
         let kind = read_kind(family, k.kind)?;

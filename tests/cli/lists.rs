@@ -21,7 +21,7 @@ fn a_policy_is_made_with_the_list_and_changed_by_name() {
     let made = place.run(&["list", "create", "a", "--json"]).exits(0).one();
     let expected = json!({
         "name": "a", "polarity": "POSITIVE", "enabled": true, "entries": 0, "active_version": 0, "previous_version": 0,
-        "head_version": 0, "updated_ms": 0, "imported_ms": 0, "quality_min": 50, "category_radii": [], "scope": [],
+        "head_version": 0, "updated_ms": 0, "imported_ms": 0, "quality_min": 50, "pdq_dialect": "unknown", "category_radii": [], "scope": [],
         "scope_hidden": 0, "sources": [],
         "transforms": ["identity", "rot90", "rot180", "rot270", "flipx", "flipy", "flipplus1", "flipminus1"],
         "kinds": {
@@ -40,6 +40,10 @@ fn a_policy_is_made_with_the_list_and_changed_by_name() {
     assert_eq!((&changed["kinds"]["pdq"]["radius"], &changed["kinds"]["phash64"]["radius"]), (&json!(20), &json!(2)));
     assert_eq!(changed["category_radii"], json!([{"category": "A1", "kind": "pdq", "radius": 10}]));
     assert_eq!((&changed["quality_min"], &changed["kinds"]["pdq"]["action"]), (&json!(70), &json!("REVIEW")));
+    assert_eq!(set(&["--pdq-dialect", "512"])["pdq_dialect"], "512");
+    assert_eq!(set(&["--quality-min", "70"])["pdq_dialect"], "512", "what is not named stays");
+    assert!(place.run(&["list", "show", "a"]).exits(0).out.contains("PDQ dialect      512"));
+    place.run(&["list", "set", "a", "--pdq-dialect", "256"]).exits(2).says(&["one of full, 512, unknown"]);
     let changed = set(&["--action", "BLOCK", "--action", "md5=OBSERVE", "--transforms", "identity,flipx"]);
     let action = |kind: &str| changed["kinds"][kind]["action"].clone();
     assert_eq!(["pdq", "sha1", "md5", "phash64"].map(action), ["BLOCK", "BLOCK", "OBSERVE", "OBSERVE"]);

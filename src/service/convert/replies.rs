@@ -224,6 +224,7 @@ fn policy(policy: ListPolicy) -> v1::ListPolicy {
         scope: policy.scope,
         views: policy.views.iter().map(|(of, radius)| v1::ViewRule { kind: view_kind(*of), radius: (*radius).into() }).collect(),
         view_action_max: action(policy.view_action_max),
+        pdq_dialect: policy.pdq_dialect as i32,
     }
 }
 

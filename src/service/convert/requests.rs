@@ -10,8 +10,8 @@ use super::fields::{at_most, entry_id, hash, kind};
 use crate::catalog::{ActionRule, ImportOptions, NewEntry, PolicyUpdate, RadiusRule};
 use crate::entry::shown::is_visible;
 use crate::entry::{
-    Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, HashKind, LIST_NAME_BYTES_MAX, Polarity, Transform, Transforms, ViewKind,
-    ViewRule, ViewSet, check_list_name,
+    Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, HashKind, LIST_NAME_BYTES_MAX, PdqDialect, Polarity, Transform, Transforms,
+    ViewKind, ViewRule, ViewSet, check_list_name,
 };
 use crate::lists::{Column, Format, Header, Mapping, Signal};
 use crate::matcher::{Content, GivenHash};
@@ -175,7 +175,13 @@ pub fn policy_update(update: Option<v1::PolicyUpdate>) -> Result<PolicyUpdate, F
         views: update.views.map(view_classes).transpose()?,
         view_radii: view_radii.collect::<Result<_, _>>()?,
         view_action_max: update.view_action_max.map(|n| action(n, || "policy.view_action_max".to_owned())).transpose()?,
+        pdq_dialect: update.pdq_dialect.map(dialect).transpose()?,
     })
+}
+
+fn dialect(n: i32) -> Result<PdqDialect, Fault> {
+    let known = u8::try_from(n).ok().and_then(PdqDialect::from_u8); // the numbers are the same by intent
+    known.ok_or_else(|| Fault::malformed("policy.pdq_dialect", "an unknown dialect"))
 }
 
 fn view_classes(set: v1::ViewKindSet) -> Result<BTreeSet<ViewKind>, Fault> {
@@ -398,6 +404,7 @@ mod tests {
         check(removed("A1", v1::HashKind::Unspecified), "policy.radii_removed[0].kind");
         check(removed(&"c".repeat(1000), v1::HashKind::Pdq), "policy.radii_removed[0].category");
         check(v1::PolicyUpdate { actions: vec![v1::ActionRule { kind: None, action: 9 }], ..none() }, "policy.actions[0].action");
+        check(v1::PolicyUpdate { pdq_dialect: Some(3), ..none() }, "policy.pdq_dialect");
         check(v1::PolicyUpdate { quality_min: Some(101), ..none() }, "policy.quality_min");
         let no_transform = Some(v1::TransformSet::default());
         check(v1::PolicyUpdate { transforms: no_transform, ..none() }, "policy.transforms.transforms");
