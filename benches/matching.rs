@@ -23,6 +23,7 @@ use hashwarden::extract::{Extractor, InProcess, Wants};
 use hashwarden::hash::digest::Digests;
 use hashwarden::hash::{hash64, pdq};
 use hashwarden::matcher::{Content, GivenHash, Job, Matcher};
+use hashwarden::sandbox::{Options, Sandbox, Sandboxed};
 use hashwarden::store::Access;
 use hashwarden::verdict::{Asked, Outcome, Verdict};
 use image::ImageDecoder;
@@ -34,6 +35,8 @@ fn hashing(c: &mut Criterion) {
     let mut group = c.benchmark_group("hashing");
     group.sample_size(20).measurement_time(Duration::from_secs(3));
     let extractor = InProcess::new(Limits::default(), Instant::now);
+    let workers = Options { sandbox: Sandbox::Required, program: Some(env!("CARGO_BIN_EXE_hashwarden").into()) };
+    let workers = Sandboxed::start(&workers, Limits::default(), 1).unwrap();
     for (width, height, name) in SIZES {
         let bytes = jpeg(1, width, height);
         let mut decoded = Vec::new();
@@ -77,9 +80,16 @@ fn hashing(c: &mut Criterion) {
             b.iter(|| (hash64::phash64(black_box(&plane)), hash64::dhash64(black_box(&plane))))
         });
         group.bench_function(BenchmarkId::new("MD5, SHA-1 and SHA-256", name), |b| b.iter(|| Digests::of(black_box(&bytes))));
-        group.bench_function(BenchmarkId::new("decode and hash a JPEG", name), |b| {
-            b.iter(|| extractor.extract(black_box(&bytes), &Wants::ALL, until()).unwrap())
-        });
+        // Side by side, as the machine is now: what the sandbox costs.
+        for (what, wants) in [("", Wants::ALL), (", with a plane for views", Wants { views: true, ..Wants::ALL })] {
+            let expected = extractor.extract(&bytes, &wants, until());
+            assert_eq!(workers.extract(&bytes, &wants, until()), expected);
+            for (place, extractor) in [("", &extractor as &dyn Extractor), (", in a worker process", &workers)] {
+                group.bench_function(BenchmarkId::new(format!("decode and hash a JPEG{what}{place}"), name), |b| {
+                    b.iter(|| extractor.extract(black_box(&bytes), &wants, until()).unwrap())
+                });
+            }
+        }
     }
     group.finish();
 }

@@ -3,6 +3,7 @@
 //! A process binds its operator port, opens its store, publishes a snapshot, starts its threads, binds gRPC, serves, drains. It hears of
 //! signals from the first to the last. Nothing here decides anything.
 
+mod decoding;
 mod memory;
 mod pages;
 
@@ -23,11 +24,13 @@ use crate::admission::{Quotas, Tls, TlsError};
 use crate::catalog::{Catalog, CatalogError, Compacted, FORMAT_DERIVED};
 use crate::config::{Config, ConfigError, CoreDumps};
 use crate::entry::shown::in_words;
-use crate::extract::{Extractor, InProcess};
-use crate::matcher::{Matcher, StartError};
+use crate::extract::Extractor;
+use crate::matcher::{self, Matcher};
+use crate::sandbox;
 use crate::snapshot::Published;
 use crate::store::{Access, Store, StoreError};
 use crate::telemetry::{Metrics, TelemetryError};
+use decoding::Decoding;
 use pages::Life;
 
 pub use crate::telemetry::Lines;
@@ -40,7 +43,9 @@ pub enum AppError {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]
-    Matcher(#[from] StartError),
+    Matcher(#[from] matcher::StartError),
+    #[error("[extract] sandbox is \"required\": {0}")]
+    Sandbox(#[from] sandbox::StartError),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -76,12 +81,22 @@ pub fn accept(dir: &Path) -> Result<crate::store::Accepted, AppError> {
 /// The lists of a store and a matcher over them. Where there is no room to write, the store is opened for reading, so that look-ups start
 /// whatever the disk; [`Catalog::resume`] opens it for writing later.
 pub fn matching(dir: &Path, config: &Config, access: Access) -> Result<(Arc<Catalog>, Matcher), AppError> {
-    let Doors { catalog, matcher } = doors(dir, config, access, extractor(config))?;
+    let Doors { catalog, matcher, .. } = doors_with(dir, config, access, || Decoding::start(config))?;
     Ok((catalog, matcher))
 }
 
 /// The same with another extractor.
 pub fn doors(dir: &Path, config: &Config, access: Access, extractor: Arc<dyn Extractor>) -> Result<Doors, AppError> {
+    doors_with(dir, config, access, || Ok(Decoding::by(extractor)))
+}
+
+fn doors_with(
+    dir: &Path,
+    config: &Config,
+    access: Access,
+    decoding: impl FnOnce() -> Result<Decoding, sandbox::StartError>,
+) -> Result<Doors, AppError> {
+    let decoding = decoding()?; // before the store is opened: what refuses to start has touched nothing
     let began = Instant::now();
     let open = |access| Store::open_with(dir, access, FORMAT_DERIVED, config.store.free_bytes_min);
     let (store, access) = match open(access) {
@@ -96,17 +111,17 @@ pub fn doors(dir: &Path, config: &Config, access: Access, extractor: Arc<dyn Ext
     tracing::info!(store = %dir.display(), ms = began.elapsed().as_millis() as u64, "the store is open");
     let published = Arc::new(Published::default());
     let catalog = Arc::new(Catalog::open(store, access, config.catalog(), Some(published.clone()))?);
-    Ok(Doors { catalog, matcher: Matcher::new(published, extractor, config.matcher())? })
+    let matcher = Matcher::new(published, decoding.extractor.clone(), config.matcher())?;
+    Ok(Doors { catalog, matcher, decoding })
 }
 
 /// A matcher without lists: it hashes.
 pub fn hashing(config: &Config) -> Result<Matcher, AppError> {
-    Ok(Matcher::new(Arc::new(Published::default()), extractor(config), config.matcher())?)
+    Ok(Matcher::new(Arc::new(Published::default()), Decoding::start(config)?.extractor, config.matcher())?)
 }
 
-fn extractor(config: &Config) -> Arc<dyn Extractor> {
-    Arc::new(InProcess::new(config.limits(), Instant::now))
-}
+/// This process's own binary, also when the file was replaced meanwhile.
+pub const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Certificates, where the configuration has them.
 fn tls(config: &Config) -> Result<Option<Arc<Tls>>, TlsError> {
@@ -132,7 +147,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Serves the operator port, opens the store, publishes the first snapshot and serves gRPC.
 pub async fn start(config: &Config) -> Result<Running, AppError> {
     let of_doors = config.clone();
-    start_with(config, move || doors(&of_doors.store.dir, &of_doors, Access::Write, extractor(&of_doors))).await
+    let open = move || doors_with(&of_doors.store.dir, &of_doors, Access::Write, || Decoding::start(&of_doors));
+    start_with(config, open).await
 }
 
 /// The same with another way to the doors. Dropping the future closes the operator port; `open` goes on, if it has begun.
@@ -182,7 +198,7 @@ pub async fn start_with(
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(look(doors.clone(), LOOK_EVERY.min(Duration::from_millis(config.operator.watch.stuck_ms)), stopped.clone()));
     let keeper = keep_up(doors.catalog.clone(), life.clone());
-    let Doors { catalog, matcher } = life.doors.get_or_init(|| doors).clone();
+    let Doors { catalog, matcher, .. } = life.doors.get_or_init(|| doors).clone();
     tracing::info!(%grpc, snapshot = matcher.snapshot().id, "serving");
     let (near, quotas) = (Near::of(&config.access), Quotas::new(config.access.items_per_s_max));
     let (options, spool) = (config.grpc, config.store.dir.clone());

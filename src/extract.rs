@@ -15,8 +15,8 @@ use crate::decode::{self, Limits, LumaPlane, Picture, Taken};
 use crate::entry::{HashValue, LeftOut, Observation, Reason, Transform, View};
 use crate::hash::{hash64, pdq};
 use crate::views::{Plane, Reducer};
-pub use planes::PLANES_BYTES_MAX;
 use planes::Planes;
+pub use planes::{LOOKS_MAX, PLANES_BYTES_MAX, PLANES_MAX};
 
 /// The hashes that are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,11 @@ pub struct Wants {
 impl Wants {
     /// All hashes of the whole.
     pub const ALL: Wants = Wants { pdq: true, phash64: true, dhash64: true, transforms: true, views: false };
+
+    /// Whether any hash is.
+    pub fn hashes(&self) -> bool {
+        self.pdq || self.phash64 || self.dhash64
+    }
 }
 
 /// What was seen in a file.

@@ -18,6 +18,7 @@ pub mod lists;
 pub mod matcher;
 pub mod operator;
 pub mod proto;
+pub mod sandbox;
 pub mod service;
 pub mod snapshot;
 pub mod store;

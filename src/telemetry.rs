@@ -91,6 +91,21 @@ pub const METRICS: &[Metric] = &[
     ),
     Metric(MetricType::Counter, "hashwarden_threads_stuck_total", "Jobs that were found stuck, by pool"),
     Metric(
+        MetricType::Gauge,
+        "hashwarden_workers",
+        "Processes that decode pictures, started or being started; 0 where the server decodes itself",
+    ),
+    Metric(
+        MetricType::Counter,
+        "hashwarden_workers_lost_total",
+        "Processes that decode pictures and were lost, by reason: ended (by a fault or for want of memory), overran (ended at the picture's deadline), nonsense (an answer that no decoder gives). Each is replaced at once",
+    ),
+    Metric(
+        MetricType::Gauge,
+        "hashwarden_sandbox_denies",
+        "1 where what decodes pictures tried and could not: use files, open sockets, start processes, by what (files, network, processes); else 0",
+    ),
+    Metric(
         MetricType::Counter,
         "hashwarden_search_effort_total",
         "Work of look-ups, by what (probes into an index, candidates, distances computed)",

@@ -16,6 +16,8 @@ mod messages;
 mod pictures;
 #[path = "parsers/records.rs"]
 mod records;
+#[path = "parsers/workers.rs"]
+mod workers;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
@@ -104,6 +106,11 @@ fn list_files_hold() {
 #[test]
 fn store_records_hold() {
     try_all(records::check, records::seeds, &[], 20_000);
+}
+
+#[test]
+fn workers_replies_hold() {
+    try_all(workers::check, workers::seeds, &[], 20_000);
 }
 
 /// An oracle that finds nothing would be worth nothing.

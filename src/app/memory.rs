@@ -5,6 +5,7 @@
 use crate::admission::TLS_BYTES;
 use crate::config::Config;
 use crate::extract::PLANES_BYTES_MAX;
+use crate::sandbox::{self, Sandbox};
 use crate::service::{CALL_BYTES, CONNECTION_BYTES};
 
 const MIB: u64 = 1024 * 1024;
@@ -18,6 +19,7 @@ pub struct Most {
     calls: u64,
     queue: u64,
     decoding: u64,
+    workers: u64,
     views: u64,
     log: u64,
 }
@@ -34,13 +36,27 @@ impl Most {
             calls: CALL_BYTES.saturating_mul(g.calls_max),
             queue: e.images.queue_bytes_max,
             decoding: e.limits.alloc_bytes_max.saturating_mul(threads),
+            workers: match e.workers.sandbox {
+                Sandbox::Off => 0,
+                Sandbox::Auto | Sandbox::Required => sandbox::beside_bytes(&config.limits(), threads),
+            },
             views: PLANES_BYTES_MAX.saturating_mul(threads),
             log: config.log.queue_bytes_max,
         }
     }
 
-    fn parts(&self) -> [u64; 8] {
-        [self.receiving, self.streams, self.connections, self.calls, self.queue, self.decoding, self.views, self.log]
+    fn parts(&self) -> [u64; 9] {
+        [
+            self.receiving,
+            self.streams,
+            self.connections,
+            self.calls,
+            self.queue,
+            self.decoding,
+            self.workers,
+            self.views,
+            self.log,
+        ]
     }
 
     pub fn total(&self) -> u64 {
@@ -49,7 +65,7 @@ impl Most {
 
     /// One line, to compare with the container's limit.
     pub fn tell(&self) {
-        let [receiving_mib, streams_mib, connections_mib, calls_mib, queue_mib, decoding_mib, views_mib, log_mib] =
+        let [receiving_mib, streams_mib, connections_mib, calls_mib, queue_mib, decoding_mib, workers_mib, views_mib, log_mib] =
             self.parts().map(|part| part / MIB);
         tracing::info!(
             total_mib = self.total() / MIB,
@@ -59,6 +75,7 @@ impl Most {
             calls_mib,
             queue_mib,
             decoding_mib,
+            workers_mib,
             views_mib,
             log_mib,
             "the most memory that the limits allow, besides the lists' indexes and the store's caches"
@@ -81,7 +98,7 @@ mod tests {
         let sum = most.parts().map(words).join(" + ");
         let text = include_str!("../../deploy/hashwarden.toml");
         assert!(text.contains(&format!("that is {sum}. The share")), "{sum}");
-        assert_eq!(most.total(), 4_952 * MIB);
+        assert_eq!(most.total(), 5_192 * MIB);
         let mut config = Config::default();
         config.grpc.calls_max = u64::MAX;
         assert_eq!(Most::of(&config, 2).total(), u64::MAX);

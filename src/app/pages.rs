@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::decoding::Decoding;
 use crate::catalog::{Catalog, ListInfo};
 use crate::matcher::{Matcher, PoolState};
 use crate::operator::{Pages, Readiness};
@@ -17,6 +18,7 @@ use crate::telemetry::{Metrics, Reading};
 pub struct Doors {
     pub catalog: Arc<Catalog>,
     pub matcher: Matcher,
+    pub(super) decoding: Decoding,
 }
 
 /// How far the process's life is.
@@ -45,7 +47,10 @@ impl Life {
                 // Look-ups are what readiness is about: a store that takes no changes is told beside it.
                 let unwritable = doors.catalog.writable().err().map(|why| format!("lists accept no changes: {why}"));
                 let stuck = pools.iter().filter(|pool| pool.stuck > 0).map(some_stuck);
-                Readiness::Ready { snapshot: doors.matcher.snapshot().id, notes: stuck.chain(unwritable).collect() }
+                Readiness::Ready {
+                    snapshot: doors.matcher.snapshot().id,
+                    notes: stuck.chain(unwritable).chain(doors.decoding.amiss()).collect(),
+                }
             }
         }
     }
@@ -60,6 +65,7 @@ pub fn pages(metrics: Metrics, life: Arc<Life>) -> Pages {
     let render = move || {
         let Some(doors) = life.doors.get() else { return metrics.render(&[], None) };
         let mut readings = of_matcher(&doors.matcher);
+        readings.extend(of_decoding(&doors.decoding));
         let writable = if doors.catalog.writable().is_ok() { 1.0 } else { 0.0 };
         readings.push(Reading::plain("hashwarden_store_writable", writable));
         match doors.catalog.store_bytes() {
@@ -96,6 +102,13 @@ fn of_matcher(matcher: &Matcher) -> Vec<Reading> {
         }
     }
     readings
+}
+
+fn of_decoding(decoding: &Decoding) -> Vec<Reading> {
+    let denied = decoding.denied().each();
+    let denied = denied.map(|(what, denied)| Reading::of("hashwarden_sandbox_denies", "what", what, f64::from(u8::from(denied))));
+    let alive = decoding.workers.as_ref().map_or(0, |workers| workers.alive());
+    denied.into_iter().chain([Reading::plain("hashwarden_workers", alive as f64)]).collect()
 }
 
 fn of_list(info: &ListInfo) -> Vec<Reading> {

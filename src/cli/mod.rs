@@ -113,6 +113,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
     if !serves && config.log.level == Config::default().log.level {
         config.log.level = "warn".to_owned();
     }
+    config.extract.workers.program = Some(crate::app::OWN_PROGRAM.into());
     crate::app::confine(&config)?;
     crate::app::log(&config, if serves { Lines::Queued } else { Lines::Direct })?;
     let context = Context { config, common: cli.common };
@@ -155,7 +156,7 @@ fn serve(context: &Context) -> Result<Exit, Failure> {
     let is_read = crate::app::log_written();
     let _ = said.recv_timeout(SAY_MAX); // nothing is sent: it ends when the line is out
     if let Err(error) = served {
-        if matches!(error, AppError::Config(_) | AppError::Tls(_) | AppError::Tokens(_)) {
+        if matches!(error, AppError::Config(_) | AppError::Tls(_) | AppError::Tokens(_) | AppError::Sandbox(_)) {
             return Err(Failure::usage(without_hashes(&error.to_string())));
         }
         // Where nobody reads standard error, to say why would wait for ever.

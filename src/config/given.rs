@@ -170,6 +170,9 @@ fn check_type(default: &Value, given: &Value, section: &str, key: &str) -> Resul
         Err(_) if key == "network" => {
             Err(format!("must be \"untrusted\" or \"trusted\", not {given:?}", given = given.to_string()))
         }
+        Err(_) if key == "sandbox" => {
+            Err(format!("must be \"auto\", \"required\" or \"off\", not {given:?}", given = given.to_string()))
+        }
         Err(_) if key == "core_dumps" => Err(format!("must be \"off\" or \"system\", not {given:?}", given = given.to_string())),
         Err(_) if key == "format" => Err(format!("must be \"text\" or \"json\", not {given:?}", given = given.to_string())),
         Err(_) if is_number(&default.kind) => Err(format!("is too large: {given}")),

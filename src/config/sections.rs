@@ -2,7 +2,7 @@
 
 use crate::entry::options::options;
 use crate::store::FREE_BYTES_MIN;
-use crate::{access, admission, catalog, decode, matcher, operator, service, snapshot, verdict};
+use crate::{access, admission, catalog, decode, matcher, operator, sandbox, service, snapshot, verdict};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -51,6 +51,8 @@ pub struct Extract {
     pub images: matcher::Extract,
     #[serde(flatten)]
     pub limits: decode::Limits,
+    #[serde(flatten)]
+    pub workers: sandbox::Options,
 }
 
 options! {

@@ -13,7 +13,9 @@ const KEPT_MAX: usize = 4;
 /// each; and as much again, for what views are made in.
 pub const PLANES_BYTES_MAX: u64 = 2 * (KEPT_MAX as u64 + 2) * LOOKS_MAX * PLANE_BYTES_MAX;
 /// A picture with transparency is looked at as it is stored, over white and over black.
-const LOOKS_MAX: u64 = 3;
+pub const LOOKS_MAX: u64 = 3;
+/// Planes of a file: those of its first, its middle and its last frame.
+pub const PLANES_MAX: usize = 3 * LOOKS_MAX as usize;
 
 /// The planes of a frame, with the numbers of their renderings.
 pub type OfFrame = Vec<(u32, Plane)>;

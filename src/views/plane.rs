@@ -1,5 +1,7 @@
 //! A picture's luma made small.
 
+use std::ops::RangeInclusive;
+
 /// The longer side of a plane: edges are found to a pixel of it, 0.2 % of the picture.
 const FINE_SIDE: usize = 512;
 /// What a plane takes in memory, at the most.
@@ -21,6 +23,43 @@ pub struct Plane {
 }
 
 impl Plane {
+    /// Width and height of the plane.
+    pub fn size(&self) -> (usize, usize) {
+        (self.fine.width, self.fine.height)
+    }
+
+    /// Less its mean, row by row.
+    pub fn luma(&self) -> &[f32] {
+        &self.fine.luma
+    }
+
+    /// Pixels of the picture to one of the plane.
+    pub fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    pub fn frame(&self) -> u32 {
+        self.frame
+    }
+
+    pub fn rendering(&self) -> u32 {
+        self.rendering
+    }
+
+    /// The plane that has these parts; `None` where no picture's has: it may come from where nothing is trusted.
+    pub fn of_parts((width, height): (usize, usize), luma: Vec<f32>, scale: f32, frame: u32, rendering: u32) -> Option<Plane> {
+        const SIDES_OF_PLANE: RangeInclusive<usize> = 1..=FINE_SIDE;
+        // Values of 0 to 255 less their mean, with room for what rounding adds.
+        const LUMA: RangeInclusive<f32> = -256.0..=256.0;
+        const SCALES: RangeInclusive<f32> = 1.0..=1e7;
+        let is_one = SIDES_OF_PLANE.contains(&width)
+            && SIDES_OF_PLANE.contains(&height)
+            && luma.len() == width * height
+            && luma.iter().all(|value| LUMA.contains(value))
+            && SCALES.contains(&scale);
+        is_one.then(|| Plane { fine: Level::new(width, height, luma), scale, frame, rendering })
+    }
+
     pub(super) fn source_side_min(&self) -> f32 {
         self.fine.width.min(self.fine.height) as f32 * self.scale
     }
