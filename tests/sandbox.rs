@@ -146,6 +146,31 @@ fn a_worker_sees_what_this_process_sees() {
     assert_eq!(large.unwrap_err().reason, Reason::TooLarge);
 }
 
+/// No decoder needs what a worker is denied: files of every format, as other programs write them.
+#[test]
+fn a_worker_reads_every_format() {
+    let Some(python) = std::env::var_os("HASHWARDEN_TEST_PYTHON") else {
+        return println!("skipped: HASHWARDEN_TEST_PYTHON names no Python with Pillow and its plugins");
+    };
+    let dir = tempfile::tempdir().unwrap();
+    draw(1, 200, 150).save(dir.path().join("0.png")).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/encode_formats.py");
+    let output = std::process::Command::new(python).arg(script).arg(dir.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let workers = workers(1);
+    let here = InProcess::new(Limits::default(), Instant::now);
+    let mut formats = std::collections::BTreeSet::new();
+    for entry in fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let seen = extract(&workers, &fs::read(&path).unwrap());
+        assert_eq!(seen, extract(&here, &fs::read(&path).unwrap()), "{}", path.display());
+        formats.extend(seen.is_ok().then(|| path.extension().unwrap().to_str().unwrap().to_owned()));
+    }
+    for format in ["heic", "avif", "jxl", "jp2", "gif", "tif", "webp", "ico"] {
+        assert!(formats.contains(format), "no {format} was read: {formats:?}");
+    }
+}
+
 #[test]
 fn a_worker_that_is_killed_while_idle_costs_no_picture() {
     let workers = workers(2);
