@@ -62,7 +62,7 @@ class File:
         data = struct.pack(">BBHHHHHH", 0, 0, 0, 0, 0, 65535, *size) + b"".join(struct.pack(">hh", *place) for place in places)
         return self.item(b"iovl", data, ispe(*size), *properties, dimg=parts)
 
-    def write(self, name, primary):
+    def write(self, name, primary, tables=1):
         infos, places, idat, properties, uses = [], [], b"", [], []
         for number, (kind, data, of_item) in enumerate(self.items, 1):
             infos.append(full(b"infe", 2, 0, struct.pack(">HH", number, 0), kind, b"\0"))
@@ -81,7 +81,7 @@ class File:
             b"meta", 0, 0,
             full(b"hdlr", 0, 0, b"\0\0\0\0pict", bytes(13)),
             full(b"pitm", 0, 0, struct.pack(">H", primary)),
-            full(b"iloc", 1, 0, b"\x44\0", struct.pack(">H", len(places)), *places),
+            full(b"iloc", 1, 0, b"\x44\0", struct.pack(">H", len(places)), *places) * tables,
             full(b"iinf", 0, 0, struct.pack(">H", len(infos)), *infos),
             full(b"iref", 0, 0, *references),
             box(b"iprp", box(b"ipco", *properties), full(b"ipma", 0, 0, struct.pack(">I", len(uses)), *uses)),
@@ -124,6 +124,25 @@ file = File()
 primary = file.coded(small.resize((64, 64)))
 file.coded(picture)
 file.write("second-beside-a-tiny-one.heic", primary)
+
+# A picture that another names as its part and does not draw.
+file = File()
+hidden = file.coded(picture)
+config, data = coded(small)
+file.write("second-named-by-a-coded-picture.heic", file.item(b"hvc1", data, config, ispe(64, 64), dimg=[hidden]))
+
+# Where readers differ, or a picture can't be drawn, something is said.
+file = File()
+config, data = coded(picture)
+primary = file.item(b"hvc1", data, config)
+file.coded(small)
+file.write("doubtful-primary-without-a-size.heic", primary)
+file = File()
+file.write("doubtful-two-tables-of-places.heic", file.coded(small), tables=2)
+file = File()
+primary = file.coded(small)
+file.item(b"j2k1", data, ispe(256, 256))
+file.write("doubtful-another-coding.heic", primary)
 
 # A tile that is cut short leaves its place empty.
 file = File()

@@ -83,12 +83,12 @@ impl Pictures<'_> {
             stopped |= matches!(taken, ControlFlow::Break(_));
             taken
         };
-        let Part { outcome, frames, taken, pixels, end } = part(bytes, &limits, self.late, &mut each);
+        let Part { outcome, frames, taken, pixels, declared, end } = part(bytes, &limits, self.late, &mut each);
         self.stopped |= stopped;
         self.frames = self.frames.saturating_add(frames);
         self.taken = self.taken.saturating_add(taken);
         self.pixels = self.pixels.saturating_add(pixels);
-        if outcome.is_err() && !sure {
+        if outcome.is_err() && !sure && !declared {
             return None;
         }
         self.pictures += 1;
@@ -160,6 +160,9 @@ impl Pictures<'_> {
     /// Each picture of an ICO by itself.
     fn icons(&mut self, bytes: &[u8]) {
         let mut listed = 0;
+        if !matches!(bytes.get(4..6), Some([_, 0] | [0, 1])) {
+            self.leave_out(1, "pictures of the ICO beyond the first 256".to_owned());
+        }
         for data in ico_pictures(bytes) {
             if listed > 0 && !self.goes_on() {
                 return;
@@ -207,7 +210,7 @@ fn next(bytes: &[u8], end: usize) -> Option<(usize, Found)> {
     let rest = bytes.get(end..)?;
     let at = end + rest.iter().position(|byte| *byte != 0)?;
     // The first bytes of boxes and icons are zeros.
-    for start in (at.saturating_sub(3).max(end)..=at).rev() {
+    for start in at.saturating_sub(3).max(end)..=at {
         match sniff(&bytes[start..]) {
             Kind::Image(Format::Pnm | Format::Bmp) if start == at && start > end => {} // too short to be sure of
             Kind::Image(_) => return Some((start, Found::Picture { sure: true })),

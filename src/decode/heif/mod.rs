@@ -29,6 +29,7 @@ pub(super) fn decode(bytes: &[u8], name: &str, late: &dyn Fn() -> bool, tally: &
     let Some(Ok(container)) = Container::open(bytes) else {
         return Err(Refused::new(Reason::Undecodable, format!("the {name} data are damaged")));
     };
+    let mut budget = READ_MAX * bytes.len() as u64;
     for (n, picture) in container.pictures.iter().enumerate() {
         let wanted = tally.wants(n as u32);
         if !tally.begin(if wanted { picture.pixels } else { 0 }) {
@@ -38,9 +39,10 @@ pub(super) fn decode(bytes: &[u8], name: &str, late: &dyn Fn() -> bool, tally: &
             tally.pass_over();
             continue;
         }
-        let mut artist =
-            Artist { container: &container, name, late, budget: READ_MAX * bytes.len() as u64, whole: true, nested: 0 };
-        match artist.upright(picture.id).and_then(|image| artist.picture(image)) {
+        let mut artist = Artist { container: &container, name, late, budget, whole: true, nested: 0 };
+        let drawn = artist.upright(picture.id).and_then(|image| artist.picture(image));
+        budget = artist.budget;
+        match drawn {
             Ok(drawn) => {
                 tally.take(&drawn);
                 if !artist.whole {

@@ -50,6 +50,8 @@ pub(in crate::decode) struct Container<'a> {
     file: HeifFile<'a>,
     /// The primary picture first.
     pub pictures: Vec<Declared>,
+    /// There are pictures that can't be drawn.
+    undrawn: bool,
     /// Bytes that drawing any of them takes.
     peak_bytes: u64,
 }
@@ -61,6 +63,8 @@ struct Boxes<'a> {
     /// The one behind it breaks off.
     ends_early: bool,
     meta: Option<&'a [u8]>,
+    /// Readers differ in which of several they take.
+    second_meta: bool,
     moov: bool,
     /// A video beside the picture, as phones put it.
     video: bool,
@@ -68,7 +72,7 @@ struct Boxes<'a> {
 
 impl<'a> Boxes<'a> {
     fn of(bytes: &'a [u8]) -> Self {
-        let mut out = Boxes { end: 0, ends_early: false, meta: None, moov: false, video: false };
+        let mut out = Boxes { end: 0, ends_early: false, meta: None, second_meta: false, moov: false, video: false };
         while let Some((kind, begin, end)) = header(bytes, out.end) {
             if !kind.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') || (&kind == b"ftyp" && out.end > 0) {
                 break;
@@ -79,6 +83,7 @@ impl<'a> Boxes<'a> {
             };
             match &kind {
                 b"meta" if out.meta.is_none() => out.meta = Some(content),
+                b"meta" => out.second_meta = true,
                 b"moov" => out.moov = true,
                 b"mpvd" => out.video = true,
                 _ => {}
@@ -90,13 +95,21 @@ impl<'a> Boxes<'a> {
 }
 
 /// Why the tables of a file are not read.
-fn too_much(meta: &[u8]) -> Option<&'static str> {
+fn too_much(boxes: &Boxes<'_>) -> Option<&'static str> {
+    let meta = boxes.meta?;
+    let mut known = Vec::new();
+    let mut twice = boxes.second_meta;
     let (mut tables, mut properties, mut items) = (0, 0, 0);
     for (kind, content, size) in children(meta.get(4..).unwrap_or_default()) {
+        if matches!(&kind, b"hdlr" | b"pitm" | b"iloc" | b"iinf" | b"iref" | b"iprp" | b"idat") {
+            twice |= known.contains(&kind);
+            known.push(kind);
+        }
         match &kind {
             b"idat" => {}
             b"iprp" => {
                 for (kind, _, size) in children(content) {
+                    twice |= &kind == b"ipco" && properties > 0;
                     *(if &kind == b"ipco" { &mut properties } else { &mut tables }) += size;
                 }
             }
@@ -109,6 +122,7 @@ fn too_much(meta: &[u8]) -> Option<&'static str> {
         }
     }
     match () {
+        () if twice => Some("a table that should be there once is there twice"),
         () if items > ITEMS_MAX => Some("more than 2,048 items"),
         () if tables > TABLES_MAX => Some("tables of more than 256 KiB"),
         () if properties > PROPERTIES_MAX => Some("properties of more than 2 MiB"),
@@ -136,10 +150,10 @@ pub(super) fn heif(bytes: &[u8]) -> Option<Probe> {
     let boxes = Boxes::of(bytes);
     let mut out = Probe { ends_early: boxes.ends_early, end: Some(boxes.end), ..Probe::default() };
     let unread = |why| Some(Probe { width: 1, height: 1, unread: Some(why), ..Probe::default() });
-    let Some(meta) = boxes.meta else {
+    if boxes.meta.is_none() {
         return if boxes.moov { unread("an image sequence without a still") } else { None };
-    };
-    if let Some(why) = too_much(meta) {
+    }
+    if let Some(why) = too_much(&boxes) {
         return unread(why);
     }
     let container = match Container::open(bytes) {
@@ -151,6 +165,7 @@ pub(super) fn heif(bytes: &[u8]) -> Option<Probe> {
     out.pixels_max = container.pictures.iter().map(|picture| picture.pixels).max()?;
     out.bytes_per_pixel = container.peak_bytes.div_ceil(out.pixels_max.max(1));
     (out.frames, out.apart) = (u32::try_from(container.pictures.len()).ok()?, true);
+    out.flaw(container.undrawn, "pictures that say no size, or are put together of too many others");
     out.flaw(boxes.moov, "the frames of an image sequence");
     out.flaw(boxes.video, "a video beside the picture");
     Some(out)
@@ -161,7 +176,7 @@ impl<'a> Container<'a> {
     pub fn open(bytes: &'a [u8]) -> Option<Result<Self, &'static str>> {
         let boxes = Boxes::of(bytes);
         let meta = boxes.meta?;
-        if let Some(why) = too_much(meta) {
+        if let Some(why) = too_much(&boxes) {
             return Some(Err(why));
         }
         let idat = children(meta.get(4..)?).find(|(kind, ..)| kind == b"idat").map(|(_, content, _)| content);
@@ -169,10 +184,13 @@ impl<'a> Container<'a> {
         if file.references.iter().map(|reference| reference.to.len()).sum::<usize>() > REFERENCES_MAX {
             return Some(Err("more than 8,192 references"));
         }
-        let mut out = Container { bytes, idat, file, pictures: Vec::new(), peak_bytes: 0 };
+        let mut out = Container { bytes, idat, file, pictures: Vec::new(), undrawn: false, peak_bytes: 0 };
         for id in out.top_level() {
             let mut visits = 0;
-            let Some(Cost { pixels, coded_bytes, canvas_bytes }) = out.cost(id, 0, &mut visits) else { continue };
+            let Some(Cost { pixels, coded_bytes, canvas_bytes }) = out.cost(id, 0, &mut visits) else {
+                out.undrawn = true;
+                continue;
+            };
             out.pictures.push(Declared { id, pixels });
             out.peak_bytes = out.peak_bytes.max(coded_bytes.saturating_add(canvas_bytes));
         }
@@ -184,16 +202,20 @@ impl<'a> Container<'a> {
         let mut helpers = HashSet::new();
         for reference in &self.file.references {
             match &reference.ref_type.0 {
-                b"dimg" => helpers.extend(reference.to.iter().copied()),
+                // Only what is drawn shows its parts.
+                b"dimg" if matches!(&self.kind(reference.from), b"grid" | b"iovl" | b"iden") => {
+                    helpers.extend(reference.to.iter().copied());
+                }
                 b"thmb" | b"auxl" => _ = helpers.insert(reference.from),
                 _ => {}
             }
         }
         let primary = self.file.primary_id;
-        let others =
-            self.file.items.iter().filter(|item| {
-                item.id != primary && !item.hidden && is_image_item(item.item_type) && !helpers.contains(&item.id)
-            });
+        let others = self.file.items.iter().filter(|item| {
+            // A `tmap` shows the picture that it refers to in other tones.
+            let shown = is_image_item(item.item_type) || self.size(item.id).is_some() && item.item_type.0 != *b"tmap";
+            item.id != primary && !item.hidden && shown && !helpers.contains(&item.id)
+        });
         std::iter::once(primary).chain(others.map(|item| item.id)).collect()
     }
 
