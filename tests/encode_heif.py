@@ -171,6 +171,19 @@ file = File()
 for _ in range(3000):
     file.item(b"mime", b"", ispe(64, 64))
 file.write("refused-many-items.heic", file.coded(small))
+# Copies by the thousand of an overlay of overlays.
+file = File()
+item = file.coded(small)
+for _ in range(3):
+    item = file.overlay((64, 64), [(0, 0)] * 18, [item] * 18)
+copies = [file.item(b"iden", b"", ispe(64, 64), dimg=[item]) for _ in range(1500)]
+file.write("doubtful-copies-of-much.heic", copies[0])
+# A coded picture is none the smaller for a part that it names.
+file = File()
+part = file.coded(small)
+config, data = coded(small)
+file.write("refused-large-for-all-its-parts.heic", file.item(b"hvc1", data, config, ispe(9900, 9900), dimg=[part]))
+
 # As many items and references as are read, each of which must be looked up. More bytes are referred to than are read.
 file = File()
 tiles = [file.coded(small) if n == 0 else file.item(*file.items[0][:2], *file.items[0][2]) for n in range(2000)]

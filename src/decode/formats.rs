@@ -30,10 +30,7 @@ pub(super) fn decode(
         _ if !tally.begin(probe.pixels_max) => Ok(()),
         Format::Jpeg => match jpeg::decode(bytes, probe, limits) {
             Some((picture, damaged)) => {
-                tally.take(&picture);
-                if damaged {
-                    tally.leave_out_of_this(DAMAGED);
-                }
+                tally.take_maybe_damaged(&picture, damaged);
                 Ok(())
             }
             // This decoder hides what is damaged, so that what it reads is never whole.
@@ -50,10 +47,7 @@ pub(super) fn decode(
         #[cfg(feature = "jpeg2000")]
         Format::Jpeg2000 => match jpeg2000::decode(bytes, probe) {
             Some((picture, damaged)) => {
-                tally.take(&picture);
-                if damaged {
-                    tally.leave_out_of_this(DAMAGED);
-                }
+                tally.take_maybe_damaged(&picture, damaged);
                 Ok(())
             }
             None => Err(words.damaged()),

@@ -10,7 +10,7 @@ use image::codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{AnimationDecoder, ColorType, DynamicImage, Frames, ImageBuffer, ImageDecoder, ImageError};
 
-use super::picture::{Channels, Picture};
+use super::picture::{Channels, Picture, divided};
 use super::probe::{Motion, Probe};
 use super::sniff::Format;
 use super::source::Source;
@@ -252,7 +252,7 @@ fn divide(samples: &mut [u8]) -> bool {
     for [colours @ .., alpha] in samples.as_chunks_mut::<4>().0 {
         for value in colours {
             bright |= *value > *alpha;
-            *value = ((u32::from(*value) * 255 + u32::from(*alpha) / 2) / u32::from(*alpha).max(1)).min(255) as u8;
+            *value = divided(*value, *alpha);
         }
     }
     bright

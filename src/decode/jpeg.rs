@@ -19,7 +19,7 @@ use image::metadata::Orientation;
 use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat};
 
 use super::image_crate::upright;
-use super::picture::{Channels, Picture};
+use super::picture::{Channels, Picture, luma_of_inverted_inks};
 use super::probe::{Coding, Probe, exif, probe, segments};
 use super::sniff::Format;
 use super::{Limits, arithmetic_scan_pixels};
@@ -78,8 +78,7 @@ fn pixels(bytes: &[u8], probe: &Probe, limits: &Limits) -> Option<Pixels> {
 fn luma_of_inverted_cmyk(mut samples: Vec<u8>) -> Vec<u8> {
     let count = samples.len() / 4;
     for i in 0..count {
-        let [c, m, y, k] = [0, 1, 2, 3].map(|channel| u32::from(samples[4 * i + channel]));
-        samples[i] = (((299 * c + 587 * m + 114 * y) * k / 255 + 500) / 1000) as u8;
+        samples[i] = luma_of_inverted_inks([0, 1, 2, 3].map(|channel| samples[4 * i + channel]));
     }
     samples.truncate(count);
     // Turning it upright takes a copy.

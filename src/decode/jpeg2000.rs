@@ -2,7 +2,7 @@
 
 use hayro_jpeg2000::{ColorSpace, DecodeSettings, DecoderContext, Image};
 
-use super::picture::{Channels, Picture};
+use super::picture::{Channels, Picture, luma_of_inverted_inks};
 use super::probe::Probe;
 
 /// A picture and whether anything of it was damaged. `None`: it can't be read.
@@ -38,9 +38,6 @@ fn attempt(bytes: &[u8], probe: &Probe, strict: bool) -> Option<Picture> {
 
 /// 255 is full ink.
 fn luma_of_cmyk(samples: &[u8]) -> Vec<u8> {
-    let luma = |ink: &[u8; 4]| {
-        let [c, m, y, k] = ink.map(|ink| 255 - u32::from(ink));
-        (((299 * c + 587 * m + 114 * y) * k / 255 + 500) / 1000) as u8
-    };
+    let luma = |inks: &[u8; 4]| luma_of_inverted_inks(inks.map(|ink| 255 - ink));
     samples.as_chunks::<4>().0.iter().map(luma).collect()
 }

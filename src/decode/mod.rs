@@ -103,8 +103,6 @@ struct Part {
     frames: u32,
     taken: u32,
     pixels: u64,
-    /// It has a header that says how large it is.
-    declared: bool,
     /// Where it ends, if that can be told.
     end: Option<usize>,
 }
@@ -113,8 +111,7 @@ fn part(bytes: &[u8], limits: &Limits, late: &dyn Fn() -> bool, each: &mut dyn F
     let (format, probe) = match admit(bytes, limits) {
         Ok(admitted) => admitted,
         Err(refused) => {
-            let declared = matches!(sniff(bytes), Kind::Image(format) if probe(format, bytes).is_some());
-            return Part { outcome: Err(refused), frames: 0, taken: 0, pixels: 0, declared, end: None };
+            return Part { outcome: Err(refused), frames: 0, taken: 0, pixels: 0, end: None };
         }
     };
     let mut tally = Tally::new(limits, &probe, late, each);
@@ -125,7 +122,7 @@ fn part(bytes: &[u8], limits: &Limits, late: &dyn Fn() -> bool, each: &mut dyn F
         Err(_) => Some(Refused::new(Reason::Crashed, format!("the {} decoder failed", format.name()))),
     };
     let (frames, taken, pixels) = (tally.begun(), tally.taken(), tally.pixels());
-    Part { outcome: tally.settle(failure), frames, taken, pixels, declared: true, end: probe.end }
+    Part { outcome: tally.settle(failure), frames, taken, pixels, end: probe.end }
 }
 
 const DAMAGED: &str = "parts whose data are damaged";

@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use super::probe::ico_pictures;
+use super::probe::{ico_pictures, probe};
 use super::sniff::{Format, Kind, sniff};
 use super::{Limits, Part, Picture, Refused, Taken, part};
 use crate::entry::{LeftOut, Reason};
@@ -83,12 +83,12 @@ impl Pictures<'_> {
             stopped |= matches!(taken, ControlFlow::Break(_));
             taken
         };
-        let Part { outcome, frames, taken, pixels, declared, end } = part(bytes, &limits, self.late, &mut each);
+        let Part { outcome, frames, taken, pixels, end } = part(bytes, &limits, self.late, &mut each);
         self.stopped |= stopped;
         self.frames = self.frames.saturating_add(frames);
         self.taken = self.taken.saturating_add(taken);
         self.pixels = self.pixels.saturating_add(pixels);
-        if outcome.is_err() && !sure && !declared {
+        if outcome.is_err() && !sure && !has_header(bytes) {
             return None;
         }
         self.pictures += 1;
@@ -119,7 +119,7 @@ impl Pictures<'_> {
         let (frames_max, pixels_max) = (self.limits.frames_max, self.limits.frame_pixels_max.max(self.limits.pixels_max));
         let why = match () {
             () if self.stopped || (self.late)() => "the deadline passed".to_owned(),
-            () if self.taken >= frames_max => format!("at most {frames_max} frames are read"),
+            () if self.taken.max(self.pictures) >= frames_max => format!("at most {frames_max} frames are read"),
             () if self.pixels >= pixels_max => format!("at most {pixels_max} pixels in all are read"),
             () => return true,
         };
@@ -194,6 +194,11 @@ fn as_bmp(data: &[u8]) -> Vec<u8> {
         field.copy_from_slice(&height.to_le_bytes());
     }
     out
+}
+
+/// Whether what looks like a picture says how large it is.
+fn has_header(bytes: &[u8]) -> bool {
+    matches!(sniff(bytes), Kind::Image(format) if probe(format, bytes).is_some())
 }
 
 enum Found {

@@ -82,6 +82,17 @@ impl Picture {
     }
 }
 
+/// A value as it was before it was multiplied by its alpha.
+pub(super) fn divided(value: u8, alpha: u8) -> u8 {
+    ((u32::from(value) * 255 + u32::from(alpha) / 2) / u32::from(alpha).max(1)).min(255) as u8
+}
+
+/// Luma of cyan, magenta, yellow and black: 255 is no ink.
+pub(super) fn luma_of_inverted_inks(inks: [u8; 4]) -> u8 {
+    let [c, m, y, k] = inks.map(u32::from);
+    (((299 * c + 587 * m + 114 * y) * k / 255 + 500) / 1000) as u8
+}
+
 /// A picture seen as luma.
 #[derive(Clone, Copy)]
 pub struct LumaPlane<'a> {

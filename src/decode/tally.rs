@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use super::probe::{PAGES_MAX, Probe};
-use super::{Limits, Picture, Refused, Taken};
+use super::{DAMAGED, Limits, Picture, Refused, Taken};
 use crate::entry::{LeftOut, Reason};
 
 const ENDS_EARLY: &str = "the file ends early";
@@ -169,6 +169,14 @@ impl<'a> Tally<'a> {
                 self.withdraw();
                 self.stopped = Some(why.to_owned());
             }
+        }
+    }
+
+    /// The same of a frame of which parts may be damaged.
+    pub(super) fn take_maybe_damaged(&mut self, picture: &Picture, damaged: bool) {
+        self.take(picture);
+        if damaged {
+            self.leave_out_of_this(DAMAGED);
         }
     }
 

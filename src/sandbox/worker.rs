@@ -69,13 +69,14 @@ fn live(stream: &mut Stream) -> io::Result<()> {
 
     let extractor = InProcess::new(limits, Instant::now);
     let (mut bytes, mut reply) = (Vec::new(), Vec::new());
-    // No less than its CPU time so far, but for what reading takes.
+    // No less than its CPU time so far: all but what waiting for a picture takes.
     let mut busy = Duration::ZERO;
     loop {
         let mut head = [0; REQUEST_BYTES];
         if !read_first(stream, &mut head)? {
             return Ok(());
         }
+        let began = Instant::now();
         let request = Request::of_bytes(head);
         let length = usize::try_from(request.bytes).ok().filter(|_| request.bytes <= image_bytes_max);
         let length = length.ok_or(io::ErrorKind::InvalidData)?;
@@ -85,8 +86,7 @@ fn live(stream: &mut Stream) -> io::Result<()> {
         }
         stream.read_exact(&mut bytes[..length])?;
         let left = Duration::from_micros(request.left_us);
-        let began = Instant::now();
-        confine::limit_cpu(busy.as_secs().saturating_add(left.as_secs()).saturating_add(CPU_GRACE_S));
+        confine::limit_cpu((busy + began.elapsed()).as_secs().saturating_add(left.as_secs()).saturating_add(CPU_GRACE_S));
         let extract = || match Instant::now().checked_add(left) {
             Some(until) => extractor.extract(&bytes[..length], &request.wants, until),
             None => Err(Unscanned { reason: Reason::Timeout, detail: "the deadline is too far off".to_owned() }),
@@ -98,12 +98,12 @@ fn live(stream: &mut Stream) -> io::Result<()> {
         wire::write_reply(&mut reply, request.number, &seen);
         drop(seen);
         stream.write_all(&reply)?;
-        busy += began.elapsed();
         for buffer in [&mut bytes, &mut reply] {
             if buffer.capacity() > KEPT_BYTES {
                 *buffer = Vec::new();
             }
         }
+        busy += began.elapsed();
     }
 }
 

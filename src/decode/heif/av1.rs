@@ -3,15 +3,12 @@
 use re_rav1d::dav1d::pixel::{MatrixCoefficients, YUVRange};
 use re_rav1d::dav1d::{Decoder, PixelLayout, PlanarImageComponent, Settings};
 
-use super::luma::{Coding, Luma, Weights};
-
-/// Samples beyond the picture's edges: coded pictures are whole blocks.
-const BLOCK: u64 = 64;
+use super::luma::{Coding, Luma, Weights, coded_pixels_max};
 
 /// `colours`: matrix coefficients and whether samples have the full range, where the container says so. `None`: the data are damaged, or the
 /// picture is not of the size that was declared.
 pub(super) fn decode(data: &[u8], (width, height): (u32, u32), colours: Option<(u16, bool)>) -> Option<Luma> {
-    let pixels_max = u64::from(width).next_multiple_of(BLOCK) * u64::from(height).next_multiple_of(BLOCK);
+    let pixels_max = coded_pixels_max(width, height);
     let mut settings = Settings::new();
     settings.set_n_threads(1);
     settings.set_max_frame_delay(1);

@@ -2,15 +2,12 @@
 
 use heifer_hevc_dec::decoder::{DecodeOptions, decode_picture};
 
-use super::luma::{Coding, Luma, Weights};
-
-/// Samples beyond the picture's edges: coded pictures are whole blocks.
-const BLOCK: u64 = 64;
+use super::luma::{Coding, Luma, Weights, coded_pixels_max};
 
 /// `colours`: matrix coefficients and whether samples have the full range, where the container says so. `None`: the data are damaged, or the
 /// picture is not of the size that was declared.
 pub(super) fn decode(stream: &[u8], (width, height): (u32, u32), colours: Option<(u16, bool)>) -> Option<Luma> {
-    let max_pixels = u64::from(width).next_multiple_of(BLOCK) * u64::from(height).next_multiple_of(BLOCK);
+    let max_pixels = coded_pixels_max(width, height);
     let frame = decode_picture(stream, DecodeOptions { max_pixels, ..DecodeOptions::default() }).ok()?;
     if frame.widths[0] < width || frame.heights[0] < height {
         return None;

@@ -11,6 +11,11 @@ pub(super) struct Luma {
     pub samples: Vec<u8>,
 }
 
+/// Pixels that a coded picture may have, whose own is so large: it is whole blocks, of 64 by 64 at the most.
+pub(super) fn coded_pixels_max(width: u32, height: u32) -> u64 {
+    u64::from(width).next_multiple_of(64) * u64::from(height).next_multiple_of(64)
+}
+
 /// How samples are to be read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Coding {

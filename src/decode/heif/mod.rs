@@ -14,10 +14,10 @@ use heifer_isobmff::boxes::Property;
 use image::imageops::{flip_horizontal, flip_vertical, rotate90, rotate180, rotate270};
 use image::{DynamicImage, GrayAlphaImage, GrayImage, LumaA};
 
-use super::picture::{Channels, Picture};
+use super::Refused;
+use super::picture::{Channels, Picture, divided};
 use super::probe::Container;
 use super::tally::Tally;
-use super::{DAMAGED, Refused};
 use crate::entry::Reason;
 use luma::Luma;
 
@@ -43,12 +43,7 @@ pub(super) fn decode(bytes: &[u8], name: &str, late: &dyn Fn() -> bool, tally: &
         let drawn = artist.upright(picture.id).and_then(|image| artist.picture(image));
         budget = artist.budget;
         match drawn {
-            Ok(drawn) => {
-                tally.take(&drawn);
-                if !artist.whole {
-                    tally.leave_out_of_this(DAMAGED);
-                }
-            }
+            Ok(drawn) => tally.take_maybe_damaged(&drawn, !artist.whole),
             Err(refused) => tally.fail(refused),
         }
     }
@@ -121,11 +116,9 @@ impl Artist<'_> {
         // It may be coded smaller than what it belongs to.
         let (width, height) = colours.dimensions();
         let along = |at: u32, of: u32, side: u32| (u64::from(at) * u64::from(side) / u64::from(of.max(1))) as u32;
-        let mut bright = false;
         let both = GrayAlphaImage::from_fn(width, height, |x, y| {
             let alpha = alpha.get_pixel(along(x, width, alpha.width()), along(y, height, alpha.height())).0[0];
             let value = colours.get_pixel(x, y).0[0];
-            bright |= multiplied && value > alpha;
             LumaA([if multiplied { divided(value, alpha) } else { value }, alpha])
         });
         Ok(both.into())
@@ -176,7 +169,7 @@ impl Artist<'_> {
 
     /// Tiles side by side. Whatever turns or crops a tile of its own is passed over: an old encoder wrote on each what is meant for the whole.
     fn grid(&mut self, id: ItemId) -> Drawn {
-        let grid = self.container.grid(id).ok_or_else(|| self.damaged())?;
+        let grid = self.container.grid(id, &mut self.budget).ok_or_else(|| self.damaged())?;
         let tiles = self.container.sources(id).to_vec();
         let declared = self.container.size(id).map(|(width, height)| u64::from(width) * u64::from(height));
         let pixels = u64::from(grid.output_width) * u64::from(grid.output_height);
@@ -209,7 +202,7 @@ impl Artist<'_> {
 
     /// Pictures laid over one another on a plain ground.
     fn overlay(&mut self, id: ItemId) -> Drawn {
-        let overlay = self.container.overlay(id).ok_or_else(|| self.damaged())?;
+        let overlay = self.container.overlay(id, &mut self.budget).ok_or_else(|| self.damaged())?;
         let declared = self.container.size(id).map(|(width, height)| u64::from(width) * u64::from(height));
         let pixels = u64::from(overlay.width) * u64::from(overlay.height);
         if pixels == 0 || declared.is_none_or(|most| pixels > most) {
@@ -268,9 +261,4 @@ fn aperture(side: u32, (length, length_by): (u32, u32), (offset, offset_by): (i3
     let (begin, length) = (begin.round(), length.round());
     let fits = begin >= 0.0 && length >= 1.0 && begin + length <= f64::from(side);
     fits.then_some((begin as u32, length as u32))
-}
-
-/// A value as it was before it was multiplied by its alpha.
-fn divided(value: u8, alpha: u8) -> u8 {
-    ((u32::from(value) * 255 + u32::from(alpha) / 2) / u32::from(alpha).max(1)).min(255) as u8
 }

@@ -22,7 +22,7 @@ const TABLES_MAX: usize = 256 * 1024;
 const PROPERTIES_MAX: usize = 2 << 20;
 /// References of items to one another, all together.
 const REFERENCES_MAX: usize = 8192;
-/// Items that are visited for one picture, and how deep they are nested.
+/// Items that are visited for all pictures together, and how deep they are nested.
 const VISITS_MAX: u32 = 8192;
 pub(in crate::decode) const DEPTH_MAX: u32 = 4;
 
@@ -185,8 +185,8 @@ impl<'a> Container<'a> {
             return Some(Err("more than 8,192 references"));
         }
         let mut out = Container { bytes, idat, file, pictures: Vec::new(), undrawn: false, peak_bytes: 0 };
+        let mut visits = 0;
         for id in out.top_level() {
-            let mut visits = 0;
             let Some(Cost { pixels, coded_bytes, canvas_bytes }) = out.cost(id, 0, &mut visits) else {
                 out.undrawn = true;
                 continue;
@@ -202,8 +202,7 @@ impl<'a> Container<'a> {
         let mut helpers = HashSet::new();
         for reference in &self.file.references {
             match &reference.ref_type.0 {
-                // Only what is drawn shows its parts.
-                b"dimg" if matches!(&self.kind(reference.from), b"grid" | b"iovl" | b"iden") => {
+                b"dimg" if self.is_derived(reference.from) => {
                     helpers.extend(reference.to.iter().copied());
                 }
                 b"thmb" | b"auxl" => _ = helpers.insert(reference.from),
@@ -272,9 +271,14 @@ impl<'a> Container<'a> {
         self.file.item(id).map(|item| item.item_type.0).unwrap_or_default()
     }
 
+    /// Whether an item is put together of others. Whatever else refers to parts does not show them.
+    fn is_derived(&self, id: ItemId) -> bool {
+        matches!(&self.kind(id), b"grid" | b"iovl" | b"iden")
+    }
+
     /// The items that a derived one is made of.
     pub fn sources(&self, id: ItemId) -> &[ItemId] {
-        self.file.referenced_items(id, b"dimg")
+        if self.is_derived(id) { self.file.referenced_items(id, b"dimg") } else { &[] }
     }
 
     pub fn properties(&self, id: ItemId) -> impl Iterator<Item = &Property> {
@@ -302,8 +306,8 @@ impl<'a> Container<'a> {
         self.file.referenced_items(id, b"prem").contains(&alpha)
     }
 
-    pub fn grid(&self, id: ItemId) -> Option<Grid> {
-        Grid::parse(&self.data(id, &mut (self.bytes.len() as u64))?).ok()
+    pub fn grid(&self, id: ItemId, budget: &mut u64) -> Option<Grid> {
+        Grid::parse(&self.data(id, budget)?).ok()
     }
 
     /// An item's bytes, which are taken from `budget`. `None` where they are not all there.
@@ -356,8 +360,8 @@ impl<'a> Container<'a> {
     }
 
     /// Where the parts of an overlay lie on it, and how large and how grey it is.
-    pub fn overlay(&self, id: ItemId) -> Option<Overlay> {
-        let data = self.data(id, &mut (self.bytes.len() as u64))?;
+    pub fn overlay(&self, id: ItemId, budget: &mut u64) -> Option<Overlay> {
+        let data = self.data(id, budget)?;
         let wide = data.get(1)? & 1 != 0;
         let fill = [be16(&data, 2)?, be16(&data, 4)?, be16(&data, 6)?, be16(&data, 8)?];
         let number = |n: usize| if wide { be32(&data, 10 + 4 * n) } else { be16(&data, 10 + 2 * n) };
