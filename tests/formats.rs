@@ -179,6 +179,15 @@ fn what_follows_a_picture_is_looked_at() {
             }
         }
     }
+    // PNM files may be one behind another, with a line break between them.
+    let pnm = |of: &RgbImage| encoded(of, ImageFormat::Pnm);
+    for cover in [pnm(&first), jpeg(&first)] {
+        let features = scan(&[&cover[..], b"\n", &pnm(&second)].concat()).unwrap();
+        assert!(nearest(&features, &hidden) <= RADIUS && features.left_out.is_empty());
+        // Text that begins like one is text.
+        let features = scan(&[&cover[..], b"\nP6 is what it is called"].concat()).unwrap();
+        assert!(frames(&features).len() == 1 && features.left_out.is_empty());
+    }
     // Its header is enough for it to be missed, even behind text.
     let mut broken = encoded(&second, ImageFormat::Png);
     broken.truncate(40);

@@ -269,6 +269,11 @@ fn lost_workers_leave_no_zombie_and_no_descriptor() {
     for _ in 0..20 {
         let pids = idle(&workers, 2);
         pids.iter().for_each(|pid| signal(*pid, Signal::KILL));
+        // One that has not ended yet may be given a picture.
+        let lives = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+        while pids.iter().any(lives) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         had.extend(pids);
         extract(&workers, &picture()).unwrap();
     }
@@ -303,7 +308,7 @@ fn script(dir: &Path, name: &str, text: &str) -> PathBuf {
 fn a_worker_that_talks_nonsense_is_ended() {
     let dir = tempfile::tempdir().unwrap();
     let check = |name: &str, said: &str, reason: Reason| {
-        let hello = r"printf 'hwWk\001\000\007' >&0";
+        let hello = r"printf 'hwWk\002\000\007' >&0";
         let program = script(dir.path(), name, &format!("{hello}\n{said}\nexec sleep 60"));
         let workers = Sandboxed::start(&options(Sandbox::Required, program), Limits::default(), 1).unwrap();
         let first = idle(&workers, 1);
@@ -329,7 +334,7 @@ fn a_program_that_is_no_worker_is_told_at_once() {
     let none = Sandboxed::start(&Options::default(), Limits::default(), 1).unwrap_err();
     assert!(matches!(none, StartError::NoProgram));
     // A worker that is not confined is one that "required" does not want.
-    let open = script(dir.path(), "open", "printf 'hwWk\\001\\000\\003' >&0; exec sleep 60");
+    let open = script(dir.path(), "open", "printf 'hwWk\\002\\000\\003' >&0; exec sleep 60");
     let required = Sandboxed::start(&options(Sandbox::Required, open.clone()), Limits::default(), 1).unwrap_err();
     assert_eq!(required.to_string(), "on this system a worker process could start processes");
     let auto = Sandboxed::start(&options(Sandbox::Auto, open), Limits::default(), 1).unwrap();

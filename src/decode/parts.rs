@@ -209,16 +209,19 @@ enum Found {
     Video,
 }
 
-/// The next picture or video behind `end`. One that follows at once, or after zeros, is one for sure; else signatures are looked for that
-/// chance does not write.
+/// The next picture or video behind `end`. One that follows at once, or after zeros and white space, is one for sure; else signatures are
+/// looked for that chance does not write.
 fn next(bytes: &[u8], end: usize) -> Option<(usize, Found)> {
     let rest = bytes.get(end..)?;
-    let at = end + rest.iter().position(|byte| *byte != 0)?;
+    let at = end + rest.iter().position(|byte| *byte != 0 && !byte.is_ascii_whitespace())?;
     // The first bytes of boxes and icons are zeros.
     for start in at.saturating_sub(3).max(end)..=at {
         match sniff(&bytes[start..]) {
-            Kind::Image(Format::Pnm | Format::Bmp) if start == at && start > end => {} // too short to be sure of
-            Kind::Image(_) => return Some((start, Found::Picture { sure: true })),
+            // The signatures of PNM and BMP are too short to be sure of.
+            Kind::Image(format) => {
+                let sure = start == end || !matches!(format, Format::Pnm | Format::Bmp);
+                return Some((start, Found::Picture { sure }));
+            }
             Kind::Video(_) => return Some((start, Found::Video)),
             Kind::Known(_) | Kind::Unknown => {}
         }
@@ -232,6 +235,8 @@ fn next(bytes: &[u8], end: usize) -> Option<(usize, Found)> {
                 | [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..]
                 | [0, 0, 0, _, b'f', b't', b'y', b'p', ..]
                 | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..]
+                | [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..]
+                | [0xff, 0x4f, 0xff, 0x51, 0, ..]
         )
     };
     (at..bytes.len()).filter(|at| strong(&bytes[*at..])).find_map(|at| match sniff(&bytes[at..]) {

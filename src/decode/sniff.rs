@@ -106,7 +106,8 @@ fn confirmed(bytes: &[u8], kind: Kind) -> bool {
         Kind::Image(Format::WebP) | Kind::Video("AVI") => bytes.starts_with(b"RIFF"),
         Kind::Image(Format::Avif) => brands(bytes).any(|brand| matches!(brand, b"avif" | b"avis")),
         Kind::Image(Format::Heic) => {
-            brands(bytes).any(|brand| matches!(brand, [b'h', b'e', b'i' | b'v', _] | b"mif1" | b"mif2" | b"msf1"))
+            let of_pictures = |brand: &[u8; 4]| matches!(brand, b"mif1" | b"mif2" | b"msf1" | b"miaf" | [b'M', b'i', b'H', _]);
+            brands(bytes).any(|brand| matches!(brand, [b'h', b'e', b'i' | b'v', _]) || of_pictures(brand))
         }
         Kind::Image(Format::Ico) => is_directory(bytes),
         Kind::Image(Format::Pnm) => matches!(bytes, [_, b'1'..=b'7', space, ..] if space.is_ascii_whitespace()),
@@ -122,8 +123,11 @@ fn confirmed(bytes: &[u8], kind: Kind) -> bool {
 
 /// The brands of an ISO base media file (ISO/IEC 14496-12): what it is, and what it is too. One that is a picture too is looked at as one.
 fn brands(bytes: &[u8]) -> impl Iterator<Item = &[u8; 4]> {
-    let size = bytes.first_chunk().map_or(0, |size| u32::from_be_bytes(*size)) as usize;
-    let all = bytes.get(8..size.clamp(12, 256).min(bytes.len())).unwrap_or_default();
+    let number = |at: usize| bytes.get(at..).and_then(|n| n.first_chunk()).map_or(0, |n| u32::from_be_bytes(*n)) as usize;
+    // A size of 1 stands for one in 64 bits behind the box's name.
+    let (begin, size) = if number(0) == 1 { (16, number(12)) } else { (8, number(0)) };
+    let end = size.clamp(begin + 4, 256).min(bytes.len());
+    let all = bytes.get(begin..end).unwrap_or_default();
     // The second number is a version.
     all.as_chunks::<4>().0.iter().enumerate().filter(|(n, _)| *n != 1).map(|(_, brand)| brand)
 }
@@ -164,6 +168,8 @@ mod tests {
         check(b"\0\0\0\x18ftypavif", Kind::Image(Format::Avif));
         check(b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", Kind::Image(Format::Avif));
         check(b"\0\0\0\x18ftypisom\0\0\0\0isomheic", Kind::Image(Format::Heic));
+        check(b"\0\0\0\x18ftypmiaf\0\0\0\0MiHE", Kind::Image(Format::Heic));
+        check(b"\0\0\0\x01ftyp\0\0\0\0\0\0\0\x18heic\0\0\0\0", Kind::Image(Format::Heic));
         check(b"\0\0\0\x18ftypisom\0\0\0\0isommp42heic", Kind::Video("MP4 or QuickTime"));
         check(b"\xff\x0a\xfa\x1f", Kind::Image(Format::Jxl));
         check(b"P6\n2 2 255\n", Kind::Image(Format::Pnm));

@@ -17,10 +17,10 @@ use crate::decode::Limits;
 use crate::entry::shown::escaped;
 use crate::entry::{Bits, Hash64, HashKind, HashValue, LeftOut, Observation, Pdq, Reason, Transform, View};
 use crate::extract::{Features, LOOKS_MAX, PLANES_MAX, Unscanned, Wants};
-use crate::views::{PLANE_BYTES_MAX, Plane};
+use crate::views::{PLANE_PIXELS_MAX, Plane};
 
 const MAGIC: [u8; 4] = *b"hwWk";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 /// A setup is some numbers.
 const SETUP_BYTES_MAX: usize = 64 * 1024;
 /// Of a text for people. The longest that extractors give is some 200 bytes.
@@ -161,7 +161,7 @@ impl Asked {
     }
 
     fn reply_bytes_max(&self) -> u64 {
-        let planes = if self.wants.views { PLANES_MAX as u64 * (PLANE_BYTES_MAX + 64) } else { 0 };
+        let planes = if self.wants.views { PLANES_MAX as u64 * (PLANE_PIXELS_MAX * size_of::<i16>() as u64 + 64) } else { 0 };
         1024 + self.observations_max() * 64 + (LEFT_OUT_MAX * (TEXT_BYTES_MAX + 4)) as u64 + planes
     }
 
@@ -215,8 +215,8 @@ fn write_features(out: &mut Vec<u8>, features: &Features) {
             out.extend(n.to_le_bytes());
         }
         let start = out.len();
-        out.resize(start + size_of_val(plane.luma()), 0);
-        for (place, value) in out[start..].as_chunks_mut::<4>().0.iter_mut().zip(plane.luma()) {
+        out.resize(start + plane.steps().len() * size_of::<i16>(), 0);
+        for (place, value) in out[start..].as_chunks_mut::<2>().0.iter_mut().zip(plane.steps()) {
             *place = value.to_le_bytes();
         }
     }
@@ -331,11 +331,12 @@ impl<'a> Bytes<'a> {
         let size = (self.u32()?, self.u32()?);
         let (frame, rendering) = self.frame(asked)?;
         let scale = f32::from_bits(self.u32()?);
-        let bytes = u64::from(size.0) * u64::from(size.1) * size_of::<f32>() as u64;
-        unless(bytes <= PLANE_BYTES_MAX, "a plane that is too large")?;
-        let luma = self.take(bytes as usize)?.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
+        let pixels = u64::from(size.0) * u64::from(size.1);
+        unless(pixels <= PLANE_PIXELS_MAX, "a plane that is too large")?;
+        let steps =
+            self.take(pixels as usize * size_of::<i16>())?.as_chunks::<2>().0.iter().map(|step| i16::from_le_bytes(*step));
         let size = (size.0 as usize, size.1 as usize);
-        Plane::of_parts(size, luma, scale, frame, rendering).ok_or(Nonsense("a plane that no picture has"))
+        Plane::of_parts(size, steps, scale, frame, rendering).ok_or(Nonsense("a plane that no picture has"))
     }
 }
 

@@ -30,6 +30,8 @@ pub const BESIDE_BYTES: u64 = PLANES_BYTES_MAX + (44 << 20);
 
 /// CPU seconds of a job beyond those until its deadline.
 const CPU_GRACE_S: u64 = 3;
+/// What else the server does, a look-up of hashes say, takes moments: it goes before a picture where both want a core.
+const NICENESS: i32 = 5;
 /// A buffer for a file that was larger than this is not kept.
 const KEPT_BYTES: usize = 4 << 20;
 /// Where memory is short, a worker is ended before its server: of -1000 to 1000.
@@ -58,6 +60,7 @@ fn live(stream: &mut Stream) -> io::Result<()> {
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
     }
+    let _ = rustix::process::nice(NICENESS); // where it can't be had, it is as good as any
     let _ = std::fs::write("/proc/self/oom_score_adj", OUT_OF_MEMORY_SCORE); // where there is none, there is no such order
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
 

@@ -30,7 +30,7 @@ use crate::entry::options::options;
 use crate::entry::{HashValue, Observation, Pdq, Transform, View, ViewKind};
 use crate::hash::pdq::{self, Spectrum};
 
-pub use plane::{PLANE_BYTES_MAX, Plane, Reducer};
+pub use plane::{PLANE_BYTES_MAX, PLANE_PIXELS_MAX, Plane, Reducer};
 
 options! {
     /// How many views a plane may have, by class; each is looked up as it is and mirrored.

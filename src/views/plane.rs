@@ -4,8 +4,12 @@ use std::ops::RangeInclusive;
 
 /// The longer side of a plane: edges are found to a pixel of it, 0.2 % of the picture.
 const FINE_SIDE: usize = 512;
-/// What a plane takes in memory, at the most.
-pub const PLANE_BYTES_MAX: u64 = (FINE_SIDE * FINE_SIDE * size_of::<f32>()) as u64;
+/// Pixels of a plane, at the most.
+pub const PLANE_PIXELS_MAX: u64 = (FINE_SIDE * FINE_SIDE) as u64;
+/// What it takes in memory.
+pub const PLANE_BYTES_MAX: u64 = PLANE_PIXELS_MAX * size_of::<f32>() as u64;
+/// Luma of a plane is a multiple of one part in so many of a grey level, so that it can be sent as 16 bits and is the same in the process that gets it.
+const STEPS: f32 = 64.0;
 /// Of smaller planes. The smallest is enough to hash the whole of a picture: within 7 bits of the reference on average, where 512 gives 6.
 pub const SIDES: [usize; 2] = [192, 320];
 
@@ -28,9 +32,9 @@ impl Plane {
         (self.fine.width, self.fine.height)
     }
 
-    /// Less its mean, row by row.
-    pub fn luma(&self) -> &[f32] {
-        &self.fine.luma
+    /// Luma less its mean, in 64ths of a grey level, row by row.
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = i16> {
+        self.fine.luma.iter().map(|value| (value * STEPS) as i16)
     }
 
     /// Pixels of the picture to one of the plane.
@@ -46,17 +50,28 @@ impl Plane {
         self.rendering
     }
 
-    /// The plane that has these parts; `None` where no picture's has: it may come from where nothing is trusted.
-    pub fn of_parts((width, height): (usize, usize), luma: Vec<f32>, scale: f32, frame: u32, rendering: u32) -> Option<Plane> {
+    /// The plane that has these parts, `steps` as [`Plane::steps`] gives them; `None` where no picture's has: it may come from where nothing is
+    /// trusted.
+    pub fn of_parts(
+        (width, height): (usize, usize),
+        steps: impl ExactSizeIterator<Item = i16>,
+        scale: f32,
+        frame: u32,
+        rendering: u32,
+    ) -> Option<Plane> {
         const SIDES_OF_PLANE: RangeInclusive<usize> = 1..=FINE_SIDE;
         // Values of 0 to 255 less their mean, with room for what rounding adds.
         const LUMA: RangeInclusive<f32> = -256.0..=256.0;
         const SCALES: RangeInclusive<f32> = 1.0..=1e7;
-        let is_one = SIDES_OF_PLANE.contains(&width)
+        let fits = SIDES_OF_PLANE.contains(&width)
             && SIDES_OF_PLANE.contains(&height)
-            && luma.len() == width * height
-            && luma.iter().all(|value| LUMA.contains(value))
+            && steps.len() == width * height
             && SCALES.contains(&scale);
+        if !fits {
+            return None;
+        }
+        let luma: Vec<f32> = steps.map(|step| f32::from(step) / STEPS).collect();
+        let is_one = luma.iter().all(|value| LUMA.contains(value));
         is_one.then(|| Plane { fine: Level::new(width, height, luma), scale, frame, rendering })
     }
 
@@ -170,7 +185,9 @@ impl Reducer {
     }
 
     pub fn finish(self, frame: u32, rendering: u32) -> Plane {
-        Plane { fine: self.areas.finish().less_its_mean(), scale: self.scale, frame, rendering }
+        let mut fine = self.areas.finish().less_its_mean();
+        fine.luma.iter_mut().for_each(|value| *value = (*value * STEPS).round_ties_even() / STEPS);
+        Plane { fine, scale: self.scale, frame, rendering }
     }
 }
 

@@ -258,7 +258,24 @@ fn aperture(side: u32, (length, length_by): (u32, u32), (offset, offset_by): (i3
     }
     let length = f64::from(length) / f64::from(length_by);
     let begin = f64::from(offset) / f64::from(offset_by) + (f64::from(side) - length) / 2.0;
-    let (begin, length) = (begin.round(), length.round());
-    let fits = begin >= 0.0 && length >= 1.0 && begin + length <= f64::from(side);
-    fits.then_some((begin as u32, length as u32))
+    // What lies beyond the picture is cut off, as libheif does.
+    let (begin, end) = (begin.round().max(0.0), (begin.round() + length.round()).min(f64::from(side)));
+    (end > begin).then_some((begin as u32, (end - begin) as u32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_aperture_has_beyond_the_picture_is_cut_off() {
+        assert_eq!(aperture(100, (50, 1), (0, 1)), Some((25, 50)));
+        assert_eq!(aperture(100, (100, 2), (-25, 1)), Some((0, 50)));
+        assert_eq!(aperture(100, (50, 1), (40, 1)), Some((65, 35)));
+        assert_eq!(aperture(100, (50, 1), (-40, 1)), Some((0, 35)));
+        assert_eq!(aperture(100, (200, 1), (0, 1)), Some((0, 100)));
+        assert_eq!(aperture(100, (50, 1), (-90, 1)), None);
+        assert_eq!(aperture(100, (0, 1), (0, 1)), None);
+        assert_eq!(aperture(100, (50, 0), (0, 1)), None);
+    }
 }
