@@ -23,7 +23,7 @@ use crate::entry::{
     Caller, Details, Entry, HashKind, HashList, HashValue, ListId, ListVersion, MadeBy, Sources, Status, VersionNo, VersionState,
     check_list_name,
 };
-use crate::lists::{self, Format, Row};
+use crate::lists::{self, Format, LeftOut, Row};
 use crate::store::{IdHistory, Scan, Store, digest_add, read_details, said_digest, write_details};
 
 /// Looking up one id takes as long as reading so many in their order.
@@ -333,8 +333,8 @@ impl Merge<'_> {
                 progress(report, compared);
             }
             match joined(&id, &row.values) {
-                Joined::Entry(entry, details, rows) => {
-                    report.rows_merged += rows - 1;
+                Joined::Entry(entry, details, rows, replaced) => {
+                    report.rows_merged += rows - 1 + replaced;
                     if categories.len() < CATEGORIES_MAX && !categories.contains(&entry.category) {
                         categories.insert(entry.category.clone());
                     }
@@ -428,21 +428,32 @@ fn note_bad(report: &mut ImportReport, bad: BadRow) {
 
 /// Why a file none of whose rows was taken is refused.
 fn none_taken(report: &ImportReport) -> Option<String> {
-    let first = report.bad.first().map(|bad| format!("line {}: {}", bad.line, bad.reason)).unwrap_or_default();
-    match (report.rows, report.rows_bad) {
-        (0, _) if report.format == Some(Format::Csv) => Some("the file has column names and no row below them".to_owned()),
-        (0, _) => Some("the file has comments and no row".to_owned()),
-        (1, 1) => Some(format!("the only row can't be read: {first}")),
-        (rows, bad) if bad == rows => Some(format!("none of the {rows} rows can be read; the first: {first}")),
-        (rows, bad) if bad + report.rows_unsought == rows => Some(format!(
-            "none of the {rows} rows is to be found: NEGATIVE_CLASS and DISPUTED are left out{}",
-            match bad {
-                0 => String::new(),
-                bad => format!(", and {bad} can't be read; the first: {first}"),
-            }
-        )),
-        _ => None,
+    let first = report.bad.first().map(BadRow::to_string).unwrap_or_default();
+    let ImportReport { rows, rows_bad: bad, rows_unsought: unsought, rows_unread: unread, .. } = *report;
+    match report.format {
+        Some(Format::Csv) if rows == 0 => return Some("the file has column names and no row below them".to_owned()),
+        Some(Format::PdqText) if rows == 0 => return Some("the file has comments and no row".to_owned()),
+        _ if rows == 0 => return Some("the file has no entries".to_owned()),
+        _ if bad + unsought + unread < rows => return None,
+        _ => {}
     }
+    if bad == rows {
+        return Some(match rows {
+            1 => format!("the only row can't be read: {first}"),
+            rows => format!("none of the {rows} rows can be read; the first: {first}"),
+        });
+    }
+    let mut why = Vec::new();
+    if unsought > 0 {
+        why.push("NEGATIVE_CLASS and DISPUTED are left out".to_owned());
+    }
+    if unread > 0 {
+        why.push(format!("{unread} hold signals of kinds that are not read"));
+    }
+    if bad > 0 {
+        why.push(format!("{bad} can't be read; the first: {first}"));
+    }
+    Some(format!("none of the {rows} rows is to be found: {}", why.join(", and ")))
 }
 
 /// Whether an id is the hash itself.
@@ -464,7 +475,7 @@ fn read_to_scratch(
         return Err(lists::FileError::Empty.into());
     }
     let format = match options.format {
-        Some(format) => lists::refuse_foreign(&head).map(|()| format)?,
+        Some(format) => lists::check_named(format, &head).map(|()| format)?,
         None => lists::recognise(&head)?,
     };
     let read = std::cell::Cell::new(0);
@@ -479,8 +490,10 @@ fn read_to_scratch(
     let layout = lists::read(format, &options.mapping, &mut whole, &mut |row| {
         report.rows += 1;
         match row {
-            Ok(row) if row.unsought => report.rows_unsought += 1,
+            Ok(row) if row.left_out == Some(LeftOut::OtherSignal) => report.rows_unread += 1,
+            Ok(row) if row.left_out == Some(LeftOut::Unsought) && !row.deleted => report.rows_unsought += 1,
             Ok(row) => {
+                report.rows_unsought += u64::from(row.left_out.is_some());
                 if let Some(column) = row.unread {
                     let (_, n) = unread.get_or_insert((column, 0u64));
                     *n += 1;
@@ -498,7 +511,7 @@ fn read_to_scratch(
             }
             Err(bad) => {
                 report.rows_bad_in_part += u64::from(bad.loses_hashes);
-                note_bad(report, BadRow { line: bad.line, reason: bad.reason });
+                note_bad(report, BadRow { line: bad.line, record: bad.record, reason: bad.reason });
             }
         }
         report.bytes = read.get();
@@ -532,6 +545,15 @@ fn read_to_scratch(
     if report.rows_unsought > 0 {
         let rows = counted(report.rows_unsought, "row is", "rows are");
         report.warnings.push(format!("{rows} NEGATIVE_CLASS or DISPUTED and left out of the new version"));
+    }
+    if report.rows_unread > 0 {
+        let rows = counted(report.rows_unread, "row holds a signal", "rows hold signals");
+        report
+            .warnings
+            .push(format!("{rows} of kinds that are not read, such as texts and URLs, and left out of the new version"));
+    }
+    if layout.more {
+        report.warnings.push("each page in the file names a next one, so the dump may not be complete".to_owned());
     }
     if not_understood > 0 {
         let rows = counted(not_understood, "row has", "rows have");
@@ -587,11 +609,12 @@ impl<R: BufRead> BufRead for Counted<'_, R> {
     }
 }
 
-/// A row in the scratch family: id, and `line u64, deleted u8, status u8, category length u8, category, hashes u8, n x (kind u8, hash),
-/// details length u32, details`. Values of one id stand one behind the other.
+/// A row in the scratch family: id, and `line u64, record u64, as of u64 (0: it joins others), deleted u8, status u8, category length u8,
+/// category, hashes u8, n x (kind u8, hash), details length u32, details`. Values of one id stand one behind the other.
 fn encode(key: &[u8; 32], row: Row) -> (Vec<u8>, Vec<u8>) {
     let id = row.id.unwrap_or_else(|| derived_id(key, &row.hashes));
-    let mut value = row.line.to_be_bytes().to_vec();
+    let as_of = row.as_of.map_or(0, |ms| ms.saturating_add(1));
+    let mut value = [row.line, row.record, as_of].map(u64::to_be_bytes).concat();
     value.extend_from_slice(&[u8::from(row.deleted), row.status as u8, row.category.len() as u8]);
     value.extend_from_slice(row.category.as_bytes());
     value.push(row.hashes.len() as u8);
@@ -606,22 +629,36 @@ fn encode(key: &[u8; 32], row: Row) -> (Vec<u8>, Vec<u8>) {
 }
 
 enum Joined {
-    /// An entry, what is said of it, and the number of its rows.
-    Entry(Entry, Details, u64),
+    /// An entry, what is said of it, the number of its rows, and of those that a newer one replaces.
+    Entry(Entry, Details, u64, u64),
     Deleted,
     Bad(BadRow),
 }
 
 /// The rows of one id as one entry. It is withdrawn where all of them are; else those that are add nothing.
 fn joined(id: &str, values: &[u8]) -> Joined {
-    let (mut line, mut of, mut withdrawn) = (0, Joining::default(), Joining::default());
+    let (mut line, mut record) = (0, 0);
+    let (mut of, mut withdrawn) = (Joining::default(), Joining::default());
+    // Of rows that replace each other the newest so far: when it was, and whether it deletes.
+    let (mut newest, mut replaced) = ((0, false), 0);
     let mut rest = values;
     while !rest.is_empty() {
         let Some((row, tail)) = decode(rest) else {
-            return Joined::Bad(BadRow { line, reason: "the row was damaged in the store's scratch space".to_owned() });
+            return Joined::Bad(BadRow { line, record, reason: "the row was damaged in the store's scratch space".to_owned() });
         };
         rest = tail;
-        line = row.line;
+        if let Some(as_of) = row.as_of {
+            // In one and the same second an entry is made and then deleted, hardly the other way round.
+            let is = (as_of, row.deleted);
+            if is < newest {
+                replaced += u64::from(!row.deleted);
+                continue;
+            }
+            newest = is;
+            replaced += of.rows + withdrawn.rows;
+            (of, withdrawn) = Default::default();
+        }
+        (line, record) = (row.line, row.record);
         if row.deleted {
             (of, withdrawn) = Default::default();
         } else if row.status == Status::Withdrawn {
@@ -636,8 +673,8 @@ fn joined(id: &str, values: &[u8]) -> Joined {
         return Joined::Deleted;
     }
     match Entry::new(id.to_owned(), of.category, of.hashes) {
-        Ok(entry) => Joined::Entry(entry.with_status(of.status), of.details.bounded(), rows),
-        Err(bad) => Joined::Bad(BadRow { line, reason: format!("together with the earlier rows of its id: {bad}") }),
+        Ok(entry) => Joined::Entry(entry.with_status(of.status), of.details.bounded(), rows, replaced),
+        Err(bad) => Joined::Bad(BadRow { line, record, reason: format!("together with the earlier rows of its id: {bad}") }),
     }
 }
 
@@ -668,7 +705,9 @@ impl Joining {
 }
 
 fn decode(bytes: &[u8]) -> Option<(Row, &[u8])> {
-    let (line, rest) = bytes.split_first_chunk::<8>()?;
+    let (numbers, rest) = bytes.split_first_chunk::<24>()?;
+    let (numbers, _) = numbers.as_chunks::<8>();
+    let [line, record, as_of] = [0, 1, 2].map(|at| u64::from_be_bytes(numbers[at]));
     let ([deleted, status, length], rest) = rest.split_first_chunk::<3>()?;
     let (category, rest) = rest.split_at_checked(*length as usize)?;
     let (n, mut rest) = rest.split_first()?;
@@ -686,14 +725,16 @@ fn decode(bytes: &[u8]) -> Option<(Row, &[u8])> {
     let category = std::str::from_utf8(category).ok()?.to_owned();
     Some((
         Row {
-            line: u64::from_be_bytes(*line),
+            line,
+            record,
             id: None,
             category,
             hashes,
             deleted: *deleted == 1,
             status: Status::from_u8(*status)?,
             details,
-            unsought: false,
+            left_out: None,
+            as_of: as_of.checked_sub(1),
             unread: None,
         },
         tail,

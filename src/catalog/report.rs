@@ -1,6 +1,7 @@
 //! What the catalog is asked and what it reports, in the words every edge shares: CLI, gRPC, demo.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::entry::{
     Action, Details, HashKind, HashList, HashValue, ListPolicy, Marked, PdqDialect, Polarity, Sources, Status, Transforms,
@@ -198,7 +199,15 @@ pub struct EditReport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadRow {
     pub line: u64,
+    /// Its number among the file's records; 0 in a format of lines.
+    pub record: u64,
     pub reason: String,
+}
+
+impl fmt::Display for BadRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", crate::lists::at(self.record, self.line), self.reason)
+    }
 }
 
 /// Bad rows beyond this are counted, not kept.
@@ -230,10 +239,12 @@ pub struct ImportReport {
     pub bad: Vec<BadRow>,
     /// Bad rows that held hashes which could be read too, beside the one that could not.
     pub rows_bad_in_part: u64,
-    /// Rows that became part of another row's entry, since they have its id, or have none and the same hashes.
+    /// Rows that became part of another row's entry, or that a newer row replaces, since they have its id, or have none and the same hashes.
     pub rows_merged: u64,
     /// Rows that the list does not want found: ThreatExchange's `NEGATIVE_CLASS` and `DISPUTED`.
     pub rows_unsought: u64,
+    /// Rows whose signal is of another kind than the hashes that are read, such as a URL.
+    pub rows_unread: u64,
     /// The file's columns in their order; empty where it has none.
     pub columns: Vec<crate::lists::ColumnUse>,
     pub added: u64,

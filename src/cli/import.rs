@@ -27,7 +27,7 @@ pub struct ImportArgs {
     name: String,
     /// The file to import; - for standard input.
     file: PathBuf,
-    /// How to read the file: auto, csv, or pdq-text (one PDQ hash a line).
+    /// How to read the file: auto, csv, pdq-text (one PDQ hash a line), ncmec-xml, stopncii-json, threatexchange-json or vics-json.
     #[arg(long, default_value = "auto", value_parser = format)]
     format: FormatArg,
     /// TOML file that says what each column of a CSV holds.
@@ -102,7 +102,7 @@ pub fn import(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
     let started = std::time::Instant::now();
     let report = with_progress(context, bytes_total, lists.as_ref(), &args.name, &options, input)?;
     let seconds = started.elapsed().as_secs_f64();
-    report.bad.iter().for_each(|bad| remark(format!("line {}: {}", bad.line, bad.reason)));
+    report.bad.iter().for_each(|bad| remark(bad.to_string()));
     let unseen = report.rows_bad - report.bad.len() as u64;
     if unseen > 0 {
         remark(format!("and {}", counted(unseen, "more bad row", "more bad rows")));
@@ -228,13 +228,13 @@ fn print_import(context: &Context, args: &ImportArgs, report: &ImportReport, sec
 
 fn report_json(report: &ImportReport) -> Value {
     let hashes: BTreeMap<_, _> = report.hashes.iter().map(|(kind, n)| (kind.to_string(), n)).collect();
-    let bad: Vec<_> = report.bad.iter().map(|b| json!({"line": b.line, "reason": b.reason})).collect();
+    let bad: Vec<_> = report.bad.iter().map(|b| json!({"line": b.line, "record": b.record, "reason": b.reason})).collect();
     let column = |(number, column): (u32, &ColumnUse)| json!({"number": number, "name": column.name, "used_as": column.used_as});
     json!({
         "version": report.version.map(|v| v.0), "activated": report.activated, "rows": report.rows,
         "held": report.held.iter().map(|hold| hold.name()).collect::<Vec<_>>(),
         "rows_bad": report.rows_bad, "bad": bad, "rows_bad_in_part": report.rows_bad_in_part,
-        "rows_merged": report.rows_merged, "rows_unsought": report.rows_unsought,
+        "rows_merged": report.rows_merged, "rows_unsought": report.rows_unsought, "rows_unread": report.rows_unread,
         "added": report.added, "changed": report.changed, "gone": report.gone,
         "unchanged": report.unchanged, "details_changed": report.details_changed, "kept": report.kept,
         "rows_withdrawn": report.rows_withdrawn, "entries": report.entries, "compared_with": report.compared_with.0,

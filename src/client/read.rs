@@ -348,10 +348,14 @@ pub fn import_report(report: v1::ImportReport) -> ImportReport {
     let format = match v1::ListFormat::try_from(report.format) {
         Ok(v1::ListFormat::Csv) => Some(Format::Csv),
         Ok(v1::ListFormat::PdqText) => Some(Format::PdqText),
+        Ok(v1::ListFormat::StopnciiJson) => Some(Format::StopnciiJson),
+        Ok(v1::ListFormat::ThreatexchangeJson) => Some(Format::ThreatexchangeJson),
+        Ok(v1::ListFormat::VicsJson) => Some(Format::VicsJson),
+        Ok(v1::ListFormat::NcmecXml) => Some(Format::NcmecXml),
         Ok(v1::ListFormat::Unspecified) | Err(_) => None,
     };
     let hashes = report.hashes.iter().filter_map(|count| Some((kind(count.kind).ok()?, count.hashes)));
-    let bad = report.bad_rows.into_iter().map(|bad| BadRow { line: bad.line, reason: bad.reason });
+    let bad = report.bad_rows.into_iter().map(|bad| BadRow { line: bad.line, record: bad.record, reason: bad.reason });
     // A hold of a later version is one all the same, but its words are in the warnings.
     let held = report.held.iter().filter_map(|hold| match v1::ImportHold::try_from(*hold) {
         Ok(v1::ImportHold::BadRows) => Some(Hold::BadRows),
@@ -381,6 +385,7 @@ pub fn import_report(report: v1::ImportReport) -> ImportReport {
         details_changed: report.details_changed,
         kept: report.kept,
         rows_withdrawn: report.withdrawn_row_count,
+        rows_unread: report.unread_row_count,
         entries: report.entries,
         bytes: report.bytes,
     }

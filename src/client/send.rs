@@ -113,6 +113,10 @@ pub fn import_header(name: &str, options: &ImportOptions) -> v1::ImportHeader {
         None => v1::ListFormat::Unspecified,
         Some(Format::Csv) => v1::ListFormat::Csv,
         Some(Format::PdqText) => v1::ListFormat::PdqText,
+        Some(Format::StopnciiJson) => v1::ListFormat::StopnciiJson,
+        Some(Format::ThreatexchangeJson) => v1::ListFormat::ThreatexchangeJson,
+        Some(Format::VicsJson) => v1::ListFormat::VicsJson,
+        Some(Format::NcmecXml) => v1::ListFormat::NcmecXml,
     };
     v1::ImportHeader {
         list: name.to_owned(),

@@ -8,7 +8,8 @@ use std::ops::ControlFlow;
 
 use super::mapping::{Columns, KindFrom, Mapping};
 use super::record::{Next, Records};
-use super::{FileError, Layout, Row, RowError, value};
+use super::value::check_text;
+use super::{FileError, Layout, LeftOut, Row, RowError, value};
 use crate::entry::shown::{counted, is_visible, name_or_not};
 use crate::entry::{CATEGORY_BYTES_MAX, Details, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, HashKind, HashValue, Status, member_id};
 
@@ -33,7 +34,7 @@ pub(super) fn read(
         let text = records.text().map_err(|_| FileError::Header("not valid UTF-8".to_owned()))?;
         let first: Vec<&str> = (0..records.len()).map(|at| records.field(text, at)).collect();
         let columns = mapping.resolve(&first)?;
-        let layout = Layout { columns: columns.uses(&first) };
+        let layout = Layout { columns: columns.uses(&first), more: false };
         (columns, layout)
     };
     let mut next = if columns.headerless { Next::Record } else { records.next()? };
@@ -45,7 +46,7 @@ pub(super) fn read(
             Next::Record => row(&columns, &records),
         };
         let line = records.line;
-        if each(row.map_err(|Refused { reason, loses_hashes }| RowError { line, reason, loses_hashes })).is_break() {
+        if each(row.map_err(|Refused { reason, loses_hashes }| RowError { line, record: 0, reason, loses_hashes })).is_break() {
             return Ok(layout);
         }
         next = records.next()?;
@@ -137,17 +138,17 @@ fn fields(columns: &Columns, records: &Records<'_>, text: &str, hashes: &[HashVa
     };
     check_text("id", &id, ENTRY_ID_BYTES_MAX)?;
     let (status, details) = if columns.has_details() { said(columns, records, text) } else { Default::default() };
+    let is_unsought = columns.has_signals() && UNSOUGHT.iter().any(|class| class.eq_ignore_ascii_case(category));
     let looks_like_hash = |at: &usize| value::kind_by_length(records.field(text, *at)).is_some();
     Ok(Row {
-        line: records.line,
         id: (!id.is_empty()).then_some(id),
         category: category.to_owned(),
-        hashes: Vec::new(),
         status,
         details,
         deleted,
-        unsought: columns.has_signals() && UNSOUGHT.iter().any(|class| class.eq_ignore_ascii_case(category)),
+        left_out: is_unsought.then_some(LeftOut::Unsought),
         unread: (0..columns.width).find(|at| !columns.reads(*at) && looks_like_hash(at)).map(|at| at + 1),
+        ..Row::at(0, records.line)
     })
 }
 
@@ -223,16 +224,6 @@ fn deleted(field: &str) -> Result<bool, String> {
     }
 }
 
-fn check_text(what: &str, text: &str, bytes_max: usize) -> Result<(), String> {
-    if text.len() > bytes_max {
-        return Err(format!("the {what} has {} bytes; at most {bytes_max} are accepted", text.len()));
-    }
-    if text.chars().any(char::is_control) {
-        return Err(format!("the {what} holds a control character"));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,7 +257,7 @@ mod tests {
                         };
                         write!(text, " {}={shown}", hash.kind()).unwrap();
                     }
-                    match (row.deleted, row.unsought) {
+                    match (row.deleted, row.left_out.is_some()) {
                         (true, _) => format!("x{text}"),
                         (_, true) => format!("-{text}"),
                         _ => text,

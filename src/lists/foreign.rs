@@ -3,7 +3,7 @@
 //! Told by the file's beginning, whatever format was named: to read any of these as rows gives errors that nobody understands. Absent: what
 //! only looks odd; a CSV may begin with a bracket.
 
-use super::FileError;
+use super::{FileError, ncmec, xml};
 
 const DECOMPRESS: &str = "decompress it first";
 const EXPORT: &str = "export the list as CSV in UTF-8";
@@ -43,11 +43,11 @@ pub(super) fn refuse(head: &[u8]) -> Result<(), FileError> {
     if is_xml(text) && is_html(text) {
         return foreign("an HTML page, perhaps a login or error page", PAGE);
     }
-    if is_xml(text) {
-        return foreign("XML", CONVERT);
+    if is_xml(text) && xml::root(text) != Some(ncmec::ROOT) {
+        return foreign("XML other than NCMEC's", CONVERT);
     }
-    if is_json(text) {
-        return foreign("JSON", CONVERT);
+    if is_json(text) && super::of_records(text).is_none() {
+        return foreign("JSON of no kind that is known", CONVERT);
     }
     if has_bare_cr(text) {
         return Err(FileError::BareCr);
@@ -89,7 +89,8 @@ fn is_xml(text: &[u8]) -> bool {
 }
 
 /// An object with a name, or an array of objects, arrays, texts or numbers. `[id],[md5]` is a CSV's header.
-fn is_json(text: &[u8]) -> bool {
+pub(super) fn is_json(head: &[u8]) -> bool {
+    let text = head.strip_prefix(super::line::BOM).unwrap_or(head).trim_ascii_start();
     let Some((first, rest)) = text.split_first() else { return false };
     match (first, rest.trim_ascii_start().first()) {
         (b'{', Some(next)) => b"\"}".contains(next),
@@ -114,7 +115,11 @@ mod tests {
         check(b"PK\x03\x04\x14", "a ZIP archive or a spreadsheet, which is not read; unpack it");
         check(b"SQLite format 3\0", "SQLite");
         check(b"\xff\xd8\xff\xe0", "a JPEG picture");
-        check(b"<?xml version=\"1.0\"?>\n<queryResult/>", "this looks like XML, which is not read; convert it to CSV");
+        check(
+            b"<?xml version=\"1.0\"?>\n<list/>",
+            "this looks like XML other than NCMEC's, which is not read; convert it to CSV",
+        );
+        check(b"<?xml version=\"1.0\"?>\n<queryResult/>", "");
         let page = "this looks like an HTML page, perhaps a login or error page, which is not read; open it in a browser to see";
         check(b"\xef\xbb\xbf\r\n <html>", page);
         check(b"<!DOCTYPE html>\n<html lang=\"en\">", page);
@@ -131,8 +136,8 @@ mod tests {
         check(b"id,pdq\r\r\n1,2\r\r\n", "");
         check(b"id,pdq\r", "");
         check(b"\"a\rb\",pdq\n", "");
-        check(b"{\"count\":1}", "this looks like JSON, which is not read; convert it to CSV");
-        check(b"\xef\xbb\xbf[\n  {\"MediaID\":1}]", "JSON");
+        check(b"{\"count\":1}", "this looks like JSON of no kind that is known, which is not read; convert it to CSV");
+        check(b"\xef\xbb\xbf[\n  {\"MediaID\":1}]", "");
         check(b"[]", "JSON");
         check(b"\xff\xfei\0d\0", "the file is UTF-16; save it as UTF-8");
         check(b"\xfe\xff\0i\0d", "the file is UTF-16");

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, de};
 
+use super::draft::FIELD_NAME_CHARS_MAX;
 use super::value::{kind_by_length, looks_like_hash, normal, signal_kind};
 use super::{ColumnUse, FileError};
 use crate::entry::HashKind;
@@ -135,9 +136,6 @@ pub(super) struct Columns {
     /// The first row is data, not names.
     pub headerless: bool,
 }
-
-/// Longest name of a field that is kept, in characters.
-const FIELD_NAME_CHARS_MAX: usize = 64;
 
 /// More columns than this are no hash list's.
 const COLUMNS_MAX: usize = 1024;

@@ -1,28 +1,39 @@
 //! Which rows does a hash-list file hold?
 //!
 //! [`read`] takes any [`BufRead`] and hands over one [`Row`] or one [`RowError`] at a time, in the file's order: files reach gigabytes, so
-//! memory holds one row. Lines are counted from 1. Invariants: a row is whole (every hash field that is filled was read, or the row is
-//! an error), every line is accounted for, and no error text repeats a hash or what is left of one: a field is shown only where it can
-//! be nothing but a name. Where rows may have been lost without a trace (a quote that is never closed), the whole file fails. A hash that
-//! stands for a missing one (all zeros, the digest of an empty file) makes its row bad. Absent: which rows are new, ids for rows that
-//! bring none, and files: the caller opens them.
+//! memory holds one row. Lines are counted from 1, and so are the records of XML and JSON, where a row is a record. Invariants: a row is whole
+//! (every hash field that is filled was read, or the row is an error), every line or record is accounted for, and no error text repeats a hash
+//! or what is left of one: a field is shown only where it can be nothing but a name. Where rows may have been lost without a trace (a quote that
+//! is never closed, XML or JSON that is damaged or ends too early), the whole file fails. A hash that stands for a missing one (all zeros, the
+//! digest of an empty file) makes its row bad. Absent: which rows are new, ids for rows that bring none, and files: the caller opens them.
 
+mod bounded;
 mod csv;
+mod draft;
+mod error;
 mod foreign;
+mod json;
 mod line;
 mod mapping;
+mod ncmec;
 mod pdq_text;
 mod record;
+mod stopncii;
+mod threatexchange;
+mod time;
 mod value;
+mod vics;
+mod xml;
 
+pub use error::{FileError, RowError, at};
 pub use mapping::{Column, Header, Mapping, Signal};
 
 use std::fmt;
-use std::io::{self, BufRead};
+use std::io::BufRead;
 use std::ops::ControlFlow;
 use std::str::FromStr;
 
-use crate::entry::shown::{in_words, name_or_not};
+use crate::entry::shown::name_or_not;
 use crate::entry::{BadValue, Details, HashKind, HashValue, Status};
 
 /// The name under which a status that is not understood is kept with its entry.
@@ -38,15 +49,28 @@ pub enum Format {
     Csv,
     /// One PDQ hash a line: `pdq <hash>`, `<hash>`, or `<hash>,<anything>`. Blank lines and lines that begin with `#` are skipped.
     PdqText,
+    /// XML of the NCMEC Hash Sharing API, version 2: one `queryResult`, or several one after another.
+    NcmecXml,
+    /// JSON of StopNCII's API: `hashRecords`.
+    StopnciiJson,
+    /// JSON of ThreatExchange: `threat_updates`, `data`, an array of updates, or one a line.
+    ThreatexchangeJson,
+    /// Project VIC's JSON, VICS 1.3 and 2.0: media, or cases with media.
+    VicsJson,
 }
 
 impl Format {
-    pub const ALL: [Format; 2] = [Format::Csv, Format::PdqText];
+    pub const ALL: [Format; 6] =
+        [Format::Csv, Format::PdqText, Format::NcmecXml, Format::StopnciiJson, Format::ThreatexchangeJson, Format::VicsJson];
 
     pub fn name(self) -> &'static str {
         match self {
             Format::Csv => "csv",
             Format::PdqText => "pdq-text",
+            Format::NcmecXml => "ncmec-xml",
+            Format::StopnciiJson => "stopncii-json",
+            Format::ThreatexchangeJson => "threatexchange-json",
+            Format::VicsJson => "vics-json",
         }
     }
 
@@ -60,6 +84,9 @@ impl Format {
         let first = std::str::from_utf8(first).ok()?;
         if foreign::refuse(head).is_err() {
             return None;
+        }
+        if let Some(format) = of_records(head) {
+            return Some(format);
         }
         if pdq_text::is_row(first) {
             let columns = first.split(',').count();
@@ -95,6 +122,8 @@ impl FromStr for Format {
 pub struct Row {
     /// The line on which the row begins.
     pub line: u64,
+    /// Its number among the records of the file, from 1; 0 in a format of lines. A whole file of XML or JSON may be one line.
+    pub record: u64,
     /// The list's own id; `None` where the file gives none. At most [`crate::entry::ENTRY_ID_BYTES_MAX`] bytes.
     pub id: Option<String>,
     /// As it stands in the file; empty where the file gives none. At most [`crate::entry::CATEGORY_BYTES_MAX`] bytes.
@@ -106,20 +135,41 @@ pub struct Row {
     pub details: Details,
     /// A tombstone: the entry leaves the list.
     pub deleted: bool,
-    /// The list does not say that this is what is to be found: ThreatExchange's `NEGATIVE_CLASS` (harmless) and `DISPUTED`.
-    pub unsought: bool,
+    /// The row is read, and is not to be in the list.
+    pub left_out: Option<LeftOut>,
+    /// The row is all that its source says of the entry, as of then (ms since the Unix epoch; 0 where it does not say when): of several with one
+    /// id the newest holds, whatever their order. `None`: rows with one id are one entry together.
+    pub as_of: Option<u64>,
     /// The first column, from 1, that holds what looks like a hash and is not read.
     pub unread: Option<usize>,
 }
 
-/// A row that could not be read, and why, in words that never repeat a hash.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {reason}")]
-pub struct RowError {
-    pub line: u64,
-    pub reason: String,
-    /// One of the row's hashes could not be read and another could: that one is not taken either, as a row is taken whole or not at all.
-    pub loses_hashes: bool,
+impl Row {
+    /// An empty row.
+    fn at(record: u64, line: u64) -> Self {
+        Row {
+            line,
+            record,
+            id: None,
+            category: String::new(),
+            hashes: Vec::new(),
+            status: Status::Active,
+            details: Details::default(),
+            deleted: false,
+            left_out: None,
+            as_of: None,
+            unread: None,
+        }
+    }
+}
+
+/// Why a row is not to be in the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftOut {
+    /// The source does not say that this is what is to be found: ThreatExchange's `NEGATIVE_CLASS` (harmless) and `DISPUTED`.
+    Unsought,
+    /// A signal of another kind than the hashes that are read, such as a URL.
+    OtherSignal,
 }
 
 /// How a file was read.
@@ -127,6 +177,8 @@ pub struct RowError {
 pub struct Layout {
     /// Every column, from the first; of a delimited file only.
     pub columns: Vec<ColumnUse>,
+    /// A page names the next one, and none in the file is the last.
+    pub more: bool,
 }
 
 /// What was made of a column.
@@ -136,53 +188,6 @@ pub struct ColumnUse {
     pub name: String,
     /// What it was read as, such as `pdq` or `id`; `None`: it was not read.
     pub used_as: Option<&'static str>,
-}
-
-/// Why a file fails as a whole. Rows handed over before it count for nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    #[error("reading failed: {}", in_words(.0))]
-    Io(#[from] io::Error),
-    #[error("the file is empty")]
-    Empty,
-    #[error("the file is {0}; save it as UTF-8")]
-    Encoding(&'static str),
-    #[error("the file uses bare CR line endings; convert them to LF")]
-    BareCr,
-    #[error("the file holds NUL bytes, so it is not text in UTF-8; export the list as CSV in UTF-8")]
-    Binary,
-    #[error("the file holds comments only")]
-    Comments,
-    /// A file of another kind.
-    #[error("this looks like {what}, which is not read; {instead}")]
-    Foreign { what: &'static str, instead: &'static str },
-    #[error(
-        "the first line is neither column names nor a hash; if it is CSV or one PDQ hash a line all the same, name the format"
-    )]
-    Unknown,
-    #[error("the header can't be read: {0}")]
-    Header(String),
-    #[error(
-        "no column holds hashes; columns found: {found}. Name a column after its kind of hash (pdq, md5, sha1, sha256), or give a mapping"
-    )]
-    NoHashColumn { found: String },
-    #[error("the mapping names column {wanted}, which the file does not have; columns found: {found}")]
-    NoColumn { wanted: String, found: String },
-    #[error("two columns could be the {0}; give a mapping that says which")]
-    Twice(&'static str),
-    #[error("the mapping can't be used: {0}")]
-    Mapping(String),
-    #[error("{}", unclosed(*from, *to))]
-    Quote { from: u64, to: u64 },
-}
-
-fn unclosed(from: u64, to: u64) -> String {
-    match to > from {
-        true => {
-            format!("a quotation mark on line {from} is not closed on that line; the rows down to line {to} would be lost in it")
-        }
-        false => format!("a quotation mark on line {from} is not closed"),
-    }
 }
 
 /// The format of a file that begins like this; or why none is read.
@@ -199,9 +204,51 @@ pub fn recognise(head: &[u8]) -> Result<Format, FileError> {
     })
 }
 
-/// Refuses a file of another kind by its beginning, whatever format was named.
-pub fn refuse_foreign(head: &[u8]) -> Result<(), FileError> {
-    foreign::refuse(head)
+/// Refuses a file by its beginning that is not in the format that was named for it.
+pub fn check_named(named: Format, head: &[u8]) -> Result<(), FileError> {
+    foreign::refuse(head)?;
+    match of_records(head).filter(|found| *found != named) {
+        Some(found) => Err(FileError::Other { found, named }),
+        None => Ok(()),
+    }
+}
+
+/// A format of records, which none of lines could be taken for.
+fn of_records(head: &[u8]) -> Option<Format> {
+    if xml::root(head) == Some(ncmec::ROOT) {
+        return Some(Format::NcmecXml);
+    }
+    if foreign::is_json(head) { of_json(head) } else { None }
+}
+
+/// Which format a JSON file is of, by the first name in it that only one has.
+fn of_json(head: &[u8]) -> Option<Format> {
+    const NAMES: [(&str, Format); 15] = [
+        ("hashRecords", Format::StopnciiJson),
+        ("hasMoreRecords", Format::StopnciiJson),
+        ("signalType", Format::StopnciiJson),
+        ("hashValue", Format::StopnciiJson),
+        ("hashStatus", Format::StopnciiJson),
+        ("threat_updates", Format::ThreatexchangeJson),
+        ("indicator", Format::ThreatexchangeJson),
+        ("descriptors", Format::ThreatexchangeJson),
+        ("should_delete", Format::ThreatexchangeJson),
+        ("odata.metadata", Format::VicsJson),
+        ("@odata.context", Format::VicsJson),
+        ("MediaID", Format::VicsJson),
+        ("Media", Format::VicsJson),
+        ("MediaSize", Format::VicsJson),
+        ("AlternativeHashes", Format::VicsJson),
+    ];
+    // What stands between two quotation marks and in front of a colon. An escaped mark hides a name or two and makes none up.
+    let mut pieces = head.split(|byte| *byte == b'"').skip(1);
+    while let (Some(name), Some(after)) = (pieces.next(), pieces.next()) {
+        let known = NAMES.iter().find(|(known, _)| known.as_bytes() == name);
+        if let Some((_, format)) = known.filter(|_| after.trim_ascii_start().starts_with(b":")) {
+            return Some(*format);
+        }
+    }
+    None
 }
 
 /// Reads rows until the file ends or `each` breaks. A bad row is handed over as an error and reading goes on.
@@ -216,23 +263,17 @@ pub fn read(
     match format {
         Format::Csv => csv::read(mapping, input, each),
         Format::PdqText => pdq_text::read(input, each).map(|()| Layout::default()),
+        Format::NcmecXml => ncmec::read(input, each),
+        Format::StopnciiJson => stopncii::read(input, each),
+        Format::ThreatexchangeJson => threatexchange::read(input, each),
+        Format::VicsJson => vics::read(input, each),
     }
 }
 
 /// A PDQ hash alone, as `pdq-text` gives it.
 fn pdq_row(line: u64, hash: &str) -> Result<Row, String> {
     let hash = value::listed(HashKind::Pdq, hash).map_err(|e| e.to_string())?;
-    Ok(Row {
-        line,
-        id: None,
-        category: String::new(),
-        hashes: vec![hash],
-        status: Status::Active,
-        details: Details::default(),
-        deleted: false,
-        unsought: false,
-        unread: None,
-    })
+    Ok(Row { hashes: vec![hash], ..Row::at(0, line) })
 }
 
 #[cfg(test)]
@@ -382,6 +423,18 @@ mod tests {
         }
 
         #[test]
+        fn arbitrary_pieces_of_records_never_panic(
+            pieces in proptest::collection::vec(
+                prop::sample::select(vec!["{", "}", "[", "]", ",", ":", "\"", "\n", "\"value\":[", "\"id\":\"x\"", "\"MD5\":", "\"hashRecords\":[{",
+                    "\"signalType\":\"pdq\",\"hashValue\":", "1", "null", P, "<queryResult>", "</queryResult>", "<image>", "</image>", "<id>a</id>",
+                    "<member id='1'/>", "<fingerprints><pdq>", "</pdq></fingerprints>", "&amp;", "&x;", "<!--", "-->", "<![CDATA[", "]]>", "/>"]),
+                0..60,
+            )
+        ) {
+            read_whole(pieces.concat().as_bytes());
+        }
+
+        #[test]
         fn arbitrary_pieces_of_lists_never_panic(
             pieces in proptest::collection::vec(
                 prop::sample::select(vec!["\"", ",", "\n", "\r\n", "pdq", "md5,", "id,pdq,deleted\n", P, "é", ";", " ", "\u{feff}", "#", "signal_type,signal_str\n"]),
@@ -395,15 +448,15 @@ mod tests {
     fn read_whole(bytes: &[u8]) {
         let _ = Format::sniff(bytes);
         for format in Format::ALL {
-            let mut last = 0;
+            let mut last = (0, 0);
             let _ = read(format, &Mapping::default(), &mut &bytes[..], &mut |row| {
-                let (line, text) = match row {
-                    Ok(row) => (row.line, String::new()),
-                    Err(e) => (e.line, e.to_string()),
+                let (at, text) = match row {
+                    Ok(row) => ((row.line, row.record), String::new()),
+                    Err(e) => ((e.line, e.record), e.to_string()),
                 };
-                assert!(line > last, "lines go up");
+                assert!(at > last, "lines and records go up");
                 assert!(!text.contains(&P[..16]), "an error repeats a hash");
-                last = line;
+                last = at;
                 ControlFlow::Continue(())
             })
             .inspect_err(|e| assert!(!e.to_string().contains(&P[..16]), "an error repeats a hash"));

@@ -41,7 +41,7 @@ pub(super) fn read(
             }
         };
         blank = false;
-        if each(row.map_err(|reason| RowError { line: lines.number, reason, loses_hashes: false })).is_break() {
+        if each(row.map_err(|reason| RowError { line: lines.number, record: 0, reason, loses_hashes: false })).is_break() {
             return Ok(());
         }
     }

@@ -23,6 +23,26 @@ pub(super) fn listed(kind: HashKind, text: &str) -> Result<HashValue, BadValue> 
     hash.check_real().map(|()| hash)
 }
 
+/// A PhotoDNA hash as hex digits, base64, or 144 numbers with commas between them.
+pub(super) fn photo_dna(text: &str) -> Option<HashValue> {
+    let numbers = || {
+        let bytes: Option<Vec<u8>> = text.split(',').take(145).map(|number| number.trim().parse().ok()).collect();
+        HashValue::from_bytes(HashKind::PhotoDna, &bytes?).ok()
+    };
+    parse(HashKind::PhotoDna, text).ok().or_else(numbers)
+}
+
+/// Refuses what no id and no category may be.
+pub(super) fn check_text(what: &str, text: &str, bytes_max: usize) -> Result<(), String> {
+    if text.len() > bytes_max {
+        return Err(format!("the {what} has {} bytes; at most {bytes_max} are accepted", text.len()));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(format!("the {what} holds a control character"));
+    }
+    Ok(())
+}
+
 /// The kind of a hash that comes without its kind: 32 hex digits are an MD5, 40 a SHA-1, 64 (or 43 or 44 of base64) a PDQ.
 ///
 /// 64 digits could be a SHA-256 as well: whoever asks must have a reason to expect PDQ. 16 digits could be any 64-bit hash: `None`.
@@ -143,6 +163,20 @@ mod tests {
         check(HashKind::Pdq, "", None);
         check(HashKind::Pdq, &"é".repeat(32), None);
         check(HashKind::Pdq, &"é".repeat(22), None);
+    }
+
+    #[test]
+    fn photodna_is_read_in_three_spellings() {
+        let bytes: Vec<u8> = (1..=144).collect();
+        let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();
+        let hash = HashValue::from_bytes(HashKind::PhotoDna, &bytes).unwrap();
+        assert_eq!(photo_dna(&numbers.join(",")), Some(hash.clone()));
+        assert_eq!(photo_dna(&numbers.join(", ")), Some(hash.clone()));
+        assert_eq!(photo_dna(&hash.hex()), Some(hash));
+        for text in ["", "1,2", &numbers.join(";"), &format!("{},1", numbers.join(",")), &numbers.join(",").replace("144", "256")]
+        {
+            assert_eq!(photo_dna(text), None);
+        }
     }
 
     #[test]

@@ -230,6 +230,7 @@ fn files_of_each_format_are_imported() {
         "rows_bad",
         "rows_bad_in_part",
         "rows_merged",
+        "rows_unread",
         "rows_unsought",
         "rows_withdrawn",
         "seconds",
@@ -419,8 +420,8 @@ fn a_file_that_fails_as_a_whole_changes_nothing() {
     check(b"some words\n", "the first line is neither column names nor a hash");
     check(b"id,pdq\nx,zz\n", "the only row can't be read: line 2");
     check(format!("id,pdq\n1,{one}\n\"2,").as_bytes(), "a quotation mark on line 3 is not closed");
-    check(b"{\"json\": true}\n", "this looks like JSON, which is not read; convert it to CSV");
-    check(b"<?xml version=\"1.0\"?><queryResult/>", "this looks like XML, which is not read");
+    check(b"{\"json\": true}\n", "this looks like JSON of no kind that is known, which is not read; convert it to CSV");
+    check(b"<?xml version=\"1.0\"?><rss/>", "this looks like XML other than NCMEC's, which is not read");
     check(b"<!DOCTYPE html>\n<html><body>Sign in</body></html>", "this looks like an HTML page, perhaps a login or error page");
     check(format!("id,pdq\r1,{one}\r").as_bytes(), "the file uses bare CR line endings; convert them to LF");
     check(b"\x1f\x8b\x08\0\0\0", "this looks like gzip, which is not read; decompress it first");

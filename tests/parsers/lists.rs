@@ -56,12 +56,23 @@ fn mapping(which: u8) -> Mapping {
     }
 }
 
+/// The format and the mapping that the lower half of the first byte stands for.
+fn asked(which: u8) -> (Format, Mapping) {
+    let lines = if which & 1 == 0 { Format::Csv } else { Format::PdqText };
+    match which & 15 {
+        10 => (Format::NcmecXml, Mapping::default()),
+        11 => (Format::StopnciiJson, Mapping::default()),
+        12 => (Format::ThreatexchangeJson, Mapping::default()),
+        13 => (Format::VicsJson, Mapping::default()),
+        which => (lines, mapping(which >> 1)),
+    }
+}
+
 /// The first byte says the format, the mapping and the pieces.
 pub fn check(bytes: &[u8]) {
     let Some((which, bytes)) = bytes.split_first() else { return };
     Format::sniff(bytes);
-    let format = if which & 1 == 0 { Format::Csv } else { Format::PdqText };
-    let (mapping, pieces) = (mapping(which >> 1), 1 + (which >> 4) as usize);
+    let ((format, mapping), pieces) = (asked(*which), 1 + (which >> 4) as usize);
     let whole = memory::within(bytes.len() * AMPLIFIED + BESIDE, || taken(format, &mapping, &mut &bytes[..]));
     let in_pieces = taken(format, &mapping, &mut BufReader::with_capacity(pieces, InPieces(bytes, pieces)));
     assert_eq!(in_pieces, whole, "read in pieces of {pieces}, it is another");
@@ -120,6 +131,37 @@ pub fn seeds() -> Vec<Vec<u8>> {
         (8, format!("id,deleted,sha256\nx1,yes,{sha}\nx2,no,{sha}\n")),
         (16, format!("{pdq},1,2,3\n{pdq},1,2,3\n")),
         (0, "id,pdq\nx1,\"not closed\nx2,\n".to_owned()),
+        (
+            10,
+            format!(
+                "<?xml version=\"1.0\"?><queryResult><images><image><member id=\"1\">M</member><timestamp>2026-01-02T03:04:05Z</timestamp><id>x&amp;1</id>\
+                 <classification>A1</classification><fingerprints><md5>{md5}</md5><pdq>{pdq}</pdq><t href=\"/x\"/></fingerprints><feedback><negativeFeedback \
+                 type=\"Md5\"><reasons><reason name=\"r\"/></reasons></negativeFeedback></feedback></image><deletedImage><member id=\"1\"/><id>2</id></deletedImage>\
+                 </images></queryResult>"
+            ),
+        ),
+        (
+            11,
+            format!(
+                "{{\"hasMoreRecords\":false,\"hashRecords\":[{{\"signalType\":\"ImagePDQ\",\"hashValue\":\"{pdq}\",\"hashStatus\":\"Active\",\
+                 \"lastModtimestamp\":1,\"caseNumbers\":{{\"u\":[1,null]}}}}]}}"
+            ),
+        ),
+        (
+            12,
+            format!(
+                "{{\"id\":\"1\",\"indicator\":\"{md5}\",\"type\":\"HASH_MD5\",\"descriptors\":{{\"data\":[{{\"owner\":{{\"id\":1}},\"status\":\"MALICIOUS\",\
+                 \"tags\":[\"a\"],\"reactions\":[{{\"key\":\"HELPFUL\",\"value\":\"1,2\"}}]}}]}}}}\n"
+            )
+            .repeat(2),
+        ),
+        (
+            13,
+            format!(
+                "{{\"value\":[{{\"CaseID\":1,\"Media\":[{{\"MediaID\":1,\"Category\":1,\"MD5\":\"{md5}\"}}]}},{{\"MediaID\":2,\"AlternativeHashes\":\
+                 [{{\"HashName\":\"PDQ\",\"HashValue\":\"{pdq}\"}}]}}]}}"
+            ),
+        ),
         (0, format!("\u{feff}id\tsha1\tnote\r\nx\t{}\t\u{202e}\r\n", "0b".repeat(20))),
     ];
     text.into_iter().map(|(which, text)| [vec![which], text.into_bytes()].concat()).collect()

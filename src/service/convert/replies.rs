@@ -300,8 +300,12 @@ pub fn import_report(report: ImportReport) -> v1::ImportReport {
         None => v1::ListFormat::Unspecified,
         Some(Format::Csv) => v1::ListFormat::Csv,
         Some(Format::PdqText) => v1::ListFormat::PdqText,
+        Some(Format::StopnciiJson) => v1::ListFormat::StopnciiJson,
+        Some(Format::ThreatexchangeJson) => v1::ListFormat::ThreatexchangeJson,
+        Some(Format::VicsJson) => v1::ListFormat::VicsJson,
+        Some(Format::NcmecXml) => v1::ListFormat::NcmecXml,
     };
-    let bad_row = |bad: BadRow| v1::BadRow { line: bad.line, reason: bad.reason };
+    let bad_row = |bad: BadRow| v1::BadRow { line: bad.line, reason: bad.reason, record: bad.record };
     let hold = |hold: Hold| match hold {
         Hold::BadRows => v1::ImportHold::BadRows as i32,
         Hold::LargeChange => v1::ImportHold::LargeChange as i32,
@@ -335,5 +339,6 @@ pub fn import_report(report: ImportReport) -> v1::ImportReport {
         details_changed: report.details_changed,
         kept: report.kept,
         withdrawn_row_count: report.rows_withdrawn,
+        unread_row_count: report.rows_unread,
     }
 }

@@ -259,6 +259,10 @@ pub fn import_options(header: v1::ImportHeader) -> Result<(String, ImportOptions
         Ok(v1::ListFormat::Unspecified) => None,
         Ok(v1::ListFormat::Csv) => Some(Format::Csv),
         Ok(v1::ListFormat::PdqText) => Some(Format::PdqText),
+        Ok(v1::ListFormat::StopnciiJson) => Some(Format::StopnciiJson),
+        Ok(v1::ListFormat::ThreatexchangeJson) => Some(Format::ThreatexchangeJson),
+        Ok(v1::ListFormat::VicsJson) => Some(Format::VicsJson),
+        Ok(v1::ListFormat::NcmecXml) => Some(Format::NcmecXml),
         Err(_) => return Err(Fault::malformed("header.format", "is not a list format")),
     };
     let mapping = header.mapping.map(mapping).transpose()?.unwrap_or_default();
