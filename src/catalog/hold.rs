@@ -17,6 +17,12 @@ options! {
         /// Not one that would remove or add more of a list's entries than this, in per cent; 0 for any. A daily update changes some per cent
         /// of a list; a file that was cut, or another one, changes most of it.
         pub change_percent_max: u32 = 20, in 0..=1000;
+        /// New entries are checked for hashes that would match what they should not, and those that have one are quarantined.
+        pub check: bool = true;
+        /// Not one of whose new entries more than this would be quarantined, in per cent; 0 for any.
+        pub findings_percent_max: u32 = 1, in 0..=100;
+        /// An entry is quarantined whose PDQ hash is near to those of more entries than this; 0: none is for that.
+        pub neighbours_max: u32 = 1_000, in 0..=1_000_000;
     }
 }
 

@@ -13,6 +13,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::health::Findings;
 use super::hold::{CATEGORIES_MAX, strange_categories};
 use super::version::{Dropped, Put, VersionWriter, derived_id, next_version};
 use super::{
@@ -165,6 +166,12 @@ impl Catalog {
         report.warnings.extend(strange_categories(&list, &categories));
         merge.warn(&mut report);
         self.hold(&mut report, options, rows_active);
+        let mut found = Findings::default();
+        if let Some(version) = report.version {
+            let checked = self.sealed(&list, version).and_then(|version| self.check(&list, &version));
+            found = checked.map_err(|error| self.find_again(name, began).err().unwrap_or(error))?;
+            self.hold_findings(&list, &found, options, &mut report)?;
+        }
         if let Some(version) = report.version
             && options.activate
             && report.held.is_empty()
@@ -176,6 +183,7 @@ impl Catalog {
             let (imported, transition) = prepared.map_err(|error| self.find_again(name, began).err().unwrap_or(error))?;
             let write = self.lock();
             let list = self.find_again(name, began)?;
+            self.quarantine(&list, &found)?;
             let (version, edits) = self.activate_import(by, &list, &imported, began, transition)?;
             drop(write);
             report.version = Some(version);

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
-use super::{Catalog, CatalogError, advance, lock, now_ms, told};
+use super::{Catalog, CatalogError, advance, health, lock, now_ms, told};
 use crate::entry::{Caller, ChangeOp, HashList, ListId, Mark, MarkKind, Marked};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -32,10 +32,13 @@ impl Catalog {
                 let why = if mark.is_none() && is_listed()? { "the entry has no mark" } else { "the list has no such entry" };
                 return Err(CatalogError::NoSuchEntry { list: name.to_owned(), id: id.to_owned(), why });
             }
+            // What a check found is not to be quarantined for it again.
+            let released = known.as_ref().filter(|known| mark.is_none() && health::is_own(known));
+            let mark = released.map_or_else(|| mark.clone(), |known| Some(health::released(known)));
             if known.map(|known| known.mark) == mark {
                 return Ok(None);
             }
-            let op = ChangeOp::SetMark { list: list.id, id: id.to_owned(), mark: mark.clone() };
+            let op = ChangeOp::SetMark { list: list.id, id: id.to_owned(), mark };
             changed = Some(list);
             Ok(Some((op, Vec::new())))
         })?;

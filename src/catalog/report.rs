@@ -259,6 +259,10 @@ pub struct ImportReport {
     pub rows_withdrawn: u64,
     /// Entries in the list after the import.
     pub entries: u64,
+    /// New entries that a check found something in: they are quarantined once the version is active.
+    pub findings: u64,
+    /// The first of them.
+    pub found: Vec<Finding>,
 }
 
 /// What keeps a version from being activated by its import.
@@ -268,6 +272,8 @@ pub enum Hold {
     BadRows,
     /// More of the list would go, come or change than [`super::Imports::change_percent_max`] allows.
     LargeChange,
+    /// More of the new entries would be quarantined than [`super::Imports::findings_percent_max`] allows.
+    Findings,
 }
 
 impl Hold {
@@ -275,8 +281,45 @@ impl Hold {
         match self {
             Hold::BadRows => "bad_rows",
             Hold::LargeChange => "large_change",
+            Hold::Findings => "findings",
         }
     }
+}
+
+/// Why an entry is quarantined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FindingKind {
+    /// A PDQ hash that no picture with content has.
+    Degenerate,
+    /// A PDQ hash near that of a blank picture, a border, a gradient, stripes or a chequerboard.
+    Featureless,
+    /// A hash that a large part of the new entries have.
+    Shared,
+    /// A PDQ hash that is near to those of very many entries.
+    Crowded,
+}
+
+impl FindingKind {
+    pub const ALL: [FindingKind; 4] =
+        [FindingKind::Degenerate, FindingKind::Featureless, FindingKind::Shared, FindingKind::Crowded];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            FindingKind::Degenerate => "degenerate",
+            FindingKind::Featureless => "featureless",
+            FindingKind::Shared => "shared",
+            FindingKind::Crowded => "crowded",
+        }
+    }
+}
+
+/// An entry that a check found something in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub entry_id: String,
+    pub kind: FindingKind,
+    /// For people to read; no hash is in it.
+    pub reason: String,
 }
 
 /// How far an import is.

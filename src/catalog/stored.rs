@@ -4,7 +4,7 @@ use super::CatalogError;
 use super::advance;
 use super::columns::{self, COLUMNS, METADATA};
 use crate::entry::Bits;
-use crate::entry::{Entry, EntryNo, Hash64, HashKind, HashList, HashValue, Pdq};
+use crate::entry::{Entry, EntryNo, Hash64, HashKind, HashList, HashValue, ListId, Pdq, VersionNo};
 use crate::snapshot::{Alive, EntryMetadata, HashRows, KindSet, Rows, Snapshot};
 use crate::store::{DeltaOp, DerivedPut, Store};
 
@@ -112,6 +112,18 @@ impl Source<'_> {
     }
 }
 
+/// The entries of a version.
+pub fn entries_of(store: &Store, list: ListId, version: VersionNo) -> Result<Alive, CatalogError> {
+    let mut entries = Alive::default();
+    for delta in advance::deltas(store, list, &advance::lineage(store, list, version)?)? {
+        let delta = delta?;
+        if delta.op != DeltaOp::Described {
+            entries.set(delta.entry, delta.op == DeltaOp::Opened);
+        }
+    }
+    Ok(entries)
+}
+
 /// An active version's hashes of one kind, by entry, and those entries' categories.
 pub fn hashes_of<const N: usize, H: Copy>(
     store: &Store,
@@ -119,13 +131,7 @@ pub fn hashes_of<const N: usize, H: Copy>(
     kind: HashKind,
     make: fn(&[u8; N]) -> Option<H>,
 ) -> Result<(Rows<H>, Categories), CatalogError> {
-    let mut wanted = Alive::default();
-    for delta in advance::deltas(store, list.id, &advance::lineage(store, list.id, list.active)?)? {
-        let delta = delta?;
-        if delta.op != DeltaOp::Described {
-            wanted.set(delta.entry, delta.op == DeltaOp::Opened);
-        }
-    }
+    let wanted = entries_of(store, list.id, list.active)?;
     let (mut categories, mut due) = (Categories::default(), 0);
     for chunk in store.columns_from(METADATA, EntryNo(0))? {
         let (_, bytes) = chunk?;

@@ -15,9 +15,9 @@ use super::context::{Context, Exit, Failure};
 use super::mapping;
 use super::output::say;
 use super::remarks::{path_text, remark};
-use crate::catalog::{Hold, ImportOptions, ImportReport, Phase};
+use crate::catalog::{Finding, Hold, ImportOptions, ImportReport, Phase};
 use crate::entry::VersionNo;
-use crate::entry::shown::{counted, escaped, unopened};
+use crate::entry::shown::{counted, escaped, unopened, without_hashes};
 use crate::lists::{ColumnUse, Format, Mapping};
 use crate::store::Access;
 
@@ -60,6 +60,9 @@ fn format(text: &str) -> Result<FormatArg, String> {
     }
     text.parse().map(|f| FormatArg(Some(f))).map_err(|bad: crate::entry::BadValue| bad.0)
 }
+
+/// Findings that are named one by one; `list find --marked` has all.
+const FINDINGS_SHOWN: usize = 20;
 
 pub fn import(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
     let fail = |path: &Path, error: std::io::Error| Failure { exit: Exit::Failed, why: unopened(&path_text(path), &error) };
@@ -107,6 +110,9 @@ pub fn import(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
     if unseen > 0 {
         remark(format!("and {}", counted(unseen, "more bad row", "more bad rows")));
     }
+    for Finding { entry_id, kind, reason } in report.found.iter().take(FINDINGS_SHOWN) {
+        remark(format!("entry {:?} is {}: {reason}", without_hashes(entry_id), kind.name()));
+    }
     report.warnings.iter().for_each(|warning| remark(format!("warning: {warning}")));
     print_import(context, &args, &report, seconds)?;
     let failed = |why| Err(Failure { exit: Exit::Failed, why });
@@ -138,6 +144,7 @@ fn advice(report: &ImportReport) -> (&'static str, &'static str) {
     match report.held.as_slice() {
         [Hold::LargeChange] => ("look at what would change", "import the file with --accept"),
         held if held.contains(&Hold::BadRows) => ("look at the bad rows", "import a corrected file"),
+        [Hold::Findings] => ("look at what was found", "import the file with --accept"),
         _ => ("look at what would change", "import a corrected file"),
     }
 }
@@ -229,6 +236,8 @@ fn print_import(context: &Context, args: &ImportArgs, report: &ImportReport, sec
 fn report_json(report: &ImportReport) -> Value {
     let hashes: BTreeMap<_, _> = report.hashes.iter().map(|(kind, n)| (kind.to_string(), n)).collect();
     let bad: Vec<_> = report.bad.iter().map(|b| json!({"line": b.line, "record": b.record, "reason": b.reason})).collect();
+    let found = |f: &Finding| json!({"entry_id": f.entry_id, "kind": f.kind.name(), "reason": f.reason});
+    let found: Vec<_> = report.found.iter().map(found).collect();
     let column = |(number, column): (u32, &ColumnUse)| json!({"number": number, "name": column.name, "used_as": column.used_as});
     json!({
         "version": report.version.map(|v| v.0), "activated": report.activated, "rows": report.rows,
@@ -237,6 +246,7 @@ fn report_json(report: &ImportReport) -> Value {
         "rows_merged": report.rows_merged, "rows_unsought": report.rows_unsought, "rows_unread": report.rows_unread,
         "added": report.added, "changed": report.changed, "gone": report.gone,
         "unchanged": report.unchanged, "details_changed": report.details_changed, "kept": report.kept,
+        "findings": report.findings, "found": found,
         "rows_withdrawn": report.rows_withdrawn, "entries": report.entries, "compared_with": report.compared_with.0,
         "format": report.format.map(Format::name), "hashes": hashes, "warnings": report.warnings,
         "columns": (1..).zip(&report.columns).map(column).collect::<Vec<_>>(),

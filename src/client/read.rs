@@ -4,8 +4,8 @@ use tonic::Code;
 
 use super::{ClientError, ItemResult};
 use crate::catalog::{
-    BadRow, EditReport, EntryInfo, FoundEntries, Hold, ImportReport, ListInfo, OverlapCategory, OverlapHub, OverlapReport, Phase,
-    Progress,
+    BadRow, EditReport, EntryInfo, Finding, FindingKind, FoundEntries, Hold, ImportReport, ListInfo, OverlapCategory, OverlapHub,
+    OverlapReport, Phase, Progress,
 };
 use crate::entry::{
     Action, Details, EntryNo, HashKind, HashList, HashValue, KindPolicy, LeftOut, Lineage, ListId, ListPolicy, ListVersion,
@@ -360,6 +360,7 @@ pub fn import_report(report: v1::ImportReport) -> ImportReport {
     let held = report.held.iter().filter_map(|hold| match v1::ImportHold::try_from(*hold) {
         Ok(v1::ImportHold::BadRows) => Some(Hold::BadRows),
         Ok(v1::ImportHold::LargeChange) => Some(Hold::LargeChange),
+        Ok(v1::ImportHold::Findings) => Some(Hold::Findings),
         Ok(v1::ImportHold::Unspecified) | Err(_) => None,
     });
     let columns = report.columns.into_iter().map(|column| ColumnUse { used_as: used_as(&column.used_as), name: column.name });
@@ -385,10 +386,24 @@ pub fn import_report(report: v1::ImportReport) -> ImportReport {
         details_changed: report.details_changed,
         kept: report.kept,
         rows_withdrawn: report.withdrawn_row_count,
+        findings: report.finding_count,
+        found: report.findings.into_iter().filter_map(finding).collect(),
         rows_unread: report.unread_row_count,
         entries: report.entries,
         bytes: report.bytes,
     }
+}
+
+/// `None` where it is of a kind of a later version.
+fn finding(finding: v1::Finding) -> Option<Finding> {
+    let kind = match v1::FindingKind::try_from(finding.kind) {
+        Ok(v1::FindingKind::Degenerate) => FindingKind::Degenerate,
+        Ok(v1::FindingKind::Featureless) => FindingKind::Featureless,
+        Ok(v1::FindingKind::Shared) => FindingKind::Shared,
+        Ok(v1::FindingKind::Crowded) => FindingKind::Crowded,
+        Ok(v1::FindingKind::Unspecified) | Err(_) => return None,
+    };
+    Some(Finding { entry_id: finding.entry_id, kind, reason: finding.reason })
 }
 
 /// What a column was read as, in the words of this version; of a later one's it is only said that it was read.

@@ -219,7 +219,9 @@ fn files_of_each_format_are_imported() {
         "compared_with",
         "details_changed",
         "entries",
+        "findings",
         "format",
+        "found",
         "gone",
         "hashes",
         "held",
@@ -441,7 +443,7 @@ fn a_file_that_fails_as_a_whole_changes_nothing() {
 fn an_import_that_changes_much_exits_with_3_until_it_is_accepted() {
     let place = Place::new();
     place.run(&["list", "create", "a"]).exits(0);
-    let rows = |numbers: std::ops::Range<u32>| numbers.map(|n| format!("{n},{n:064x},x\n")).collect::<String>();
+    let rows = |numbers: std::ops::Range<u32>| numbers.map(|n| format!("{n},{},x\n", numbered(n))).collect::<String>();
     let file = |name: &str, numbers| place.write(name, format!("id,pdq,note\n{}", rows(numbers)).as_bytes());
     place.run(&["list", "import", "a", &file("first.csv", 1..1_001)]).exits(0);
     let cut = file("cut.csv", 1..501);
@@ -466,7 +468,7 @@ fn a_dry_run_ends_as_the_import_would() {
     let place = Place::new();
     place.run(&["list", "create", "a"]).exits(0);
     let file = |name: &str, numbers: std::ops::Range<u32>| {
-        let rows = numbers.map(|n| format!("{n},{n:064x}\n")).collect::<String>();
+        let rows = numbers.map(|n| format!("{n},{}\n", numbered(n))).collect::<String>();
         place.write(name, format!("id,pdq\n{rows}").as_bytes())
     };
     place.run(&["list", "import", "a", &file("first.csv", 1..1_001)]).exits(0);

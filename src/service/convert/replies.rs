@@ -1,7 +1,8 @@
 //! What does a reply look like? The doors' values to messages. Times are ms since the Unix epoch, ages seconds.
 
 use crate::catalog::{
-    BadRow, DiffReport, EditReport, Hold, ImportReport, ListInfo, OverlapCategory, OverlapHub, OverlapReport, Phase, Progress,
+    BadRow, DiffReport, EditReport, Finding, FindingKind, Hold, ImportReport, ListInfo, OverlapCategory, OverlapHub,
+    OverlapReport, Phase, Progress,
 };
 use crate::entry::{
     Action, HashKind, HashValue, LeftOut, ListPolicy, ListVersion, MadeBy, Observation, Polarity, Reason, Transform, VIEW_SIDE,
@@ -309,11 +310,22 @@ pub fn import_report(report: ImportReport) -> v1::ImportReport {
     let hold = |hold: Hold| match hold {
         Hold::BadRows => v1::ImportHold::BadRows as i32,
         Hold::LargeChange => v1::ImportHold::LargeChange as i32,
+        Hold::Findings => v1::ImportHold::Findings as i32,
     };
     let column = |(column, number): (ColumnUse, u32)| v1::ImportColumn {
         number,
         name: column.name,
         used_as: column.used_as.unwrap_or_default().to_owned(),
+    };
+    let finding = |finding: Finding| v1::Finding {
+        entry_id: finding.entry_id,
+        kind: match finding.kind {
+            FindingKind::Degenerate => v1::FindingKind::Degenerate as i32,
+            FindingKind::Featureless => v1::FindingKind::Featureless as i32,
+            FindingKind::Shared => v1::FindingKind::Shared as i32,
+            FindingKind::Crowded => v1::FindingKind::Crowded as i32,
+        },
+        reason: finding.reason,
     };
     v1::ImportReport {
         version: report.version.map(|v| v.0),
@@ -339,6 +351,8 @@ pub fn import_report(report: ImportReport) -> v1::ImportReport {
         details_changed: report.details_changed,
         kept: report.kept,
         withdrawn_row_count: report.rows_withdrawn,
+        finding_count: report.findings,
+        findings: report.found.into_iter().map(finding).collect(),
         unread_row_count: report.rows_unread,
     }
 }

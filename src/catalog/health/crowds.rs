@@ -1,0 +1,151 @@
+//! Which hashes are near to very many of the list's?
+//!
+//! A template or a placeholder with small differences, or a hash of little content, lies within the radius of thousands. All of a list's hashes are held
+//! against a sample of them, evenly spread: an entry with `n` neighbours meets `n` times the sample's share, all of
+//! them where the list is no larger than the sample. Hashes that stand close together in the sample are thinned out, and those that stay count for several.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::entry::{Bits, EntryNo, Pdq};
+use crate::index::{self, Hit, IndexKind, RadiusIndex};
+
+/// Bits, as PDQ's reference matches.
+const RADIUS: u16 = 31;
+const SAMPLE_MAX: u64 = 200_000;
+/// Neighbours in the sample from which on an entry is crowded, at the least: fewer may be chance.
+const MET_MIN: u64 = 10;
+/// Pairs in the sample before it is made smaller: hashes much alike would take hours.
+const PAIRS_MAX: u64 = 200_000_000;
+/// Up to so many hashes an index is not worth its tables.
+const SCANNED_MAX: usize = 1_000;
+/// Hashes that are held against the sample together.
+const BATCH: usize = 65_536;
+
+pub struct Crowds {
+    /// Every so many hashes one is in the sample.
+    step: u64,
+    passed: u64,
+    neighbours_max: u64,
+    sample: Vec<Pdq>,
+    /// Of each in the sample, for how many it stands there.
+    weights: Vec<u32>,
+    index: Option<Box<dyn RadiusIndex<Pdq>>>,
+    batch: Vec<Pdq>,
+    entries: Vec<EntryNo>,
+    found: Vec<(EntryNo, u64)>,
+}
+
+impl Crowds {
+    /// For a list of so many hashes, or more. An entry with more neighbours than that is crowded; 0 for any number.
+    pub fn new(hashes: u64, neighbours_max: u64) -> Self {
+        Crowds {
+            step: hashes.div_ceil(SAMPLE_MAX).max(1),
+            passed: 0,
+            neighbours_max,
+            sample: Vec::new(),
+            weights: Vec::new(),
+            index: None,
+            batch: Vec::new(),
+            entries: Vec::new(),
+            found: Vec::new(),
+        }
+    }
+
+    pub fn sample(&mut self, hash: &[u8]) {
+        if self.passed.is_multiple_of(self.step) {
+            self.sample.extend(Pdq::from_bytes(hash));
+        }
+        self.passed += 1;
+    }
+
+    /// What an entry meets in the sample if it is crowded.
+    fn met_min(&self) -> u64 {
+        match self.step {
+            1 => self.neighbours_max + 1,
+            step => (self.neighbours_max / step).max(MET_MIN),
+        }
+    }
+
+    /// Makes the index of the sample; false where no entry can be crowded.
+    pub fn begin(&mut self) -> bool {
+        if self.neighbours_max == 0 || self.passed <= self.neighbours_max {
+            return false;
+        }
+        // Hashes that stand very close in the sample stay there in part, each for several.
+        let met = loop {
+            let index = build(&self.sample);
+            let met: Vec<AtomicU32> = self.sample.iter().map(|_| AtomicU32::new(0)).collect();
+            let pairs = AtomicU64::new(0);
+            index.join(&self.sample, RADIUS, &|hits: &[Hit]| {
+                hits.iter().for_each(|hit| _ = met[hit.query as usize].fetch_add(1, Ordering::Relaxed));
+                let pairs = pairs.fetch_add(hits.len() as u64, Ordering::Relaxed);
+                if pairs > PAIRS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            if pairs.into_inner() <= PAIRS_MAX {
+                break met;
+            }
+            let mut at = 0;
+            self.sample.retain(|_| {
+                at += 1;
+                at % 4 == 1
+            });
+            self.step *= 4;
+        };
+        let (most, mut left_out) = (self.met_min() as u32, 0u32);
+        let mut kept = Vec::new();
+        for (hash, met) in self.sample.iter().zip(met) {
+            let weight = (met.into_inner() / (2 * most)).max(1);
+            left_out += 1;
+            if weight == 1 || left_out % weight == 0 {
+                self.weights.push(weight);
+                kept.push(*hash);
+            }
+        }
+        self.index = Some(build(&kept));
+        self.sample = kept;
+        true
+    }
+
+    pub fn push(&mut self, entry: EntryNo, hash: &[u8]) {
+        if let Some(hash) = Pdq::from_bytes(hash) {
+            self.batch.push(hash);
+            self.entries.push(entry);
+            if self.batch.len() == BATCH {
+                self.meet();
+            }
+        }
+    }
+
+    fn meet(&mut self) {
+        let Some(index) = &self.index else { return };
+        let met: Vec<AtomicU32> = self.batch.iter().map(|_| AtomicU32::new(0)).collect();
+        index.join(&self.batch, RADIUS, &|hits: &[Hit]| {
+            let count = |hit: &Hit| met[hit.query as usize].fetch_add(self.weights[hit.row as usize], Ordering::Relaxed);
+            hits.iter().for_each(|hit| _ = count(hit));
+            ControlFlow::Continue(())
+        });
+        let most = self.met_min();
+        for (entry, met) in self.entries.iter().zip(met) {
+            let met = u64::from(met.into_inner());
+            // In the whole list it meets itself.
+            if met > most {
+                self.found.push((*entry, (met - 1) * self.step));
+            }
+        }
+        self.batch.clear();
+        self.entries.clear();
+    }
+
+    /// The crowded entries, and about how many neighbours each has.
+    pub fn finish(mut self) -> Vec<(EntryNo, u64)> {
+        self.meet();
+        self.found.dedup_by_key(|(entry, _)| *entry);
+        self.found
+    }
+}
+
+fn build(hashes: &[Pdq]) -> Box<dyn RadiusIndex<Pdq>> {
+    let kind = if hashes.len() <= SCANNED_MAX { IndexKind::Linear } else { IndexKind::MultiIndex };
+    index::build(kind, hashes.into())
+}

@@ -1,0 +1,165 @@
+//! What is quarantined before it matches, and what is not.
+
+use super::*;
+use hashwarden::catalog::{EntryQuery, FindingKind};
+use hashwarden::entry::{Mark, MarkKind};
+
+/// As a picture's: half of the bits, nothing repeats.
+fn ordinary(n: u64) -> Pdq {
+    Pdq([1, 2, 3, 4].map(|word| mixed(n * 4 + word)))
+}
+
+fn mixed(n: u64) -> u64 {
+    let n = (n ^ n >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let n = (n ^ n >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ n >> 31
+}
+
+/// The same but for some bits.
+fn near(hash: Pdq, n: u64) -> Pdq {
+    let mut words = hash.0;
+    (0..8).for_each(|bit| words[bit % 4] ^= 1 << (mixed(n * 8 + bit as u64) % 64));
+    Pdq(words)
+}
+
+fn hash_of_drawn(luma: impl Fn(u32, u32) -> u8) -> String {
+    let picture = image::GrayImage::from_fn(300, 200, |x, y| image::Luma([luma(x, y)]));
+    let mut png = Vec::new();
+    picture.write_to(&mut std::io::Cursor::new(&mut png), image::ImageFormat::Png).unwrap();
+    let far = Instant::now() + Duration::from_secs(60);
+    let seen = InProcess::new(Limits::default(), Instant::now).extract(&png, &Wants::ALL, far).unwrap().seen;
+    let whole = |of: &&hashwarden::entry::Observation| of.hash.kind() == HashKind::Pdq && of.transform == Transform::Identity;
+    seen.iter().find(whole).unwrap().hash.hex()
+}
+
+fn csv(rows: impl Iterator<Item = (String, String)>) -> String {
+    std::iter::once("id,pdq\n".to_owned()).chain(rows.map(|(id, hash)| format!("{id},{hash}\n"))).collect()
+}
+
+fn hex(hash: Pdq) -> String {
+    HashValue::Pdq(hash).hex()
+}
+
+fn options() -> ImportOptions {
+    ImportOptions { accept: false, ..import_options() }
+}
+
+impl Bench {
+    fn marked(&self) -> Vec<String> {
+        let found = self.catalog.find_entries("known", &EntryQuery::Marked, None, 1_000).unwrap();
+        found.entries.into_iter().map(|(info, _)| info.id).collect()
+    }
+}
+
+/// One of each kind of junk among ordinary hashes: each is found for what it is, none of the others is, and what is found does not match.
+#[test]
+fn planted_junk_is_quarantined_before_it_matches() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    let templates = ordinary(1 << 40);
+    let frame = |x: u32, y: u32| x.min(y).min(299 - x).min(199 - y) < 6;
+    let planted = [
+        ("blank", hash_of_drawn(|_, _| 128), FindingKind::Featureless),
+        ("border", hash_of_drawn(|x, y| if frame(x, y) { 0 } else { 255 }), FindingKind::Featureless),
+        ("black", hash_of_drawn(|_, _| 0).replace('0', "8"), FindingKind::Degenerate),
+    ];
+    let rows = (0..30_000).map(|n| (format!("e{n}"), hex(ordinary(n))));
+    let placeholder = (0..200).map(|n| (format!("p{n}"), hex(ordinary(1 << 41))));
+    let template = (0..1_500).map(|n| (format!("t{n}"), hex(near(templates, n))));
+    let junk = planted.iter().map(|(id, hash, _)| ((*id).to_owned(), hash.clone()));
+    let file = csv(rows.chain(placeholder).chain(template).chain(junk));
+
+    let report = bench.import_as("known", &file, &options()).unwrap();
+    assert_eq!((report.activated, report.held.clone()), (false, vec![Hold::Findings]), "{:?}", report.warnings);
+    assert_eq!(
+        report.findings,
+        200 + 1_500 + planted.len() as u64,
+        "{:?}",
+        report.found.iter().filter(|f| f.entry_id.starts_with('e')).collect::<Vec<_>>()
+    );
+    for (id, hash, _) in &planted {
+        assert_eq!(bench.ids(HashValue::from_hex(HashKind::Pdq, hash).unwrap()), Vec::<String>::new(), "{id}");
+    }
+    // Nothing is marked for a version that waits.
+    assert_eq!(bench.marked(), Vec::<String>::new());
+
+    bench.catalog.activate(&bench.by, "known", report.version.unwrap()).unwrap();
+    let marked = bench.catalog.find_entries("known", &EntryQuery::Marked, None, 1_000).unwrap();
+    assert!(marked.more_after.is_some());
+    for (id, hash, kind) in &planted {
+        let mark = bench.catalog.entry("known", id, false).unwrap().mark.unwrap();
+        assert_eq!((mark.mark.kind, mark.by.as_str()), (MarkKind::Quarantined, "list check"), "{id}");
+        assert!(bench.ids(HashValue::from_hex(HashKind::Pdq, hash).unwrap()).is_empty(), "{id}");
+        let found = report.found.iter().find(|found| found.entry_id == *id);
+        assert!(found.is_none_or(|found| found.kind == *kind && found.reason == mark.mark.note), "{found:?}");
+        assert!(!mark.mark.note.contains(&hash[..8]), "{}", mark.mark.note);
+    }
+    let kind_of = |id: &str| bench.catalog.entry("known", id, false).unwrap().mark.map(|mark| mark.mark.note);
+    assert!(kind_of("p7").unwrap().contains("200 of the new entries have this pdq hash"));
+    assert!(kind_of("t7").unwrap().contains("is near to those of"));
+    assert!(bench.ids(HashValue::Pdq(templates)).is_empty() && bench.ids(HashValue::Pdq(ordinary(1 << 41))).is_empty());
+    assert_eq!(bench.ids(HashValue::Pdq(ordinary(29_999))), ["e29999"]);
+    bench.assert_sound();
+}
+
+#[test]
+fn a_quarantine_ends_when_a_person_or_a_better_file_ends_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    let blank = hash_of_drawn(|_, _| 128);
+    let file = |of_a: &str, of_b: &str, more: &str| {
+        let rows = [("a", of_a), ("b", of_b), ("c", &hex(ordinary(3))), ("d", more)];
+        csv(rows.into_iter().map(|(id, hash)| (id.to_owned(), hash.to_owned())))
+    };
+    let (one, two) = (hex(ordinary(1)), hex(ordinary(2)));
+    let report = bench.import_as("known", &file(&blank, &blank, &one), &options()).unwrap();
+    assert_eq!((report.activated, report.findings, bench.marked()), (true, 2, vec!["a".to_owned(), "b".to_owned()]));
+    // A person releases one; the next file has it as it was.
+    bench.catalog.set_mark(&bench.by, "known", "a", None).unwrap();
+    let mark = bench.catalog.entry("known", "a", false).unwrap().mark.unwrap().mark;
+    assert_eq!((mark.kind, mark.note.starts_with("released: ")), (MarkKind::Noted, true), "{mark:?}");
+    assert_eq!(bench.ids(HashValue::from_hex(HashKind::Pdq, &blank).unwrap()), ["a"]);
+    let report = bench.import_as("known", &file(&blank, &blank, &two), &options()).unwrap();
+    assert_eq!((report.activated, report.findings), (true, 0)); // only what is new is checked
+    assert_eq!(bench.ids(HashValue::from_hex(HashKind::Pdq, &blank).unwrap()), ["a"]);
+    // The other one comes with another hash.
+    let report = bench.import_as("known", &file(&blank, &two, &one), &options()).unwrap();
+    assert_eq!((report.activated, report.findings, bench.marked()), (true, 0, vec!["a".to_owned()]));
+    assert_eq!(bench.ids(HashValue::Pdq(ordinary(2))), ["b"]);
+    // What a person disabled stays disabled for the person's reason.
+    bench
+        .catalog
+        .set_mark(&bench.by, "known", "c", Some(Mark { kind: MarkKind::Disabled, until_ms: None, note: "mine".to_owned() }))
+        .unwrap();
+    let text = csv([("c".to_owned(), blank.clone())].into_iter());
+    bench.import_as("known", &text, &ImportOptions { delta: true, ..options() }).unwrap();
+    assert_eq!(bench.catalog.entry("known", "c", false).unwrap().mark.unwrap().mark.note, "mine");
+}
+
+/// Negative lists are there for what is generic, and who wants no check has none.
+#[test]
+fn negative_lists_are_not_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.catalog.create(&bench.by, "harmless", Polarity::Negative, &PolicyUpdate::default()).unwrap();
+    let file = csv([("a".to_owned(), hash_of_drawn(|_, _| 128))].into_iter());
+    assert_eq!(bench.import_as("harmless", &file, &options()).unwrap().findings, 0);
+    drop(bench);
+    let bench = open_with(dir.path(), unchecked());
+    bench.create("known");
+    let report = bench.import_as("known", &file, &options()).unwrap();
+    assert_eq!((report.findings, report.activated), (0, true));
+}
+
+/// Hashes of drawn pictures, and random ones, are found nothing in.
+#[test]
+fn of_ordinary_hashes_next_to_none_is_quarantined() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    let file = csv((0..100_000).map(|n| (format!("e{n}"), hex(ordinary(n)))));
+    let report = bench.import_as("known", &file, &options()).unwrap();
+    assert!(report.findings <= 1 && report.activated, "{:?}", report.found);
+}
