@@ -52,6 +52,9 @@ const ITEMS_BYTES: usize = 1024 * 1024;
 const MESSAGES_WAITING_MAX: usize = 4;
 const RESULTS_WAITING_MAX: usize = 1024;
 
+/// Files of an import with their names, each opened when its turn comes.
+pub type FilesToSend = Box<dyn Iterator<Item = std::io::Result<(String, Box<dyn Read + Send>)>> + Send>;
+
 /// Why a call failed, in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
@@ -343,13 +346,25 @@ impl Client {
         Ok(())
     }
 
-    /// Sends a file as the list's new content. `file` is read on a thread that may block; when reading it fails, or this future is
-    /// dropped before it was read whole, nothing is changed.
+    /// Sends a file as the list's new content, as [`Client::import_files`] does.
     pub async fn import(
         &self,
         name: &str,
         options: &ImportOptions,
         file: impl Read + Send + 'static,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<ImportReport, ClientError> {
+        let file: Box<dyn Read + Send> = Box::new(file);
+        self.import_files(name, options, Box::new(std::iter::once(Ok((String::new(), file)))), progress).await
+    }
+
+    /// Sends files as the list's new content, each with a name unless it is the only one. They are read on a thread that may block; when
+    /// reading one fails, or this future is dropped before all were read whole, nothing is changed.
+    pub async fn import_files(
+        &self,
+        name: &str,
+        options: &ImportOptions,
+        files: FilesToSend,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<ImportReport, ClientError> {
         // A server that knows neither would take a delta for all that its source has.
@@ -364,7 +379,7 @@ impl Client {
         let wanted = Arc::new(());
         let still_wanted = Arc::downgrade(&wanted);
         let mut reading = tokio::task::spawn_blocking(move || {
-            read_file(header, file, &mut |part| {
+            read_files(header, files, &mut |part| {
                 let part = v1::ImportEntriesRequest { part: Some(part) };
                 still_wanted.strong_count() > 0 && parts.blocking_send(part).is_ok()
             })
@@ -476,20 +491,27 @@ fn pack(items: impl Iterator<Item = Item>) -> Vec<v1::MatchStreamRequest> {
     messages
 }
 
-/// Header, chunks, end, until `send` says that they go nowhere. Without the end, the server takes nothing. A server that goes away is
+/// Header, files in chunks, end, until `send` says that they go nowhere. Without the end, the server takes nothing. A server that goes away is
 /// its own error, not this one's.
-fn read_file(header: Part, mut file: impl Read, send: &mut dyn FnMut(Part) -> bool) -> std::io::Result<()> {
+fn read_files(header: Part, files: FilesToSend, send: &mut dyn FnMut(Part) -> bool) -> std::io::Result<()> {
     if !send(header) {
         return Ok(());
     }
-    loop {
-        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-        if (&mut file).take(CHUNK_BYTES as u64).read_to_end(&mut chunk)? == 0 {
-            send(Part::End(v1::ImportEnd {}));
+    for file in files {
+        let (name, mut file) = file?;
+        if !name.is_empty() && !send(Part::File(v1::ImportFile { name })) {
             return Ok(());
         }
-        if !send(Part::Chunk(chunk)) {
-            return Ok(());
+        loop {
+            let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+            if (&mut file).take(CHUNK_BYTES as u64).read_to_end(&mut chunk)? == 0 {
+                break;
+            }
+            if !send(Part::Chunk(chunk)) {
+                return Ok(());
+            }
         }
     }
+    send(Part::End(v1::ImportEnd {}));
+    Ok(())
 }

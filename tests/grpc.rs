@@ -8,6 +8,8 @@
 
 #[path = "grpc/access.rs"]
 mod access;
+#[path = "grpc/files.rs"]
+mod files;
 #[path = "grpc/hostile.rs"]
 mod hostile;
 #[path = "grpc/places.rs"]

@@ -7,5 +7,7 @@
 mod json;
 #[path = "list_formats/ncmec.rs"]
 mod ncmec;
+#[path = "list_formats/packed.rs"]
+mod packed;
 #[path = "list_formats/place.rs"]
 mod place;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use hashwarden::app;
 use hashwarden::catalog::{
-    Catalog, CatalogError, FORMAT_DERIVED, Hold, ImportOptions, ImportReport, NewEntry, PolicyUpdate, RadiusRule,
+    Catalog, CatalogError, FORMAT_DERIVED, Hold, ImportFile, ImportOptions, ImportReport, NewEntry, PolicyUpdate, RadiusRule,
 };
 use hashwarden::config::Config;
 use hashwarden::decode::Limits;
@@ -102,6 +102,10 @@ fn unchecked() -> Config {
     let mut config = Config::default();
     config.import.check = false;
     config
+}
+
+fn one_file(text: &[u8]) -> impl Iterator<Item = std::io::Result<ImportFile<'_>>> {
+    std::iter::once(Ok(ImportFile { name: String::new(), input: Box::new(text) }))
 }
 
 /// A CSV that is activated whatever it changes.
@@ -623,7 +627,10 @@ fn edits_since_an_import_began_survive_it_and_other_imports_do_not() {
     bench.add("known", "hand", vec![pdq(901)]);
     bench.remove("known", "e3");
     let import = |began: hashwarden::catalog::Began, text: &str| {
-        bench.catalog.import_begun(&bench.by, "known", began, &import_options(), &mut text.as_bytes(), &mut |_| {}).unwrap()
+        bench
+            .catalog
+            .import_files(&bench.by, "known", began, &import_options(), &mut one_file(text.as_bytes()), &mut |_| {})
+            .unwrap()
     };
     // Compared with what was active when each began.
     let report = import(second.clone(), &csv(ids_and_numbers(0..40)));
@@ -645,7 +652,8 @@ fn edits_since_an_import_began_survive_it_and_other_imports_do_not() {
     bench.catalog.delete(&bench.by, "known").unwrap();
     bench.create("known");
     let text = csv(ids_and_numbers(0..10));
-    let late = bench.catalog.import_begun(&bench.by, "known", first, &import_options(), &mut text.as_bytes(), &mut |_| {});
+    let late =
+        bench.catalog.import_files(&bench.by, "known", first, &import_options(), &mut one_file(text.as_bytes()), &mut |_| {});
     assert!(matches!(late, Err(CatalogError::NoSuchList(_))), "{late:?}");
 }
 

@@ -11,7 +11,7 @@ use crate::entry::options::options;
 use crate::entry::shown::counted;
 
 options! {
-    /// Which imports are activated unseen.
+    /// What an import may take, and which are activated unseen.
     #[derive(Copy, Eq)]
     pub struct Imports {
         /// Not one that would remove or add more of a list's entries than this, in per cent; 0 for any. A daily update changes some per cent
@@ -23,6 +23,8 @@ options! {
         pub findings_percent_max: u32 = 1, in 0..=100;
         /// An entry is quarantined whose PDQ hash is near to those of more entries than this; 0: none is for that.
         pub neighbours_max: u32 = 1_000, in 0..=1_000_000;
+        /// Bytes of all files of an import, unpacked. Ten million entries of XML have some 6 GiB; a compressed file of a few MiB can hold TiB.
+        pub bytes_max: u64 = 64 * 1024 * 1024 * 1024, in 1024 * 1024..=1024 * 1024 * 1024 * 1024;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io::{self, BufRead};
 
 use crate::entry::{
     Action, Details, HashKind, HashList, HashValue, ListPolicy, Marked, PdqDialect, Polarity, Sources, Status, Transforms,
@@ -198,6 +199,8 @@ pub struct EditReport {
 /// A row that could not be taken, and why. Never repeats a hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadRow {
+    /// The file's name, where an import has several or an archive.
+    pub file: String,
     pub line: u64,
     /// Its number among the file's records; 0 in a format of lines.
     pub record: u64,
@@ -206,7 +209,15 @@ pub struct BadRow {
 
 impl fmt::Display for BadRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", crate::lists::at(self.record, self.line), self.reason)
+        write!(f, "{}: {}", self.place(), self.reason)
+    }
+}
+
+impl BadRow {
+    /// Such as `b.csv: line 3`.
+    pub fn place(&self) -> String {
+        let at = crate::lists::at(self.record, self.line);
+        if self.file.is_empty() { at } else { format!("{}: {at}", self.file) }
     }
 }
 
@@ -351,6 +362,16 @@ impl Phase {
         }
     }
 }
+
+/// A file of an import.
+pub struct ImportFile<'f> {
+    /// Said with what is wrong in it: a name, not a path. Empty where an import has one file.
+    pub name: String,
+    pub input: Box<dyn BufRead + 'f>,
+}
+
+/// The files of an import, each opened when its turn comes.
+pub type Files<'i, 'f> = &'i mut dyn Iterator<Item = io::Result<ImportFile<'f>>>;
 
 /// What an import is told beside the file.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! The two places a verb can work: the embedded store, or a running server. Same calls, same values, same errors in words.
 
 use std::collections::BTreeMap;
-use std::io::BufRead;
+use std::io::BufReader;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -10,9 +10,10 @@ use super::calls::{Asked, Each, Item, Lists, Matching};
 use super::context::{Context, Exit, Failure};
 use super::remarks::{path_text, remark};
 use crate::catalog::{
-    Catalog, CatalogError, DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportOptions, ImportReport, ListInfo,
-    NewEntry, OverlapReport, PolicyUpdate, Progress,
+    Catalog, CatalogError, DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportFile, ImportOptions, ImportReport,
+    ListInfo, NewEntry, OverlapReport, PolicyUpdate, Progress,
 };
+use crate::client::FilesToSend;
 use crate::entry::{Caller, EntryNo, HashKind, ListVersion, Mark, Polarity, VersionNo};
 use crate::matcher::{Answer, Content, Hashed, Job, Matcher};
 use crate::store::Access;
@@ -20,6 +21,8 @@ use crate::verdict::Verdict;
 
 /// How long one file may take before it is given up as NOT_SCANNED(timeout).
 const ITEM_MAX: Duration = Duration::from_secs(60);
+/// What is read of a file at a time.
+const READ_BYTES: usize = 256 * 1024;
 /// Items in work at once on the embedded store, for each core: enough that no core waits for the reading of the next.
 const ITEMS_PER_CORE: usize = 4;
 
@@ -116,10 +119,13 @@ impl Lists for Local {
         &self,
         name: &str,
         options: &ImportOptions,
-        mut input: Box<dyn BufRead + Send>,
+        files: FilesToSend,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<ImportReport, Failure> {
-        self.catalog.import(&self.by, name, options, &mut input, &mut |p| progress(p)).map_err(failure)
+        let opened = |(name, file)| ImportFile { name, input: Box::new(BufReader::with_capacity(READ_BYTES, file)) };
+        let mut files = files.map(|file| file.map(opened));
+        let began = self.catalog.begin_import(name).map_err(failure)?;
+        self.catalog.import_files(&self.by, name, began, options, &mut files, &mut |p| progress(p)).map_err(failure)
     }
 
     fn versions(&self, name: &str) -> Result<Vec<ListVersion>, Failure> {

@@ -1,7 +1,5 @@
 //! What verbs ask, of the embedded store or of a server: the calls that both answer alike.
 
-use std::io::BufRead;
-
 use clap::Args;
 
 use super::context::Failure;
@@ -10,6 +8,7 @@ use crate::catalog::{
     DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportOptions, ImportReport, ListInfo, NewEntry, OverlapReport,
     PolicyUpdate, Progress,
 };
+use crate::client::FilesToSend;
 use crate::entry::{EntryNo, HashKind, ListVersion, Mark, Polarity, VersionNo, ViewSet};
 use crate::matcher::Content;
 use crate::verdict::Verdict;
@@ -31,7 +30,7 @@ pub trait Lists {
         &self,
         name: &str,
         options: &ImportOptions,
-        input: Box<dyn BufRead + Send>,
+        files: FilesToSend,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<ImportReport, Failure>;
     fn versions(&self, name: &str) -> Result<Vec<ListVersion>, Failure>;

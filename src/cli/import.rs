@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -16,6 +16,7 @@ use super::mapping;
 use super::output::say;
 use super::remarks::{path_text, remark};
 use crate::catalog::{Finding, Hold, ImportOptions, ImportReport, Phase};
+use crate::client::FilesToSend;
 use crate::entry::VersionNo;
 use crate::entry::shown::{counted, escaped, unopened, without_hashes};
 use crate::lists::{ColumnUse, Format, Mapping};
@@ -25,8 +26,9 @@ use crate::store::Access;
 pub struct ImportArgs {
     /// The list.
     name: String,
-    /// The file to import; - for standard input.
-    file: PathBuf,
+    /// The file to import; - for standard input. Several files, such as the pages of a dump, are one import.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
     /// How to read the file: auto, csv, pdq-text (one PDQ hash a line), ncmec-xml, stopncii-json, threatexchange-json or vics-json.
     #[arg(long, default_value = "auto", value_parser = format)]
     format: FormatArg,
@@ -73,24 +75,20 @@ pub fn import(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
         }
         None => Mapping::default(),
     };
-    let stdin = args.file == Path::new("-");
-    let (input, bytes_total): (Box<dyn BufRead + Send>, u64) = if stdin {
-        (Box::new(BufReader::new(std::io::stdin())), 0)
-    } else {
-        let file = File::open(&args.file).map_err(|e| fail(&args.file, e))?;
-        let facts = file.metadata().map_err(|e| fail(&args.file, e))?;
-        if facts.is_dir() {
-            return Err(fail(&args.file, std::io::ErrorKind::IsADirectory.into()));
-        }
-        let bytes = facts.len();
-        (Box::new(BufReader::with_capacity(256 * 1024, file)), bytes)
+    let bytes_total =
+        args.files.iter().map(|path| file_bytes(path).map_err(|error| fail(path, error))).sum::<Result<u64, _>>()?;
+    if args.files.iter().filter(|path| is_stdin(path)).count() > 1 {
+        return Err(Failure::usage("standard input can be only one of the files"));
+    }
+    let source = match args.files.as_slice() {
+        [one] => file_name(one),
+        [first, more @ ..] => format!("{} and {} more", file_name(first), more.len()),
+        [] => String::new(),
     };
-    let file_name = args.file.file_name().filter(|_| !stdin);
-    let source = file_name.map_or_else(|| "standard input".to_owned(), |n| n.to_string_lossy().into_owned());
     let options = ImportOptions {
         format: args.format.0,
         mapping,
-        source: escaped(&source).into_owned(),
+        source,
         activate: !args.stage,
         dry_run: args.dry_run,
         accept: args.accept,
@@ -103,7 +101,7 @@ pub fn import(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
     }
     let lists = lists(context, Access::Write)?;
     let started = std::time::Instant::now();
-    let report = with_progress(context, bytes_total, lists.as_ref(), &args.name, &options, input)?;
+    let report = with_progress(context, bytes_total, lists.as_ref(), &args.name, &options, opened(args.files.clone()))?;
     let seconds = started.elapsed().as_secs_f64();
     report.bad.iter().for_each(|bad| remark(bad.to_string()));
     let unseen = report.rows_bad - report.bad.len() as u64;
@@ -122,6 +120,46 @@ pub fn import(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
         Some(version) if options.activate && !report.activated => failed(held(&args.name, version, &report)),
         _ => Ok(Exit::Done),
     }
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// As reports and the audit trail name it.
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().filter(|_| !is_stdin(path));
+    let name = name.map_or_else(|| "standard input".to_owned(), |name| name.to_string_lossy().into_owned());
+    escaped(&name).into_owned()
+}
+
+/// The file's size, as far as it has one; an error where it can't be opened.
+fn file_bytes(path: &Path) -> std::io::Result<u64> {
+    if is_stdin(path) {
+        return Ok(0);
+    }
+    let facts = std::fs::metadata(path)?;
+    if facts.is_dir() {
+        return Err(std::io::ErrorKind::IsADirectory.into());
+    }
+    // A pipe is opened once: who writes into it would see it closed.
+    if facts.is_file() {
+        File::open(path)?;
+    }
+    Ok(facts.len())
+}
+
+/// The files, each opened when its turn comes, with names where there are several.
+fn opened(paths: Vec<PathBuf>) -> FilesToSend {
+    let several = paths.len() > 1;
+    Box::new(paths.into_iter().map(move |path| {
+        let input: Box<dyn Read + Send> = if is_stdin(&path) {
+            Box::new(std::io::stdin())
+        } else {
+            Box::new(File::open(&path).map_err(|error| std::io::Error::other(unopened(&path_text(&path), &error)))?)
+        };
+        Ok((if several { file_name(&path) } else { String::new() }, input))
+    }))
 }
 
 /// What to do about a version that was made and not activated.
@@ -156,7 +194,7 @@ fn with_progress(
     lists: &dyn Lists,
     name: &str,
     options: &ImportOptions,
-    input: Box<dyn BufRead + Send>,
+    files: FilesToSend,
 ) -> Result<ImportReport, Failure> {
     let target = if context.json() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target((bytes_total > 0).then_some(bytes_total), target);
@@ -164,7 +202,7 @@ fn with_progress(
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let started = std::time::Instant::now();
     let (mut phase, mut rows_read) = (Phase::Reading, 0);
-    let report = lists.import(name, options, input, &mut |progress| {
+    let report = lists.import(name, options, files, &mut |progress| {
         if progress.phase != phase {
             phase = progress.phase;
             bar.reset();
@@ -235,7 +273,8 @@ fn print_import(context: &Context, args: &ImportArgs, report: &ImportReport, sec
 
 fn report_json(report: &ImportReport) -> Value {
     let hashes: BTreeMap<_, _> = report.hashes.iter().map(|(kind, n)| (kind.to_string(), n)).collect();
-    let bad: Vec<_> = report.bad.iter().map(|b| json!({"line": b.line, "record": b.record, "reason": b.reason})).collect();
+    let bad: Vec<_> =
+        report.bad.iter().map(|b| json!({"file": b.file, "line": b.line, "record": b.record, "reason": b.reason})).collect();
     let found = |f: &Finding| json!({"entry_id": f.entry_id, "kind": f.kind.name(), "reason": f.reason});
     let found: Vec<_> = report.found.iter().map(found).collect();
     let column = |(number, column): (u32, &ColumnUse)| json!({"number": number, "name": column.name, "used_as": column.used_as});

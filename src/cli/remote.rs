@@ -1,7 +1,6 @@
 //! The verbs through a running server, over the one client.
 
 use std::collections::BTreeMap;
-use std::io::BufRead;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use crate::catalog::{
     DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportOptions, ImportReport, ListInfo, NewEntry, OverlapReport,
     PolicyUpdate, Progress,
 };
-use crate::client::{self, Client, ClientError, Credentials};
+use crate::client::{self, Client, ClientError, Credentials, FilesToSend};
 use crate::entry::{EntryNo, HashKind, ListVersion, Mark, Polarity, VersionNo};
 use crate::matcher::{Content, Hashed};
 use crate::verdict::Verdict;
@@ -135,10 +134,10 @@ impl Lists for Remote {
         &self,
         name: &str,
         options: &ImportOptions,
-        input: Box<dyn BufRead + Send>,
+        files: FilesToSend,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<ImportReport, Failure> {
-        self.runtime.block_on(self.client.import(name, options, input, progress)).map_err(failure)
+        self.runtime.block_on(self.client.import_files(name, options, files, progress)).map_err(failure)
     }
 
     fn versions(&self, name: &str) -> Result<Vec<ListVersion>, Failure> {

@@ -355,7 +355,8 @@ pub fn import_report(report: v1::ImportReport) -> ImportReport {
         Ok(v1::ListFormat::Unspecified) | Err(_) => None,
     };
     let hashes = report.hashes.iter().filter_map(|count| Some((kind(count.kind).ok()?, count.hashes)));
-    let bad = report.bad_rows.into_iter().map(|bad| BadRow { line: bad.line, record: bad.record, reason: bad.reason });
+    let bad =
+        report.bad_rows.into_iter().map(|bad| BadRow { file: bad.file, line: bad.line, record: bad.record, reason: bad.reason });
     // A hold of a later version is one all the same, but its words are in the warnings.
     let held = report.held.iter().filter_map(|hold| match v1::ImportHold::try_from(*hold) {
         Ok(v1::ImportHold::BadRows) => Some(Hold::BadRows),

@@ -7,7 +7,8 @@ use std::io;
 
 use super::Format;
 use super::bounded::TooLong;
-use crate::entry::shown::in_words;
+use super::unpack::Unread;
+use crate::entry::shown::{escaped, in_words, without_hashes};
 
 /// A row that could not be read, and why, in words that never repeat a hash.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +68,11 @@ pub enum FileError {
     Mapping(String),
     #[error("{}", unclosed(*from, *to))]
     Quote { from: u64, to: u64 },
+    #[error(transparent)]
+    Unread(Unread),
+    /// A member of an archive fails, and the archive with it.
+    #[error("{}: {error}", without_hashes(&escaped(.name)))]
+    Member { name: String, error: Box<FileError> },
     /// XML or JSON that is damaged or cut short: what follows can't be told apart.
     #[error("line {line}: {what}")]
     Broken { line: u64, what: Cow<'static, str> },
@@ -79,16 +85,23 @@ impl FileError {
 
     /// What stopped a reader that counts its lines.
     pub(super) fn reading(line: u64, error: &io::Error) -> Self {
-        match error.get_ref().is_some_and(|inner| inner.is::<TooLong>()) {
-            true => Self::broken(line, TooLong.to_string()),
-            false => FileError::Io(io::Error::new(error.kind(), in_words(error))),
+        let inner = error.get_ref();
+        if inner.is_some_and(|inner| inner.is::<TooLong>()) {
+            return Self::broken(line, TooLong.to_string());
+        }
+        match inner.and_then(|inner| inner.downcast_ref::<Unread>()) {
+            Some(unread) => FileError::Unread(unread.clone()),
+            None => FileError::Io(io::Error::new(error.kind(), in_words(error))),
         }
     }
 }
 
 impl From<io::Error> for FileError {
     fn from(error: io::Error) -> Self {
-        FileError::Io(error)
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Unread>()) {
+            Some(unread) => FileError::Unread(unread.clone()),
+            None => FileError::Io(error),
+        }
     }
 }
 

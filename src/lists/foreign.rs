@@ -4,21 +4,25 @@
 //! only looks odd; a CSV may begin with a bracket.
 
 use super::{FileError, ncmec, xml};
+use crate::entry::HashKind;
 
 const DECOMPRESS: &str = "decompress it first";
+/// Of archives in archives, and of what is compressed twice.
+const UNPACK: &str = "unpack it first, and import what is in it";
 const EXPORT: &str = "export the list as CSV in UTF-8";
 const CONVERT: &str = "convert it to CSV, or to text with one PDQ hash a line";
 const PAGE: &str = "open it in a browser to see, and get the list itself";
+const VIDEO: &str = "of videos only the digests of whole files are matched";
 const PICTURE: &str = "an import reads lists of hashes, and `hashwarden hash` prints those of a picture";
 
 /// What a file begins with, what it is then, and what to do.
 const BEGINNINGS: &[(&[u8], &str, &str)] = &[
-    (b"\x1f\x8b", "gzip", DECOMPRESS),
+    (b"\x1f\x8b", "gzip within another file", UNPACK),
     (b"BZh", "bzip2", DECOMPRESS),
     (b"\xfd7zXZ\0", "xz", DECOMPRESS),
-    (b"\x28\xb5\x2f\xfd", "Zstandard", DECOMPRESS),
+    (b"\x28\xb5\x2f\xfd", "Zstandard within another file", UNPACK),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", DECOMPRESS),
-    (b"PK\x03\x04", "a ZIP archive or a spreadsheet", "unpack it, or export the list as CSV in UTF-8"),
+    (b"PK\x03\x04", "a ZIP archive within another file", UNPACK),
     (b"PK\x05\x06", "an empty ZIP archive", "there is no list in it"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a spreadsheet", EXPORT),
     (b"SQLite format 3\0", "an SQLite database", EXPORT),
@@ -29,12 +33,39 @@ const BEGINNINGS: &[(&[u8], &str, &str)] = &[
     (b"GIF8", "a GIF picture", PICTURE),
 ];
 
+/// Refuses what is packed, a picture or a document: whatever encoding it were in, it is no list.
+pub(super) fn refuse_packed(head: &[u8]) -> Result<(), FileError> {
+    match BEGINNINGS.iter().find(|(begins, ..)| head.starts_with(begins)) {
+        Some((_, what, instead)) => Err(FileError::Foreign { what, instead }),
+        None => Ok(()),
+    }
+}
+
+/// The error for an archive that is a spreadsheet.
+pub(super) fn spreadsheet() -> FileError {
+    FileError::Foreign { what: "a spreadsheet", instead: EXPORT }
+}
+
+/// Refuses `frame,quality,hash,timestamp`: the hashes of one video, of which some must be found together. Each for itself they would match pictures.
+pub(super) fn refuse_vpdq(head: &[u8]) -> Result<(), FileError> {
+    let line = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).find(|line| !line.is_empty());
+    let fields: Vec<&str> = line.and_then(|line| str::from_utf8(line).ok()).map_or(Vec::new(), |line| line.split(',').collect());
+    let is_number = |text: &str| text.trim().parse::<f64>().is_ok();
+    match fields.as_slice() {
+        [frame, quality, hash, time] if is_number(frame) && is_number(quality) && is_number(time) => {
+            match super::value::parse(HashKind::Pdq, hash.trim()) {
+                Ok(_) => Err(FileError::Foreign { what: "vPDQ, the hashes of a video's frames", instead: VIDEO }),
+                Err(_) => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The error for a file whose beginning says that it is none that is read here.
 pub(super) fn refuse(head: &[u8]) -> Result<(), FileError> {
     let foreign = |what, instead| Err(FileError::Foreign { what, instead });
-    if let Some((_, what, instead)) = BEGINNINGS.iter().find(|(begins, ..)| head.starts_with(begins)) {
-        return foreign(what, instead);
-    }
+    refuse_packed(head)?;
     super::record::refuse_encoding(head)?;
     if head.contains(&0) {
         return Err(FileError::Binary);
@@ -109,10 +140,10 @@ mod tests {
             let said = refuse(head).err().map_or(String::new(), |error| error.to_string());
             assert_eq!((said.is_empty(), said.contains(words)), (words.is_empty(), true), "{said}");
         };
-        check(b"\x1f\x8b\x08\0\0", "this looks like gzip, which is not read; decompress it first");
+        check(b"\x1f\x8b\x08\0\0", "this looks like gzip within another file, which is not read; unpack it first");
         check(b"BZh91AY", "bzip2");
         check(b"\x28\xb5\x2f\xfd\x04", "Zstandard");
-        check(b"PK\x03\x04\x14", "a ZIP archive or a spreadsheet, which is not read; unpack it");
+        check(b"PK\x03\x04\x14", "a ZIP archive within another file, which is not read; unpack it");
         check(b"SQLite format 3\0", "SQLite");
         check(b"\xff\xd8\xff\xe0", "a JPEG picture");
         check(

@@ -10,6 +10,7 @@
 mod bounded;
 mod csv;
 mod draft;
+mod encoding;
 mod error;
 mod foreign;
 mod json;
@@ -18,15 +19,20 @@ mod mapping;
 mod ncmec;
 mod pdq_text;
 mod record;
+mod section;
 mod stopncii;
 mod threatexchange;
 mod time;
+mod unpack;
 mod value;
 mod vics;
 mod xml;
+mod zip;
 
 pub use error::{FileError, RowError, at};
 pub use mapping::{Column, Header, Mapping, Signal};
+pub use section::Section;
+pub use unpack::{Found, Unpacking, Unread, each_list};
 
 use std::fmt;
 use std::io::BufRead;
@@ -193,6 +199,7 @@ pub struct ColumnUse {
 /// The format of a file that begins like this; or why none is read.
 pub fn recognise(head: &[u8]) -> Result<Format, FileError> {
     foreign::refuse(head)?;
+    foreign::refuse_vpdq(head)?;
     Format::sniff(head).ok_or_else(|| {
         let text = head.strip_prefix(line::BOM).unwrap_or(head);
         let mut lines = text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).peekable();

@@ -78,7 +78,7 @@ pub(super) fn walk(input: &mut dyn BufRead, each: &mut dyn FnMut(Step<'_>, Place
     let meter = Meter::default();
     let mut reader = Reader::from_reader(Bounded::new(input, &meter));
     reader.config_mut().expand_empty_elements = true;
-    let (mut buffer, mut depth, mut documents) = (Vec::new(), 0, 0);
+    let (mut buffer, mut depth, mut documents, mut encoding) = (Vec::new(), 0, 0, None);
     loop {
         buffer.clear();
         meter.next_piece();
@@ -104,7 +104,7 @@ pub(super) fn walk(input: &mut dyn BufRead, each: &mut dyn FnMut(Step<'_>, Place
                 Err(_) => None,
             }),
             Event::Decl(declared) => {
-                check_encoding(&declared, line)?;
+                check_encoding(&declared, line, &mut encoding)?;
                 continue;
             }
             Event::Comment(_) | Event::PI(_) => continue,
@@ -132,12 +132,16 @@ pub(super) fn walk(input: &mut dyn BufRead, each: &mut dyn FnMut(Step<'_>, Place
     }
 }
 
-fn check_encoding(declared: &BytesDecl<'_>, line: u64) -> Result<(), FileError> {
-    let is_text = |name: &str| ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|known| known.eq_ignore_ascii_case(name));
-    match declared.encoding() {
-        None => Ok(()),
-        Some(Ok(name)) if is_text(&name) => Ok(()),
-        Some(_) => Err(FileError::broken(line, "it declares an encoding other than UTF-8; save it as UTF-8")),
+/// Whoever opened the file has read it in the encoding that its first declaration says; another document in it may say no other.
+fn check_encoding(declared: &BytesDecl<'_>, line: u64, first: &mut Option<String>) -> Result<(), FileError> {
+    let said = match declared.encoding() {
+        None => "utf-8".to_owned(),
+        Some(Ok(name)) => name.to_ascii_lowercase(),
+        Some(Err(_)) => return Err(FileError::broken(line, "its encoding can't be read")),
+    };
+    match first.get_or_insert_with(|| said.clone()) == &said {
+        true => Ok(()),
+        false => Err(FileError::broken(line, "it declares another encoding than the document before it")),
     }
 }
 
@@ -221,7 +225,10 @@ mod tests {
         check("<a><!-- ", "comment not closed");
         check("<a/>rest", "text stands outside of the document");
         check("<!DOCTYPE a [<!ENTITY x 'y'>]><a>&x;</a>", "it has a document type");
-        check("<?xml version='1.0' encoding='koi8-r'?><a/>", "declares an encoding other than UTF-8");
+        check(
+            "<?xml version='1.0' encoding='UTF-8'?><a/><?xml version='1.0' encoding='koi8-r'?><a/>",
+            "declares another encoding",
+        );
         check("<!-- nothing -->", "the file is empty");
         check(&"<a>".repeat(65), "nested too deeply");
         check(&format!("<a>{}</a>", "x".repeat(super::super::bounded::PIECE_BYTES_MAX + 2)), "a single value or tag has more");

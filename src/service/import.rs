@@ -1,12 +1,12 @@
 //! ImportEntries: a file in pieces from a client to the catalog, progress back.
 //!
-//! The file is received whole before the catalog begins: it lies in a nameless file beside the store meanwhile, so that a client that is slow, or
+//! The file, or each of several, is received whole before the catalog begins: it lies in a nameless file beside the store meanwhile, so that a client that is slow, or
 //! means to be, keeps nobody else's import waiting. Only then is it read, on a thread that may block. Invariant: the catalog
 //! sees a file only after the client's `end` message. A stream that breaks, closes early, stalls, is too slow or too long, or passes its
 //! deadline, changes nothing: half a file can never pass for a whole one.
 
 use std::fs::File;
-use std::io::{BufReader, Seek, Write};
+use std::io::{BufReader, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,9 @@ use super::convert::{self, Fault};
 use super::middleware::{Deadline, Working};
 use super::{Options, Shared, replies};
 use crate::admission::Share;
-use crate::catalog::{Began, ImportOptions, Phase, Progress};
+use crate::catalog::{Began, ImportFile, ImportOptions, Phase, Progress};
 use crate::entry::shown::without_hashes;
+use crate::lists::Section;
 use crate::proto::v1;
 use v1::import_entries_request::Part;
 use v1::import_entries_response::Part as Reply;
@@ -30,6 +31,8 @@ const REPLIES_WAITING_MAX: usize = 8;
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// What the catalog reads at a time.
 const READ_BYTES: usize = 256 * 1024;
+/// Files of one import.
+const FILES_MAX: usize = 10_000;
 
 type Input = Streaming<v1::ImportEntriesRequest>;
 pub type Replies = replies::Output<v1::ImportEntriesResponse, ()>;
@@ -90,12 +93,13 @@ impl Import {
         tracing::info!(source, error = status.message(), "a file was not imported");
     }
 
-    /// The whole file.
-    async fn receive(&self, mut input: Input, told: &mut ProgressReplies) -> Result<File, Status> {
+    /// All files.
+    async fn receive(&self, mut input: Input, told: &mut ProgressReplies) -> Result<Received, Status> {
         let options = &self.shared.options;
         let idle_max = Duration::from_millis(options.import_idle_ms_max);
         let mut file = tempfile::tempfile_in(&self.shared.spool).map_err(convert::spool_status)?;
         let (began, mut bytes) = (Instant::now(), 0);
+        let mut files: Vec<(String, u64)> = Vec::new();
         loop {
             let message = tokio::select! {
                 message = tokio::time::timeout(idle_max, input.message()) => message.map_err(|_| convert::idle_status())??,
@@ -107,8 +111,20 @@ impl Import {
             }
             let chunk = match message.map(|message| message.part) {
                 Some(Some(Part::Chunk(chunk))) => chunk,
+                Some(Some(Part::File(_))) if files.len() == FILES_MAX => {
+                    return Err(
+                        Fault::malformed("file", format!("is one more than the {FILES_MAX} that an import may have")).into()
+                    );
+                }
+                Some(Some(Part::File(_))) if files.is_empty() && bytes > 0 => {
+                    return Err(Fault::malformed("file", "comes after chunks of a file that none was sent for").into());
+                }
+                Some(Some(Part::File(file))) => {
+                    files.push((convert::file_name(file)?, bytes));
+                    continue;
+                }
                 Some(Some(Part::End(_))) => break,
-                Some(_) => return Err(Fault::malformed("part", "is neither a chunk nor the end").into()),
+                Some(_) => return Err(Fault::malformed("part", "is neither a file, nor a chunk, nor the end").into()),
                 None => return Err(Fault::malformed("end", "is missing: the stream closed before the file was whole").into()),
             };
             bytes += chunk.len() as u64;
@@ -123,10 +139,13 @@ impl Import {
             told.hear(Progress { phase: Phase::Reading, bytes, rows: 0, rows_bad: 0 });
         }
         told.received = bytes;
-        blocking(move || file.rewind().map(|()| file)).await
+        if files.is_empty() {
+            files.push((String::new(), 0));
+        }
+        Ok(Received { file: Arc::new(file), files, bytes })
     }
 
-    async fn import(self, file: File, mut told: ProgressReplies) -> Result<v1::ImportEntriesResponse, Status> {
+    async fn import(self, received: Received, mut told: ProgressReplies) -> Result<v1::ImportEntriesResponse, Status> {
         let place = tokio::select! {
             place = self.shared.list_calls.take(self.by.caller(), 1) => place,
             () = self.deadline.passed() => return Err(convert::deadline_status()),
@@ -135,20 +154,41 @@ impl Import {
         let span = Span::current();
         let work = tokio::task::spawn_blocking(move || {
             let (_place, _in) = (place, span.entered());
-            let mut file = BufReader::with_capacity(READ_BYTES, file);
             let catalog = &self.shared.catalog;
             // Its scope may be another one than when the file began to come.
             if !self.by.has_all_lists() {
                 self.by.may_change(&catalog.list(&self.list).map_err(convert::catalog_status)?.list)?;
             }
-            let report =
-                catalog.import_begun(self.by.caller(), &self.list, self.began, &self.options, &mut file, &mut |progress| {
-                    told.hear(progress)
-                });
+            let report = catalog.import_files(
+                self.by.caller(),
+                &self.list,
+                self.began,
+                &self.options,
+                &mut received.files(),
+                &mut |progress| told.hear(progress),
+            );
             report.map_err(convert::catalog_status)
         });
         let report = work.await.map_err(|_| Fault::lost())??;
         Ok(reply(Reply::Report(convert::import_report(report))))
+    }
+}
+
+/// The files of an import, one behind the other in one file.
+struct Received {
+    file: Arc<File>,
+    /// Their names, and where each begins.
+    files: Vec<(String, u64)>,
+    bytes: u64,
+}
+
+impl Received {
+    fn files(&self) -> impl Iterator<Item = std::io::Result<ImportFile<'static>>> {
+        let ends = self.files.iter().skip(1).map(|(_, start)| *start).chain([self.bytes]);
+        self.files.iter().zip(ends).map(|((name, start), end)| {
+            let section = Section::new(self.file.clone(), *start, end - start);
+            Ok(ImportFile { name: name.clone(), input: Box::new(BufReader::with_capacity(READ_BYTES, section)) })
+        })
     }
 }
 

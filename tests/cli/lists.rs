@@ -395,6 +395,24 @@ fn a_bad_row_that_may_be_a_known_entry_leaves_the_list_as_it_is() {
 }
 
 #[test]
+fn several_files_are_one_import() {
+    let place = Place::new();
+    place.run(&["list", "create", "a"]).exits(0);
+    let page = |name: &str, id: &str, hash: &str| place.write(name, format!("id,pdq\n{id},{hash}\n").as_bytes());
+    let pages = [page("1.csv", "x", &pdq(1)), page("2.csv", "y", "zz"), page("3.csv", "z", &pdq(3))];
+    let [one, two, three] = &pages;
+    let done = place.run(&["list", "import", "a", one, two, three, "--json"]).exits(0);
+    let report = done.says(&["2.csv: line 2: column 2: a PDQ hash has 64 hex digits"]).one();
+    assert_eq!((&report["rows"], &report["entries"], &report["bad"][0]["file"]), (&json!(3), &json!(2), &json!("2.csv")));
+    let versions = place.run(&["list", "versions", "a", "--json"]).exits(0).json();
+    assert_eq!((versions.len(), &versions[0]["source"]), (1, &json!("1.csv and 2 more")));
+    let missing = place.arg("none.csv");
+    place.run(&["list", "import", "a", one, &missing]).exits(3).says(&["no such file or folder", "none.csv"]);
+    place.run(&["list", "import", "a", "-", "-"]).exits(2).says(&["standard input can be only one of the files"]);
+    place.run(&["list", "import", "a"]).exits(2);
+}
+
+#[test]
 fn a_file_that_fails_as_a_whole_changes_nothing() {
     let place = Place::new();
     place.run(&["list", "create", "a"]).exits(0);
@@ -426,13 +444,15 @@ fn a_file_that_fails_as_a_whole_changes_nothing() {
     check(b"<?xml version=\"1.0\"?><rss/>", "this looks like XML other than NCMEC's, which is not read");
     check(b"<!DOCTYPE html>\n<html><body>Sign in</body></html>", "this looks like an HTML page, perhaps a login or error page");
     check(format!("id,pdq\r1,{one}\r").as_bytes(), "the file uses bare CR line endings; convert them to LF");
-    check(b"\x1f\x8b\x08\0\0\0", "this looks like gzip, which is not read; decompress it first");
-    check(b"PK\x03\x04\x14\0", "this looks like a ZIP archive or a spreadsheet, which is not read");
-    let gzip = place.write("list.csv", b"\x1f\x8b\x08\0\0\0");
-    place.run(&["list", "import", "a", &gzip, "--format", "csv"]).exits(3).says(&["this looks like gzip"]);
+    check(b"\x1f\x8b\x08\0\0\0", "its gzip data is damaged or cut short");
+    check(b"PK\x03\x04\x14\0", "its ZIP data is damaged or cut short");
+    let json = place.write("list.csv", b"[{\"MediaID\":1}]");
+    let refused = "the file looks like vics-json, and csv was named as its format";
+    place.run(&["list", "import", "a", &json, "--format", "csv"]).exits(3).says(&[refused]);
     check(
-        &[&b"\xff\xfe"[..], &format!("id,pdq\nx,{one}\n").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()].concat(),
-        "the file is UTF-16; save it as UTF-8",
+        &[&b"\xff\xfe"[..], &format!("id,pdq\nx,{one}\n").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>(), b"x"]
+            .concat(),
+        "the file is not valid UTF-16LE",
     );
     check(&"\u{feff}id,pdq\n".chars().flat_map(|c| (c as u32).to_le_bytes()).collect::<Vec<_>>(), "the file is UTF-32");
     place.run(&["list", "import", "b", &place.arg("list")]).exits(3).says(&["there is no list named \"b\""]);

@@ -182,7 +182,7 @@ fn a_dump_that_is_cut_short_or_names_a_next_page_is_noticed() {
     assert_eq!(place.ids(HashKind::Md5, 2), ["1/b"]);
     let with_next = whole.replace("</queryResult>", "<paging><next>/v2/entries?a&amp;b</next></paging></queryResult>");
     let report = place.import(with_next.as_bytes()).unwrap();
-    assert_eq!(report.warnings, ["each page in the file names a next one, so the dump may not be complete"]);
+    assert_eq!(report.warnings, ["each page names a next one, so the dump may not be complete"]);
     assert_eq!(place.import([with_next, whole.clone()].concat().as_bytes()).unwrap().warnings, [""; 0]);
     // A bad record may be one of the entries that go.
     let careful = ImportOptions::default();

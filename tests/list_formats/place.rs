@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use hashwarden::app;
-use hashwarden::catalog::{Catalog, CatalogError, ImportOptions, ImportReport, PolicyUpdate};
+use hashwarden::catalog::{Catalog, CatalogError, ImportFile, ImportOptions, ImportReport, PolicyUpdate};
 use hashwarden::config::Config;
 use hashwarden::entry::{Caller, HashKind, HashValue, Polarity, Status};
 use hashwarden::lists::{self, Format, Layout, LeftOut, Mapping, Row};
@@ -102,6 +102,17 @@ impl Place {
 
     pub fn import(&self, file: &[u8]) -> Result<ImportReport, CatalogError> {
         self.import_as(file, &ImportOptions { accept: true, ..ImportOptions::default() })
+    }
+
+    /// Several files with their names.
+    pub fn import_all(&self, files: &[(&str, &[u8])]) -> Result<ImportReport, CatalogError> {
+        let mut files = files.iter().map(|(name, bytes)| {
+            let input = BufReader::with_capacity(5_000, *bytes);
+            Ok(ImportFile { name: (*name).to_owned(), input: Box::new(input) })
+        });
+        let options = ImportOptions { accept: true, ..ImportOptions::default() };
+        let began = self.catalog.begin_import("known").unwrap();
+        self.catalog.import_files(&self.by, "known", began, &options, &mut files, &mut |_| {})
     }
 
     pub fn import_as(&self, file: &[u8], options: &ImportOptions) -> Result<ImportReport, CatalogError> {

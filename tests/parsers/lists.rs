@@ -3,17 +3,26 @@
 //! Whatever the bytes are: no panic, memory in proportion to the longest row, rows in the file's order, the same rows in whatever pieces the file
 //! comes, and no text of an error that repeats what could be a hash. Rows that were taken, written as CSV, are read as the same.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::ops::ControlFlow;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hashwarden::demo::lists::write_csv;
 use hashwarden::entry::{Entry, HashKind};
-use hashwarden::lists::{Column, Format, Header, Mapping, Row, RowError, Signal, read};
+use hashwarden::lists::{Column, FileError, Format, Found, Header, Mapping, Row, RowError, Signal, Unpacking, each_list, read};
+
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::memory;
 
 const AMPLIFIED: usize = 64;
 const BESIDE: usize = 4 * 1024 * 1024;
+/// Of what may be packed: how much comes out, and the window of Zstandard beside it.
+const UNPACKED_MAX: u64 = 1024 * 1024;
+const PACKED_BESIDE: usize = 160 * 1024 * 1024;
+/// The limit is noticed a buffer later.
+const SLACK: u64 = 256 * 1024;
 /// Hex digits in a row that may well be of a hash, unless they are letters alone.
 const DIGITS_SHOWN_MAX: usize = 15;
 
@@ -71,6 +80,9 @@ fn asked(which: u8) -> (Format, Mapping) {
 /// The first byte says the format, the mapping and the pieces.
 pub fn check(bytes: &[u8]) {
     let Some((which, bytes)) = bytes.split_first() else { return };
+    if which & 15 == 15 {
+        return check_packed(bytes, 1 + (which >> 4) as usize);
+    }
     Format::sniff(bytes);
     let ((format, mapping), pieces) = (asked(*which), 1 + (which >> 4) as usize);
     let whole = memory::within(bytes.len() * AMPLIFIED + BESIDE, || taken(format, &mapping, &mut &bytes[..]));
@@ -88,6 +100,31 @@ pub fn check(bytes: &[u8]) {
     }
     failed.iter().for_each(|words| check_words(words));
     check_written(rows.into_iter().flatten().collect());
+}
+
+/// What comes out of a file that may be packed, in how many lists, and why it failed, if it did.
+fn unpacked(input: &mut dyn BufRead) -> (Vec<Vec<u8>>, Option<String>) {
+    let left = std::cell::Cell::new(UNPACKED_MAX);
+    let mut lists = Vec::new();
+    let done = each_list(input, &Unpacking { left: &left, bytes_max: UNPACKED_MAX }, &mut |Found { input, .. }| {
+        let mut list = Vec::new();
+        let read = input.read_to_end(&mut list);
+        lists.push(list);
+        read.map(|_| ()).map_err(FileError::from)
+    });
+    (lists, done.err().map(|error| error.to_string()))
+}
+
+/// Packed files come out the same in whatever pieces they come, and no more of them than the limit.
+fn check_packed(bytes: &[u8], pieces: usize) {
+    let whole = memory::within(PACKED_BESIDE, || unpacked(&mut &bytes[..]));
+    let in_pieces = unpacked(&mut BufReader::with_capacity(pieces, InPieces(bytes, pieces)));
+    assert_eq!(in_pieces.1.is_some(), whole.1.is_some(), "read in pieces of {pieces}, it is another");
+    if whole.1.is_none() {
+        assert_eq!(in_pieces, whole, "read in pieces of {pieces}, it is another");
+    }
+    assert!(whole.0.iter().map(|list| list.len() as u64).sum::<u64>() <= UNPACKED_MAX + SLACK);
+    whole.1.iter().for_each(|words| check_words(words));
 }
 
 fn check_words(words: &str) {
@@ -164,5 +201,27 @@ pub fn seeds() -> Vec<Vec<u8>> {
         ),
         (0, format!("\u{feff}id\tsha1\tnote\r\nx\t{}\t\u{202e}\r\n", "0b".repeat(20))),
     ];
-    text.into_iter().map(|(which, text)| [vec![which], text.into_bytes()].concat()).collect()
+    let list = format!("id,md5\nx1,{md5}\n");
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(list.as_bytes()).expect("memory takes all");
+    // One stored member, as the usual tools write it.
+    let mut crc = flate2::Crc::new();
+    crc.update(list.as_bytes());
+    let size = (list.len() as u32).to_le_bytes();
+    let facts = [&[20, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &crc.sum().to_le_bytes(), &size, &size, &[5, 0, 0, 0]].concat();
+    let member = [b"PK\x03\x04", &facts[..], b"a.csv", list.as_bytes()].concat();
+    let directory = [b"PK\x01\x02\x14\0", &facts[..], &[0; 14], b"a.csv"].concat();
+    let places = [directory.len() as u32, member.len() as u32].map(u32::to_le_bytes).concat();
+    let zip = [&member[..], &directory, b"PK\x05\x06\0\0\0\0\x01\0\x01\0", &places, &[0; 2]].concat();
+    let utf16 = format!("\u{feff}{list}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let packed = [
+        gzip.finish().expect("memory takes all"),
+        compress_to_vec(list.as_bytes(), CompressionLevel::Fastest),
+        zip,
+        utf16,
+        b"<?xml version='1.0' encoding='windows-1252'?><queryResult>\xe4</queryResult>".to_vec(),
+    ];
+    assert!(packed.iter().all(|packed| unpacked(&mut &packed[..]).1.is_none()));
+    let text = text.into_iter().map(|(which, text)| [vec![which], text.into_bytes()].concat());
+    text.chain(packed.into_iter().map(|packed| [vec![15 | 32], packed].concat())).collect()
 }

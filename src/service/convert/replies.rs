@@ -306,7 +306,7 @@ pub fn import_report(report: ImportReport) -> v1::ImportReport {
         Some(Format::VicsJson) => v1::ListFormat::VicsJson,
         Some(Format::NcmecXml) => v1::ListFormat::NcmecXml,
     };
-    let bad_row = |bad: BadRow| v1::BadRow { line: bad.line, reason: bad.reason, record: bad.record };
+    let bad_row = |bad: BadRow| v1::BadRow { line: bad.line, reason: bad.reason, record: bad.record, file: bad.file };
     let hold = |hold: Hold| match hold {
         Hold::BadRows => v1::ImportHold::BadRows as i32,
         Hold::LargeChange => v1::ImportHold::LargeChange as i32,

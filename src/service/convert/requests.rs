@@ -273,6 +273,12 @@ pub fn import_options(header: v1::ImportHeader) -> Result<(String, ImportOptions
     Ok((header.list, options))
 }
 
+/// The name of an import's file.
+pub fn file_name(file: v1::ImportFile) -> Result<String, Fault> {
+    at_most(file.name.len(), SOURCE_BYTES_MAX, "bytes", || "file.name".to_owned())?;
+    Ok(file.name)
+}
+
 /// Two lists, and by what they are compared.
 pub fn overlap(request: v1::OverlapListsRequest) -> Result<(String, String, HashKind, Option<u16>), Fault> {
     let v1::OverlapListsRequest { list, other, kind: of, radius } = request;
