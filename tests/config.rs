@@ -142,6 +142,8 @@ fn what_is_wrong_is_refused_by_name() {
     check("[index]\npdq = true", &["[index] pdq must be text"]);
     check("[store]\ndir = \"\"", &["[store] dir must name a directory"]);
     check("[store]\ndir = 5", &["[store] dir must be text"]);
+    check("[import]\ncheck = 1", &["[import] check must be true or false"]);
+    check("[import]\ncheck = \"on\"", &["[import] check must be true or false"]);
     check("[log]\nformat = \"xml\"", &["[log] format must be \"text\" or \"json\", not \"xml\""]);
     check("[log]\nlevel = \"loud=very\"", &["[log] level must be off, error"]);
     check("[log]\nlevel = \"\"", &["[log] level"]);
@@ -184,6 +186,7 @@ fn a_wrong_environment_variable_is_refused_by_its_own_name() {
     check("HASHWARDEN__GRPC__LISTEN", "50051", &["[grpc] listen must be an address", "HASHWARDEN__GRPC__LISTEN"]);
     check("HASHWARDEN__GRPC__DRAIN_S", "20s", &["[grpc] drain_s must be a whole number", "HASHWARDEN__GRPC__DRAIN_S"]);
     check("HASHWARDEN__GRPC__DRAIN_S", "", &["[grpc] drain_s must be a whole number"]);
+    check("HASHWARDEN__IMPORT__CHECK", "off", &["[import] check must be true or false", "HASHWARDEN__IMPORT__CHECK"]);
     let large = ["[grpc] drain_s must be a whole number between 0 and 9223372036854775807", "HASHWARDEN__GRPC__DRAIN_S"];
     check("HASHWARDEN__GRPC__DRAIN_S", "99999999999999999999", &large);
     check("HASHWARDEN__GRPC__DRAIN_S__X", "5", &["[grpc] drain_s must be a whole number"]);

@@ -148,6 +148,16 @@ fn check_type(default: &Value, given: &Value, section: &str, key: &str) -> Resul
         }
         let number = given.clone().into_int().ok().filter(|n| is_number(&given.kind) && *n >= 0);
         number.ok_or("must be a whole number, 0 or more")?;
+    } else if matches!(default.kind, ValueKind::Boolean(_)) {
+        // The environment has nothing but text.
+        let is_one = match &given.kind {
+            ValueKind::Boolean(_) => true,
+            ValueKind::String(text) => matches!(text.trim(), "true" | "false"),
+            _ => false,
+        };
+        if !is_one {
+            return Err("must be true or false".into());
+        }
     } else if !matches!(given.kind, ValueKind::String(_)) {
         return Err("must be text, in quotes".into());
     }
