@@ -184,7 +184,7 @@ fn check(store: &Store, list: ListId, version: VersionNo, found: &mut Findings, 
     let mut shared = Shared::new(checked.count());
     let mut batch = Vec::with_capacity(BATCH);
     for kind in KINDS {
-        each_hash(store, kind, &checked, &mut |entry, hash| {
+        each_hash(store, list, kind, &checked, &mut |entry, hash| {
             shared.count(kind, hash);
             if kind == HashKind::Pdq {
                 batch.extend(Pdq::from_bytes(hash).map(|hash| (entry, hash)));
@@ -198,10 +198,10 @@ fn check(store: &Store, list: ListId, version: VersionNo, found: &mut Findings, 
     // What was counted may be a little less than there is: once more, and exactly.
     if shared.narrow() {
         for kind in KINDS {
-            each_hash(store, kind, &checked, &mut |_, hash| shared.recount(kind, hash))?;
+            each_hash(store, list, kind, &checked, &mut |_, hash| shared.recount(kind, hash))?;
         }
         for kind in KINDS {
-            each_hash(store, kind, &checked, &mut |entry, hash| {
+            each_hash(store, list, kind, &checked, &mut |entry, hash| {
                 if let Some(entries) = shared.entries_with(kind, hash) {
                     let reason = || format!("{entries} of the new entries have this {kind} hash");
                     found.add(entry, FindingKind::Shared, reason);
@@ -209,15 +209,19 @@ fn check(store: &Store, list: ListId, version: VersionNo, found: &mut Findings, 
             })?;
         }
     }
+    // Of a small delta the rest of the list stays unread.
+    if checked.count() <= advance::POINT_READS_MAX as u64 {
+        return Ok(());
+    }
     let whole = stored::entries_of(store, list, version)?;
     let mut crowds = Crowds::new(whole.count(), neighbours_max);
-    each_hash(store, HashKind::Pdq, &whole, &mut |_, hash| {
+    each_hash(store, list, HashKind::Pdq, &whole, &mut |_, hash| {
         if shared.entries_with(HashKind::Pdq, hash).is_none() {
             crowds.sample(hash);
         }
     })?;
     if crowds.begin() {
-        each_hash(store, HashKind::Pdq, &checked, &mut |entry, hash| crowds.push(entry, hash))?;
+        each_hash(store, list, HashKind::Pdq, &checked, &mut |entry, hash| crowds.push(entry, hash))?;
         for (entry, neighbours) in crowds.finish() {
             found.add(entry, FindingKind::Crowded, || {
                 format!("the PDQ hash is near to those of some {neighbours} entries of the list")
@@ -235,8 +239,22 @@ fn judge(featureless: &Featureless, batch: &mut Vec<(EntryNo, Pdq)>, found: &mut
     batch.clear();
 }
 
-/// The hashes of some entries, as the columns have them.
-fn each_hash(store: &Store, kind: HashKind, of: &Alive, each: &mut dyn FnMut(EntryNo, &[u8])) -> Result<(), CatalogError> {
+/// The hashes of some entries of a list: of few one by one, of many as the columns have them.
+fn each_hash(
+    store: &Store,
+    list: ListId,
+    kind: HashKind,
+    of: &Alive,
+    each: &mut dyn FnMut(EntryNo, &[u8]),
+) -> Result<(), CatalogError> {
+    if of.count() <= advance::POINT_READS_MAX as u64 {
+        for entry in of.iter() {
+            let content = store.entry(list, entry)?;
+            let hashes = content.iter().flat_map(|content| content.sought()).filter(|hash| hash.kind() == kind);
+            hashes.for_each(|hash| each(entry, &hash.to_vec()));
+        }
+        return Ok(());
+    }
     let first = of.iter().next().map_or(0, |entry| entry.0.saturating_sub(columns::SPAN));
     for chunk in store.columns_from(kind as u8, EntryNo(first))? {
         let (_, bytes) = chunk?;
