@@ -89,8 +89,7 @@ pub fn prepare(
     let rows = if wanted.count() <= POINT_READS_MAX as u64 {
         read_one_by_one(store, list, &wanted, &mut part)?
     } else {
-        let first = wanted.iter().next().map_or(0, |entry| entry.0.saturating_sub(super::columns::SPAN));
-        stored::read(store, EntryNo(first), &wanted, &mut part)?
+        stored::read(store, stored::first_chunk(&wanted), &wanted, &mut part)?
     };
     if part.add_rows(rows, choices)? {
         load::show_recall(1.0);

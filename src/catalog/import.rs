@@ -171,9 +171,9 @@ impl Catalog {
                 self.sealed(&list, version).and_then(|imported| Ok((imported, self.transition(list.id, base, version)?)));
             // Deleted while its indexes were built.
             let (imported, transition) = prepared.map_err(|error| self.find_again(name, began).err().unwrap_or(error))?;
+            self.quarantine(&list, &found).map_err(|error| self.find_again(name, began).err().unwrap_or(error))?;
             let write = self.lock();
             let list = self.find_again(name, began)?;
-            self.quarantine(&list, &found)?;
             let (version, edits) = self.activate_import(by, &list, &imported, began, transition)?;
             drop(write);
             report.version = Some(version);

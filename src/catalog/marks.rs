@@ -33,20 +33,20 @@ impl Catalog {
                 return Err(CatalogError::NoSuchEntry { list: name.to_owned(), id: id.to_owned(), why });
             }
             // What a check found is not to be quarantined for it again.
-            let released = known.as_ref().filter(|known| mark.is_none() && health::is_own(known));
-            let mark = released.map_or_else(|| mark.clone(), |known| Some(health::released(known)));
+            let released = known.as_ref().filter(|known| mark.is_none() && health::is_own(known)).map(health::released);
+            let mark = mark.clone().or_else(|| released.clone());
             if known.map(|known| known.mark) == mark {
                 return Ok(None);
             }
             let op = ChangeOp::SetMark { list: list.id, id: id.to_owned(), mark };
-            changed = Some(list);
+            changed = Some((list, released));
             Ok(Some((op, Vec::new())))
         })?;
         if let Some(until) = mark.as_ref().and_then(|mark| mark.until_ms) {
             self.marks_due.fetch_min(until, Ordering::Relaxed);
         }
-        if let Some(list) = changed {
-            told::marked(by, &list, mark.as_ref());
+        if let Some((list, released)) = changed {
+            told::marked(by, &list, mark.as_ref().or(released.as_ref()));
         }
         Ok(())
     }

@@ -386,10 +386,9 @@ impl Catalog {
     pub fn activate(&self, by: &Caller, name: &str, version: VersionNo) -> Result<ListInfo, CatalogError> {
         let list = self.find(name)?;
         let found = self.check(&list, &self.sealed(&list, version)?)?;
+        self.quarantine(&list, &found)?;
         let write = self.lock();
         let list = self.find(name)?;
-        self.sealed(&list, version)?;
-        self.quarantine(&list, &found)?;
         let made_ms = self.activate_locked(by, &list, version)?.time_ms;
         // What was imported then, and is put to use now, is as old as it was then.
         if self.imported_ms(list.id)?.is_some_and(|known| known < made_ms) {

@@ -20,8 +20,6 @@ use rayon::prelude::*;
 
 /// By how much one list is smaller than the other where it is the one to be indexed.
 const MUCH_SMALLER: usize = 8;
-/// Up to so many hashes an index is not worth its tables.
-const SCANNED_MAX: usize = 1_000;
 /// What may be spent on one core, as far as can be told beforehand: more than enough for ten million hashes with ten million at radius 31.
 const WORK_MAX: Duration = Duration::from_secs(20 * 60);
 /// Hubs that a report names.
@@ -83,7 +81,7 @@ impl super::Catalog {
         // The index stands on the much smaller side: it is built in no time and stays in the caches.
         let swapped = own.hashes.len() < others.hashes.len() / MUCH_SMALLER;
         let (indexed, asked) = if swapped { (&own.hashes, &others.hashes) } else { (&others.hashes, &own.hashes) };
-        let index_kind = if indexed.len() <= SCANNED_MAX { IndexKind::Linear } else { IndexKind::MultiIndex };
+        let index_kind = IndexKind::for_join(indexed.len());
         check_work(crate::index::expected_look_up::<H>(index_kind, indexed.len(), radius), asked.len(), radius)?;
         let index = crate::index::build(index_kind, indexed.clone());
         prove(&*index, indexed, radius)?;

@@ -112,6 +112,39 @@ impl Source<'_> {
     }
 }
 
+/// The hashes of one kind of some entries of a list: few entries are read one by one, of many the column is.
+pub fn each_hash(
+    store: &Store,
+    list: ListId,
+    kind: HashKind,
+    of: &Alive,
+    each: &mut dyn FnMut(EntryNo, &[u8]),
+) -> Result<(), CatalogError> {
+    if of.count() <= advance::POINT_READS_MAX as u64 {
+        for entry in of.iter() {
+            let content = store.entry(list, entry)?;
+            let hashes = content.iter().flat_map(|content| content.sought()).filter(|hash| hash.kind() == kind);
+            hashes.for_each(|hash| each(entry, &hash.to_vec()));
+        }
+        return Ok(());
+    }
+    for chunk in store.columns_from(kind as u8, first_chunk(of))? {
+        let (_, bytes) = chunk?;
+        let whole = columns::decode_any(kind, &bytes, |entry, hash| {
+            if of.contains(entry) {
+                each(entry, hash);
+            }
+        });
+        whole.ok_or_else(|| damaged(kind as u8))?;
+    }
+    Ok(())
+}
+
+/// From where on the chunks are that can have one of these entries.
+pub fn first_chunk(of: &Alive) -> EntryNo {
+    EntryNo(of.iter().next().map_or(0, |entry| entry.0.saturating_sub(columns::SPAN)))
+}
+
 /// The entries of a version.
 pub fn entries_of(store: &Store, list: ListId, version: VersionNo) -> Result<Alive, CatalogError> {
     let mut entries = Alive::default();

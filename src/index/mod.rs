@@ -36,6 +36,9 @@ pub const AUTO_BK_TREE_RADIUS_MAX: u16 = 4;
 /// 4 MB beside the rows. In warm caches it is ahead from a thousand or two, but then both are quick.
 pub const AUTO_LINEAR_ROWS_MAX: usize = 6_000;
 
+/// Up to so many rows a join scans.
+const JOIN_LINEAR_ROWS_MAX: usize = 1_000;
+
 /// One look-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query<H> {
@@ -251,6 +254,13 @@ impl IndexChoice {
             IndexChoice::Auto if rows <= AUTO_LINEAR_ROWS_MAX => IndexKind::Linear,
             IndexChoice::Auto => IndexKind::MultiIndex,
         }
+    }
+}
+
+impl IndexKind {
+    /// The index for a join with `rows` rows: few are not worth the tables of a multi-index.
+    pub fn for_join(rows: usize) -> IndexKind {
+        if rows <= JOIN_LINEAR_ROWS_MAX { IndexKind::Linear } else { IndexKind::MultiIndex }
     }
 }
 

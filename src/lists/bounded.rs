@@ -65,12 +65,17 @@ impl BufRead for Bounded<'_> {
 
 impl Read for Bounded<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let filled = self.fill_buf()?;
-        let n = filled.len().min(out.len());
-        out[..n].copy_from_slice(&filled[..n]);
-        self.consume(n);
-        Ok(n)
+        read_filled(self, out)
     }
+}
+
+/// `Read::read` of what is a `BufRead` first.
+pub(super) fn read_filled(input: &mut impl BufRead, out: &mut [u8]) -> io::Result<usize> {
+    let filled = input.fill_buf()?;
+    let n = filled.len().min(out.len());
+    out[..n].copy_from_slice(&filled[..n]);
+    input.consume(n);
+    Ok(n)
 }
 
 #[cfg(test)]

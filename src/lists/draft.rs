@@ -3,8 +3,12 @@
 //! Such a record names what it holds, piece by piece. A [`Draft`] gathers the pieces and keeps to what holds for every row: it is taken
 //! whole, or it is an error that repeats no hash.
 
+use std::io::BufRead;
+use std::ops::ControlFlow;
+
+use super::json::{self, Object, Shape};
 use super::value::{self, check_text};
-use super::{LeftOut, Row, RowError};
+use super::{FileError, Layout, LeftOut, Row, RowError};
 use crate::entry::shown::{is_name, is_visible};
 use crate::entry::{BadValue, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, HashKind, HashValue};
 
@@ -16,6 +20,24 @@ pub(super) struct Draft {
     bad: Option<String>,
     /// What is bad is a hash.
     bad_hash: bool,
+}
+
+/// The rows of a JSON file. `fill` reads a record, and hears whether it stood in another one.
+pub(super) fn from_json(
+    shape: &Shape,
+    input: &mut dyn BufRead,
+    each: &mut dyn FnMut(Result<Row, RowError>) -> ControlFlow<()>,
+    fill: impl Fn(&mut Draft, &Object, bool),
+) -> Result<Layout, FileError> {
+    let more = json::records(shape, input, &mut |record| {
+        let mut draft = Draft::new(record.number, record.line);
+        match &record.object {
+            Ok(object) => fill(&mut draft, object, record.nested),
+            Err(bad) => draft.refuse(bad),
+        }
+        each(draft.finish())
+    })?;
+    Ok(Layout { columns: Vec::new(), more })
 }
 
 impl Draft {

@@ -8,6 +8,7 @@ use std::io::{self, BufRead, Read};
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
 use super::FileError;
+use super::bounded::read_filled;
 use super::unpack::Unread;
 
 /// Bytes of UTF-8 that are made at a time.
@@ -89,11 +90,7 @@ impl BufRead for Decoded<'_> {
 
 impl Read for Decoded<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let filled = self.fill_buf()?;
-        let n = filled.len().min(out.len());
-        out[..n].copy_from_slice(&filled[..n]);
-        self.consume(n);
-        Ok(n)
+        read_filled(self, out)
     }
 }
 

@@ -95,18 +95,7 @@ fn has_bare_cr(text: &[u8]) -> bool {
 /// Whether the document type, or the first element behind declarations and comments, is HTML's.
 fn is_html(text: &[u8]) -> bool {
     const FIRST: [&str; 8] = ["html", "head", "body", "title", "meta", "script", "div", "center"];
-    let mut rest = text;
-    loop {
-        rest = rest.trim_ascii_start();
-        let end: &[u8] = match rest {
-            [b'<', b'!', b'-', b'-', ..] => b"-->",
-            [b'<', b'?', ..] => b"?>",
-            _ => break,
-        };
-        let Some(at) = rest.windows(end.len()).position(|part| part == end) else { return false };
-        rest = &rest[at + end.len()..];
-    }
-    let Some(inside) = rest.strip_prefix(b"<") else { return false };
+    let Some(inside) = xml::behind_prolog(text).and_then(|rest| rest.strip_prefix(b"<")) else { return false };
     let doctype = inside.get(..8).is_some_and(|word| word.eq_ignore_ascii_case(b"!doctype"));
     let inside = if doctype { inside[8..].trim_ascii_start() } else { inside };
     let name = inside.split(|b| !b.is_ascii_alphanumeric()).next().unwrap_or_default();

@@ -7,8 +7,8 @@
 use std::io::BufRead;
 use std::ops::ControlFlow;
 
-use super::draft::Draft;
-use super::json::{self, Object, Shape, get};
+use super::draft::{self, Draft};
+use super::json::{Object, Shape, get};
 use super::value::signal_kind;
 use super::{FileError, Layout, LeftOut, Row, RowError, STATUS_NOT_UNDERSTOOD, time};
 use crate::entry::Status;
@@ -26,15 +26,7 @@ pub(super) fn read(
     input: &mut dyn BufRead,
     each: &mut dyn FnMut(Result<Row, RowError>) -> ControlFlow<()>,
 ) -> Result<Layout, FileError> {
-    let more = json::records(&SHAPE, input, &mut |record| {
-        let mut draft = Draft::new(record.number, record.line);
-        match &record.object {
-            Ok(object) => fill(&mut draft, object),
-            Err(bad) => draft.refuse(bad),
-        }
-        each(draft.finish())
-    })?;
-    Ok(Layout { columns: Vec::new(), more })
+    draft::from_json(&SHAPE, input, each, |draft, object, _| fill(draft, object))
 }
 
 fn fill(draft: &mut Draft, object: &Object) {

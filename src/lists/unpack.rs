@@ -11,6 +11,7 @@ use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::FrameDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 
+use super::bounded::read_filled;
 use super::encoding::{self, Decoded};
 use super::zip;
 use super::{FileError, foreign};
@@ -249,10 +250,6 @@ impl BufRead for Limited<'_> {
 
 impl Read for Limited<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let filled = self.fill_buf()?;
-        let n = filled.len().min(out.len());
-        out[..n].copy_from_slice(&filled[..n]);
-        self.consume(n);
-        Ok(n)
+        read_filled(self, out)
     }
 }

@@ -7,8 +7,8 @@
 use std::io::BufRead;
 use std::ops::ControlFlow;
 
-use super::draft::Draft;
-use super::json::{self, Object, Record, Shape, Value, get};
+use super::draft::{self, Draft};
+use super::json::{Object, Shape, Value, get};
 use super::value::signal_kind;
 use super::{FileError, Layout, Row, RowError};
 
@@ -23,17 +23,7 @@ pub(super) fn read(
     input: &mut dyn BufRead,
     each: &mut dyn FnMut(Result<Row, RowError>) -> ControlFlow<()>,
 ) -> Result<Layout, FileError> {
-    let more = json::records(&SHAPE, input, &mut |record| each(draft(&record).finish()))?;
-    Ok(Layout { columns: Vec::new(), more })
-}
-
-fn draft(record: &Record) -> Draft {
-    let mut draft = Draft::new(record.number, record.line);
-    match &record.object {
-        Ok(object) => fill(&mut draft, object, record.nested),
-        Err(bad) => draft.refuse(bad),
-    }
-    draft
+    draft::from_json(&SHAPE, input, each, fill)
 }
 
 fn fill(draft: &mut Draft, object: &Object, nested: bool) {

@@ -160,19 +160,23 @@ fn broken(line: u64, error: &Error) -> FileError {
     FileError::broken(line, what)
 }
 
-/// The name of the first element behind declarations and comments.
-pub(super) fn root(head: &[u8]) -> Option<&str> {
-    let mut rest = head.strip_prefix(super::line::BOM).unwrap_or(head);
+/// What stands behind declarations and comments; `None` where one of them does not end.
+pub(super) fn behind_prolog(mut rest: &[u8]) -> Option<&[u8]> {
     loop {
         rest = rest.trim_ascii_start();
         let end: &[u8] = match rest {
             [b'<', b'!', b'-', b'-', ..] => b"-->",
             [b'<', b'?', ..] => b"?>",
-            _ => break,
+            _ => return Some(rest),
         };
         let at = rest.windows(end.len()).position(|part| part == end)?;
         rest = &rest[at + end.len()..];
     }
+}
+
+/// The name of the first element behind declarations and comments.
+pub(super) fn root(head: &[u8]) -> Option<&str> {
+    let rest = behind_prolog(head.strip_prefix(super::line::BOM).unwrap_or(head))?;
     let name = rest.strip_prefix(b"<")?.split(|byte| byte.is_ascii_whitespace() || b"/>".contains(byte)).next()?;
     std::str::from_utf8(name).ok().map(local).filter(|name| !name.is_empty())
 }

@@ -30,7 +30,7 @@ pub const BESIDE_BYTES: u64 = PLANES_BYTES_MAX + (44 << 20);
 
 /// CPU seconds of a job beyond those until its deadline.
 const CPU_GRACE_S: u64 = 3;
-/// What else the server does, a look-up of hashes say, takes moments: it goes before a picture where both want a core.
+/// Look-ups take moments, so they go first where a picture wants the same core.
 const NICENESS: i32 = 5;
 /// A buffer for a file that was larger than this is not kept.
 const KEPT_BYTES: usize = 4 << 20;

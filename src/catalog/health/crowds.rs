@@ -17,8 +17,6 @@ const SAMPLE_MAX: u64 = 200_000;
 const MET_MIN: u64 = 10;
 /// Pairs in the sample before it is made smaller: hashes much alike would take hours.
 const PAIRS_MAX: u64 = 200_000_000;
-/// Up to so many hashes an index is not worth its tables.
-const SCANNED_MAX: usize = 1_000;
 /// Hashes that are held against the sample together.
 const BATCH: usize = 65_536;
 
@@ -37,7 +35,7 @@ pub struct Crowds {
 }
 
 impl Crowds {
-    /// For a list of so many hashes, or more. An entry with more neighbours than that is crowded; 0 for any number.
+    /// For a list of so many hashes, or more. An entry with more neighbours than `neighbours_max` is crowded.
     pub fn new(hashes: u64, neighbours_max: u64) -> Self {
         Crowds {
             step: hashes.div_ceil(SAMPLE_MAX).max(1),
@@ -69,7 +67,7 @@ impl Crowds {
 
     /// Makes the index of the sample; false where no entry can be crowded.
     pub fn begin(&mut self) -> bool {
-        if self.neighbours_max == 0 || self.passed <= self.neighbours_max {
+        if self.passed <= self.neighbours_max {
             return false;
         }
         // Hashes that stand very close in the sample stay there in part, each for several.
@@ -146,6 +144,48 @@ impl Crowds {
 }
 
 fn build(hashes: &[Pdq]) -> Box<dyn RadiusIndex<Pdq>> {
-    let kind = if hashes.len() <= SCANNED_MAX { IndexKind::Linear } else { IndexKind::MultiIndex };
-    index::build(kind, hashes.into())
+    index::build(IndexKind::for_join(hashes.len()), hashes.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mixed(n: u64) -> u64 {
+        let n = (n ^ n >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let n = (n ^ n >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        n ^ n >> 31
+    }
+
+    fn scattered(n: u64) -> Pdq {
+        Pdq([0, 1, 2, 3].map(|word| mixed(4 * n + word)))
+    }
+
+    /// Within eight bits of the first one.
+    fn crowded(n: u64) -> Pdq {
+        let mut words = scattered(1 << 40).0;
+        (0..8).for_each(|bit| words[bit % 4] ^= 1 << (mixed(8 * n + bit as u64) % 64));
+        Pdq(words)
+    }
+
+    /// How many of the crowded ones are found, and of the others.
+    fn found(scatter: u64, crowd: u64) -> (usize, usize) {
+        let hashes: Vec<Pdq> = (0..scatter).map(scattered).chain((0..crowd).map(crowded)).collect();
+        let mut crowds = Crowds::new(hashes.len() as u64, 1_000);
+        hashes.iter().for_each(|hash| crowds.sample(hash.to_bytes().as_ref()));
+        assert!(crowds.begin());
+        (0..).zip(&hashes).for_each(|(n, hash)| crowds.push(EntryNo(n), hash.to_bytes().as_ref()));
+        let found = crowds.finish();
+        let of_crowd = found.iter().filter(|(entry, _)| u64::from(entry.0) >= scatter).count();
+        (of_crowd, found.len() - of_crowd)
+    }
+
+    #[test]
+    fn a_crowd_is_found_whole_and_nothing_else() {
+        assert_eq!(found(20_000, 1_000), (0, 0)); // each has 999 neighbours
+        assert_eq!(found(20_000, 1_002), (1_002, 0));
+        assert_eq!(found(20_000, 12_000), (12_000, 0)); // thinned out
+        assert_eq!(found(450_000, 15_000), (15_000, 0)); // in a sample
+        assert_eq!(found(10, 40_000), (40_000, 0)); // in a smaller one: too many pairs
+    }
 }

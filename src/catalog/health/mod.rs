@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use self::crowds::Crowds;
 use self::featureless::Featureless;
 use self::shared::Shared;
-use super::columns::{self, KINDS};
+use super::columns::KINDS;
 use super::{Catalog, CatalogError, Finding, FindingKind, Hold, ImportOptions, ImportReport, advance, lock, stored, told};
 use crate::entry::shown::counted;
 use crate::entry::{
@@ -30,11 +30,13 @@ use crate::snapshot::Alive;
 use crate::store::Store;
 
 /// Findings that a report names.
-pub const FINDINGS_SHOWN_MAX: usize = 1_000;
+const FINDINGS_SHOWN_MAX: usize = 1_000;
 /// Findings of one version that are quarantined: each is a change of its own.
 const FINDINGS_MAX: u64 = 10_000;
 /// Fewer than this are quarantined, whatever their share of the version.
 const FINDINGS_SURE: u64 = 100;
+/// Marks that are set at a time: changes wait as long.
+const MARKED_AT_ONCE: usize = 200;
 /// Hashes that are judged together.
 const BATCH: usize = 16 * 1024;
 /// Who sets the marks.
@@ -43,7 +45,7 @@ const CHECK: &str = "list check";
 /// What a check came to.
 #[derive(Default)]
 pub(super) struct Findings {
-    /// The worst of each entry, which are in rising order.
+    /// What was found first of each entry.
     of: BTreeMap<EntryNo, (FindingKind, String)>,
     /// Entries that were checked.
     checked: Alive,
@@ -68,8 +70,8 @@ impl Findings {
 }
 
 impl Catalog {
-    /// Checks what a version opens, seen from what is active. Nothing of a version that look-ups have seen, nor of a negative list's, which is there for what is
-    /// generic.
+    /// Checks what a version opens, seen from what is active. A version that look-ups have seen is not checked, nor is a negative list, which is there
+    /// for what is generic.
     pub(super) fn check(&self, list: &HashList, version: &ListVersion) -> Result<Findings, CatalogError> {
         if version.activated || list.polarity == Polarity::Negative || !self.imports.check {
             return Ok(Findings::default());
@@ -133,35 +135,45 @@ impl Catalog {
                 found.len()
             )));
         }
-        let by = Caller(CHECK.to_owned());
-        let commit = lock(&self.commit);
-        let mut last = None;
-        let marked = self.mark_found(&by, list, found, &mut last);
-        last.map_or(Ok(()), |seq| self.follow(&commit, seq, None)).and(marked)
-    }
-
-    fn mark_found(&self, by: &Caller, list: &HashList, found: &Findings, last: &mut Option<u64>) -> Result<(), CatalogError> {
-        let (store, lineage) = (self.store(), &found.lineage);
-        let mut set = |id: String, mark: Option<Mark>| -> Result<(), CatalogError> {
-            told::marked(by, list, mark.as_ref());
-            *last = Some(self.apply_with(by, ChangeOp::SetMark { list: list.id, id, mark }, &[])?);
-            Ok(())
-        };
-        let known: Vec<Marked> = store.marks(list.id)?.collect::<Result<_, _>>()?;
-        for marked in known.iter().filter(|marked| is_own(marked)) {
-            let now = store.id_history(list.id, &marked.id)?.in_version(lineage).map(|known| known.entry);
-            if now.is_some_and(|entry| found.checked.contains(entry) && !found.of.contains_key(&entry)) {
-                set(marked.id.clone(), None)?;
-            }
-        }
-        for (entry, (_, reason)) in &found.of {
-            let Some(content) = store.entry(list.id, *entry)? else { continue };
-            if store.mark(list.id, &content.id)?.is_none() {
-                set(content.id, Some(Mark { kind: MarkKind::Quarantined, until_ms: None, note: reason.clone() }))?;
-            }
+        let (store, by) = (self.store(), Caller(CHECK.to_owned()));
+        for some in wanted_marks(&store, list.id, found)?.chunks(MARKED_AT_ONCE) {
+            let commit = lock(&self.commit);
+            let mut last = None;
+            let marked = some.iter().try_for_each(|(id, mark)| -> Result<(), CatalogError> {
+                let known = store.mark(list.id, id)?;
+                // A person's mark stays, also one of this moment.
+                let is_free = if mark.is_some() { known.is_none() } else { known.as_ref().is_some_and(is_own) };
+                if is_free {
+                    let op = ChangeOp::SetMark { list: list.id, id: id.clone(), mark: mark.clone() };
+                    last = Some(self.apply_with(&by, op, &[])?);
+                    told::marked(&by, list, mark.as_ref());
+                }
+                Ok(())
+            });
+            // Also where one of them failed.
+            last.map_or(Ok(()), |seq| self.follow(&commit, seq, None)).and(marked)?;
         }
         Ok(())
     }
+}
+
+/// The marks that follow from what was found, those to be taken off first.
+fn wanted_marks(store: &Store, list: ListId, found: &Findings) -> Result<Vec<(String, Option<Mark>)>, CatalogError> {
+    let mut wanted = Vec::new();
+    for marked in store.marks(list)? {
+        let marked = marked?;
+        if is_own(&marked) {
+            let now = store.id_history(list, &marked.id)?.in_version(&found.lineage).map(|known| known.entry);
+            if now.is_some_and(|entry| found.checked.contains(entry) && !found.of.contains_key(&entry)) {
+                wanted.push((marked.id, None));
+            }
+        }
+    }
+    for (entry, (_, reason)) in &found.of {
+        let mark = Mark { kind: MarkKind::Quarantined, until_ms: None, note: reason.clone() };
+        wanted.extend(store.entry(list, *entry)?.map(|content| (content.id, Some(mark))));
+    }
+    Ok(wanted)
 }
 
 /// Whether a mark is one that a check set.
@@ -180,28 +192,28 @@ fn check(store: &Store, list: ListId, version: VersionNo, found: &mut Findings, 
     if found.checked.is_empty() {
         return Ok(());
     }
-    let (featureless, checked) = (Featureless::known(), found.checked.clone());
+    let checked = found.checked.clone();
     let mut shared = Shared::new(checked.count());
     let mut batch = Vec::with_capacity(BATCH);
     for kind in KINDS {
-        each_hash(store, list, kind, &checked, &mut |entry, hash| {
+        stored::each_hash(store, list, kind, &checked, &mut |entry, hash| {
             shared.count(kind, hash);
             if kind == HashKind::Pdq {
                 batch.extend(Pdq::from_bytes(hash).map(|hash| (entry, hash)));
                 if batch.len() == BATCH {
-                    judge(featureless, &mut batch, found);
+                    judge(&mut batch, found);
                 }
             }
         })?;
     }
-    judge(featureless, &mut batch, found);
+    judge(&mut batch, found);
     // What was counted may be a little less than there is: once more, and exactly.
     if shared.narrow() {
         for kind in KINDS {
-            each_hash(store, list, kind, &checked, &mut |_, hash| shared.recount(kind, hash))?;
+            stored::each_hash(store, list, kind, &checked, &mut |_, hash| shared.recount(kind, hash))?;
         }
         for kind in KINDS {
-            each_hash(store, list, kind, &checked, &mut |entry, hash| {
+            stored::each_hash(store, list, kind, &checked, &mut |entry, hash| {
                 if let Some(entries) = shared.entries_with(kind, hash) {
                     let reason = || format!("{entries} of the new entries have this {kind} hash");
                     found.add(entry, FindingKind::Shared, reason);
@@ -210,18 +222,18 @@ fn check(store: &Store, list: ListId, version: VersionNo, found: &mut Findings, 
         }
     }
     // Of a small delta the rest of the list stays unread.
-    if checked.count() <= advance::POINT_READS_MAX as u64 {
+    if neighbours_max == 0 || checked.count() <= advance::POINT_READS_MAX as u64 {
         return Ok(());
     }
     let whole = stored::entries_of(store, list, version)?;
     let mut crowds = Crowds::new(whole.count(), neighbours_max);
-    each_hash(store, list, HashKind::Pdq, &whole, &mut |_, hash| {
+    stored::each_hash(store, list, HashKind::Pdq, &whole, &mut |_, hash| {
         if shared.entries_with(HashKind::Pdq, hash).is_none() {
             crowds.sample(hash);
         }
     })?;
     if crowds.begin() {
-        each_hash(store, list, HashKind::Pdq, &checked, &mut |entry, hash| crowds.push(entry, hash))?;
+        stored::each_hash(store, list, HashKind::Pdq, &checked, &mut |entry, hash| crowds.push(entry, hash))?;
         for (entry, neighbours) in crowds.finish() {
             found.add(entry, FindingKind::Crowded, || {
                 format!("the PDQ hash is near to those of some {neighbours} entries of the list")
@@ -231,39 +243,10 @@ fn check(store: &Store, list: ListId, version: VersionNo, found: &mut Findings, 
     Ok(())
 }
 
-fn judge(featureless: &Featureless, batch: &mut Vec<(EntryNo, Pdq)>, found: &mut Findings) {
-    let judged = batch.par_iter().filter_map(|(entry, hash)| Some((*entry, featureless.judge(hash)?)));
+fn judge(batch: &mut Vec<(EntryNo, Pdq)>, found: &mut Findings) {
+    let judged = batch.par_iter().filter_map(|(entry, hash)| Some((*entry, Featureless::known().judge(hash)?)));
     for (entry, (kind, reason)) in judged.collect::<Vec<_>>() {
         found.add(entry, kind, || reason);
     }
     batch.clear();
-}
-
-/// The hashes of some entries of a list: of few one by one, of many as the columns have them.
-fn each_hash(
-    store: &Store,
-    list: ListId,
-    kind: HashKind,
-    of: &Alive,
-    each: &mut dyn FnMut(EntryNo, &[u8]),
-) -> Result<(), CatalogError> {
-    if of.count() <= advance::POINT_READS_MAX as u64 {
-        for entry in of.iter() {
-            let content = store.entry(list, entry)?;
-            let hashes = content.iter().flat_map(|content| content.sought()).filter(|hash| hash.kind() == kind);
-            hashes.for_each(|hash| each(entry, &hash.to_vec()));
-        }
-        return Ok(());
-    }
-    let first = of.iter().next().map_or(0, |entry| entry.0.saturating_sub(columns::SPAN));
-    for chunk in store.columns_from(kind as u8, EntryNo(first))? {
-        let (_, bytes) = chunk?;
-        let whole = columns::decode_any(kind, &bytes, |entry, hash| {
-            if of.contains(entry) {
-                each(entry, hash);
-            }
-        });
-        whole.ok_or_else(|| CatalogError::Damaged(format!("a chunk of column {}", kind as u8)))?;
-    }
-    Ok(())
 }

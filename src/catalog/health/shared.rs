@@ -11,19 +11,20 @@ use crate::entry::HashKind;
 const SHARE_MAX: u64 = 200;
 /// Of fewer entries a hash is no finding, whatever their share.
 const ENTRIES_MIN: u64 = 100;
-/// Hashes there are of an entry, most often: those of all kinds are counted together.
-const COUNTERS: usize = 4 * 4 * SHARE_MAX as usize;
+/// Enough for entries of 15 hashes on average: those of all kinds are counted together.
+const COUNTERS: usize = 16 * SHARE_MAX as usize;
 
 type Key = (HashKind, u64);
 
 pub struct Shared {
     entries: u64,
+    hashes: u64,
     counts: HashMap<Key, u64>,
 }
 
 impl Shared {
     pub fn new(entries: u64) -> Self {
-        Shared { entries, counts: HashMap::with_capacity(COUNTERS + 1) }
+        Shared { entries, hashes: 0, counts: HashMap::with_capacity(COUNTERS + 1) }
     }
 
     fn most(&self) -> u64 {
@@ -31,6 +32,7 @@ impl Shared {
     }
 
     pub fn count(&mut self, kind: HashKind, hash: &[u8]) {
+        self.hashes += 1;
         *self.counts.entry((kind, summary(hash))).or_default() += 1;
         if self.counts.len() > COUNTERS {
             self.counts.retain(|_, count| {
@@ -43,8 +45,8 @@ impl Shared {
     /// Keeps those that may be findings, to be counted again; false where there are none.
     pub fn narrow(&mut self) -> bool {
         let most = self.most();
-        // Each counter may be short by the hashes that there are in all over the counters.
-        let short = 8 * self.entries / COUNTERS as u64;
+        // A counter is short by at most the hashes over the counters.
+        let short = self.hashes / COUNTERS as u64;
         self.counts.retain(|_, count| *count + short > most);
         self.counts.values_mut().for_each(|count| *count = 0);
         !self.counts.is_empty()
