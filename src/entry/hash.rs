@@ -292,7 +292,8 @@ impl HashValue {
     pub fn from_hex(kind: HashKind, hex: &str) -> Result<Self, BadValue> {
         let mut buffer = [0u8; 144];
         let bytes = &mut buffer[..kind.bytes()];
-        if hex::decode_to_slice(hex, bytes).is_err() {
+        // The length first: the decoder would pass over a 0x.
+        if hex.len() != bytes.len() * 2 || const_hex::decode_to_slice(hex, bytes).is_err() {
             // Not by the length first, which misleads where a stray character is counted with the digits.
             let digits = hex.bytes().all(|b| b.is_ascii_hexdigit());
             let what = if digits {

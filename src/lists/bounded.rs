@@ -4,11 +4,13 @@
 //! parser and fails where a piece has grown beyond [`PIECE_BYTES_MAX`]: whoever drives the parser says when one begins.
 
 use std::cell::Cell;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 /// A tag, a text, a name or a number of more bytes than this fails its file. A picture's thumbnail among the fields of a case export has some
-/// hundred KiB and is passed over.
+/// hundred KiB, and costs its record alone.
 pub(super) const PIECE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+const BUFFER_BYTES: usize = 64 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 #[error("a single value or tag has more than {PIECE_BYTES_MAX} bytes")]
@@ -33,14 +35,15 @@ impl Meter {
     }
 }
 
+/// Reads through a buffer of its own: parsers ask for every tag, and a file may have come through five layers.
 pub(super) struct Bounded<'a> {
-    input: &'a mut dyn BufRead,
+    input: BufReader<&'a mut dyn BufRead>,
     meter: &'a Meter,
 }
 
 impl<'a> Bounded<'a> {
     pub fn new(input: &'a mut dyn BufRead, meter: &'a Meter) -> Self {
-        Bounded { input, meter }
+        Bounded { input: BufReader::with_capacity(BUFFER_BYTES, input), meter }
     }
 }
 
@@ -53,8 +56,7 @@ impl BufRead for Bounded<'_> {
     }
 
     fn consume(&mut self, n: usize) {
-        // What is consumed has been filled before, so no byte is read here.
-        if let Some(consumed) = self.input.fill_buf().ok().and_then(|filled| filled.get(..n)) {
+        if let Some(consumed) = self.input.buffer().get(..n) {
             let breaks = consumed.iter().filter(|byte| **byte == b'\n').count() as u64;
             self.meter.breaks.set(self.meter.breaks.get() + breaks);
         }
