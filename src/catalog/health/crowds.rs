@@ -12,7 +12,8 @@ use crate::index::{self, Hit, IndexKind, RadiusIndex};
 
 /// Bits, as PDQ's reference matches.
 const RADIUS: u16 = 31;
-const SAMPLE_MAX: u64 = 200_000;
+/// Of ten million hashes an entry with a thousand neighbours still meets [`MET_MIN`] of them.
+const SAMPLE_MAX: u64 = 100_000;
 /// Neighbours in the sample from which on an entry is crowded, at the least: fewer may be chance.
 const MET_MIN: u64 = 10;
 /// Pairs in the sample before it is made smaller: hashes much alike would take hours.

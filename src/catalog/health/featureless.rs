@@ -9,6 +9,7 @@
 use std::sync::OnceLock;
 
 use super::super::report::FindingKind;
+use crate::arch;
 use crate::decode::{Channels, Picture, Rendering};
 use crate::entry::{Bits, Pdq};
 use crate::hash::pdq;
@@ -32,7 +33,12 @@ const SIZES: [(usize, usize); 4] = [(256, 256), (256, 192), (256, 171), (256, 14
 /// A luma of 0 to 1, by how far across and down (0 to 1), and how many times as wide as high the picture is.
 type Drawing = Box<dyn Fn(f32, f32, f32) -> f32>;
 
-type Drawn = Vec<(Pdq, &'static str)>;
+/// Hashes, and what each is of.
+#[derive(Default)]
+struct Drawn {
+    hashes: Vec<Pdq>,
+    whats: Vec<&'static str>,
+}
 
 pub struct Featureless {
     /// Bars across and down, and blank pictures.
@@ -61,20 +67,36 @@ impl Featureless {
             let reason = format!("{weight} of the PDQ hash's 256 bits are set, where pictures have 128");
             return Some((FindingKind::Degenerate, reason));
         }
-        let off = from_product(hash);
+        let off = arch::best().run(FromProduct(hash));
         if off <= PRODUCT {
             let reason = "the PDQ hash is that of a picture made of bars: a border, a chequerboard".to_owned();
             return Some((FindingKind::Degenerate, reason));
         }
-        let of_bars = (off <= NEARLY_PRODUCT).then(|| nearest(&self.bars, hash, NEAR_BARS)).flatten();
-        let (distance, what) = of_bars.or_else(|| nearest(&self.discs, hash, NEAR_DISC))?;
+        let of_bars = (off <= NEARLY_PRODUCT).then(|| self.bars.nearest(hash, NEAR_BARS)).flatten();
+        let (distance, what) = of_bars.or_else(|| self.discs.nearest(hash, NEAR_DISC))?;
         Some((FindingKind::Featureless, format!("the PDQ hash is {distance} bits off that of {what}")))
     }
 }
 
-fn nearest(drawn: &Drawn, hash: &Pdq, radius: u16) -> Option<(u16, &'static str)> {
-    let distances = drawn.iter().map(|(known, what)| (known.distance(hash), *what));
-    distances.filter(|(distance, _)| *distance <= radius).min()
+impl Drawn {
+    fn nearest(&self, hash: &Pdq, radius: u16) -> Option<(u16, &'static str)> {
+        let (distance, at) = arch::best().run(Nearest(&self.hashes, hash));
+        (distance <= radius).then(|| (distance, self.whats[at]))
+    }
+}
+
+/// The distance of the nearest of some hashes, and where it stands; [`u16::MAX`] of none.
+struct Nearest<'a>(&'a [Pdq], &'a Pdq);
+
+impl arch::Work for Nearest<'_> {
+    type Out = (u16, usize);
+
+    #[inline(always)]
+    fn run<K: arch::Kernel>(self, _: K) -> (u16, usize) {
+        let keys = self.0.iter().zip(0u32..).map(|(known, at)| u32::from(known.distance(self.1)) << 16 | at & 0xffff);
+        let least = keys.fold(u32::MAX, u32::min);
+        ((least >> 16) as u16, (least & 0xffff) as usize)
+    }
 }
 
 fn plane(picture: &Picture) -> pdq::Luma64 {
@@ -98,10 +120,11 @@ fn hashes(drawings: Vec<(&'static str, Drawing)>) -> impl Iterator<Item = (Pdq, 
 }
 
 fn distinct(hashes: impl Iterator<Item = (Pdq, &'static str)>) -> Drawn {
-    let mut kept = Drawn::new();
+    let mut kept = Drawn::default();
     for (hash, what) in hashes {
-        if nearest(&kept, &hash, SAME).is_none() {
-            kept.push((hash, what));
+        if kept.nearest(&hash, SAME).is_none() {
+            kept.hashes.push(hash);
+            kept.whats.push(what);
         }
     }
     kept
@@ -109,26 +132,38 @@ fn distinct(hashes: impl Iterator<Item = (Pdq, &'static str)>) -> Drawn {
 
 /// Bits by which a hash's 16x16 bits differ from the nearest product of a row and a column, each bit standing for a sign. The nearest is looked for from
 /// some of the rows, by turns across and down: where there is one, most rows lead to it.
-fn from_product(hash: &Pdq) -> u32 {
-    let rows: [u16; 16] = std::array::from_fn(|y| (hash.0[y / 4] >> (48 - 16 * (y % 4))) as u16);
-    let columns: [u16; 16] = std::array::from_fn(|x| rows.iter().fold(0, |column, row| column << 1 | (row >> (15 - x)) & 1));
-    // Which lines are a pattern inverted, and by how many bits all of them are off.
-    let against = |lines: &[u16; 16], pattern: u16| {
-        lines.iter().fold((0u16, 0), |(inverted, off), line| {
-            let differs = (line ^ pattern).count_ones();
-            (inverted << 1 | u16::from(differs > 8), off + differs.min(16 - differs))
-        })
-    };
-    let from = |row: usize| {
-        let (mut across, mut least) = (rows[row], u32::MAX);
-        for _ in 0..2 {
-            let (down, off) = against(&rows, across);
-            least = least.min(off);
-            (across, _) = against(&columns, down);
+struct FromProduct<'a>(&'a Pdq);
+
+impl arch::Work for FromProduct<'_> {
+    type Out = u32;
+
+    #[inline(always)]
+    fn run<K: arch::Kernel>(self, _: K) -> u32 {
+        let rows: [u16; 16] = std::array::from_fn(|y| (self.0.0[y / 4] >> (48 - 16 * (y % 4))) as u16);
+        let columns: [u16; 16] = std::array::from_fn(|x| rows.iter().fold(0, |column, row| column << 1 | (row >> (15 - x)) & 1));
+        let mut least = u32::MAX;
+        for row in [0, 1, 2, 5, 8, 11] {
+            let mut across = rows[row];
+            for _ in 0..2 {
+                let (down, off) = against(&rows, across);
+                least = least.min(off);
+                (across, _) = against(&columns, down);
+            }
         }
         least
-    };
-    [0, 1, 2, 5, 8, 11].into_iter().map(from).fold(u32::MAX, u32::min)
+    }
+}
+
+/// Which lines are a pattern inverted, and by how many bits all of them are off.
+#[inline(always)]
+fn against(lines: &[u16; 16], pattern: u16) -> (u16, u32) {
+    let (mut inverted, mut off) = (0, 0);
+    for line in lines {
+        let differs = (line ^ pattern).count_ones();
+        inverted = inverted << 1 | u16::from(differs > 8);
+        off += differs.min(16 - differs);
+    }
+    (inverted, off)
 }
 
 fn tones() -> [impl Fn(bool) -> f32 + Copy + 'static; 2] {
