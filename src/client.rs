@@ -21,11 +21,11 @@ use tonic::{Code, Request, Status, Streaming, TimeoutExpired};
 use tonic_types::StatusExt;
 
 use crate::catalog::{
-    DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportOptions, ImportReport, ListInfo, NewEntry, OverlapReport,
-    PolicyUpdate, Progress,
+    DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportOptions, ImportReport, ListInfo, Moment, NewEntry,
+    OverlapReport, PastReport, PolicyUpdate, Progress,
 };
 use crate::entry::shown::in_words;
-use crate::entry::{EntryNo, HashKind, ListVersion, Mark, Polarity, VersionNo, ViewSet};
+use crate::entry::{EntryNo, HashKind, HashValue, ListVersion, Mark, Polarity, VersionNo, ViewSet};
 use crate::matcher::{Content, Hashed};
 use crate::proto::v1;
 use crate::verdict::Verdict;
@@ -437,7 +437,13 @@ impl Client {
     pub async fn diff(&self, name: &str, from: VersionNo, to: VersionNo) -> Result<DiffReport, ClientError> {
         let request = v1::DiffVersionsRequest { list: name.to_owned(), from_version: from.0, to_version: to.0 };
         let reply = self.lists.clone().diff_versions(self.slow_request(request)).await?.into_inner();
-        Ok(DiffReport { added: reply.added, removed: reply.removed, changed: reply.changed })
+        Ok(read::diff_report(reply))
+    }
+
+    /// What a list would have answered to a hash at an earlier moment.
+    pub async fn as_of(&self, name: &str, moment: Moment, hash: &HashValue) -> Result<PastReport, ClientError> {
+        let request = send::match_as_of(name, moment, hash);
+        read::past_report(self.lists.clone().match_as_of(self.slow_request(request)).await?.into_inner())
     }
 
     /// What two lists share.

@@ -62,7 +62,7 @@ pub struct Job {
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub verdict: Verdict,
-    /// The verdict's matches by PDQ, the suppressed ones too.
+    /// The verdict's matches by PDQ, those that were suppressed or are in shadow too.
     pub probes: Vec<Probe>,
     pub effort: Effort,
     pub stages: Stages,

@@ -40,6 +40,11 @@ pub const METRICS: &[Metric] = &[
     ),
     Metric(
         MetricType::Counter,
+        "hashwarden_shadow_matches_total",
+        "Verdicts in which a list in shadow would have matched, by list",
+    ),
+    Metric(
+        MetricType::Counter,
         "hashwarden_view_matches_total",
         "Verdicts in which a list matched through a view that is not the whole picture, by list and class of view (extended, window, turned)",
     ),

@@ -203,6 +203,8 @@ pub struct Verdict {
     pub matches: Vec<Match>,
     /// Matches that a negative list took out.
     pub suppressed: Vec<Match>,
+    /// Matches of lists in shadow, which alter nothing else.
+    pub shadow: Vec<Match>,
     /// Matches beyond each list's limit: counted, not shown; where there are tens of thousands, at least so many.
     pub cut: u64,
     /// The best quality of the frames seen.
@@ -220,13 +222,16 @@ pub struct Verdict {
 pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &[Candidate<'_>]) -> Verdict {
     let asked_lists = policy.asked(subject.lists);
     let asked = |list: &HashList| asked_lists.binary_search_by_key(&list.id, |asked| asked.id).is_ok();
-    let positives = || asked_lists.iter().copied().filter(|l| l.polarity == Polarity::Positive);
+    let positives = || asked_lists.iter().copied().filter(|l| l.polarity == Polarity::Positive && !l.policy.shadow);
     let holds = |ids: &[ListId], list: &HashList| ids.binary_search(&list.id).is_ok();
 
     let scoped_candidates: Vec<_> = candidates.iter().filter_map(|candidate| scoped(policy, candidate)).collect();
     let mut suppression = Suppression::new(policy, candidates);
     let positive = scoped_candidates.iter().filter(|s| s.list.polarity == Polarity::Positive && asked(s.list));
     let (suppressed, matches): (Vec<_>, Vec<_>) = positive.partition(|scoped| suppression.takes_out(scoped));
+    let (shadow, matches): (Vec<_>, Vec<_>) = matches.into_iter().partition(|scoped| scoped.list.policy.shadow);
+    let suppressed: Vec<_> = suppressed.into_iter().filter(|scoped| !scoped.list.policy.shadow).collect();
+    let shadow = nearest_per_entry(&shadow);
     let matches = nearest_per_entry(&matches);
     let mut suppressed = nearest_per_entry(&suppressed);
     // An entry that stands in one rendering is not suppressed, whatever another one shows.
@@ -236,8 +241,9 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
     let mut counts = BTreeMap::new();
     let mut matches = keep_nearest(matches, policy.matches_per_list_max, &mut counts);
     let mut suppressed = keep_nearest(suppressed, policy.matches_per_list_max, &mut counts);
+    let mut shadow = keep_nearest(shadow, policy.matches_per_list_max, &mut BTreeMap::new());
     let mut pairs = BTreeMap::new();
-    for found in matches.iter_mut().chain(&mut suppressed) {
+    for found in matches.iter_mut().chain(&mut suppressed).chain(&mut shadow) {
         let lists = || positives().map(|list| list.id);
         let pairs = pairs.entry(found.kind).or_insert_with(|| subject.tries.pairs(lists(), found.kind));
         found.chance = pairs.chance(found.view.kind, found.distance);
@@ -259,6 +265,7 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
         let why = match by_name.get(name.as_str()) {
             None => "disabled or never filled",
             Some(list) if list.polarity == Polarity::Negative => continue,
+            Some(list) if list.policy.shadow => "in shadow, so its matches alter no outcome",
             Some(list) if holds(&subject.sought, list) => continue,
             // Of a picture that was not scanned not all kinds are known.
             Some(_) if !was_scanned => continue,
@@ -297,6 +304,7 @@ pub fn judge(policy: &Policy, snapshot: u64, subject: Subject<'_>, candidates: &
         action: matches.iter().map(|m| m.action).max(),
         matches,
         suppressed,
+        shadow,
         cut,
         pdq_quality: quality_best,
         snapshot,
@@ -385,7 +393,7 @@ fn nearest_per_entry<'p>(scoped_candidates: &[&ScopedCandidate<'p, '_>]) -> Vec<
         .into_values()
         .map(|scoped| {
             let ScopedCandidate { candidate, list, threshold } = scoped;
-            let of_kind = list.policy.kinds.get(&candidate.kind).map_or(Action::Observe, |k| k.action);
+            let of_kind = list.policy.action(candidate.category, candidate.kind);
             let in_view = candidate.view.kind != ViewKind::Whole;
             let action = if in_view { of_kind.min(list.policy.view_action_max) } else { of_kind };
             let found = Match {

@@ -459,8 +459,8 @@ async fn a_list_lives_the_same_over_the_wire_as_in_the_catalog() {
             RadiusRule { category: Some("B".to_owned()), kind: HashKind::Phash64, radius: 3 },
         ],
         actions: vec![
-            ActionRule { kind: None, action: Action::Block },
-            ActionRule { kind: Some(HashKind::Dhash64), action: Action::Review },
+            ActionRule { category: None, kind: None, action: Action::Block },
+            ActionRule { category: None, kind: Some(HashKind::Dhash64), action: Action::Review },
         ],
         quality_min: Some(60),
         transforms: Some([Transform::Identity, Transform::FlipY].into_iter().collect()),

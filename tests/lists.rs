@@ -6,6 +6,8 @@
 mod entries;
 #[path = "lists/health.rs"]
 mod health;
+#[path = "lists/past.rs"]
+mod past;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

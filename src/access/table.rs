@@ -50,6 +50,7 @@ pub const TABLE: &[(&str, Need)] = &[
     ("/hashwarden.v1.HashListService/SetEntryMark", ADMINS),
     ("/hashwarden.v1.HashListService/ListHashListVersions", READERS),
     ("/hashwarden.v1.HashListService/DiffVersions", READERS),
+    ("/hashwarden.v1.HashListService/MatchAsOf", FINDERS),
     ("/hashwarden.v1.HashListService/OverlapLists", COMPARERS),
     ("/hashwarden.v1.HashListService/ActivateVersion", ADMINS),
     ("/hashwarden.v1.HashListService/RollBackVersion", ADMINS),

@@ -93,7 +93,7 @@ impl Catalog {
     }
 }
 
-fn check_radius(kind: HashKind, radius: u16) -> Result<(), CatalogError> {
+pub(super) fn check_radius(kind: HashKind, radius: u16) -> Result<(), CatalogError> {
     if kind == HashKind::PhotoDna {
         return Err(CatalogError::Invalid("photodna hashes are not searched".to_owned()));
     }

@@ -69,8 +69,10 @@ pub(super) fn strange_categories(list: &HashList, categories: &BTreeSet<String>)
     if categories.is_empty() || categories.len() >= CATEGORIES_MAX {
         return None;
     }
-    let named: BTreeSet<&str> = list.policy.category_radii.keys().map(|(category, _)| category.as_str()).collect();
+    let (radii, actions) = (list.policy.category_radii.keys(), list.policy.category_actions.keys());
+    let named: BTreeSet<&str> = radii.chain(actions).map(|(category, _)| category.as_str()).collect();
     let strange: Vec<_> =
         named.into_iter().filter(|category| !categories.contains(*category)).map(|c| format!("{c:?}")).collect();
-    (!strange.is_empty()).then(|| format!("the policy has a radius for a category that no entry has: {}", strange.join(", ")))
+    (!strange.is_empty())
+        .then(|| format!("the policy has a radius or an action for a category that no entry has: {}", strange.join(", ")))
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, BufRead};
 
 use crate::entry::{
-    Action, Details, HashKind, HashList, HashValue, ListPolicy, Marked, PdqDialect, Polarity, Sources, Status, Transforms,
+    About, Action, Details, HashKind, HashList, HashValue, ListPolicy, Marked, PdqDialect, Polarity, Sources, Status, Transforms,
     VIEW_RADIUS, VersionNo, ViewKind, ViewRule,
 };
 
@@ -16,6 +16,8 @@ pub struct PolicyUpdate {
     /// Categories whose own radius for a kind is taken back: the list's holds for them again.
     pub radii_removed: Vec<(String, HashKind)>,
     pub actions: Vec<ActionRule>,
+    /// Categories whose own action for a kind, or for all kinds, is taken back.
+    pub actions_removed: Vec<(String, Option<HashKind>)>,
     pub quality_min: Option<u8>,
     pub transforms: Option<Transforms>,
     pub scope: Option<Vec<String>>,
@@ -25,6 +27,10 @@ pub struct PolicyUpdate {
     pub view_radii: Vec<ViewRule>,
     pub view_action_max: Option<Action>,
     pub pdq_dialect: Option<PdqDialect>,
+    pub shadow: Option<bool>,
+    pub owner: Option<String>,
+    pub provenance: Option<String>,
+    pub legal_basis: Option<String>,
 }
 
 /// A radius in bits for a kind of hash, in the whole list or in one category.
@@ -36,12 +42,23 @@ pub struct RadiusRule {
 }
 
 /// An action for one kind of hash, or for PDQ and all digests where none is named: a 64-bit hash is weak evidence, so its
-/// action changes only by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// action changes only by name. In the whole list or in one category.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionRule {
+    pub category: Option<String>,
     pub kind: Option<HashKind>,
     pub action: Action,
 }
+
+impl ActionRule {
+    fn is_for(&self, kind: HashKind) -> bool {
+        let weak = matches!(kind, HashKind::Phash64 | HashKind::Dhash64);
+        self.kind.map_or(!weak, |of| of == kind)
+    }
+}
+
+/// Looked through for every candidate, and part of every change of the policy.
+const CATEGORY_RULES_MAX: usize = 1_000;
 
 impl PolicyUpdate {
     /// The policy with the changes, or which of them is out of range.
@@ -64,12 +81,28 @@ impl PolicyUpdate {
             }
         }
         for rule in &self.actions {
-            for (kind, of_kind) in &mut policy.kinds {
-                let weak = matches!(kind, HashKind::Phash64 | HashKind::Dhash64);
-                if rule.kind == Some(*kind) || rule.kind.is_none() && !weak {
-                    of_kind.action = rule.action;
+            for (kind, of_kind) in policy.kinds.iter_mut().filter(|(kind, _)| rule.is_for(**kind)) {
+                match &rule.category {
+                    Some(category) => _ = policy.category_actions.insert((category.clone(), *kind), rule.action),
+                    None => of_kind.action = rule.action,
                 }
             }
+        }
+        for (category, kind) in &self.actions_removed {
+            let of = kind.map_or_else(String::new, |kind| format!(" for {kind}"));
+            let sets = |rule: &ActionRule| rule.category.as_ref() == Some(category) && kind.is_none_or(|kind| rule.is_for(kind));
+            if self.actions.iter().any(sets) {
+                return Err(format!("the same change sets and removes an action of category {category:?}{of}"));
+            }
+            let before = policy.category_actions.len();
+            policy.category_actions.retain(|(c, k), _| c != category || kind.is_some_and(|kind| kind != *k));
+            if policy.category_actions.len() == before {
+                return Err(format!("category {category:?} has no action of its own{of}"));
+            }
+        }
+        let rules = policy.category_radii.len() + policy.category_actions.len();
+        if rules > CATEGORY_RULES_MAX {
+            return Err(format!("a policy has at most {CATEGORY_RULES_MAX} radii and actions of categories, not {rules}"));
         }
         if let Some(quality) = self.quality_min {
             if quality > 100 {
@@ -87,6 +120,14 @@ impl PolicyUpdate {
             policy.scope = scope.clone();
         }
         policy.pdq_dialect = self.pdq_dialect.unwrap_or(policy.pdq_dialect);
+        policy.shadow = self.shadow.unwrap_or(policy.shadow);
+        let About { owner, provenance, legal_basis } = &mut policy.about;
+        for (text, said) in [(owner, &self.owner), (provenance, &self.provenance), (legal_basis, &self.legal_basis)] {
+            if let Some(said) = said {
+                text.clone_from(said);
+            }
+        }
+        policy.about.check().map_err(|bad| bad.0)?;
         self.apply_views(&mut policy)?;
         Ok(policy)
     }
@@ -409,12 +450,31 @@ impl Default for ImportOptions {
 }
 
 /// How two versions differ, in entries.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DiffReport {
     pub added: u64,
     pub removed: u64,
     /// Ids in both with other content.
     pub changed: u64,
+    /// Of those, ids whose category is another.
+    pub reclassified: u64,
+    /// By category, those with most differences first, at most [`DIFF_CATEGORIES_MAX`].
+    pub categories: Vec<DiffCategory>,
+}
+
+pub const DIFF_CATEGORIES_MAX: usize = 1_000;
+
+/// How many entries of a category differ.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiffCategory {
+    pub category: String,
+    pub added: u64,
+    pub removed: u64,
+    /// In this category before and after.
+    pub changed: u64,
+    /// From another category, and to another one.
+    pub moved_in: u64,
+    pub moved_out: u64,
 }
 
 /// What two lists share, by entries of the first one's active version that have a hash of the kind.

@@ -299,6 +299,6 @@ pub fn rows(store: &Store, kind: HashKind) -> Result<usize, CatalogError> {
     Ok(bytes / (4 + kind.bytes()))
 }
 
-fn damaged(column: u8) -> CatalogError {
+pub fn damaged(column: u8) -> CatalogError {
     CatalogError::Damaged(format!("a chunk of column {column}"))
 }

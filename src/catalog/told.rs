@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{EditReport, ImportOptions, ImportReport};
 use crate::entry::shown::without_hashes;
-use crate::entry::{Caller, HashList, ListPolicy, ListVersion, Mark, Polarity};
+use crate::entry::{About, Action, Caller, HashList, ListPolicy, ListVersion, Mark, Polarity};
 
 pub fn created(by: &Caller, name: &str, polarity: Polarity) {
     let polarity = if polarity == Polarity::Negative { "negative" } else { "positive" };
@@ -88,6 +88,13 @@ fn changes(old: &ListPolicy, new: &ListPolicy) -> String {
             said.push(format!("{:?} {} radius {was} to {is}", key.0, key.1));
         }
     }
+    let of_category = |policy: &ListPolicy, key| policy.category_actions.get(key).map_or("none".to_owned(), Action::to_string);
+    for key in old.category_actions.keys().chain(new.category_actions.keys()).collect::<BTreeSet<_>>() {
+        let (was, is) = (of_category(old, key), of_category(new, key));
+        if was != is {
+            said.push(format!("{:?} {} action {was} to {is}", key.0, key.1));
+        }
+    }
     if old.quality_min != new.quality_min {
         said.push(format!("quality minimum {} to {}", old.quality_min, new.quality_min));
     }
@@ -112,13 +119,28 @@ fn changes(old: &ListPolicy, new: &ListPolicy) -> String {
     if old.pdq_dialect != new.pdq_dialect {
         said.push(format!("dialect of PDQ {} to {}", old.pdq_dialect.name(), new.pdq_dialect.name()));
     }
+    if old.shadow != new.shadow {
+        said.push(format!("shadow {} to {}", on_off(old.shadow), on_off(new.shadow)));
+    }
+    let about = |of: &About| {
+        [("owner", of.owner.clone()), ("provenance", of.provenance.clone()), ("legal basis", of.legal_basis.clone())]
+    };
+    for ((what, was), (_, is)) in about(&old.about).into_iter().zip(about(&new.about)) {
+        if was != is {
+            said.push(format!("{what} {:?} to {:?}", without_hashes(&was), without_hashes(&is)));
+        }
+    }
     said.join("; ")
+}
+
+fn on_off(is: bool) -> &'static str {
+    if is { "on" } else { "off" }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{Action, HashKind, PdqDialect, Transforms, ViewKind};
+    use crate::entry::{HashKind, PdqDialect, Transforms, ViewKind};
 
     #[test]
     fn each_part_of_a_policy_that_changes_is_said() {
@@ -140,6 +162,12 @@ mod tests {
         check(|new| new.scope = vec!["a".into(), "b".into()], "scope all lists to a,b");
         check(|new| new.views.extend([(ViewKind::Window, 35), (ViewKind::Extended, 31)]), "views whole to extended=31,window=35");
         check(|new| new.pdq_dialect = PdqDialect::Reduced512, "dialect of PDQ unknown to 512");
+        check(
+            |new| new.category_actions.extend([(("A1".into(), HashKind::Pdq), Action::Block)]),
+            "\"A1\" pdq action none to BLOCK",
+        );
+        check(|new| new.shadow = true, "shadow off to on");
+        check(|new| new.about.legal_basis = "DSA, art. 16".to_owned(), "legal basis \"\" to \"DSA, art. 16\"");
         check(|new| new.view_action_max = Action::Block, "action for views at most REVIEW to BLOCK");
     }
 }

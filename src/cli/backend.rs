@@ -11,10 +11,10 @@ use super::context::{Context, Exit, Failure};
 use super::remarks::{path_text, remark};
 use crate::catalog::{
     Catalog, CatalogError, DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportFile, ImportOptions, ImportReport,
-    ListInfo, NewEntry, OverlapReport, PolicyUpdate, Progress,
+    ListInfo, Moment, NewEntry, OverlapReport, PastReport, PolicyUpdate, Progress,
 };
 use crate::client::FilesToSend;
-use crate::entry::{Caller, EntryNo, HashKind, ListVersion, Mark, Polarity, VersionNo};
+use crate::entry::{Caller, EntryNo, HashKind, HashValue, ListVersion, Mark, Polarity, VersionNo};
 use crate::matcher::{Answer, Content, Hashed, Job, Matcher};
 use crate::store::Access;
 use crate::verdict::Verdict;
@@ -130,6 +130,10 @@ impl Lists for Local {
 
     fn versions(&self, name: &str) -> Result<Vec<ListVersion>, Failure> {
         self.catalog.versions(name).map_err(failure)
+    }
+
+    fn as_of(&self, name: &str, moment: Moment, hash: &HashValue) -> Result<PastReport, Failure> {
+        self.catalog.as_of(name, moment, hash).map_err(failure)
     }
 
     fn diff(&self, name: &str, from: VersionNo, to: VersionNo) -> Result<DiffReport, Failure> {

@@ -5,11 +5,11 @@ use clap::Args;
 use super::context::Failure;
 use super::output::Label;
 use crate::catalog::{
-    DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportOptions, ImportReport, ListInfo, NewEntry, OverlapReport,
-    PolicyUpdate, Progress,
+    DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportOptions, ImportReport, ListInfo, Moment, NewEntry,
+    OverlapReport, PastReport, PolicyUpdate, Progress,
 };
 use crate::client::FilesToSend;
-use crate::entry::{EntryNo, HashKind, ListVersion, Mark, Polarity, VersionNo, ViewSet};
+use crate::entry::{EntryNo, HashKind, HashValue, ListVersion, Mark, Polarity, VersionNo, ViewSet};
 use crate::matcher::Content;
 use crate::verdict::Verdict;
 
@@ -35,6 +35,7 @@ pub trait Lists {
     ) -> Result<ImportReport, Failure>;
     fn versions(&self, name: &str) -> Result<Vec<ListVersion>, Failure>;
     fn diff(&self, name: &str, from: VersionNo, to: VersionNo) -> Result<DiffReport, Failure>;
+    fn as_of(&self, name: &str, moment: Moment, hash: &HashValue) -> Result<PastReport, Failure>;
     fn overlap(&self, name: &str, other: &str, kind: HashKind, radius: Option<u16>) -> Result<OverlapReport, Failure>;
     fn activate(&self, name: &str, version: VersionNo) -> Result<ListInfo, Failure>;
     fn roll_back(&self, name: &str) -> Result<ListInfo, Failure>;

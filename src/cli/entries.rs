@@ -10,9 +10,9 @@ use super::calls::Lists;
 use super::context::{Context, Exit, Failure};
 use super::hashes::HashArgs;
 use super::number::whole;
-use super::output::{say, tell};
+use super::output::{say, tell, utc};
 use crate::access::tokens::Time;
-use crate::catalog::{EntryInfo, EntryQuery, FOUND_MAX};
+use crate::catalog::{EntryInfo, EntryQuery, FOUND_MAX, Moment, PastMatch, PastReport};
 use crate::entry::shown::{escaped, without_hashes};
 use crate::entry::{HashKind, Mark, MarkKind, Status};
 use crate::store::Access;
@@ -50,6 +50,21 @@ pub struct FindArgs {
 }
 
 #[derive(Args)]
+#[command(group(ArgGroup::new("moment").required(true).multiple(false).args(["at", "snapshot"])))]
+pub struct AsOfArgs {
+    /// The list.
+    name: String,
+    /// The time: such as 2027-01-31 or 2027-01-31T12:00:00Z (UTC), or a duration ago, such as 7d.
+    #[arg(long, value_name = "TIME", value_parser = time_ago)]
+    at: Option<Time>,
+    /// The snapshot that a verdict names.
+    #[arg(long, value_name = "N", value_parser = whole(0..=u64::MAX))]
+    snapshot: Option<u64>,
+    #[command(flatten)]
+    hashes: HashArgs,
+}
+
+#[derive(Args)]
 pub struct NoteArgs {
     /// The list.
     name: String,
@@ -77,6 +92,77 @@ pub struct DisableArgs {
 
 fn time(text: &str) -> Result<Time, String> {
     Time::parse(text, Time::now())
+}
+
+/// A time, or how long ago it was.
+fn time_ago(text: &str) -> Result<Time, String> {
+    let now = Time::now();
+    let time = Time::parse(text, now)?;
+    // A duration lies ahead, as far as it is long.
+    let is_duration = Time::parse(text, Time(0)) != Time::parse(text, now);
+    Ok(if is_duration { Time(now.0.saturating_sub(time.0 - now.0)) } else { time })
+}
+
+/// What a list would have answered to one hash at an earlier time.
+pub fn as_of(context: &Context, lists: &dyn Lists, args: &AsOfArgs) -> Result<Exit, Failure> {
+    let hashes = args.hashes.values()?;
+    let [hash] = hashes.as_slice() else { return Err(Failure::usage("as-of takes one hash, such as --pdq HEX")) };
+    let moment = match (args.snapshot, args.at) {
+        (Some(seq), _) => Moment::Change(seq),
+        (None, at) => Moment::Time(at.unwrap_or(Time::now()).0),
+    };
+    let report = lists.as_of(&args.name, moment, hash)?;
+    tell(context, || past_json(&args.name, &report), || past_text(&args.name, &report))?;
+    Ok(if report.matched() && !report.shadow { Exit::Matched } else { Exit::Done })
+}
+
+fn past_json(list: &str, report: &PastReport) -> Value {
+    let found = |found: &PastMatch| {
+        let stopped = found.stopped_by.as_ref().map(|mark| json!({"kind": mark.kind.name(), "note": mark.note}));
+        json!({
+            "entry_id": found.entry_id, "category": found.category, "distance": found.distance, "threshold": found.threshold,
+            "action": found.action.name(), "since_version": found.since.0, "stopped_by": stopped,
+        })
+    };
+    json!({
+        "list": list, "matched": report.matched(), "shadow": report.shadow, "disabled": report.disabled,
+        "snapshot": report.snapshot, "snapshot_ms": report.snapshot_ms, "version": report.version.0, "version_ms": report.version_ms,
+        "incomplete": report.incomplete, "cut": report.cut, "matches": report.matches.iter().map(found).collect::<Vec<_>>(),
+    })
+}
+
+fn past_text(list: &str, report: &PastReport) -> String {
+    let answer = match report.matched() {
+        true if report.shadow => "would have matched in shadow, altering no outcome",
+        true => "would have matched",
+        false if report.disabled => "would not have matched: the list was disabled",
+        false if report.incomplete => "would not have matched by any entry that is still kept",
+        false => "would not have matched",
+    };
+    let version = match report.version.0 {
+        0 => "no version was active".to_owned(),
+        n => format!("version {n} was active, since {}", utc(report.version_ms)),
+    };
+    let mut text = format!("{list}: {answer}\n  snapshot {}, of {}\n  {version}", report.snapshot, utc(report.snapshot_ms));
+    for found in &report.matches {
+        let category = if found.category.is_empty() { String::new() } else { format!("  category {}", shown(&found.category)) };
+        let (id, since) = (shown(&found.entry_id), found.since.0);
+        let stopped = found.stopped_by.as_ref().map_or_else(String::new, |mark| {
+            let note = if mark.note.is_empty() { String::new() } else { format!(" ({})", shown(&mark.note)) };
+            format!("  did not match: {}{note}", mark.kind)
+        });
+        let (distance, threshold, action) = (found.distance, found.threshold, found.action);
+        text.push_str(&format!(
+            "\n  {id}{category}  distance {distance} (at most {threshold})  {action}  since version {since}{stopped}"
+        ));
+    }
+    if report.cut > 0 {
+        text.push_str(&format!("\n  and {} more", report.cut));
+    }
+    if report.incomplete {
+        text.push_str("\n  the version is not kept any more: entries that were removed since are missing here");
+    }
+    text
 }
 
 impl DisableArgs {

@@ -9,11 +9,13 @@ use serde_json::json;
 use super::backend::lists;
 use super::calls::Lists;
 use super::context::{Context, Exit, Failure};
-use super::entries::{self, DisableArgs, EntryArgs, FindArgs, NoteArgs};
+use super::entries::{self, AsOfArgs, DisableArgs, EntryArgs, FindArgs, NoteArgs};
 use super::hashes::HashArgs;
 use super::import::{ImportArgs, import};
 use super::number::whole;
-use super::output::{list_json, list_line, list_text, overlap_json, overlap_text, tell, version_json, version_text};
+use super::output::{
+    diff_json, diff_text, list_json, list_line, list_text, overlap_json, overlap_text, tell, version_json, version_text,
+};
 use super::remarks::remark;
 use crate::catalog::{ActionRule, EditReport, ListInfo, NewEntry, PolicyUpdate, RadiusRule};
 use crate::entry::shown::{counted, escaped, without_hashes};
@@ -115,6 +117,8 @@ pub enum ListVerb {
         #[arg(value_parser = whole(0..=u32::MAX))]
         to: u32,
     },
+    /// Say whether a hash would have matched at an earlier time, and by which version. Exits with 1 if it would have.
+    AsOf(AsOfArgs),
     /// Count the entries that two lists share, exactly or nearly. A list with itself: its near-duplicates.
     Overlap {
         /// The list whose entries are counted.
@@ -152,9 +156,10 @@ pub struct PolicyArgs {
     /// Minimum PDQ quality at which a picture can match, 0 to 100.
     #[arg(long, value_name = "N", value_parser = whole(0..=100u8))]
     quality_min: Option<u8>,
-    /// Action that a match asks for: BLOCK, REVIEW or OBSERVE, for PDQ and all digests, or KIND=ACTION for one kind. Can be repeated.
-    #[arg(long = "action", value_name = "[KIND=]ACTION", value_parser = action_rule)]
-    actions: Vec<ActionRule>,
+    /// Action that a match asks for: BLOCK, REVIEW or OBSERVE, for PDQ and all digests; KIND=ACTION for one kind, CATEGORY:KIND=ACTION for one
+    /// category only, with all for PDQ and all digests; CATEGORY:KIND=none removes a category's own action. Can be repeated.
+    #[arg(long = "action", value_name = "[[CATEGORY:]KIND=]ACTION", value_parser = action_change)]
+    actions: Vec<ActionChange>,
     /// Rotations and flips of the picture that can match: all, or names separated by commas.
     #[arg(long, value_name = "NAMES", value_parser = transforms)]
     transforms: Option<Transforms>,
@@ -175,6 +180,18 @@ pub struct PolicyArgs {
     /// list; matching does not change.
     #[arg(long, value_name = "DIALECT", value_parser = dialect)]
     pdq_dialect: Option<PdqDialect>,
+    /// Whether the list is in shadow: on or off. A list in shadow is searched, and its matches are shown apart and counted, but alter no outcome.
+    #[arg(long, value_name = "ON|OFF", value_parser = on_off)]
+    shadow: Option<bool>,
+    /// Who is responsible for the list here; for people to read.
+    #[arg(long, value_name = "TEXT")]
+    owner: Option<String>,
+    /// Who provided the list, and under which agreement; for people to read.
+    #[arg(long, value_name = "TEXT")]
+    provenance: Option<String>,
+    /// On what legal basis the list is kept and matched; for people to read.
+    #[arg(long, value_name = "TEXT")]
+    legal_basis: Option<String>,
 }
 
 impl PolicyArgs {
@@ -186,11 +203,19 @@ impl PolicyArgs {
                 RadiusChange::Remove(category, kind) => radii_removed.push((category, kind)),
             }
         }
+        let (mut actions, mut actions_removed) = (Vec::new(), Vec::new());
+        for change in self.actions {
+            match change {
+                ActionChange::Set(rule) => actions.push(rule),
+                ActionChange::Remove(category, kind) => actions_removed.push((category, kind)),
+            }
+        }
         let names = |scope: String| scope.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
         PolicyUpdate {
             radii,
             radii_removed,
-            actions: self.actions,
+            actions,
+            actions_removed,
             quality_min: self.quality_min,
             transforms: self.transforms,
             scope: self.scope.map(names),
@@ -198,6 +223,10 @@ impl PolicyArgs {
             view_radii: self.view_radii,
             view_action_max: self.view_action,
             pdq_dialect: self.pdq_dialect,
+            shadow: self.shadow,
+            owner: self.owner,
+            provenance: self.provenance,
+            legal_basis: self.legal_basis,
         }
     }
 }
@@ -266,11 +295,31 @@ fn kind(text: &str) -> Result<HashKind, String> {
     text.parse().map_err(|bad: crate::entry::BadValue| bad.0)
 }
 
-fn action_rule(text: &str) -> Result<ActionRule, String> {
-    Ok(match text.split_once('=') {
-        Some((of, text)) => ActionRule { kind: Some(kind(of)?), action: action(text)? },
-        None => ActionRule { kind: None, action: action(text)? },
-    })
+#[derive(Clone)]
+enum ActionChange {
+    Set(ActionRule),
+    Remove(String, Option<HashKind>),
+}
+
+fn action_change(text: &str) -> Result<ActionChange, String> {
+    let (of, action_text) = text.rsplit_once('=').unwrap_or(("all", text));
+    let (category, of) = match of.rsplit_once(':') {
+        Some((category, kind)) => (Some(category.to_owned()), kind),
+        None => (None, of),
+    };
+    let kind = if of == "all" { None } else { Some(kind(of)?) };
+    match (category, action_text) {
+        (Some(category), "none") => Ok(ActionChange::Remove(category, kind)),
+        (category, text) => Ok(ActionChange::Set(ActionRule { category, kind, action: action(text)? })),
+    }
+}
+
+fn on_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("on or off".to_owned()),
+    }
 }
 
 fn transforms(text: &str) -> Result<Transforms, String> {
@@ -283,7 +332,12 @@ fn transforms(text: &str) -> Result<Transforms, String> {
 pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
     let reads = matches!(
         verb,
-        ListVerb::Ls | ListVerb::Show { .. } | ListVerb::Versions { .. } | ListVerb::Diff { .. } | ListVerb::Overlap { .. }
+        ListVerb::Ls
+            | ListVerb::Show { .. }
+            | ListVerb::Versions { .. }
+            | ListVerb::Diff { .. }
+            | ListVerb::AsOf(_)
+            | ListVerb::Overlap { .. }
     );
     let access = if reads { Access::Read } else { Access::Write };
     let verb = match verb {
@@ -348,11 +402,10 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
         }
         ListVerb::Diff { name, from, to } => {
             let diff = lists.diff(&name, VersionNo(from), VersionNo(to))?;
-            let json = json!({"added": diff.added, "removed": diff.removed, "changed": diff.changed});
-            let text = format!("{} added, {} removed, {} changed", diff.added, diff.removed, diff.changed);
-            tell(context, || json, || text)?;
+            tell(context, || diff_json(&diff), || diff_text(&diff))?;
             Ok(Exit::Done)
         }
+        ListVerb::AsOf(args) => entries::as_of(context, lists.as_ref(), &args),
         ListVerb::Overlap { name, other, radius, kind } => {
             let report = lists.overlap(&name, &other, kind, radius)?;
             tell(context, || overlap_json(&name, &other, &report), || overlap_text(&name, &other, &report))?;

@@ -8,10 +8,10 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::context::{Context, Exit, Failure};
-use crate::catalog::{ListInfo, OverlapCategory, OverlapReport, polarity_name};
+use crate::catalog::{DiffCategory, DiffReport, ListInfo, OverlapCategory, OverlapReport, polarity_name};
 use crate::entry::shown::{counted, escaped, escaped_json, escaped_lines, in_words, without_hashes};
 use crate::entry::{
-    Action, HashKind, ListVersion, MadeBy, PdqDialect, Transforms, VIEW_SIDE, VersionNo, VersionState, View, ViewKind,
+    About, Action, HashKind, ListVersion, MadeBy, PdqDialect, Transforms, VIEW_SIDE, VersionNo, VersionState, View, ViewKind,
 };
 use crate::verdict::{Match, Outcome, Verdict, ViewCounts};
 
@@ -73,6 +73,7 @@ pub fn unread_json(label: &Label, why: &str) -> Value {
         "lists": [],
         "left_out": [],
         "suppressed": [],
+        "shadow": [],
         "cut": 0,
         "views": views_json(ViewCounts::default()),
         "matches": [],
@@ -97,6 +98,7 @@ pub fn verdict_json(label: &Label, verdict: &Verdict) -> Value {
         "lists": verdict.lists.iter().map(|(name, v)| json!({"name": name, "version": v.0})).collect::<Vec<_>>(),
         "left_out": verdict.left_out.iter().map(|l| &l.0).collect::<Vec<_>>(),
         "suppressed": matches(&verdict.suppressed),
+        "shadow": matches(&verdict.shadow),
         "cut": (!verdict.withheld).then_some(verdict.cut),
         "views": views_json(verdict.views),
         "matches": matches(&verdict.matches),
@@ -175,9 +177,8 @@ pub fn verdict_text(label: &Label, verdict: &Verdict) -> String {
     for part in &verdict.left_out {
         text.push_str(&format!("  left out: {}", part.0));
     }
-    for (found, mark) in
-        verdict.matches.iter().map(|m| (m, "candidate")).chain(verdict.suppressed.iter().map(|m| (m, "suppressed")))
-    {
+    let marked = [(&verdict.matches, "candidate"), (&verdict.suppressed, "suppressed"), (&verdict.shadow, "in shadow")];
+    for (found, mark) in marked.into_iter().flat_map(|(matches, mark)| matches.iter().map(move |found| (found, mark))) {
         let category = if found.category.is_empty() { String::new() } else { format!(" category {}", escaped(&found.category)) };
         if verdict.withheld {
             let exact = if found.exact { " exact" } else { "" };
@@ -256,6 +257,11 @@ pub fn list_json(info: &ListInfo) -> Value {
         .iter()
         .map(|((category, kind), radius)| json!({"category": category, "kind": kind.name(), "radius": radius}))
         .collect();
+    let category_actions: Vec<_> = policy
+        .category_actions
+        .iter()
+        .map(|((category, kind), action)| json!({"category": category, "kind": kind.name(), "action": action.name()}))
+        .collect();
     let views: Map<String, Value> = policy.views.iter().map(|(class, radius)| (class.name().to_owned(), json!(radius))).collect();
     json!({
         "name": info.list.name,
@@ -272,6 +278,11 @@ pub fn list_json(info: &ListInfo) -> Value {
         "transforms": policy.transforms.iter().map(|t| t.name()).collect::<Vec<_>>(),
         "kinds": kinds,
         "category_radii": categories,
+        "category_actions": category_actions,
+        "shadow": policy.shadow,
+        "owner": policy.about.owner,
+        "provenance": policy.about.provenance,
+        "legal_basis": policy.about.legal_basis,
         // An empty scope means all lists: where names were taken out, that is not said.
         "scope": if policy.scope.is_empty() && info.scope_hidden > 0 { Value::Null } else { json!(policy.scope) },
         "scope_hidden": info.scope_hidden,
@@ -286,6 +297,7 @@ pub fn list_line(info: &ListInfo) -> String {
     let state = match (info.list.disabled, info.list.active.0) {
         (true, _) => "disabled",
         (false, 0) => "empty",
+        _ if info.list.policy.shadow => "shadow",
         _ => "enabled",
     };
     let polarity = polarity_name(info.list.polarity).to_lowercase();
@@ -317,6 +329,9 @@ pub fn list_text(info: &ListInfo) -> String {
     for ((category, kind), radius) in &policy.category_radii {
         text.push_str(&format!("\n  {:<16} radius {radius}", format!("{}:{kind}", escaped(category))));
     }
+    for ((category, kind), action) in &policy.category_actions {
+        text.push_str(&format!("\n  {:<16} {:<10} {action}", format!("{}:{kind}", escaped(category)), ""));
+    }
     let of_pdq = policy.kinds.get(&HashKind::Pdq).map_or(policy.view_action_max, |of_pdq| of_pdq.action);
     let action = of_pdq.min(policy.view_action_max);
     for class in policy.views.keys() {
@@ -329,6 +344,49 @@ pub fn list_text(info: &ListInfo) -> String {
     }
     if !scope.is_empty() {
         text.push_str(&format!("\n  scope            {}", scope.join(",")));
+    }
+    let About { owner, provenance, legal_basis } = &policy.about;
+    for (what, said) in [("owner", owner), ("provenance", provenance), ("legal basis", legal_basis)] {
+        if !said.is_empty() {
+            text.push_str(&format!("\n  {what:<16} {}", escaped(said)));
+        }
+    }
+    text
+}
+
+pub fn diff_json(diff: &DiffReport) -> Value {
+    let category = |of: &DiffCategory| {
+        json!({
+            "category": of.category, "added": of.added, "removed": of.removed, "changed": of.changed,
+            "moved_in": of.moved_in, "moved_out": of.moved_out,
+        })
+    };
+    json!({
+        "added": diff.added, "removed": diff.removed, "changed": diff.changed, "reclassified": diff.reclassified,
+        "categories": diff.categories.iter().map(category).collect::<Vec<_>>(),
+    })
+}
+
+/// Categories by line, where there is one that has a name.
+pub fn diff_text(diff: &DiffReport) -> String {
+    let mut text = format!("{} added, {} removed, {} changed", diff.added, diff.removed, diff.changed);
+    if diff.reclassified > 0 {
+        text.push_str(&format!(", of which {} to another category", diff.reclassified));
+    }
+    if diff.categories.iter().all(|of| of.category.is_empty()) {
+        return text;
+    }
+    for of in &diff.categories {
+        let name = if of.category.is_empty() { "(none)".into() } else { without_hashes(&escaped(&of.category)).into_owned() };
+        let counts = [
+            (of.added, "added"),
+            (of.removed, "removed"),
+            (of.changed, "changed"),
+            (of.moved_in, "moved in"),
+            (of.moved_out, "moved out"),
+        ];
+        let counts: Vec<_> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        text.push_str(&format!("\n  {name:<16} {}", counts.join(", ")));
     }
     text
 }
@@ -379,7 +437,7 @@ pub fn version_text(version: &ListVersion, active: bool) -> String {
 
 /// Minutes of the Gregorian calendar in UTC, from ms since the Unix epoch: days to a date as in Howard Hinnant's
 /// "chrono-Compatible Low-Level Date Algorithms" (2013), with years that begin in March.
-fn utc(time_ms: u64) -> String {
+pub fn utc(time_ms: u64) -> String {
     let minutes = time_ms / 60_000;
     let days = minutes / 1440 + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

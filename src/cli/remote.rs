@@ -11,11 +11,11 @@ use super::calls::{Asked, Each, Item, Lists, Matching};
 use super::context::{Exit, Failure};
 use super::remarks::remark;
 use crate::catalog::{
-    DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportOptions, ImportReport, ListInfo, NewEntry, OverlapReport,
-    PolicyUpdate, Progress,
+    DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportOptions, ImportReport, ListInfo, Moment, NewEntry,
+    OverlapReport, PastReport, PolicyUpdate, Progress,
 };
 use crate::client::{self, Client, ClientError, Credentials, FilesToSend};
-use crate::entry::{EntryNo, HashKind, ListVersion, Mark, Polarity, VersionNo};
+use crate::entry::{EntryNo, HashKind, HashValue, ListVersion, Mark, Polarity, VersionNo};
 use crate::matcher::{Content, Hashed};
 use crate::verdict::Verdict;
 
@@ -142,6 +142,10 @@ impl Lists for Remote {
 
     fn versions(&self, name: &str) -> Result<Vec<ListVersion>, Failure> {
         self.runtime.block_on(self.client.versions(name)).map_err(failure)
+    }
+
+    fn as_of(&self, name: &str, moment: Moment, hash: &HashValue) -> Result<PastReport, Failure> {
+        self.runtime.block_on(self.client.as_of(name, moment, hash)).map_err(failure)
     }
 
     fn diff(&self, name: &str, from: VersionNo, to: VersionNo) -> Result<DiffReport, Failure> {

@@ -4,13 +4,13 @@ use tonic::Code;
 
 use super::{ClientError, ItemResult};
 use crate::catalog::{
-    BadRow, EditReport, EntryInfo, Finding, FindingKind, FoundEntries, Hold, ImportReport, ListInfo, OverlapCategory, OverlapHub,
-    OverlapReport, Phase, Progress,
+    BadRow, DiffCategory, DiffReport, EditReport, EntryInfo, Finding, FindingKind, FoundEntries, Hold, ImportReport, ListInfo,
+    OverlapCategory, OverlapHub, OverlapReport, PastMatch, PastReport, Phase, Progress,
 };
 use crate::entry::{
-    Action, Details, EntryNo, HashKind, HashList, HashValue, KindPolicy, LeftOut, Lineage, ListId, ListPolicy, ListVersion,
-    MadeBy, Mark, MarkKind, Marked, Observation, PdqDialect, Polarity, Reason, Status, Transform, VIEW_SIDE, VersionNo,
-    VersionState, View, ViewKind,
+    About, Action, Details, EntryNo, HashKind, HashList, HashValue, KindPolicy, LeftOut, Lineage, ListId, ListPolicy,
+    ListVersion, MadeBy, Mark, MarkKind, Marked, Observation, PdqDialect, Polarity, Reason, Status, Transform, VIEW_SIDE,
+    VersionNo, VersionState, View, ViewKind,
 };
 use crate::extract::{Features, Unscanned};
 use crate::hash::digest::Digests;
@@ -66,6 +66,7 @@ fn verdict(v: v1::Verdict) -> Read<Verdict> {
         action: if v.action == 0 { None } else { Some(action(v.action)?) },
         matches: v.matches.into_iter().map(found).collect::<Read<_>>()?,
         suppressed: v.suppressed.into_iter().map(found).collect::<Read<_>>()?,
+        shadow: v.shadow_matches.into_iter().map(found).collect::<Read<_>>()?,
         cut: v.cut.unwrap_or(0),
         withheld,
         pdq_quality: v.pdq_quality.map(|q| number(q, "a quality")).transpose()?,
@@ -210,14 +211,18 @@ fn policy(policy: v1::ListPolicy) -> Read<ListPolicy> {
         |p: v1::KindPolicy| Ok((kind(p.kind)?, KindPolicy { radius: number(p.radius, "a radius")?, action: action(p.action)? }));
     let of_category = |r: v1::RadiusRule| Ok(((r.category.unwrap_or_default(), kind(r.kind)?), number(r.radius, "a radius")?));
     let of_view = |r: v1::ViewRule| Ok((view_kind(r.kind)?, number(r.radius, "a radius")?));
+    let to_category = |r: v1::ActionRule| Ok(((r.category.unwrap_or_default(), kind(r.kind.unwrap_or(0))?), action(r.action)?));
     Ok(ListPolicy {
         kinds: policy.kinds.into_iter().map(of_kind).collect::<Read<_>>()?,
         category_radii: policy.category_radii.into_iter().map(of_category).collect::<Read<_>>()?,
+        category_actions: policy.category_actions.into_iter().map(to_category).collect::<Read<_>>()?,
         quality_min: number(policy.quality_min, "a quality")?,
         transforms: policy.transforms.into_iter().map(transform).collect::<Read<_>>()?,
         scope: policy.scope,
         views: policy.views.into_iter().map(of_view).collect::<Read<_>>()?,
         pdq_dialect: u8::try_from(policy.pdq_dialect).ok().and_then(PdqDialect::from_u8).unwrap_or_default(),
+        shadow: policy.shadow,
+        about: About { owner: policy.owner, provenance: policy.provenance, legal_basis: policy.legal_basis },
         // A server from before there were views names none.
         view_action_max: if policy.view_action_max == 0 { Action::Review } else { action(policy.view_action_max)? },
     })
@@ -246,6 +251,49 @@ pub fn version(version: v1::HashListVersion) -> Read<ListVersion> {
         time_ms: version.create_time.map_or(0, ms),
         made_by: if version.edit { MadeBy::Edit } else { MadeBy::Import },
         activated: version.activated,
+    })
+}
+
+pub fn diff_report(reply: v1::DiffVersionsResponse) -> DiffReport {
+    let category = |of: v1::DiffCategory| DiffCategory {
+        category: of.category,
+        added: of.added,
+        removed: of.removed,
+        changed: of.changed,
+        moved_in: of.moved_in,
+        moved_out: of.moved_out,
+    };
+    DiffReport {
+        added: reply.added,
+        removed: reply.removed,
+        changed: reply.changed,
+        reclassified: reply.reclassified,
+        categories: reply.categories.into_iter().map(category).collect(),
+    }
+}
+
+pub fn past_report(reply: v1::MatchAsOfResponse) -> Read<PastReport> {
+    let found = |found: v1::PastMatch| {
+        Ok(PastMatch {
+            entry_id: found.entry_id,
+            category: found.category,
+            distance: number(found.distance, "a distance")?,
+            threshold: number(found.threshold, "a radius")?,
+            action: action(found.action)?,
+            since: VersionNo(found.since_version),
+            stopped_by: found.stopped_by.map(entry_mark).transpose()?.map(|marked| marked.mark),
+        })
+    };
+    Ok(PastReport {
+        snapshot: reply.snapshot,
+        snapshot_ms: reply.snapshot_time.map_or(0, ms),
+        version: VersionNo(reply.version),
+        version_ms: reply.version_time.map_or(0, ms),
+        disabled: reply.disabled,
+        shadow: reply.shadow,
+        incomplete: reply.incomplete,
+        matches: reply.matches.into_iter().map(found).collect::<Read<_>>()?,
+        cut: reply.cut,
     })
 }
 

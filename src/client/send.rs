@@ -1,6 +1,6 @@
 //! The doors' values to request messages.
 
-use crate::catalog::{EntryQuery, ImportOptions, NewEntry, PolicyUpdate};
+use crate::catalog::{EntryQuery, ImportOptions, Moment, NewEntry, PolicyUpdate};
 use crate::entry::{Action, HashKind, HashValue, Mark, MarkKind, Polarity, Status, Transform, ViewSet};
 use crate::lists::{Column, Format, Header, Mapping};
 use crate::matcher::Content;
@@ -53,13 +53,21 @@ pub fn policy_update(update: &PolicyUpdate) -> v1::PolicyUpdate {
     let removed = update.radii_removed.iter();
     let removed = removed.map(|(category, of)| v1::CategoryRadius { category: category.clone(), kind: kind(*of) });
     let actions = update.actions.iter();
-    let actions = actions.map(|rule| v1::ActionRule { kind: rule.kind.map(kind), action: action(rule.action) });
+    let actions = actions.map(|rule| v1::ActionRule {
+        category: rule.category.clone(),
+        kind: rule.kind.map(kind),
+        action: action(rule.action),
+    });
+    let actions_removed = update.actions_removed.iter();
+    let actions_removed =
+        actions_removed.map(|(category, of)| v1::CategoryAction { category: category.clone(), kind: of.map(kind) });
     let view_radii = update.view_radii.iter();
     let view_radii = view_radii.map(|rule| v1::ViewRule { kind: rule.kind as i32, radius: rule.radius.into() });
     v1::PolicyUpdate {
         radii: radii.collect(),
         radii_removed: removed.collect(),
         actions: actions.collect(),
+        actions_removed: actions_removed.collect(),
         quality_min: update.quality_min.map(u32::from),
         transforms: update.transforms.map(|set| v1::TransformSet { transforms: set.iter().map(transform).collect() }),
         scope: update.scope.clone().map(|lists| v1::ListNames { lists }),
@@ -68,6 +76,10 @@ pub fn policy_update(update: &PolicyUpdate) -> v1::PolicyUpdate {
         view_radii: view_radii.collect(),
         view_action_max: update.view_action_max.map(action),
         pdq_dialect: update.pdq_dialect.map(|dialect| dialect as i32),
+        shadow: update.shadow,
+        owner: update.owner.clone(),
+        provenance: update.provenance.clone(),
+        legal_basis: update.legal_basis.clone(),
     }
 }
 
@@ -97,6 +109,17 @@ pub fn entry_mark(mark: Mark) -> v1::EntryMark {
     };
     let time = |ms: u64| prost_types::Timestamp { seconds: (ms / 1000) as i64, nanos: (ms % 1000) as i32 * 1_000_000 };
     v1::EntryMark { kind: kind as i32, expire_time: mark.until_ms.map(time), note: mark.note, ..v1::EntryMark::default() }
+}
+
+pub fn match_as_of(list: &str, moment: Moment, of: &HashValue) -> v1::MatchAsOfRequest {
+    use v1::match_as_of_request::Moment as Given;
+    let moment = match moment {
+        Moment::Time(ms) => {
+            Given::Time(prost_types::Timestamp { seconds: (ms / 1000) as i64, nanos: (ms % 1000) as i32 * 1_000_000 })
+        }
+        Moment::Change(seq) => Given::Snapshot(seq),
+    };
+    v1::MatchAsOfRequest { list: list.to_owned(), hash: Some(hash(of, None)), moment: Some(moment) }
 }
 
 pub fn entry_query(query: &EntryQuery) -> (v1::find_entries_request::Query, u32) {

@@ -161,6 +161,8 @@ pub struct ListPolicy {
     pub kinds: BTreeMap<HashKind, KindPolicy>,
     /// Radii that differ for a category of the list.
     pub category_radii: BTreeMap<(String, HashKind), u16>,
+    /// Actions that differ for a category of the list.
+    pub category_actions: BTreeMap<(String, HashKind), Action>,
     /// PDQ quality below this does not match, 0 to 100.
     pub quality_min: u8,
     /// The query's transforms that may match.
@@ -173,6 +175,35 @@ pub struct ListPolicy {
     /// The strictest action of a match through a view.
     pub view_action_max: Action,
     pub pdq_dialect: PdqDialect,
+    /// The list is looked up, and its matches are shown apart: they alter no outcome. A negative list suppresses nothing.
+    pub shadow: bool,
+    pub about: About,
+}
+
+/// What the operator says of a list, for people and audits; empty where nothing was said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// Who answers for the list here.
+    pub owner: String,
+    /// Who gave it, and under which agreement.
+    pub provenance: String,
+    /// By what right it is kept and matched.
+    pub legal_basis: String,
+}
+
+pub const ABOUT_BYTES_MAX: usize = 512;
+
+impl About {
+    pub fn check(&self) -> Result<(), BadValue> {
+        for (what, text) in [("owner", &self.owner), ("provenance", &self.provenance), ("legal basis", &self.legal_basis)] {
+            if text.len() > ABOUT_BYTES_MAX || text.chars().any(char::is_control) {
+                return Err(BadValue(format!(
+                    "the {what} of a list has at most {ABOUT_BYTES_MAX} bytes and no control characters"
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// PDQ's usual radius.
@@ -198,12 +229,15 @@ impl ListPolicy {
         ListPolicy {
             kinds,
             category_radii: BTreeMap::new(),
+            category_actions: BTreeMap::new(),
             quality_min: 50,
             transforms: Transforms::ALL,
             scope: Vec::new(),
             views: views.iter().map(|class| (*class, VIEW_RADIUS)).collect(),
             view_action_max: Action::Review,
             pdq_dialect: PdqDialect::Unknown,
+            shadow: false,
+            about: About::default(),
         }
     }
 
@@ -213,6 +247,13 @@ impl ListPolicy {
         // A handful at most, and this is asked for every candidate: no key is made.
         let of_category = self.category_radii.iter().find(|((c, k), _)| c == category && *k == kind);
         of_category.map_or(whole, |(_, radius)| *radius)
+    }
+
+    /// The action for a match by a kind of hash in a category.
+    pub fn action(&self, category: &str, kind: HashKind) -> Action {
+        let of_category = self.category_actions.iter().find(|((c, k), _)| c == category && *k == kind);
+        let whole = || self.kinds.get(&kind).map_or(Action::Observe, |k| k.action);
+        of_category.map_or_else(whole, |(_, action)| *action)
     }
 
     /// The largest radius of a kind over all categories.

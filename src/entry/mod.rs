@@ -20,8 +20,8 @@ pub use details::{
 };
 pub use hash::{BadValue, Bits, Hash64, HashKind, HashValue, Pdq};
 pub use list::{
-    Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, Entry, EntryNo, HashList, KindPolicy, LIST_NAME_BYTES_MAX,
-    ListId, ListPolicy, PdqDialect, Polarity, VersionNo, check_list_name,
+    ABOUT_BYTES_MAX, About, Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, Entry, EntryNo, HashList,
+    KindPolicy, LIST_NAME_BYTES_MAX, ListId, ListPolicy, PdqDialect, Polarity, VersionNo, check_list_name,
 };
 pub use seen::{LeftOut, Observation, Reason, Transform, Transforms};
 pub use version::{Lineage, ListVersion, MadeBy, VersionState};

@@ -75,6 +75,12 @@ impl Lineage {
         Lineage(left)
     }
 
+    /// The versions up to `last`.
+    pub fn until(&self, last: VersionNo) -> Lineage {
+        let of = |(start, end): &(VersionNo, VersionNo)| (*start <= last).then_some((*start, (*end).min(last)));
+        Lineage(self.0.iter().filter_map(of).collect())
+    }
+
     /// The versions from `first` on.
     pub fn from(&self, first: VersionNo) -> Lineage {
         let of = |(start, end): &(VersionNo, VersionNo)| (*end >= first).then_some(((*start).max(first), *end));

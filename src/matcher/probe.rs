@@ -11,7 +11,8 @@ use crate::verdict::{Match, Verdict};
 
 pub fn probes(verdict: &Verdict, question: &Question) -> Vec<Probe> {
     let mut whole = None;
-    let by_pdq = verdict.matches.iter().chain(&verdict.suppressed).filter(|found| found.kind == HashKind::Pdq);
+    let by_pdq =
+        verdict.matches.iter().chain(&verdict.suppressed).chain(&verdict.shadow).filter(|found| found.kind == HashKind::Pdq);
     let probe = |found: &Match| {
         let whole = *whole.get_or_insert_with(|| of_whole(&question.seen));
         let digest = match found.view.kind {

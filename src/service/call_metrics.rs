@@ -31,6 +31,9 @@ pub fn answered(method: &'static str, verdict: &Verdict) {
     for (list, action) in strictest {
         metrics::counter!("hashwarden_matches_total", "list" => list.to_owned(), "action" => action.name()).increment(1);
     }
+    for list in verdict.shadow.iter().map(|found| &found.list).collect::<BTreeSet<_>>() {
+        metrics::counter!("hashwarden_shadow_matches_total", "list" => list.clone()).increment(1);
+    }
     let in_views = verdict.matches.iter().filter(|found| found.view.kind != ViewKind::Whole);
     for (list, view) in in_views.map(|found| (&found.list, found.view.kind)).collect::<BTreeSet<_>>() {
         metrics::counter!("hashwarden_view_matches_total", "list" => list.clone(), "view" => view.name()).increment(1);

@@ -23,7 +23,7 @@ use crate::entry::shown::without_hashes;
 use crate::proto::scan::Flaw;
 use crate::proto::v1;
 
-pub use entries::{entry, find_entries, found_entries, get_entry, set_entry_mark};
+pub use entries::{entry, find_entries, found_entries, get_entry, match_as_of, past_report, set_entry_mark};
 pub use replies::*;
 pub use requests::*;
 pub use withheld::verdict_for;

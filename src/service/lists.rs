@@ -232,6 +232,16 @@ impl HashListService for Lists {
         Ok(Response::new(convert::found_entries(found)))
     }
 
+    async fn match_as_of(&self, request: Request<v1::MatchAsOfRequest>) -> Result<Response<v1::MatchAsOfResponse>, Status> {
+        let asking = Asking::of(&request, "MatchAsOf");
+        let (list, moment, hash) = convert::match_as_of(request.into_inner())?;
+        log_list(&list);
+        asking.tell_sought(&list);
+        let list = asking.list(list);
+        let report = self.call(&asking, move |catalog| catalog.as_of(&list, moment, &hash)).await?;
+        Ok(Response::new(convert::past_report(report)))
+    }
+
     async fn set_entry_mark(
         &self,
         request: Request<v1::SetEntryMarkRequest>,

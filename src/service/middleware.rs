@@ -34,7 +34,7 @@ const MARGIN: Duration = Duration::from_millis(5);
 
 /// The methods of the services here, by their last path segment: the names that a span or a metric may show. With each the full name of its
 /// requests, and whether they come as a stream.
-const METHODS: [(&str, &str, bool); 19] = [
+const METHODS: [(&str, &str, bool); 20] = [
     ("Match", "hashwarden.v1.MatchRequest", false),
     ("MatchStream", "hashwarden.v1.MatchStreamRequest", true),
     ("Hash", "hashwarden.v1.HashRequest", false),
@@ -48,6 +48,7 @@ const METHODS: [(&str, &str, bool); 19] = [
     ("RemoveEntries", "hashwarden.v1.RemoveEntriesRequest", false),
     ("GetEntry", "hashwarden.v1.GetEntryRequest", false),
     ("FindEntries", "hashwarden.v1.FindEntriesRequest", false),
+    ("MatchAsOf", "hashwarden.v1.MatchAsOfRequest", false),
     ("SetEntryMark", "hashwarden.v1.SetEntryMarkRequest", false),
     ("ListHashListVersions", "hashwarden.v1.ListHashListVersionsRequest", false),
     ("DiffVersions", "hashwarden.v1.DiffVersionsRequest", false),

@@ -165,6 +165,26 @@ pub(super) struct PolicyRecord {
     pub view_action_max: u32,
     #[prost(uint32, tag = "8")]
     pub pdq_dialect: u32,
+    #[prost(message, repeated, tag = "9")]
+    pub category_actions: Vec<CategoryAction>,
+    #[prost(bool, tag = "10")]
+    pub shadow: bool,
+    #[prost(string, tag = "11")]
+    pub owner: String,
+    #[prost(string, tag = "12")]
+    pub provenance: String,
+    #[prost(string, tag = "13")]
+    pub legal_basis: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct CategoryAction {
+    #[prost(string, tag = "1")]
+    pub category: String,
+    #[prost(uint32, tag = "2")]
+    pub kind: u32,
+    #[prost(uint32, tag = "3")]
+    pub action: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]

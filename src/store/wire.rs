@@ -7,9 +7,9 @@ use super::StoreError;
 use super::keys::{Family, check_entry};
 use super::records::*;
 use crate::entry::{
-    Action, Change, ChangeOp, Description, Details, Entry, EntryNo, HashKind, HashList, HashValue, KindPolicy, Lineage, ListId,
-    ListPolicy, ListVersion, MadeBy, Mark, MarkKind, Marked, PdqDialect, Polarity, RowChange, Sources, Status, Transforms,
-    VersionNo, VersionState, ViewKind, ViewRule,
+    About, Action, Change, ChangeOp, Description, Details, Entry, EntryNo, HashKind, HashList, HashValue, KindPolicy, Lineage,
+    ListId, ListPolicy, ListVersion, MadeBy, Mark, MarkKind, Marked, PdqDialect, Polarity, RowChange, Sources, Status,
+    Transforms, VersionNo, VersionState, ViewKind, ViewRule,
 };
 use prost::Message;
 
@@ -274,6 +274,19 @@ impl From<&ListPolicy> for PolicyRecord {
                 .collect(),
             view_action_max: policy.view_action_max as u32,
             pdq_dialect: policy.pdq_dialect as u32,
+            category_actions: policy
+                .category_actions
+                .iter()
+                .map(|((category, kind), action)| CategoryAction {
+                    category: category.clone(),
+                    kind: *kind as u32,
+                    action: *action as u32,
+                })
+                .collect(),
+            shadow: policy.shadow,
+            owner: policy.about.owner.clone(),
+            provenance: policy.about.provenance.clone(),
+            legal_basis: policy.about.legal_basis.clone(),
         }
     }
 }
@@ -428,6 +441,9 @@ fn read_policy(family: Family, record: Option<PolicyRecord>) -> Result<ListPolic
             .ok()
             .and_then(PdqDialect::from_u8)
             .ok_or_else(|| family.corrupt("an unknown dialect of PDQ"))?,
+        category_actions: Default::default(),
+        shadow: record.shadow,
+        about: About { owner: record.owner, provenance: record.provenance, legal_basis: record.legal_basis },
     };
     for k in record.kinds {
         let kind = read_kind(family, k.kind)?;
@@ -443,6 +459,9 @@ fn read_policy(family: Family, record: Option<PolicyRecord>) -> Result<ListPolic
     for c in record.category_radii {
         let kind = read_kind(family, c.kind)?;
         policy.category_radii.insert((c.category, kind), radius(kind, c.radius)?);
+    }
+    for c in record.category_actions {
+        policy.category_actions.insert((c.category, read_kind(family, c.kind)?), read_action(family, c.action)?);
     }
     Ok(policy)
 }

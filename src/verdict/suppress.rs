@@ -28,7 +28,8 @@ impl<'p> Suppression<'p> {
     pub fn new(policy: &'p Policy, candidates: &[Candidate<'_>]) -> Self {
         let (mut whole, mut near) = (BTreeSet::new(), BTreeMap::<u32, BTreeMap<(ListId, View), u16>>::new());
         for candidate in candidates {
-            let Some(list) = policy.list(candidate.list).filter(|list| list.polarity == Polarity::Negative) else { continue };
+            let speaks = |list: &&HashList| list.polarity == Polarity::Negative && !list.policy.shadow;
+            let Some(list) = policy.list(candidate.list).filter(speaks) else { continue };
             if scoped(policy, candidate).is_some() {
                 whole.insert((candidate.rendering, list.id));
             }

@@ -59,6 +59,52 @@ fn a_category_can_have_a_radius_of_its_own() {
 }
 
 #[test]
+fn a_category_can_have_an_action_of_its_own() {
+    let mut a = list(1, "a", Polarity::Positive);
+    a.policy.category_actions.insert(("A".to_owned(), HashKind::Pdq), Action::Block);
+    let policy = policy(vec![a]);
+    let found = [near(1, "e", 1), Candidate { category: "B", ..near(1, "f", 2) }, exact(1, "g")];
+    let verdict = judge(&policy, 0, subject(&[1]), &found);
+    let actions: Vec<_> = verdict.matches.iter().map(|m| (m.entry_id.as_str(), m.action)).collect();
+    assert_eq!(actions, [("g", Action::Review), ("e", Action::Block), ("f", Action::Review)]);
+    assert_eq!(verdict.action, Some(Action::Block));
+    // Through a view it is still bounded.
+    let in_view = Candidate { view: View { kind: ViewKind::Window, ..View::WHOLE }, ..near(1, "e", 1) };
+    assert_eq!(judge(&policy, 0, subject(&[1]), &[in_view]).action, Some(Action::Review));
+}
+
+#[test]
+fn a_list_in_shadow_alters_no_outcome() {
+    let shadow = |id, name, polarity| {
+        let mut list = list(id, name, polarity);
+        list.policy.shadow = true;
+        list
+    };
+    let positive = policy(vec![list(1, "a", Polarity::Positive), shadow(2, "new", Polarity::Positive)]);
+    let found = [near(2, "e", 1), exact(2, "f")];
+    let verdict = judge(&positive, 0, subject(&[1, 2]), &found);
+    assert_eq!((verdict.outcome, verdict.action, verdict.matches.len()), (Outcome::NoMatch, None, 0));
+    let shown: Vec<_> = verdict.shadow.iter().map(|m| (m.list.as_str(), m.entry_id.as_str())).collect();
+    assert_eq!(shown, [("new", "f"), ("new", "e")]);
+    assert_eq!(verdict.lists, [("a".to_owned(), VersionNo(1))]);
+    // With nothing else to look in, nothing was scanned; asked for by name, the list is said to be left out.
+    let alone = policy(vec![shadow(2, "new", Polarity::Positive)]);
+    let verdict = judge(&alone, 0, subject(&[2]), &found);
+    assert_eq!((verdict.outcome, verdict.reason), (Outcome::NotScanned, Some(Reason::NoList)));
+    let named = Asked::from(vec!["a".to_owned(), "new".to_owned()]);
+    let verdict = judge(&positive, 0, Subject { lists: &named, ..subject(&[1, 2]) }, &found);
+    assert_eq!((verdict.outcome, verdict.left_out.len(), verdict.shadow.len()), (Outcome::Partial, 1, 2));
+    // A negative one suppresses nothing, and one that is not suppresses what is in shadow too.
+    let negative = policy(vec![list(1, "a", Polarity::Positive), shadow(3, "good", Polarity::Negative)]);
+    let verdict = judge(&negative, 0, subject(&[1]), &[near(1, "e", 3), near(3, "g", 0)]);
+    assert_eq!((verdict.outcome, verdict.suppressed.len()), (Outcome::Match, 0));
+    let negative =
+        policy(vec![list(1, "a", Polarity::Positive), shadow(2, "new", Polarity::Positive), list(3, "good", Polarity::Negative)]);
+    let verdict = judge(&negative, 0, subject(&[1, 2]), &[near(2, "e", 3), near(3, "g", 0)]);
+    assert_eq!((verdict.outcome, verdict.suppressed.len(), verdict.shadow.len()), (Outcome::NoMatch, 0, 0));
+}
+
+#[test]
 fn a_transform_that_the_list_does_not_admit_does_not_match() {
     let mut a = list(1, "a", Polarity::Positive);
     a.policy.transforms = Transforms::IDENTITY;

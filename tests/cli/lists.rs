@@ -22,6 +22,7 @@ fn a_policy_is_made_with_the_list_and_changed_by_name() {
     let expected = json!({
         "name": "a", "polarity": "POSITIVE", "enabled": true, "entries": 0, "active_version": 0, "previous_version": 0,
         "head_version": 0, "updated_ms": 0, "imported_ms": 0, "quality_min": 50, "pdq_dialect": "unknown", "category_radii": [], "scope": [],
+        "category_actions": [], "shadow": false, "owner": "", "provenance": "", "legal_basis": "",
         "scope_hidden": 0, "sources": [],
         "transforms": ["identity", "rot90", "rot180", "rot270", "flipx", "flipy", "flipplus1", "flipminus1"],
         "kinds": {
@@ -48,6 +49,25 @@ fn a_policy_is_made_with_the_list_and_changed_by_name() {
     let action = |kind: &str| changed["kinds"][kind]["action"].clone();
     assert_eq!(["pdq", "sha1", "md5", "phash64"].map(action), ["BLOCK", "BLOCK", "OBSERVE", "OBSERVE"]);
     assert_eq!((&changed["transforms"], &changed["quality_min"]), (&json!(["identity", "flipx"]), &json!(70)));
+
+    let changed = set(&["--action", "A1:all=BLOCK", "--action", "B:md5=REVIEW"]);
+    let of_category = changed["category_actions"].as_array().unwrap();
+    assert_eq!(of_category.len(), 6, "{of_category:?}"); // PDQ and four digests of A1, one of B
+    assert_eq!(of_category[5], json!({"category": "B", "kind": "md5", "action": "REVIEW"}));
+    assert!(place.run(&["list", "show", "a"]).exits(0).out.contains("A1:pdq                      BLOCK"));
+    let changed = set(&["--action", "A1:pdq=none", "--action", "A1:all=none", "--action", "B:md5=none"]);
+    assert_eq!(changed["category_actions"], json!([]));
+    place.run(&["list", "set", "a", "--action", "A1:all=none"]).exits(2).says(&["category \"A1\" has no action of its own"]);
+    place.run(&["list", "set", "a", "--action", "A1:all=none", "--action", "A1:pdq=BLOCK"]).exits(2).says(&["sets and removes"]);
+    place.run(&["list", "set", "a", "--action", "A1=BLOCK"]).exits(2).says(&["--action", "A1"]);
+    let about = ["--owner", "T&S", "--provenance", "hotline", "--legal-basis", "DSA, article 16", "--shadow", "on"];
+    let changed = set(&about);
+    assert_eq!((&changed["owner"], &changed["provenance"], &changed["shadow"]), (&json!("T&S"), &json!("hotline"), &json!(true)));
+    let shown = place.run(&["list", "show", "a"]).exits(0);
+    assert!(shown.out.contains("legal basis      DSA, article 16"), "{}", shown.out);
+    assert_eq!(set(&["--shadow", "off", "--owner", ""])["owner"], "");
+    place.run(&["list", "set", "a", "--owner", &"x".repeat(513)]).exits(2).says(&["the owner of a list has at most 512 bytes"]);
+    place.run(&["list", "set", "a", "--shadow", "maybe"]).exits(2).says(&["on or off"]);
 
     let radius = |radius: &str, words: &str| drop(place.run(&["list", "set", "a", "--radius", radius]).exits(2).says(&[words]));
     for wide in ["pdq=97", "256", "pdq=99999", "A1:pdq=97"] {
@@ -131,6 +151,15 @@ fn the_policy_decides_over_what_is_near() {
     assert_eq!(ask(&place, &known).1["action"], "BLOCK");
     place.run(&["list", "set", "known", "--radius", "A1:pdq=10"]).exits(0);
     assert_eq!(ask(&place, &near).1["threshold"], 10);
+
+    place.run(&["list", "set", "known", "--action", "A1:pdq=OBSERVE"]).exits(0);
+    assert_eq!(ask(&place, &near).1["action"], "OBSERVE");
+    place.run(&["list", "set", "known", "--shadow", "on"]).exits(0);
+    let line = place.run(&["match", "--json", "--pdq", &near]).exits(4).one();
+    assert_eq!((&line["outcome"], &line["reason"], &line["matches"]), (&json!("NOT_SCANNED"), &json!("no_list"), &json!([])));
+    assert_eq!((&line["shadow"][0]["list"], &line["shadow"][0]["distance"]), (&json!("known"), &json!(10)));
+    assert!(place.run(&["match", "--pdq", &near]).exits(4).out.contains("in shadow known/"));
+    place.run(&["list", "set", "known", "--shadow", "off"]).exits(0);
 
     // The quality that the caller gives counts; none given passes.
     place.run(&["list", "set", "known", "--quality-min", "80"]).exits(0);
@@ -642,8 +671,11 @@ fn versions_are_staged_activated_compared_and_rolled_back() {
     assert_eq!((outcome(&place, &one), outcome(&place, &three)), ("MATCH".to_owned(), "NO_MATCH".to_owned()));
 
     let diff = place.run(&["list", "diff", "a", "1", "2", "--json"]).exits(0).one();
-    assert_eq!(diff, json!({"added": 2, "removed": 1, "changed": 1}));
-    assert_eq!(place.run(&["list", "diff", "a", "2", "1"]).exits(0).out, "1 added, 2 removed, 1 changed\n");
+    let categories = diff["categories"].as_array().unwrap().clone();
+    assert_eq!((&diff["added"], &diff["removed"], &diff["changed"]), (&json!(2), &json!(1), &json!(1)));
+    assert_eq!(diff["reclassified"], 0, "{categories:?}");
+    let back = place.run(&["list", "diff", "a", "2", "1"]).exits(0).out;
+    assert!(back.starts_with("1 added, 2 removed, 1 changed\n"), "{back}");
     place.run(&["list", "diff", "a", "1", "7"]).exits(3).says(&["list \"a\" has no version 7: the newest is 2"]);
 
     let info = place.run(&["list", "activate", "a", "2", "--json"]).exits(0).one();

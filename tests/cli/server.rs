@@ -165,7 +165,17 @@ impl Drop for Server {
 fn timeless(ran: &Ran) -> (i32, Vec<String>, String) {
     let line = |line: &str| match serde_json::from_str::<Value>(line) {
         Ok(Value::Object(mut object)) => {
-            for field in ["updated_ms", "imported_ms", "time_ms", "seconds", "resident_bytes_peak", "digest"] {
+            for field in [
+                "updated_ms",
+                "imported_ms",
+                "time_ms",
+                "version_ms",
+                "snapshot_ms",
+                "snapshot",
+                "seconds",
+                "resident_bytes_peak",
+                "digest",
+            ] {
                 object.entry(field).and_modify(|value| *value = Value::Null);
             }
             Value::Object(object).to_string()
@@ -218,6 +228,25 @@ fn a_lists_life_is_the_same_through_a_server() {
         (&["create", "no name"], 2),
         (&["create", "n", "--negative", "--scope", "a"], 0),
         (&["set", "a", "--transforms", "identity,rot90", "--action", "md5=OBSERVE"], 0),
+        (
+            &[
+                "set",
+                "a",
+                "--action",
+                "A1:all=BLOCK",
+                "--shadow",
+                "on",
+                "--owner",
+                "T&S",
+                "--legal-basis",
+                "DSA",
+                "--provenance",
+                "x",
+            ],
+            0,
+        ),
+        (&["set", "a", "--action", "A1:all=none", "--shadow", "off"], 0),
+        (&["set", "a", "--action", "A1:pdq=none"], 2),
         (&["set", "a", "--scope", "nowhere"], 3),
         (&["set", "nowhere", "--radius", "3"], 3),
         (&["show", "a"], 0),
@@ -231,6 +260,10 @@ fn a_lists_life_is_the_same_through_a_server() {
         (&["import", "nowhere", &second], 3),
         (&["diff", "a", "1", "2"], 0),
         (&["diff", "a", "1", "9"], 3),
+        (&["as-of", "a", "--at", "0s", "--pdq", &one], 1),
+        (&["as-of", "a", "--snapshot", "9999", "--pdq", &one], 2),
+        (&["as-of", "a", "--at", "2020-01-01", "--pdq", &one], 3),
+        (&["as-of", "a", "--snapshot", "1"], 2),
         (&["overlap", "a", "a"], 0),
         (&["overlap", "a", "n", "--radius", "256"], 0),
         (&["overlap", "a", "n", "--radius", "257"], 2),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "action",
     "cut",
     "detail",
@@ -17,6 +17,7 @@ const FIELDS: [&str; 13] = [
     "outcome",
     "pdq_quality",
     "reason",
+    "shadow",
     "snapshot",
     "suppressed",
     "views",

@@ -291,7 +291,7 @@ fn update(random: &mut Random, list: &str) -> PolicyUpdate {
         0 | 1 => update.radii.push(RadiusRule { category, kind, radius: one_of(random, &radii) }),
         2 => update.radii_removed.push((category.unwrap_or_else(|| "A".to_owned()), kind)),
         3 => update.quality_min = Some(one_of(random, &[0, 30, 50, 90])),
-        4 => update.actions.push(ActionRule { kind: Some(kind), action: one_of(random, &Action::ALL) }),
+        4 => update.actions.push(ActionRule { category: None, kind: Some(kind), action: one_of(random, &Action::ALL) }),
         _ => {
             let positive = |name: &&&str| polarity(name) == Polarity::Positive;
             let all: Vec<&str> = LASTING.iter().chain(&PASSING).filter(positive).copied().collect();

@@ -2,8 +2,8 @@
 
 use super::fields::{at_most, entry_id, hash};
 use super::{Fault, replies};
-use crate::catalog::{EntryInfo, EntryQuery, FOUND_MAX, FoundEntries};
-use crate::entry::{DETAILS_BYTES_MAX, Details, ENTRY_ID_BYTES_MAX, EntryNo, Mark, MarkKind, Marked, Status};
+use crate::catalog::{EntryInfo, EntryQuery, FOUND_MAX, FoundEntries, Moment, PastMatch, PastReport};
+use crate::entry::{DETAILS_BYTES_MAX, Details, ENTRY_ID_BYTES_MAX, EntryNo, HashValue, Mark, MarkKind, Marked, Status};
 use crate::proto::v1;
 
 pub(super) fn status(given: i32, path: impl Fn() -> String) -> Result<Status, Fault> {
@@ -63,6 +63,47 @@ pub fn find_entries(request: v1::FindEntriesRequest) -> Result<(String, EntryQue
     Ok((request.list, query, after, size))
 }
 
+/// A list, a moment, and the hash that was looked up.
+pub fn match_as_of(request: v1::MatchAsOfRequest) -> Result<(String, Moment, HashValue), Fault> {
+    use v1::match_as_of_request::Moment as Given;
+    let given = request.hash.ok_or_else(|| Fault::malformed("hash", "is missing"))?;
+    let moment = match request.moment {
+        Some(Given::Time(time)) => Moment::Time(ms(time).ok_or_else(|| Fault::malformed("time", "is not a time"))?),
+        Some(Given::Snapshot(seq)) => Moment::Change(seq),
+        None => return Err(Fault::malformed("moment", "is missing")),
+    };
+    Ok((request.list, moment, hash(&given, "hash")?))
+}
+
+/// ms since the Unix epoch; `None` for what lies before, or beyond all times.
+fn ms(time: prost_types::Timestamp) -> Option<u64> {
+    u64::try_from(time.seconds).ok()?.checked_mul(1000)?.checked_add(u64::try_from(time.nanos).ok()? / 1_000_000)
+}
+
+pub fn past_report(report: PastReport) -> v1::MatchAsOfResponse {
+    let time = |ms: u64| (ms > 0).then(|| replies::timestamp(ms));
+    let found = |found: PastMatch| v1::PastMatch {
+        entry_id: found.entry_id,
+        category: found.category,
+        distance: found.distance.into(),
+        threshold: found.threshold.into(),
+        action: found.action as i32, // the numbers are the same by intent
+        since_version: found.since.0,
+        stopped_by: found.stopped_by.map(|mark| entry_mark(Marked { id: String::new(), mark, by: String::new(), time_ms: 0 })),
+    };
+    v1::MatchAsOfResponse {
+        snapshot: report.snapshot,
+        snapshot_time: time(report.snapshot_ms),
+        version: report.version.0,
+        version_time: time(report.version_ms),
+        disabled: report.disabled,
+        shadow: report.shadow,
+        incomplete: report.incomplete,
+        matches: report.matches.into_iter().map(found).collect(),
+        cut: report.cut,
+    }
+}
+
 /// A list, an entry of it, and its new mark.
 pub fn set_entry_mark(request: v1::SetEntryMarkRequest) -> Result<(String, String, Option<Mark>), Fault> {
     entry_id(&request.entry_id, "entry_id")?;
@@ -73,12 +114,7 @@ pub fn set_entry_mark(request: v1::SetEntryMarkRequest) -> Result<(String, Strin
             Ok(v1::EntryMarkKind::Quarantined) => MarkKind::Quarantined,
             Ok(v1::EntryMarkKind::Unspecified) | Err(_) => return Err(Fault::malformed("mark.kind", "is not a kind of mark")),
         };
-        let until_ms = mark.expire_time.map(|time| {
-            let seconds = u64::try_from(time.seconds).ok();
-            let ms =
-                seconds.and_then(|seconds| seconds.checked_mul(1000)?.checked_add(u64::try_from(time.nanos).ok()? / 1_000_000));
-            ms.ok_or_else(|| Fault::malformed("mark.expire_time", "is not a time"))
-        });
+        let until_ms = mark.expire_time.map(|time| ms(time).ok_or_else(|| Fault::malformed("mark.expire_time", "is not a time")));
         let mark = Mark { kind, until_ms: until_ms.transpose()?, note: mark.note };
         mark.check().map_err(|bad| Fault::malformed("mark.note", bad.0))?;
         Ok(mark)

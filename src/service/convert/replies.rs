@@ -1,8 +1,8 @@
 //! What does a reply look like? The doors' values to messages. Times are ms since the Unix epoch, ages seconds.
 
 use crate::catalog::{
-    BadRow, DiffReport, EditReport, Finding, FindingKind, Hold, ImportReport, ListInfo, OverlapCategory, OverlapHub,
-    OverlapReport, Phase, Progress,
+    BadRow, DiffCategory, DiffReport, EditReport, Finding, FindingKind, Hold, ImportReport, ListInfo, OverlapCategory,
+    OverlapHub, OverlapReport, Phase, Progress,
 };
 use crate::entry::{
     Action, HashKind, HashValue, LeftOut, ListPolicy, ListVersion, MadeBy, Observation, Polarity, Reason, Transform, VIEW_SIDE,
@@ -35,6 +35,7 @@ pub fn verdict(verdict: Verdict, ages: &[Option<u64>]) -> v1::Verdict {
             .collect(),
         algorithms: ALGORITHMS.to_owned(),
         views: Some(view_counts(verdict.views)),
+        shadow_matches: verdict.shadow.into_iter().map(a_match).collect(),
     }
 }
 
@@ -48,7 +49,7 @@ pub const ASKED_LIST_BYTES: u64 = 96;
 /// What a verdict takes in memory until it is sent, about.
 pub fn verdict_bytes(verdict: &Verdict) -> u64 {
     let of_match = |m: &Match| 320 + m.list.len() + m.entry_id.len() + m.category.len();
-    let matches = verdict.matches.iter().chain(&verdict.suppressed).map(of_match).sum::<usize>();
+    let matches = verdict.matches.iter().chain(&verdict.suppressed).chain(&verdict.shadow).map(of_match).sum::<usize>();
     let left_out = verdict.left_out.iter().map(|part| 48 + part.0.len()).sum::<usize>();
     let lists = verdict.lists.len() as u64 * ASKED_LIST_BYTES;
     (512 + verdict.detail.len() + matches + left_out) as u64 + lists
@@ -226,6 +227,15 @@ fn policy(policy: ListPolicy) -> v1::ListPolicy {
         views: policy.views.iter().map(|(of, radius)| v1::ViewRule { kind: view_kind(*of), radius: (*radius).into() }).collect(),
         view_action_max: action(policy.view_action_max),
         pdq_dialect: policy.pdq_dialect as i32,
+        category_actions: policy
+            .category_actions
+            .into_iter()
+            .map(|((category, of), to)| v1::ActionRule { category: Some(category), kind: Some(kind(of)), action: action(to) })
+            .collect(),
+        shadow: policy.shadow,
+        owner: policy.about.owner,
+        provenance: policy.about.provenance,
+        legal_basis: policy.about.legal_basis,
     }
 }
 
@@ -267,7 +277,21 @@ pub fn edit_report(report: EditReport) -> v1::EditReport {
 }
 
 pub fn diff_report(report: DiffReport) -> v1::DiffVersionsResponse {
-    v1::DiffVersionsResponse { added: report.added, removed: report.removed, changed: report.changed }
+    let category = |of: DiffCategory| v1::DiffCategory {
+        category: of.category,
+        added: of.added,
+        removed: of.removed,
+        changed: of.changed,
+        moved_in: of.moved_in,
+        moved_out: of.moved_out,
+    };
+    v1::DiffVersionsResponse {
+        added: report.added,
+        removed: report.removed,
+        changed: report.changed,
+        reclassified: report.reclassified,
+        categories: report.categories.into_iter().map(category).collect(),
+    }
 }
 
 pub fn overlap_report(report: OverlapReport) -> v1::OverlapReport {

@@ -10,8 +10,8 @@ use super::fields::{at_most, entry_id, hash, kind};
 use crate::catalog::{ActionRule, ImportOptions, NewEntry, PolicyUpdate, RadiusRule};
 use crate::entry::shown::is_visible;
 use crate::entry::{
-    Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, HashKind, LIST_NAME_BYTES_MAX, PdqDialect, Polarity, Transform, Transforms,
-    ViewKind, ViewRule, ViewSet, check_list_name,
+    ABOUT_BYTES_MAX, Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, HashKind, LIST_NAME_BYTES_MAX, PdqDialect, Polarity,
+    Transform, Transforms, ViewKind, ViewRule, ViewSet, check_list_name,
 };
 use crate::lists::{Column, Format, Header, Mapping, Signal};
 use crate::matcher::{Content, GivenHash};
@@ -160,15 +160,26 @@ pub fn policy_update(update: Option<v1::PolicyUpdate>) -> Result<PolicyUpdate, F
     });
     let actions = update.actions.iter().enumerate().map(|(n, rule)| {
         let at = |field: &str| format!("policy.actions[{n}].{field}");
+        at_most(rule.category.as_ref().map_or(0, String::len), CATEGORY_BYTES_MAX, "bytes", || at("category"))?;
         let kind = rule.kind.map(|k| kind(k, || at("kind"))).transpose()?;
-        Ok(ActionRule { kind, action: action(rule.action, || at("action"))? })
+        Ok(ActionRule { category: rule.category.clone(), kind, action: action(rule.action, || at("action"))? })
     });
+    at_most(update.actions_removed.len(), RULES_MAX, "rules", || "policy.actions_removed".to_owned())?;
+    let actions_removed = update.actions_removed.into_iter().enumerate().map(|(n, of)| {
+        let at = |field: &str| format!("policy.actions_removed[{n}].{field}");
+        at_most(of.category.len(), CATEGORY_BYTES_MAX, "bytes", || at("category"))?;
+        Ok((of.category, of.kind.map(|k| kind(k, || at("kind"))).transpose()?))
+    });
+    for (text, field) in [(&update.owner, "owner"), (&update.provenance, "provenance"), (&update.legal_basis, "legal_basis")] {
+        at_most(text.as_ref().map_or(0, String::len), ABOUT_BYTES_MAX, "bytes", || format!("policy.{field}"))?;
+    }
     at_most(update.view_radii.len(), RULES_MAX, "rules", || "policy.view_radii".to_owned())?;
     let view_radii = update.view_radii.iter().enumerate().map(|(n, rule)| view_rule(rule, &format!("policy.view_radii[{n}]")));
     Ok(PolicyUpdate {
         radii: radii.collect::<Result<_, _>>()?,
         radii_removed: removed.collect::<Result<_, _>>()?,
         actions: actions.collect::<Result<_, _>>()?,
+        actions_removed: actions_removed.collect::<Result<_, _>>()?,
         quality_min: update.quality_min.map(|q| percent(q, || "policy.quality_min".to_owned())).transpose()?,
         transforms: update.transforms.map(transforms).transpose()?,
         scope: update.scope.map(scope).transpose()?,
@@ -176,6 +187,10 @@ pub fn policy_update(update: Option<v1::PolicyUpdate>) -> Result<PolicyUpdate, F
         view_radii: view_radii.collect::<Result<_, _>>()?,
         view_action_max: update.view_action_max.map(|n| action(n, || "policy.view_action_max".to_owned())).transpose()?,
         pdq_dialect: update.pdq_dialect.map(dialect).transpose()?,
+        shadow: update.shadow,
+        owner: update.owner,
+        provenance: update.provenance,
+        legal_basis: update.legal_basis,
     })
 }
 
@@ -413,7 +428,10 @@ mod tests {
         };
         check(removed("A1", v1::HashKind::Unspecified), "policy.radii_removed[0].kind");
         check(removed(&"c".repeat(1000), v1::HashKind::Pdq), "policy.radii_removed[0].category");
-        check(v1::PolicyUpdate { actions: vec![v1::ActionRule { kind: None, action: 9 }], ..none() }, "policy.actions[0].action");
+        check(
+            v1::PolicyUpdate { actions: vec![v1::ActionRule { kind: None, action: 9, category: None }], ..none() },
+            "policy.actions[0].action",
+        );
         check(v1::PolicyUpdate { pdq_dialect: Some(3), ..none() }, "policy.pdq_dialect");
         check(v1::PolicyUpdate { quality_min: Some(101), ..none() }, "policy.quality_min");
         let no_transform = Some(v1::TransformSet::default());

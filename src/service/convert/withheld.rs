@@ -23,6 +23,7 @@ pub fn verdict_for(rights: &Rights, verdict: Verdict, ages: &[Option<u64>]) -> v
 
 fn withhold(shown: &mut v1::Verdict) {
     shown.suppressed.clear();
+    shown.shadow_matches.clear();
     shown.cut = None;
     for found in &mut shown.matches {
         let v1::Match { list, category, kind, exact, action, .. } = std::mem::take(found);
