@@ -25,7 +25,7 @@ use crate::catalog::{Catalog, CatalogError, Compacted, FORMAT_DERIVED};
 use crate::config::{Config, ConfigError, CoreDumps};
 use crate::entry::shown::in_words;
 use crate::extract::Extractor;
-use crate::matcher::{self, Matcher};
+use crate::matcher::{self, Flooded, Matcher};
 use crate::sandbox;
 use crate::snapshot::Published;
 use crate::store::{Access, Store, StoreError};
@@ -238,6 +238,7 @@ async fn look(doors: Doors, every: Duration, stopped: watch::Receiver<bool>) {
     let mut writable = true;
     while tokio::time::timeout(every, &mut stopped).await.is_err() {
         doors.matcher.look();
+        break_floods(&doors).await;
         let catalog = doors.catalog.clone();
         let Ok(why_not) = tokio::task::spawn_blocking(move || catalog.writable().err()).await else { continue };
         match &why_not {
@@ -246,6 +247,27 @@ async fn look(doors: Doors, every: Duration, stopped: watch::Receiver<bool>) {
             _ => {}
         }
         writable = why_not.is_none();
+    }
+}
+
+/// Bounds what is asked for by matches of entries that match far more often than they did.
+async fn break_floods(doors: &Doors) {
+    let action = doors.matcher.options().flood.action();
+    for Flooded { list, entry_id, matches } in doors.matcher.take_floods() {
+        metrics::counter!("hashwarden_floods_total", "list" => list.clone()).increment(1);
+        let (catalog, name) = (doors.catalog.clone(), list.clone());
+        let note = format!("flood: {matches} matches in a window of {} s", doors.matcher.options().flood.window_s);
+        let capped = tokio::task::spawn_blocking(move || catalog.cap_flooding(&name, &entry_id, action, &note)).await;
+        match capped {
+            Ok(Ok(true)) => {
+                tracing::warn!(list, matches, %action, "an entry matches far more often than it did: its matches ask for less")
+            }
+            Ok(Ok(false)) => {
+                tracing::warn!(list, matches, "an entry matches far more often than it did; it has a mark, which stays")
+            }
+            Ok(Err(error)) => tracing::error!(list, matches, %error, "an entry floods and could not be marked"),
+            Err(_) => {} // it panicked, which is logged
+        }
     }
 }
 

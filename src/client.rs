@@ -9,6 +9,7 @@ mod read;
 mod send;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use tonic_types::StatusExt;
 
 use crate::catalog::{
     DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportOptions, ImportReport, ListInfo, Moment, NewEntry,
-    OverlapReport, PastReport, PolicyUpdate, Progress,
+    OverlapReport, PastReport, PictureOptions, PolicyUpdate, Progress,
 };
 use crate::entry::shown::in_words;
 use crate::entry::{EntryNo, HashKind, HashValue, ListVersion, Mark, Polarity, VersionNo, ViewSet};
@@ -138,6 +139,19 @@ pub struct Item {
     pub lists: Vec<String>,
     /// Which views of an image are looked up; without it, what the server has as its default.
     pub views: Option<ViewSet>,
+}
+
+/// A picture whose hashes were added to a list, or would be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AddedPicture {
+    /// `None` after a dry run.
+    pub report: Option<EditReport>,
+    /// PDQ's, of the frame that was taken; `None` where digests alone were.
+    pub quality: Option<u8>,
+    /// How many hashes of each kind the entry has.
+    pub kinds: BTreeMap<HashKind, u64>,
+    /// What was said of the picture before it was added.
+    pub verdict: Verdict,
 }
 
 /// An item's result, in the order of completion.
@@ -307,6 +321,12 @@ impl Client {
         let request =
             v1::AddEntriesRequest { list: name.to_owned(), entries: entries.into_iter().map(send::new_entry).collect() };
         read::edit_report(self.lists.clone().add_entries(self.slow_request(request)).await?.into_inner().report)
+    }
+
+    /// An entry with the hashes of a picture.
+    pub async fn add_picture(&self, name: &str, image: Vec<u8>, options: PictureOptions) -> Result<AddedPicture, ClientError> {
+        let request = send::add_picture(name, image, options);
+        read::added_picture(self.lists.clone().add_picture(self.slow_request(request)).await?.into_inner())
     }
 
     pub async fn remove(&self, name: &str, ids: Vec<String>) -> Result<EditReport, ClientError> {

@@ -89,6 +89,7 @@ impl Config {
             search: self.search,
             views: self.views.clone(),
             watch: self.operator.watch,
+            flood: self.flood,
             ..matcher::Options::default()
         }
     }

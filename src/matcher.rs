@@ -5,6 +5,7 @@
 //! Invariant: every job is answered exactly once, whatever its bytes are; image bytes are dropped with the job. A job that does not end
 //! is seen: [`watch`].
 
+mod flood;
 mod image;
 mod options;
 mod probe;
@@ -24,10 +25,12 @@ use crate::hash::digest::Digests;
 use crate::index::Effort;
 use crate::snapshot::{Published, QUERIES_SURE, Question, Snapshot, Workspace};
 use crate::verdict::{Asked, Verdict};
+use flood::Floods;
 use image::Image;
 use queue::{Begun, Declared, Queue, ViewTime, Work};
 use watch::Pool;
 
+pub use flood::{Flood, Flooded};
 pub use options::{Extract, Options, QUEUE_BYTES_TOP, Search, Views, Watch};
 pub use watch::PoolState;
 
@@ -124,12 +127,14 @@ struct Inner {
     images: Arc<Permits>,
     image_bytes: Arc<Permits>,
     hash_items: Arc<Permits>,
+    floods: Floods,
 }
 
 impl Matcher {
     pub fn new(published: Arc<Published>, extractor: Arc<dyn Extractor>, options: Options) -> Result<Self, StartError> {
         let extract = Pool::new("extract", options.extract.threads)?;
         Ok(Matcher(Arc::new(Inner {
+            floods: Floods::new(options.flood),
             published,
             extractor,
             queue: Queue::new(extract.threads()),
@@ -219,6 +224,11 @@ impl Matcher {
             };
             if few { inner.search.spawn(whole) } else { whole() }
         });
+    }
+
+    /// Entries that match far more often than they did, since this was asked last.
+    pub fn take_floods(&self) -> Vec<Flooded> {
+        self.0.floods.take()
     }
 
     /// Takes a file's hashes without matching them; `done` gets `None` where the job was shed.
@@ -376,6 +386,7 @@ impl Inner {
         let searching = Instant::now();
         let (verdicts, effort) = WORKSPACE.with_borrow_mut(|work| self.published.load().answer(questions, work, sure, late));
         let stages = Stages { search: searching.elapsed(), ..stages };
+        verdicts.iter().for_each(|verdict| self.floods.count(verdict, searching));
         let answer = |(verdict, question)| Answer { probes: probe::probes(&verdict, question), verdict, effort, stages };
         verdicts.into_iter().zip(questions).map(answer).collect()
     }

@@ -38,6 +38,7 @@ pub const METRICS: &[Metric] = &[
         "hashwarden_matches_total",
         "Verdicts in which a list matched, by list and action (the strictest of its matches)",
     ),
+    Metric(MetricType::Counter, "hashwarden_floods_total", "Entries that matched far more often than they did, by list"),
     Metric(
         MetricType::Counter,
         "hashwarden_shadow_matches_total",

@@ -55,6 +55,8 @@ pub struct Candidate<'a> {
     /// PDQ quality of what was hashed; `None` where it is unknown, which passes for the whole.
     pub quality: Option<u8>,
     pub view: View,
+    /// The strictest action of the entry's matches by look, where a mark bounds it.
+    pub action_max: Option<Action>,
 }
 
 /// A candidate that the list's policy lets stand.
@@ -393,7 +395,9 @@ fn nearest_per_entry<'p>(scoped_candidates: &[&ScopedCandidate<'p, '_>]) -> Vec<
         .into_values()
         .map(|scoped| {
             let ScopedCandidate { candidate, list, threshold } = scoped;
-            let of_kind = list.policy.action(candidate.category, candidate.kind);
+            let of_category = list.policy.action(candidate.category, candidate.kind);
+            let bound = candidate.action_max.filter(|_| !candidate.kind.is_digest());
+            let of_kind = bound.map_or(of_category, |most| of_category.min(most));
             let in_view = candidate.view.kind != ViewKind::Whole;
             let action = if in_view { of_kind.min(list.policy.view_action_max) } else { of_kind };
             let found = Match {

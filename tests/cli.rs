@@ -8,6 +8,8 @@
 #[path = "cli/access.rs"]
 mod access;
 mod certificates;
+#[path = "cli/corrections.rs"]
+mod corrections;
 #[path = "cli/disk.rs"]
 mod disk;
 #[path = "cli/entries.rs"]

@@ -44,6 +44,7 @@ pub const TABLE: &[(&str, Need)] = &[
     ("/hashwarden.v1.HashListService/DeleteHashList", ADMINS),
     ("/hashwarden.v1.HashListService/ImportEntries", ADMINS),
     ("/hashwarden.v1.HashListService/AddEntries", ADMINS),
+    ("/hashwarden.v1.HashListService/AddPicture", ADMINS),
     ("/hashwarden.v1.HashListService/RemoveEntries", ADMINS),
     ("/hashwarden.v1.HashListService/GetEntry", VIEWERS),
     ("/hashwarden.v1.HashListService/FindEntries", FINDERS),

@@ -124,7 +124,7 @@ impl Catalog {
             delta: options.delta,
             others_deleted: 0,
             others_changed: 0,
-            stopped: marks::stopped(&store, list.id)?,
+            stopped: marks::in_force(&store, list.id)?.stopped,
             stopped_in_file: 0,
         };
         let written = merge.run(&mut known, &mut writer, &mut report, &mut categories, &mut |report, rows| {

@@ -3,12 +3,11 @@
 //! A mark goes by the entry's id, so it outlives imports and roll-backs, and is there before an entry comes back. Setting one is a change that
 //! look-ups see at once. One that ends by itself is taken off by the first that looks after its time: a server does so in the background.
 
-use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use super::{Catalog, CatalogError, advance, health, lock, now_ms, told};
-use crate::entry::{Caller, ChangeOp, HashList, ListId, Mark, MarkKind, Marked};
-use crate::snapshot::Snapshot;
+use crate::entry::{Action, Caller, ChangeOp, HashList, ListId, Mark, MarkKind, Marked};
+use crate::snapshot::{ListMarks, Snapshot};
 use crate::store::Store;
 
 impl Catalog {
@@ -49,6 +48,28 @@ impl Catalog {
             told::marked(by, &list, mark.as_ref().or(released.as_ref()));
         }
         Ok(())
+    }
+
+    /// Bounds the action of an entry's matches, as it matches far more often than it did. False where it has a mark already, which stays.
+    pub fn cap_flooding(&self, name: &str, id: &str, action: Action, note: &str) -> Result<bool, CatalogError> {
+        let by = Caller("flood breaker".to_owned());
+        let Some(kind) = MarkKind::capping(action) else { return Ok(false) };
+        let mark = Mark { kind, until_ms: None, note: note.to_owned() };
+        mark.check()?;
+        let mut capped = None;
+        self.commit(&by, None, |store| {
+            let list = self.find(name)?;
+            if store.mark(list.id, id)?.is_some() {
+                return Ok(None);
+            }
+            let op = ChangeOp::SetMark { list: list.id, id: id.to_owned(), mark: Some(mark.clone()) };
+            capped = Some(list);
+            Ok(Some((op, Vec::new())))
+        })?;
+        if let Some(list) = &capped {
+            told::marked(&by, list, Some(&mark));
+        }
+        Ok(capped.is_some())
     }
 
     /// Takes off marks whose time is over, some at a time. Look-ups see what became of all of them at once: each is a change of its own,
@@ -101,22 +122,24 @@ impl Catalog {
 /// Marks that are taken off at a time: changes wait as long.
 const EXPIRED_MAX: usize = 200;
 
-/// The ids of a list's entries that a mark takes out.
-pub fn stopped(store: &Store, list: ListId) -> Result<HashSet<Box<str>>, CatalogError> {
-    let mut stopped = HashSet::new();
+/// What the marks of a list change in look-ups.
+pub fn in_force(store: &Store, list: ListId) -> Result<ListMarks, CatalogError> {
+    let mut marks = ListMarks::default();
     for marked in store.marks(list)? {
         let Marked { id, mark, .. } = marked?;
         if mark.kind.stops() {
-            stopped.insert(id.into_boxed_str());
+            marks.stopped.insert(id.into_boxed_str());
+        } else if let Some(action) = mark.kind.action_max() {
+            marks.capped.insert(id.into_boxed_str(), action);
         }
     }
-    Ok(stopped)
+    Ok(marks)
 }
 
 /// Has a snapshot know the marks of a list as they are now.
 pub fn load(store: &Store, list: &HashList, snapshot: &mut Snapshot) -> Result<(), CatalogError> {
     if !snapshot.marks.are_current(list.id, list.marks_changed) {
-        snapshot.marks.set(list.id, list.marks_changed, stopped(store, list.id)?);
+        snapshot.marks.set(list.id, list.marks_changed, in_force(store, list.id)?);
     }
     Ok(())
 }

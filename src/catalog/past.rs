@@ -94,12 +94,14 @@ impl Catalog {
             if distance > threshold {
                 continue;
             }
+            let (mark, action) = (past.marks.get(&content.id), policy.action(&content.category, kind));
+            let bound = mark.and_then(|mark| mark.kind.action_max()).filter(|_| !kind.is_digest());
             report.matches.push(PastMatch {
                 distance,
                 threshold,
-                action: policy.action(&content.category, kind),
+                action: bound.map_or(action, |most| action.min(most)),
                 since: history.since(entry, &lineage).unwrap_or_default(),
-                stopped_by: past.marks.get(&content.id).filter(|mark| mark.kind.stops()).cloned(),
+                stopped_by: mark.filter(|mark| mark.kind.stops()).cloned(),
                 entry_id: content.id,
                 category: content.category,
             });

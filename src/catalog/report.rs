@@ -449,6 +449,17 @@ impl Default for ImportOptions {
     }
 }
 
+/// What is said of a picture that is added to a list, beside its hashes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PictureOptions {
+    pub id: Option<String>,
+    pub category: String,
+    pub details: Details,
+    /// Its digests alone.
+    pub digests_only: bool,
+    pub dry_run: bool,
+}
+
 /// How two versions differ, in entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DiffReport {

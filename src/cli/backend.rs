@@ -65,7 +65,7 @@ struct Local {
     by: Caller,
 }
 
-fn failure(error: CatalogError) -> Failure {
+pub(super) fn failure(error: CatalogError) -> Failure {
     let exit = if matches!(error, CatalogError::Invalid(_)) { Exit::Usage } else { Exit::Failed };
     Failure { exit, why: error.to_string() }
 }

@@ -14,7 +14,7 @@ use super::output::{say, tell, utc};
 use crate::access::tokens::Time;
 use crate::catalog::{EntryInfo, EntryQuery, FOUND_MAX, Moment, PastMatch, PastReport};
 use crate::entry::shown::{escaped, without_hashes};
-use crate::entry::{HashKind, Mark, MarkKind, Status};
+use crate::entry::{Action, HashKind, Mark, MarkKind, Status};
 use crate::store::Access;
 
 #[derive(Args)]
@@ -72,6 +72,44 @@ pub struct NoteArgs {
     id: String,
     /// The note; without one, the entry's note goes. An entry that is disabled stays disabled.
     text: Option<String>,
+}
+
+/// What an entry's matches ask for at most.
+#[derive(Args)]
+pub struct CapArgs {
+    /// The list.
+    pub name: String,
+    /// The entry's id.
+    pub id: String,
+    /// OBSERVE or REVIEW; BLOCK takes the bound off.
+    #[arg(value_parser = action)]
+    action: Action,
+    /// When the bound ends: a duration such as 30d, or a time such as 2027-01-31 (UTC).
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Time>,
+    /// Why, for people to read.
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+}
+
+pub fn action(text: &str) -> Result<Action, String> {
+    text.parse().map_err(|bad: crate::entry::BadValue| bad.0)
+}
+
+impl CapArgs {
+    /// The new mark of an entry that may have one; without a note, the one that it has stays. An entry that is disabled has no matches to bound.
+    pub fn mark(&self, before: Option<Mark>) -> Result<Option<Mark>, Failure> {
+        if before.as_ref().is_some_and(|mark| mark.kind.stops()) {
+            return Err(Failure { exit: Exit::Failed, why: "the entry is disabled or quarantined: enable it first".to_owned() });
+        }
+        let note = self.note.clone().or(before.map(|mark| mark.note)).unwrap_or_default();
+        let until_ms = self.until.map(|time| time.0);
+        Ok(match MarkKind::capping(self.action) {
+            Some(kind) => Some(Mark { kind, until_ms, note }),
+            None if note.is_empty() => None,
+            None => Some(Mark { kind: MarkKind::Noted, until_ms: None, note }),
+        })
+    }
 }
 
 /// What is disabled: the list, or one entry of it.
@@ -177,7 +215,7 @@ impl DisableArgs {
 pub fn enable(context: &Context, lists: &dyn Lists, name: &str, id: &str) -> Result<Exit, Failure> {
     let before = lists.entry(name, id, true).ok().and_then(|info| info.mark).map(|marked| marked.mark);
     let mark = match before {
-        Some(mark) if !mark.kind.stops() => {
+        Some(mark) if !mark.kind.stops() && mark.kind.action_max().is_none() => {
             return Err(Failure { exit: Exit::Failed, why: "the entry is not disabled".to_owned() });
         }
         Some(mark) if !mark.note.is_empty() => Some(Mark { kind: MarkKind::Noted, until_ms: None, note: mark.note }),
@@ -231,7 +269,7 @@ pub fn note(context: &Context, args: NoteArgs) -> Result<Exit, Failure> {
     let before = mark_of(lists.as_ref(), &args.name, &args.id)?;
     let note = args.text.unwrap_or_default();
     let mark = match before {
-        Some(mark) if mark.kind.stops() => Some(Mark { note, ..mark }),
+        Some(mark) if mark.kind != MarkKind::Noted => Some(Mark { note, ..mark }),
         None if note.is_empty() => return Err(Failure { exit: Exit::Failed, why: "the entry has no note".to_owned() }),
         _ if note.is_empty() => None,
         _ => Some(Mark { kind: MarkKind::Noted, until_ms: None, note }),

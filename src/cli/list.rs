@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -9,15 +10,17 @@ use serde_json::json;
 use super::backend::lists;
 use super::calls::Lists;
 use super::context::{Context, Exit, Failure};
-use super::entries::{self, AsOfArgs, DisableArgs, EntryArgs, FindArgs, NoteArgs};
+use super::entries::{self, AsOfArgs, CapArgs, DisableArgs, EntryArgs, FindArgs, NoteArgs};
 use super::hashes::HashArgs;
 use super::import::{ImportArgs, import};
 use super::number::whole;
 use super::output::{
-    diff_json, diff_text, list_json, list_line, list_text, overlap_json, overlap_text, tell, version_json, version_text,
+    diff_json, diff_text, edit_json, edit_text, list_json, list_line, list_text, overlap_json, overlap_text, tell, version_json,
+    version_text,
 };
+use super::picture;
 use super::remarks::remark;
-use crate::catalog::{ActionRule, EditReport, ListInfo, NewEntry, PolicyUpdate, RadiusRule};
+use crate::catalog::{ActionRule, EditReport, ListInfo, NewEntry, PictureOptions, PolicyUpdate, RadiusRule};
 use crate::entry::shown::{counted, escaped, without_hashes};
 use crate::entry::{Action, Details, HashKind, PdqDialect, Polarity, Transform, Transforms, VersionNo, ViewKind, ViewRule};
 use crate::store::Access;
@@ -64,6 +67,8 @@ pub enum ListVerb {
     Find(FindArgs),
     /// Write a note on an entry, which stays whatever is imported.
     Note(NoteArgs),
+    /// Bound the action that an entry's matches ask for, except those by digest.
+    Cap(CapArgs),
     /// Delete a list for good, with its policy and all versions of its entries.
     Delete {
         /// The list.
@@ -74,7 +79,7 @@ pub enum ListVerb {
     },
     /// Bring a file's entries into a list as a new version: all of a source's entries, or with --delta what changed.
     Import(ImportArgs),
-    /// Add an entry with the given hashes, or replace the one with the same id.
+    /// Add an entry with the given hashes or those of a picture, or replace the one with the same id.
     Add {
         /// The list.
         name: String,
@@ -92,6 +97,15 @@ pub enum ListVerb {
         note: String,
         #[command(flatten)]
         hashes: HashArgs,
+        /// Take the hashes from this picture: its digests, and PDQ. The picture is not kept. Shows what it matched before.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["pdq", "phash64", "dhash64", "md5", "sha1", "sha256"])]
+        image: Option<PathBuf>,
+        /// Take the picture's digests alone, where no PDQ hash of it can be used.
+        #[arg(long, requires = "image", conflicts_with_all = ["pdq", "phash64", "dhash64", "md5", "sha1", "sha256"])]
+        digests_only: bool,
+        /// Show what the picture matches and which hashes its entry would have, without changing anything.
+        #[arg(long, requires = "image", conflicts_with_all = ["pdq", "phash64", "dhash64", "md5", "sha1", "sha256"])]
+        dry_run: bool,
     },
     /// Remove entries by id.
     Remove {
@@ -174,7 +188,7 @@ pub struct PolicyArgs {
     #[arg(long = "view-radius", value_name = "CLASS=N", value_parser = view_rule)]
     view_radii: Vec<ViewRule>,
     /// The strictest action that a match through a view asks for: BLOCK, REVIEW (the default) or OBSERVE.
-    #[arg(long, value_name = "ACTION", value_parser = action)]
+    #[arg(long, value_name = "ACTION", value_parser = entries::action)]
     view_action: Option<Action>,
     /// How the list's PDQ hashes were computed: full for full resolution, 512 for pictures shrunk to 512 pixels first, or unknown. Shown with the
     /// list; matching does not change.
@@ -255,10 +269,6 @@ fn dialect(text: &str) -> Result<PdqDialect, String> {
     text.parse().map_err(|bad: crate::entry::BadValue| bad.0)
 }
 
-fn action(text: &str) -> Result<Action, String> {
-    text.parse().map_err(|bad: crate::entry::BadValue| bad.0)
-}
-
 #[derive(Clone)]
 enum RadiusChange {
     Set(RadiusRule),
@@ -310,7 +320,7 @@ fn action_change(text: &str) -> Result<ActionChange, String> {
     let kind = if of == "all" { None } else { Some(kind(of)?) };
     match (category, action_text) {
         (Some(category), "none") => Ok(ActionChange::Remove(category, kind)),
-        (category, text) => Ok(ActionChange::Set(ActionRule { category, kind, action: action(text)? })),
+        (category, text) => Ok(ActionChange::Set(ActionRule { category, kind, action: entries::action(text)? })),
     }
 }
 
@@ -345,6 +355,10 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
         ListVerb::Entry(args) => return entries::entry(context, &args),
         ListVerb::Find(args) => return entries::find(context, args),
         ListVerb::Note(args) => return entries::note(context, args),
+        ListVerb::Add { name, id, category, tags, note, image: Some(path), digests_only, dry_run, .. } => {
+            let details = Details { tags, note, ..Details::default() };
+            return picture::add(context, &name, &path, PictureOptions { id, category, details, digests_only, dry_run });
+        }
         other => other,
     };
     let lists = lists(context, access)?;
@@ -381,12 +395,16 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
             }
             None => show(lists.set_disabled(&args.name, true)?),
         },
+        ListVerb::Cap(args) => {
+            let before = entries::mark_of(lists.as_ref(), &args.name, &args.id)?;
+            entries::set_mark(context, lists.as_ref(), &args.name, &args.id, args.mark(before)?)
+        }
         ListVerb::Delete { name, yes } => delete(context, lists.as_ref(), &name, yes),
         ListVerb::Import(_) | ListVerb::Entry(_) | ListVerb::Find(_) | ListVerb::Note(_) => Ok(Exit::Done), // taken above
-        ListVerb::Add { name, id, category, tags, note, hashes } => {
+        ListVerb::Add { name, id, category, tags, note, hashes, .. } => {
             let hashes = hashes.values()?;
             if hashes.is_empty() {
-                return Err(Failure::usage("add needs at least one hash, such as --pdq HEX"));
+                return Err(Failure::usage("add needs at least one hash, such as --pdq HEX, or a picture: --image FILE"));
             }
             let details = Details { tags, note, ..Details::default() };
             edited(context, lists.add(&name, vec![NewEntry { id, category, hashes, details, ..NewEntry::default() }])?)
@@ -461,16 +479,7 @@ fn confirmed(context: &Context, question: &str) -> bool {
 }
 
 fn edited(context: &Context, report: EditReport) -> Result<Exit, Failure> {
-    let json = json!({
-        "version": report.version.0, "added": report.added, "changed": report.changed, "removed": report.removed,
-        "unchanged": report.unchanged, "details_changed": report.details_changed, "missing": report.missing, "ids": report.ids,
-    });
-    let text = || {
-        let EditReport { version, added, changed, removed, unchanged, ids, .. } = &report;
-        let ids = if ids.is_empty() { String::new() } else { format!("  ({})", without_hashes(&escaped(&ids.join(", ")))) };
-        format!("version {}: {added} added, {changed} changed, {removed} removed, {unchanged} unchanged{ids}", version.0)
-    };
-    tell(context, || json, text)?;
+    tell(context, || edit_json(&report), || edit_text(&report))?;
     if report.missing.is_empty() {
         return Ok(Exit::Done);
     }

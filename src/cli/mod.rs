@@ -15,6 +15,7 @@ mod list;
 mod mapping;
 mod number;
 mod output;
+mod picture;
 mod remarks;
 mod remote;
 mod scan;

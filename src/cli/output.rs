@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::context::{Context, Exit, Failure};
-use crate::catalog::{DiffCategory, DiffReport, ListInfo, OverlapCategory, OverlapReport, polarity_name};
+use crate::catalog::{DiffCategory, DiffReport, EditReport, ListInfo, OverlapCategory, OverlapReport, polarity_name};
 use crate::entry::shown::{counted, escaped, escaped_json, escaped_lines, in_words, without_hashes};
 use crate::entry::{
     About, Action, HashKind, ListVersion, MadeBy, PdqDialect, Transforms, VIEW_SIDE, VersionNo, VersionState, View, ViewKind,
@@ -352,6 +352,19 @@ pub fn list_text(info: &ListInfo) -> String {
         }
     }
     text
+}
+
+pub fn edit_json(report: &EditReport) -> Value {
+    json!({
+        "version": report.version.0, "added": report.added, "changed": report.changed, "removed": report.removed,
+        "unchanged": report.unchanged, "details_changed": report.details_changed, "missing": report.missing, "ids": report.ids,
+    })
+}
+
+pub fn edit_text(report: &EditReport) -> String {
+    let EditReport { version, added, changed, removed, unchanged, ids, .. } = report;
+    let ids = if ids.is_empty() { String::new() } else { format!("  ({})", without_hashes(&escaped(&ids.join(", ")))) };
+    format!("version {}: {added} added, {changed} changed, {removed} removed, {unchanged} unchanged{ids}", version.0)
 }
 
 pub fn diff_json(diff: &DiffReport) -> Value {

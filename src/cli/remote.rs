@@ -12,8 +12,9 @@ use super::context::{Exit, Failure};
 use super::remarks::remark;
 use crate::catalog::{
     DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportOptions, ImportReport, ListInfo, Moment, NewEntry,
-    OverlapReport, PastReport, PolicyUpdate, Progress,
+    OverlapReport, PastReport, PictureOptions, PolicyUpdate, Progress,
 };
+use crate::client::AddedPicture;
 use crate::client::{self, Client, ClientError, Credentials, FilesToSend};
 use crate::entry::{EntryNo, HashKind, HashValue, ListVersion, Mark, Polarity, VersionNo};
 use crate::matcher::{Content, Hashed};
@@ -82,6 +83,12 @@ fn words(error: ClientError) -> String {
             message.strip_prefix(&format!("{field}: ")).unwrap_or(&message).to_owned()
         }
         other => other.to_string(),
+    }
+}
+
+impl Remote {
+    pub fn add_picture(&self, name: &str, image: Vec<u8>, options: PictureOptions) -> Result<AddedPicture, Failure> {
+        self.runtime.block_on(self.client.add_picture(name, image, options)).map_err(failure)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use tonic::Code;
 
-use super::{ClientError, ItemResult};
+use super::{AddedPicture, ClientError, ItemResult};
 use crate::catalog::{
     BadRow, DiffCategory, DiffReport, EditReport, EntryInfo, Finding, FindingKind, FoundEntries, Hold, ImportReport, ListInfo,
     OverlapCategory, OverlapHub, OverlapReport, PastMatch, PastReport, Phase, Progress,
@@ -254,6 +254,17 @@ pub fn version(version: v1::HashListVersion) -> Read<ListVersion> {
     })
 }
 
+/// What became of a picture that was to be added.
+pub fn added_picture(reply: v1::AddPictureResponse) -> Read<AddedPicture> {
+    let kinds = reply.hashes.iter().map(|count| Ok((kind(count.kind)?, count.hashes)));
+    Ok(AddedPicture {
+        kinds: kinds.collect::<Read<_>>()?,
+        report: reply.report.map(|report| edit_report(Some(report))).transpose()?,
+        quality: reply.pdq_quality.map(|q| number(q, "a quality")).transpose()?,
+        verdict: verdict(some(reply.verdict, "no verdict")?)?,
+    })
+}
+
 pub fn diff_report(reply: v1::DiffVersionsResponse) -> DiffReport {
     let category = |of: v1::DiffCategory| DiffCategory {
         category: of.category,
@@ -345,6 +356,8 @@ fn entry_mark(mark: v1::EntryMark) -> Read<Marked> {
         Ok(v1::EntryMarkKind::Noted) => MarkKind::Noted,
         Ok(v1::EntryMarkKind::Disabled) => MarkKind::Disabled,
         Ok(v1::EntryMarkKind::Quarantined) => MarkKind::Quarantined,
+        Ok(v1::EntryMarkKind::ObserveOnly) => MarkKind::ObserveOnly,
+        Ok(v1::EntryMarkKind::ReviewOnly) => MarkKind::ReviewOnly,
         Ok(v1::EntryMarkKind::Unspecified) | Err(_) => return bad("an unknown kind of mark"),
     };
     let (until_ms, time_ms) = (mark.expire_time.map(ms), mark.set_time.map_or(0, ms));

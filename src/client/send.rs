@@ -1,7 +1,7 @@
 //! The doors' values to request messages.
 
-use crate::catalog::{EntryQuery, ImportOptions, Moment, NewEntry, PolicyUpdate};
-use crate::entry::{Action, HashKind, HashValue, Mark, MarkKind, Polarity, Status, Transform, ViewSet};
+use crate::catalog::{EntryQuery, ImportOptions, Moment, NewEntry, PictureOptions, PolicyUpdate};
+use crate::entry::{Action, Details, HashKind, HashValue, Mark, MarkKind, Polarity, Status, Transform, ViewSet};
 use crate::lists::{Column, Format, Header, Mapping};
 use crate::matcher::Content;
 use crate::proto::v1;
@@ -90,15 +90,32 @@ pub fn new_entry(entry: NewEntry) -> v1::NewEntry {
         Status::Disputed => v1::EntryStatus::Disputed,
         Status::Withdrawn => v1::EntryStatus::Withdrawn,
     };
-    let details = v1::EntryDetails {
-        tags: entry.details.tags,
-        note: entry.details.note,
-        updated: entry.details.updated,
-        quality: entry.details.quality.map(u32::from),
-        fields: entry.details.fields.into_iter().map(|(name, value)| v1::EntryField { name, value }).collect(),
+    let details = Some(Box::new(entry_details(entry.details)));
+    v1::NewEntry { id: entry.id, category: entry.category, hashes, status: status as i32, details }
+}
+
+pub fn add_picture(list: &str, image: Vec<u8>, options: PictureOptions) -> v1::AddPictureRequest {
+    let PictureOptions { id, category, details, digests_only, dry_run } = options;
+    v1::AddPictureRequest {
+        list: list.to_owned(),
+        image,
+        id,
+        category,
+        details: Some(entry_details(details)),
+        digests_only,
+        dry_run,
+    }
+}
+
+fn entry_details(details: Details) -> v1::EntryDetails {
+    v1::EntryDetails {
+        tags: details.tags,
+        note: details.note,
+        updated: details.updated,
+        quality: details.quality.map(u32::from),
+        fields: details.fields.into_iter().map(|(name, value)| v1::EntryField { name, value }).collect(),
         cut: false,
-    };
-    v1::NewEntry { id: entry.id, category: entry.category, hashes, status: status as i32, details: Some(Box::new(details)) }
+    }
 }
 
 pub fn entry_mark(mark: Mark) -> v1::EntryMark {
@@ -106,6 +123,8 @@ pub fn entry_mark(mark: Mark) -> v1::EntryMark {
         MarkKind::Noted => v1::EntryMarkKind::Noted,
         MarkKind::Disabled => v1::EntryMarkKind::Disabled,
         MarkKind::Quarantined => v1::EntryMarkKind::Quarantined,
+        MarkKind::ObserveOnly => v1::EntryMarkKind::ObserveOnly,
+        MarkKind::ReviewOnly => v1::EntryMarkKind::ReviewOnly,
     };
     let time = |ms: u64| prost_types::Timestamp { seconds: (ms / 1000) as i64, nanos: (ms % 1000) as i32 * 1_000_000 };
     v1::EntryMark { kind: kind as i32, expire_time: mark.until_ms.map(time), note: mark.note, ..v1::EntryMark::default() }

@@ -17,6 +17,7 @@ pub struct Config {
     pub extract: Extract,
     pub views: matcher::Views,
     pub search: matcher::Search,
+    pub flood: matcher::Flood,
     pub index: snapshot::Choices,
     pub snapshot: verdict::Limits,
     pub import: catalog::Imports,

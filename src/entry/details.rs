@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::BadValue;
+use super::action::Action;
 
 /// How an entry stands with its source. The numbers are part of the store's format.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -223,6 +224,10 @@ pub enum MarkKind {
     Disabled = 2,
     /// A check took it out until a person has looked at it: it does not match.
     Quarantined = 3,
+    /// Its matches ask for OBSERVE at most, but those by digest: they are of the same bytes.
+    ObserveOnly = 4,
+    /// Its matches ask for REVIEW at most.
+    ReviewOnly = 5,
 }
 
 pub const MARK_NOTE_BYTES_MAX: usize = 1_024;
@@ -232,13 +237,16 @@ const YEAR_10000_MS: u64 = 253_402_300_800_000;
 pub const MARKS_MAX: usize = 100_000;
 
 impl MarkKind {
-    pub const ALL: [MarkKind; 3] = [MarkKind::Noted, MarkKind::Disabled, MarkKind::Quarantined];
+    pub const ALL: [MarkKind; 5] =
+        [MarkKind::Noted, MarkKind::Disabled, MarkKind::Quarantined, MarkKind::ObserveOnly, MarkKind::ReviewOnly];
 
     pub fn name(self) -> &'static str {
         match self {
             MarkKind::Noted => "NOTED",
             MarkKind::Disabled => "DISABLED",
             MarkKind::Quarantined => "QUARANTINED",
+            MarkKind::ObserveOnly => "OBSERVE_ONLY",
+            MarkKind::ReviewOnly => "REVIEW_ONLY",
         }
     }
 
@@ -248,7 +256,21 @@ impl MarkKind {
 
     /// Whether look-ups pass the entry over.
     pub fn stops(self) -> bool {
-        self != MarkKind::Noted
+        matches!(self, MarkKind::Disabled | MarkKind::Quarantined)
+    }
+
+    /// The strictest action of the entry's matches; `None` where the mark sets none.
+    pub fn action_max(self) -> Option<Action> {
+        match self {
+            MarkKind::ObserveOnly => Some(Action::Observe),
+            MarkKind::ReviewOnly => Some(Action::Review),
+            MarkKind::Noted | MarkKind::Disabled | MarkKind::Quarantined => None,
+        }
+    }
+
+    /// The mark that bounds the action of an entry's matches; `None` for BLOCK, which bounds nothing.
+    pub fn capping(action: Action) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.action_max() == Some(action))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Entries, lists, their policies and their versions.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::str::FromStr;
 
+use super::action::Action;
 use super::shown::is_visible;
 use super::{BadValue, HashKind, HashValue, Sources, Status, Transforms, VIEW_RADIUS, ViewKind};
 
@@ -63,43 +63,6 @@ impl Entry {
     /// The hashes by which look-ups find it; none of what was withdrawn.
     pub fn sought(&self) -> &[HashValue] {
         if self.status == Status::Withdrawn { &[] } else { &self.hashes }
-    }
-}
-
-/// What a platform is asked to do about a candidate, from the mildest to the strictest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Action {
-    Observe = 1,
-    Review = 2,
-    Block = 3,
-}
-
-impl Action {
-    pub const ALL: [Action; 3] = [Action::Observe, Action::Review, Action::Block];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Action::Observe => "OBSERVE",
-            Action::Review => "REVIEW",
-            Action::Block => "BLOCK",
-        }
-    }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Action {
-    type Err = BadValue;
-    fn from_str(s: &str) -> Result<Self, BadValue> {
-        Self::ALL
-            .into_iter()
-            .find(|a| a.name().eq_ignore_ascii_case(s))
-            .ok_or_else(|| BadValue(format!("unknown action {s:?}: one of OBSERVE, REVIEW, BLOCK")))
     }
 }
 

@@ -4,6 +4,7 @@
 //! Invariant: a value of a type here is well formed (right length, known kind). Nothing here reads, writes, matches or decides.
 //! `Debug` of a hash never shows it: a hash cannot reach a log line by accident. [`HashValue::hex`] is the one way out.
 
+mod action;
 mod change;
 mod details;
 mod hash;
@@ -14,14 +15,15 @@ pub mod shown;
 mod version;
 mod view;
 
+pub use action::Action;
 pub use change::{Caller, Change, ChangeOp, Parent, ROWS_BYTES_MAX, ROWS_MAX, RowChange};
 pub use details::{
     DETAILS_BYTES_MAX, Description, Details, MARK_NOTE_BYTES_MAX, MARKS_MAX, Mark, MarkKind, Marked, Sources, Status, member_id,
 };
 pub use hash::{BadValue, Bits, Hash64, HashKind, HashValue, Pdq};
 pub use list::{
-    ABOUT_BYTES_MAX, About, Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, Entry, EntryNo, HashList,
-    KindPolicy, LIST_NAME_BYTES_MAX, ListId, ListPolicy, PdqDialect, Polarity, VersionNo, check_list_name,
+    ABOUT_BYTES_MAX, About, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, Entry, EntryNo, HashList, KindPolicy,
+    LIST_NAME_BYTES_MAX, ListId, ListPolicy, PdqDialect, Polarity, VersionNo, check_list_name,
 };
 pub use seen::{LeftOut, Observation, Reason, Transform, Transforms};
 pub use version::{Lineage, ListVersion, MadeBy, VersionState};

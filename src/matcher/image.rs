@@ -66,6 +66,7 @@ impl Inner {
         let stages = Stages { search: searching.elapsed(), ..stages };
         let cut = verdicts.iter().any(|verdict| verdict.views.cut > 0);
         let view_time = making.map(|making| ViewTime { took: making.elapsed(), made: !cut }).unwrap_or_default();
+        verdicts.iter().for_each(|verdict| self.floods.count(verdict, searching));
         let answer = |verdict| Answer { probes: probes(&verdict, &question), verdict, effort, stages };
         (verdicts.into_iter().map(answer).collect(), view_time)
     }

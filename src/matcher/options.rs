@@ -1,5 +1,6 @@
 //! What can be set of the matcher. Its options stand in several sections of the configuration, each of them whole in one struct here.
 
+use super::flood::Flood;
 use crate::entry::ViewSet;
 use crate::entry::options::{by_name, options};
 use crate::views;
@@ -11,6 +12,7 @@ pub struct Options {
     pub search: Search,
     pub views: Views,
     pub watch: Watch,
+    pub flood: Flood,
     /// Hash-only items admitted at once.
     pub hash_items_max: usize,
 }
@@ -22,6 +24,7 @@ impl Default for Options {
             search: Search::default(),
             views: Views::default(),
             watch: Watch::default(),
+            flood: Flood::default(),
             hash_items_max: 65_536,
         }
     }

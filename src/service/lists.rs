@@ -9,9 +9,10 @@ use super::asking::Asking;
 use super::convert::{self, Fault};
 use super::import::{self, Import};
 use super::middleware::{Deadline, Working};
+use super::picture;
 use super::{Shared, told};
 use crate::admission::Budget;
-use crate::catalog::{Catalog, CatalogError, ListInfo, PolicyUpdate};
+use crate::catalog::{Catalog, CatalogError, ListInfo, NewEntry, PolicyUpdate};
 use crate::entry::{VersionNo, check_list_name};
 use crate::proto::v1;
 use crate::proto::v1::hash_list_service_server::HashListService;
@@ -193,6 +194,30 @@ impl HashListService for Lists {
         self.may_change(&self.0.list_calls, &asking, &list).await?;
         let report = self.call(&asking, move |catalog| catalog.add(&by, &list, entries)).await?;
         Ok(Response::new(v1::AddEntriesResponse { report: Some(convert::edit_report(report)) }))
+    }
+
+    async fn add_picture(&self, request: Request<v1::AddPictureRequest>) -> Result<Response<v1::AddPictureResponse>, Status> {
+        let (asking, deadline) = (Asking::of(&request, "AddPicture"), Deadline::of(&request));
+        self.0.take_item(&asking.principal).map_err(convert::quota_status)?;
+        let v1::AddPictureRequest { list, image, id, category, details, digests_only, dry_run } = request.into_inner();
+        log_list(&list);
+        let entry = convert::picture_entry(id, category, details)?;
+        if image.is_empty() {
+            return Err(Fault::malformed("image", "is empty").into());
+        }
+        let (list, by) = (asking.list(list), asking.caller().clone());
+        self.may_change(&self.0.list_calls, &asking, &list).await?;
+        let (verdict, hashed) = picture::scan(&self.0, &asking, image, deadline.until(&self.0.options)).await?;
+        let add = move |catalog: &Catalog| {
+            let taken = catalog.hashes_of_picture(&list, &hashed.digests, hashed.features.as_ref(), digests_only)?;
+            let entry = NewEntry { hashes: taken.hashes.clone(), ..entry };
+            let report = if dry_run { None } else { Some(catalog.add(&by, &list, vec![entry])?) };
+            Ok((taken, report))
+        };
+        let (taken, report) = self.call(&asking, add).await?;
+        let ages = self.0.list_cache.ages(&verdict).await;
+        let verdict = convert::verdict_for(asking.principal.rights(), verdict, &ages);
+        Ok(Response::new(convert::added_picture(taken, report, verdict)))
     }
 
     async fn remove_entries(

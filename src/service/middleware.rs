@@ -34,7 +34,7 @@ const MARGIN: Duration = Duration::from_millis(5);
 
 /// The methods of the services here, by their last path segment: the names that a span or a metric may show. With each the full name of its
 /// requests, and whether they come as a stream.
-const METHODS: [(&str, &str, bool); 20] = [
+const METHODS: [(&str, &str, bool); 21] = [
     ("Match", "hashwarden.v1.MatchRequest", false),
     ("MatchStream", "hashwarden.v1.MatchStreamRequest", true),
     ("Hash", "hashwarden.v1.HashRequest", false),
@@ -45,6 +45,7 @@ const METHODS: [(&str, &str, bool); 20] = [
     ("DeleteHashList", "hashwarden.v1.DeleteHashListRequest", false),
     ("ImportEntries", "hashwarden.v1.ImportEntriesRequest", true),
     ("AddEntries", "hashwarden.v1.AddEntriesRequest", false),
+    ("AddPicture", "hashwarden.v1.AddPictureRequest", false),
     ("RemoveEntries", "hashwarden.v1.RemoveEntriesRequest", false),
     ("GetEntry", "hashwarden.v1.GetEntryRequest", false),
     ("FindEntries", "hashwarden.v1.FindEntriesRequest", false),

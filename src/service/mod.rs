@@ -15,6 +15,7 @@ mod matching;
 mod middleware;
 mod named;
 mod options;
+mod picture;
 mod replies;
 mod silence;
 mod stream;
@@ -150,7 +151,9 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
     let message_bytes_max =
         usize::try_from(options.image_bytes_max.saturating_add(MESSAGE_BYTES_BESIDE_IMAGE)).unwrap_or(usize::MAX);
     let matching = MatchServiceServer::new(matching::Matching(shared.clone())).max_decoding_message_size(message_bytes_max);
-    let lists = HashListServiceServer::new(lists::Lists(shared.clone())).max_decoding_message_size(LIST_MESSAGE_BYTES_MAX);
+    // A picture may be added to a list.
+    let list_message_bytes_max = message_bytes_max.max(LIST_MESSAGE_BYTES_MAX);
+    let lists = HashListServiceServer::new(lists::Lists(shared.clone())).max_decoding_message_size(list_message_bytes_max);
     let (mut health, health_service) = tonic_health::server::health_reporter();
     let watching = follow_threads(health.clone(), shared.matcher.clone());
     for service in SERVICES {
@@ -185,7 +188,7 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(options.connection_streams_max)
         .add_service(middleware(&calls, message_bytes_max).around(matching))
-        .add_service(middleware(&calls, LIST_MESSAGE_BYTES_MAX).around(lists))
+        .add_service(middleware(&calls, list_message_bytes_max).around(lists))
         .add_service(middleware(&health_calls, OTHER_MESSAGE_BYTES_MAX).around(health_service))
         .add_service(middleware(&calls, OTHER_MESSAGE_BYTES_MAX).around(reflection.build_v1()?))
         // grpcurl and older clients still ask for this one.

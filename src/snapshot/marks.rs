@@ -1,17 +1,26 @@
-//! Which entries does a mark take out of look-ups? By id, so that they stay out whatever version of their list answers.
+//! What do marks change of entries in look-ups? By id, so that it holds whatever version of their list answers.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::entry::ListId;
+use crate::entry::{Action, ListId};
 
 /// Of all lists.
 #[derive(Clone, Default)]
 pub struct Marks {
     /// How often the marks of a list had changed.
     changed: BTreeMap<ListId, u64>,
-    /// The ids of a list's entries that do not match; of lists that have some.
-    stopped: BTreeMap<ListId, Arc<HashSet<Box<str>>>>,
+    /// Of lists that have some.
+    of: BTreeMap<ListId, Arc<ListMarks>>,
+}
+
+/// Of one list.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct ListMarks {
+    /// The ids of entries that do not match.
+    pub stopped: HashSet<Box<str>>,
+    /// The strictest actions of the matches of others.
+    pub capped: HashMap<Box<str>, Action>,
 }
 
 impl Marks {
@@ -20,22 +29,22 @@ impl Marks {
         self.changed.get(&list).copied().unwrap_or(0) == changed
     }
 
-    pub fn set(&mut self, list: ListId, changed: u64, stopped: HashSet<Box<str>>) {
+    pub fn set(&mut self, list: ListId, changed: u64, marks: ListMarks) {
         self.changed.insert(list, changed);
-        match stopped.is_empty() {
-            true => self.stopped.remove(&list),
-            false => self.stopped.insert(list, Arc::new(stopped)),
+        match marks.stopped.is_empty() && marks.capped.is_empty() {
+            true => self.of.remove(&list),
+            false => self.of.insert(list, Arc::new(marks)),
         };
     }
 
     pub fn forget(&mut self, list: ListId) {
         self.changed.remove(&list);
-        self.stopped.remove(&list);
+        self.of.remove(&list);
     }
 
-    /// Of a list; `None` where no mark takes one out.
+    /// Of a list; `None` where no mark changes anything.
     #[inline]
-    pub fn stopped(&self, list: ListId) -> Option<&HashSet<Box<str>>> {
-        if self.stopped.is_empty() { None } else { self.stopped.get(&list).map(|ids| &**ids) }
+    pub fn of(&self, list: ListId) -> Option<&ListMarks> {
+        if self.of.is_empty() { None } else { self.of.get(&list).map(|marks| &**marks) }
     }
 }

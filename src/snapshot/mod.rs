@@ -31,7 +31,7 @@ use candidates::{Candidates, Of, RawHit};
 pub use edit::{Choices, HashRows, Merge, NotLoaded, Transition};
 
 pub use layers::{DigestLayers, LAYERS_MAX, Layer, RadiusLayers, Rows, TAIL_MAX};
-pub use marks::Marks;
+pub use marks::{ListMarks, Marks};
 pub use metadata::{EntryMetadata, KindSet, MetadataTable};
 
 /// Every kind's layers.
@@ -185,8 +185,8 @@ impl Snapshot {
     fn live_list(&self, entry: EntryNo) -> Option<ListId> {
         let list = self.metadata.list_of(entry).filter(|_| self.alive.contains(entry))?;
         let list = self.policy.list(list)?.id;
-        match self.marks.stopped(list) {
-            Some(ids) if self.metadata.get(entry).is_some_and(|row| ids.contains(row.id)) => None,
+        match self.marks.of(list) {
+            Some(marks) if self.metadata.get(entry).is_some_and(|row| marks.stopped.contains(row.id)) => None,
             _ => Some(list),
         }
     }
@@ -283,6 +283,7 @@ impl Snapshot {
             rendering: seen.rendering,
             quality: seen.quality,
             view: seen.view,
+            action_max: self.marks.of(metadata.list).and_then(|marks| marks.capped.get(metadata.id).copied()),
         })
     }
 

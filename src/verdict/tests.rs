@@ -26,6 +26,7 @@ fn near(list: u32, entry_id: &'static str, distance: u16) -> Candidate<'static> 
         rendering: 0,
         quality: Some(100),
         view: View::WHOLE,
+        action_max: None,
     }
 }
 
@@ -68,6 +69,13 @@ fn a_category_can_have_an_action_of_its_own() {
     let actions: Vec<_> = verdict.matches.iter().map(|m| (m.entry_id.as_str(), m.action)).collect();
     assert_eq!(actions, [("g", Action::Review), ("e", Action::Block), ("f", Action::Review)]);
     assert_eq!(verdict.action, Some(Action::Block));
+    // A mark bounds it, and makes none stricter.
+    for (most, action) in [(Action::Observe, Action::Observe), (Action::Review, Action::Review), (Action::Block, Action::Block)] {
+        let capped = Candidate { action_max: Some(most), ..near(1, "e", 1) };
+        assert_eq!(judge(&policy, 0, subject(&[1]), &[capped]).action, Some(action));
+    }
+    let same_bytes = Candidate { action_max: Some(Action::Observe), ..exact(1, "e") };
+    assert_eq!(judge(&policy, 0, subject(&[1]), &[same_bytes]).action, Some(Action::Review));
     // Through a view it is still bounded.
     let in_view = Candidate { view: View { kind: ViewKind::Window, ..View::WHOLE }, ..near(1, "e", 1) };
     assert_eq!(judge(&policy, 0, subject(&[1]), &[in_view]).action, Some(Action::Review));

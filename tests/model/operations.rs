@@ -48,7 +48,7 @@ pub enum Act {
     /// Ids and what is said of them.
     Add(Vec<(u32, Said)>),
     Remove(Vec<u32>),
-    Set(PolicyUpdate),
+    Set(Box<PolicyUpdate>),
     Disable(bool),
     RollBack,
     /// The version so many before the newest.
@@ -91,7 +91,7 @@ pub enum Spoilt {
 #[derive(Debug)]
 pub enum Outcome {
     Edited(EditReport),
-    Listed(ListInfo),
+    Listed(Box<ListInfo>),
     Imported(Box<ImportReport>),
     /// The mark that an id was to have.
     Marked(Option<Mark>),
@@ -120,7 +120,7 @@ impl Operation {
         let act = match random.below(1000) {
             0..290 => Act::Add((0..1 + random.below(3)).map(|_| some_entry(random)).collect()),
             290..420 => Act::Remove((0..1 + random.below(2)).map(|_| some_entry(random).0).collect()),
-            420..500 => Act::Set(update(random, list)),
+            420..500 => Act::Set(Box::new(update(random, list))),
             500..570 => Act::Disable(in_hundred(random, 35)),
             570..635 => Act::RollBack,
             635..695 => {
@@ -146,7 +146,7 @@ impl Operation {
     pub fn perform(self, catalog: &Catalog, store: &Store, universe: &Universe, by: &Caller) -> Done {
         let (list, began) = (self.list, store.seq().unwrap());
         let mut running = began;
-        let listed = |result: Result<ListInfo, CatalogError>| result.map(Outcome::Listed);
+        let listed = |result: Result<ListInfo, CatalogError>| result.map(|info| Outcome::Listed(Box::new(info)));
         let result = match &self.act {
             Act::Add(entries) => {
                 catalog.add(by, list, entries.iter().map(|of| new_entry(universe, *of)).collect()).map(Outcome::Edited)

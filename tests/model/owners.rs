@@ -102,7 +102,7 @@ fn told(own: &mut BTreeMap<&'static str, Own>, list: &'static str, act: &Act, ou
     match (act, outcome, own.get_mut(list)) {
         (Act::Create, Outcome::Listed(info), None) => {
             let versions = BTreeMap::from([(VersionNo(0), Holding::new())]);
-            own.insert(list, Own { info, versions, marks: BTreeMap::new() });
+            own.insert(list, Own { info: *info, versions, marks: BTreeMap::new() });
         }
         (Act::Delete, Outcome::Deleted, Some(_)) => drop(own.remove(list)),
         (_, Outcome::LookedUp, _) | (_, Outcome::Refused(_), None) => {}
@@ -132,7 +132,7 @@ impl Own {
             (Act::Add(_) | Act::Remove(_), Outcome::Edited(report)) => self.edited(act, &report),
             (Act::Set(update), Outcome::Listed(info)) => {
                 let right = update.apply(&before.policy).as_ref() == Ok(&info.list.policy);
-                self.info = info;
+                self.info = *info;
                 right
             }
             (Act::Disable(disabled), Outcome::Listed(info)) => {

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use self::crowds::Crowds;
-use self::featureless::Featureless;
+pub(super) use self::featureless::Featureless;
 use self::shared::Shared;
 use super::columns::KINDS;
 use super::{Catalog, CatalogError, Finding, FindingKind, Hold, ImportOptions, ImportReport, advance, lock, stored, told};

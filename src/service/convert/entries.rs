@@ -112,6 +112,8 @@ pub fn set_entry_mark(request: v1::SetEntryMarkRequest) -> Result<(String, Strin
             Ok(v1::EntryMarkKind::Noted) => MarkKind::Noted,
             Ok(v1::EntryMarkKind::Disabled) => MarkKind::Disabled,
             Ok(v1::EntryMarkKind::Quarantined) => MarkKind::Quarantined,
+            Ok(v1::EntryMarkKind::ObserveOnly) => MarkKind::ObserveOnly,
+            Ok(v1::EntryMarkKind::ReviewOnly) => MarkKind::ReviewOnly,
             Ok(v1::EntryMarkKind::Unspecified) | Err(_) => return Err(Fault::malformed("mark.kind", "is not a kind of mark")),
         };
         let until_ms = mark.expire_time.map(|time| ms(time).ok_or_else(|| Fault::malformed("mark.expire_time", "is not a time")));
@@ -156,6 +158,8 @@ fn entry_mark(marked: Marked) -> v1::EntryMark {
         MarkKind::Noted => v1::EntryMarkKind::Noted,
         MarkKind::Disabled => v1::EntryMarkKind::Disabled,
         MarkKind::Quarantined => v1::EntryMarkKind::Quarantined,
+        MarkKind::ObserveOnly => v1::EntryMarkKind::ObserveOnly,
+        MarkKind::ReviewOnly => v1::EntryMarkKind::ReviewOnly,
     };
     v1::EntryMark {
         kind: kind as i32,

@@ -1,8 +1,10 @@
 //! What does a reply look like? The doors' values to messages. Times are ms since the Unix epoch, ages seconds.
 
+use std::collections::BTreeMap;
+
 use crate::catalog::{
     BadRow, DiffCategory, DiffReport, EditReport, Finding, FindingKind, Hold, ImportReport, ListInfo, OverlapCategory,
-    OverlapHub, OverlapReport, Phase, Progress,
+    OverlapHub, OverlapReport, Phase, PictureHashes, Progress,
 };
 use crate::entry::{
     Action, HashKind, HashValue, LeftOut, ListPolicy, ListVersion, MadeBy, Observation, Polarity, Reason, Transform, VIEW_SIDE,
@@ -273,6 +275,20 @@ pub fn edit_report(report: EditReport) -> v1::EditReport {
         details_changed: report.details_changed,
         missing: report.missing,
         ids: report.ids,
+    }
+}
+
+/// An entry that was made of a picture.
+pub fn added_picture(taken: PictureHashes, report: Option<EditReport>, verdict: v1::Verdict) -> v1::AddPictureResponse {
+    let kinds: BTreeMap<HashKind, u64> = taken.hashes.iter().fold(BTreeMap::new(), |mut kinds, hash| {
+        *kinds.entry(hash.kind()).or_default() += 1;
+        kinds
+    });
+    v1::AddPictureResponse {
+        report: report.map(edit_report),
+        pdq_quality: taken.quality.map(u32::from),
+        hashes: kinds.into_iter().map(|(of, hashes)| v1::HashCount { kind: kind(of), hashes }).collect(),
+        verdict: Some(verdict),
     }
 }
 

@@ -10,7 +10,7 @@ use super::fields::{at_most, entry_id, hash, kind};
 use crate::catalog::{ActionRule, ImportOptions, NewEntry, PolicyUpdate, RadiusRule};
 use crate::entry::shown::is_visible;
 use crate::entry::{
-    ABOUT_BYTES_MAX, Action, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, HashKind, LIST_NAME_BYTES_MAX, PdqDialect, Polarity,
+    ABOUT_BYTES_MAX, Action, CATEGORY_BYTES_MAX, Details, ENTRY_HASHES_MAX, HashKind, LIST_NAME_BYTES_MAX, PdqDialect, Polarity,
     Transform, Transforms, ViewKind, ViewRule, ViewSet, check_list_name,
 };
 use crate::lists::{Column, Format, Header, Mapping, Signal};
@@ -228,18 +228,8 @@ pub fn new_entries(entries: Vec<v1::NewEntry>, options: &Options) -> Result<Vec<
 
 fn new_entry(entry: v1::NewEntry, path: &str) -> Result<NewEntry, Fault> {
     let at = |field: &str| format!("{path}.{field}");
-    if let Some(id) = &entry.id {
-        entry_id(id, &at("id"))?;
-        // One that an earlier version took can be removed: that is asked of new ones alone.
-        if !is_visible(id) {
-            return Err(Fault::malformed(at("id"), "an entry id needs a visible character"));
-        }
-    }
-    let category = entry.category;
-    at_most(category.len(), CATEGORY_BYTES_MAX, "bytes", || at("category"))?;
-    if category.chars().any(char::is_control) {
-        return Err(Fault::malformed(at("category"), "has control characters"));
-    }
+    let details = entry.details.map(|given| details(*given, &at("details"))).transpose()?.unwrap_or_default();
+    let named = named_entry(entry.id, entry.category, details, path)?;
     if entry.hashes.is_empty() {
         return Err(Fault::malformed(at("hashes"), "has no hash"));
     }
@@ -250,8 +240,29 @@ fn new_entry(entry: v1::NewEntry, path: &str) -> Result<NewEntry, Fault> {
         Ok(hash)
     });
     let status = status(entry.status, || at("status"))?;
-    let details = entry.details.map(|given| details(*given, &at("details"))).transpose()?.unwrap_or_default();
-    Ok(NewEntry { id: entry.id, category, hashes: hashes.collect::<Result<_, Fault>>()?, status, details })
+    Ok(NewEntry { hashes: hashes.collect::<Result<_, Fault>>()?, status, ..named })
+}
+
+/// What is said of a picture's entry; its hashes are not known yet.
+pub fn picture_entry(id: Option<String>, category: String, details: Option<v1::EntryDetails>) -> Result<NewEntry, Fault> {
+    let details = details.map(|given| super::entries::details(given, "details")).transpose()?.unwrap_or_default();
+    named_entry(id, category, details, "")
+}
+
+fn named_entry(id: Option<String>, category: String, details: Details, path: &str) -> Result<NewEntry, Fault> {
+    let at = |field: &str| if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") };
+    if let Some(id) = &id {
+        entry_id(id, &at("id"))?;
+        // One that an earlier version took can be removed: that is asked of new ones alone.
+        if !is_visible(id) {
+            return Err(Fault::malformed(at("id"), "an entry id needs a visible character"));
+        }
+    }
+    at_most(category.len(), CATEGORY_BYTES_MAX, "bytes", || at("category"))?;
+    if category.chars().any(char::is_control) {
+        return Err(Fault::malformed(at("category"), "has control characters"));
+    }
+    Ok(NewEntry { id, category, details, ..NewEntry::default() })
 }
 
 /// Ids of entries to remove, at most `entries_per_call_max`.
