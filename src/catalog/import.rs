@@ -93,7 +93,8 @@ impl Catalog {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<ImportReport, CatalogError> {
         let mut report = ImportReport::default();
-        let names = read_to_scratch(&self.store(), options, self.imports.bytes_max, files, &mut report, progress)?;
+        let limits = (self.imports.bytes_max, self.find(name)?.policy.disputes_max);
+        let names = read_to_scratch(&self.store(), options, limits, files, &mut report, progress)?;
         let bytes = report.bytes;
 
         // What no version holds stays until this is done: the file may have it back.

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use super::rows::encode;
 use super::{BAD_ROWS_MAX, BadRow, CatalogError, Files, ImportFile, ImportOptions, ImportReport, Phase, Progress};
 use crate::entry::shown::{counted, escaped, without_hashes};
-use crate::entry::{HashKind, HashValue};
+use crate::entry::{HashKind, HashValue, Status};
 use crate::lists::{self, FileError, Format, Found, Layout, LeftOut, Row, RowError, Unpacking};
 use crate::store::{Store, StoreError};
 
@@ -27,7 +27,7 @@ const NAME_CHARS_MAX: usize = 128;
 pub(super) fn read_to_scratch(
     store: &Store,
     options: &ImportOptions,
-    bytes_max: u64,
+    (bytes_max, disputes_max): (u64, u32),
     files: Files<'_, '_>,
     report: &mut ImportReport,
     progress: &mut dyn FnMut(Progress),
@@ -37,6 +37,7 @@ pub(super) fn read_to_scratch(
     let mut reading = Reading {
         store,
         options,
+        disputes_max,
         key: store.entry_id_key(),
         read: &read,
         report,
@@ -84,6 +85,8 @@ fn of(name: &str, error: CatalogError) -> CatalogError {
 struct Reading<'a> {
     store: &'a Store,
     options: &'a ImportOptions,
+    /// Of the list's policy.
+    disputes_max: u32,
     key: [u8; 32],
     /// Bytes of the files, as they come.
     read: &'a Cell<u64>,
@@ -153,7 +156,11 @@ impl Reading<'_> {
                 None
             }
         };
-        if let Some(row) = taken {
+        if let Some(mut row) = taken {
+            if self.disputes_max > 0 && row.disputed_by >= self.disputes_max && row.status != Status::Withdrawn {
+                row.status = Status::Withdrawn;
+                self.seen.disputed += 1;
+            }
             self.seen.row(&row);
             row.hashes.iter().for_each(|hash| *report.hashes.entry(hash.kind()).or_default() += 1);
             self.put(row)?;
@@ -190,6 +197,8 @@ struct Seen {
     /// The first column of something like a hash that is not read, and how many rows have one.
     unread: Option<(usize, u64)>,
     named_by_hash: u64,
+    /// Withdrawn because members dispute them.
+    disputed: u64,
     not_understood: u64,
     /// PDQ hashes with half of their bits set.
     balanced: u64,
@@ -226,6 +235,10 @@ impl Seen {
         if let Some((column, n)) = self.unread {
             let rows = counted(n, "row holds", "rows hold");
             warn(format!("{rows} what looks like a hash in a column that is not read, such as column {column}"));
+        }
+        if self.disputed > 0 {
+            let rows = counted(self.disputed, "row is", "rows are");
+            warn(format!("{rows} withdrawn, as members of the source dispute them (list set --withdraw-disputed)"));
         }
         if self.named_by_hash > 0 {
             let rows = counted(self.named_by_hash, "row has", "rows have");

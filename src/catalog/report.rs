@@ -28,6 +28,7 @@ pub struct PolicyUpdate {
     pub view_action_max: Option<Action>,
     pub pdq_dialect: Option<PdqDialect>,
     pub shadow: Option<bool>,
+    pub disputes_max: Option<u32>,
     pub owner: Option<String>,
     pub provenance: Option<String>,
     pub legal_basis: Option<String>,
@@ -121,6 +122,7 @@ impl PolicyUpdate {
         }
         policy.pdq_dialect = self.pdq_dialect.unwrap_or(policy.pdq_dialect);
         policy.shadow = self.shadow.unwrap_or(policy.shadow);
+        policy.disputes_max = self.disputes_max.unwrap_or(policy.disputes_max);
         let About { owner, provenance, legal_basis } = &mut policy.about;
         for (text, said) in [(owner, &self.owner), (provenance, &self.provenance), (legal_basis, &self.legal_basis)] {
             if let Some(said) = said {

@@ -153,6 +153,7 @@ fn decode(bytes: &[u8]) -> Option<(Row, usize, &[u8])> {
             status: Status::from_u8(*status)?,
             details,
             left_out: None,
+            disputed_by: 0,
             as_of: as_of.checked_sub(1),
             unread: None,
         },

@@ -122,6 +122,9 @@ fn changes(old: &ListPolicy, new: &ListPolicy) -> String {
     if old.shadow != new.shadow {
         said.push(format!("shadow {} to {}", on_off(old.shadow), on_off(new.shadow)));
     }
+    if old.disputes_max != new.disputes_max {
+        said.push(format!("withdrawn if disputed by {} to {}", old.disputes_max, new.disputes_max));
+    }
     let about = |of: &About| {
         [("owner", of.owner.clone()), ("provenance", of.provenance.clone()), ("legal basis", of.legal_basis.clone())]
     };
@@ -167,6 +170,7 @@ mod tests {
             "\"A1\" pdq action none to BLOCK",
         );
         check(|new| new.shadow = true, "shadow off to on");
+        check(|new| new.disputes_max = 3, "withdrawn if disputed by 0 to 3");
         check(|new| new.about.legal_basis = "DSA, art. 16".to_owned(), "legal basis \"\" to \"DSA, art. 16\"");
         check(|new| new.view_action_max = Action::Block, "action for views at most REVIEW to BLOCK");
     }

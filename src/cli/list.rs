@@ -197,6 +197,9 @@ pub struct PolicyArgs {
     /// Whether the list is in shadow: on or off. A list in shadow is searched, and its matches are shown apart and counted, but alter no outcome.
     #[arg(long, value_name = "ON|OFF", value_parser = on_off)]
     shadow: Option<bool>,
+    /// Withdraw entries that at least N members of their source dispute, when they are imported; 0 (the default) withdraws none.
+    #[arg(long, value_name = "N", value_parser = whole(0..=1_000_000u32))]
+    withdraw_disputed: Option<u32>,
     /// Who is responsible for the list here; for people to read.
     #[arg(long, value_name = "TEXT")]
     owner: Option<String>,
@@ -238,6 +241,7 @@ impl PolicyArgs {
             view_action_max: self.view_action,
             pdq_dialect: self.pdq_dialect,
             shadow: self.shadow,
+            disputes_max: self.withdraw_disputed,
             owner: self.owner,
             provenance: self.provenance,
             legal_basis: self.legal_basis,

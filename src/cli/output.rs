@@ -280,6 +280,7 @@ pub fn list_json(info: &ListInfo) -> Value {
         "category_radii": categories,
         "category_actions": category_actions,
         "shadow": policy.shadow,
+        "disputes_max": policy.disputes_max,
         "owner": policy.about.owner,
         "provenance": policy.about.provenance,
         "legal_basis": policy.about.legal_basis,
@@ -344,6 +345,10 @@ pub fn list_text(info: &ListInfo) -> String {
     }
     if !scope.is_empty() {
         text.push_str(&format!("\n  scope            {}", scope.join(",")));
+    }
+    if policy.disputes_max > 0 {
+        let members = counted(policy.disputes_max.into(), "member", "members");
+        text.push_str(&format!("\n  withdrawn        if {members} or more dispute it"));
     }
     let About { owner, provenance, legal_basis } = &policy.about;
     for (what, said) in [("owner", owner), ("provenance", provenance), ("legal basis", legal_basis)] {

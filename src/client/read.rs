@@ -222,6 +222,7 @@ fn policy(policy: v1::ListPolicy) -> Read<ListPolicy> {
         views: policy.views.into_iter().map(of_view).collect::<Read<_>>()?,
         pdq_dialect: u8::try_from(policy.pdq_dialect).ok().and_then(PdqDialect::from_u8).unwrap_or_default(),
         shadow: policy.shadow,
+        disputes_max: policy.disputes_max,
         about: About { owner: policy.owner, provenance: policy.provenance, legal_basis: policy.legal_basis },
         // A server from before there were views names none.
         view_action_max: if policy.view_action_max == 0 { Action::Review } else { action(policy.view_action_max)? },

@@ -77,6 +77,7 @@ pub fn policy_update(update: &PolicyUpdate) -> v1::PolicyUpdate {
         view_action_max: update.view_action_max.map(action),
         pdq_dialect: update.pdq_dialect.map(|dialect| dialect as i32),
         shadow: update.shadow,
+        disputes_max: update.disputes_max,
         owner: update.owner.clone(),
         provenance: update.provenance.clone(),
         legal_basis: update.legal_basis.clone(),

@@ -140,6 +140,8 @@ pub struct ListPolicy {
     pub pdq_dialect: PdqDialect,
     /// The list is looked up, and its matches are shown apart: they alter no outcome. A negative list suppresses nothing.
     pub shadow: bool,
+    /// Entries that so many members of their source dispute are withdrawn when they are imported; 0: none is.
+    pub disputes_max: u32,
     pub about: About,
 }
 
@@ -200,6 +202,7 @@ impl ListPolicy {
             view_action_max: Action::Review,
             pdq_dialect: PdqDialect::Unknown,
             shadow: false,
+            disputes_max: 0,
             about: About::default(),
         }
     }

@@ -137,6 +137,8 @@ pub struct Row {
     /// In the order of the columns; at least one, unless `deleted` and `id` says which entry.
     pub hashes: Vec<HashValue>,
     pub status: Status,
+    /// How many members of the source say that the entry is wrong, as far as the file tells.
+    pub disputed_by: u32,
     /// What the file says beside all this.
     pub details: Details,
     /// A tombstone: the entry leaves the list.
@@ -160,6 +162,7 @@ impl Row {
             category: String::new(),
             hashes: Vec::new(),
             status: Status::Active,
+            disputed_by: 0,
             details: Details::default(),
             deleted: false,
             left_out: None,

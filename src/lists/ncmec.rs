@@ -5,6 +5,7 @@
 //! other names are passed over. A record that can't be read is an error, and reading goes on; XML that is not whole fails the file. Absent: fetching, and
 //! checkpoints.
 
+use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::ops::ControlFlow;
 
@@ -64,6 +65,8 @@ struct Record {
     member: String,
     id: String,
     feedback: Feedback,
+    /// The members who gave negative feedback, about any of the hashes.
+    disputing: BTreeSet<String>,
 }
 
 /// What others say of an entry, of one kind and about one hash.
@@ -101,6 +104,7 @@ impl Dump {
                     member: String::new(),
                     id: String::new(),
                     feedback: Feedback::default(),
+                    disputing: BTreeSet::new(),
                 });
             }
             None => {}
@@ -206,6 +210,8 @@ impl Record {
             (["feedback"], name) => {
                 if name == "negativeFeedback" {
                     self.draft.row.status = Status::Disputed;
+                    let ids = self.feedback.members.iter().map(|member| member.split(' ').next().unwrap_or_default().to_owned());
+                    self.disputing.extend(ids);
                 }
                 let said = std::mem::take(&mut self.feedback).in_words();
                 self.draft.keep(name, &said);
@@ -221,6 +227,7 @@ impl Record {
         });
         named.into_iter().filter_map(Result::err).for_each(|bad| self.draft.refuse(bad));
         self.draft.row.id = Some(member_id(&self.member, &self.id));
+        self.draft.row.disputed_by = self.disputing.len() as u32;
         if self.draft.row.deleted {
             self.draft.row.hashes.clear();
         }

@@ -175,6 +175,8 @@ pub(super) struct PolicyRecord {
     pub provenance: String,
     #[prost(string, tag = "13")]
     pub legal_basis: String,
+    #[prost(uint32, tag = "14")]
+    pub disputes_max: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]

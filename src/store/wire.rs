@@ -284,6 +284,7 @@ impl From<&ListPolicy> for PolicyRecord {
                 })
                 .collect(),
             shadow: policy.shadow,
+            disputes_max: policy.disputes_max,
             owner: policy.about.owner.clone(),
             provenance: policy.about.provenance.clone(),
             legal_basis: policy.about.legal_basis.clone(),
@@ -443,6 +444,7 @@ fn read_policy(family: Family, record: Option<PolicyRecord>) -> Result<ListPolic
             .ok_or_else(|| family.corrupt("an unknown dialect of PDQ"))?,
         category_actions: Default::default(),
         shadow: record.shadow,
+        disputes_max: record.disputes_max,
         about: About { owner: record.owner, provenance: record.provenance, legal_basis: record.legal_basis },
     };
     for k in record.kinds {

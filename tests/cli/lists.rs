@@ -22,7 +22,7 @@ fn a_policy_is_made_with_the_list_and_changed_by_name() {
     let expected = json!({
         "name": "a", "polarity": "POSITIVE", "enabled": true, "entries": 0, "active_version": 0, "previous_version": 0,
         "head_version": 0, "updated_ms": 0, "imported_ms": 0, "quality_min": 50, "pdq_dialect": "unknown", "category_radii": [], "scope": [],
-        "category_actions": [], "shadow": false, "owner": "", "provenance": "", "legal_basis": "",
+        "category_actions": [], "shadow": false, "disputes_max": 0, "owner": "", "provenance": "", "legal_basis": "",
         "scope_hidden": 0, "sources": [],
         "transforms": ["identity", "rot90", "rot180", "rot270", "flipx", "flipy", "flipplus1", "flipminus1"],
         "kinds": {

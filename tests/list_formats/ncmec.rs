@@ -1,6 +1,6 @@
 //! XML of NCMEC's Hash Sharing API.
 
-use hashwarden::catalog::{Hold, ImportOptions};
+use hashwarden::catalog::{Hold, ImportOptions, PolicyUpdate};
 use hashwarden::entry::{HashKind, Status};
 use hashwarden::lists::{Format, recognise};
 
@@ -193,4 +193,42 @@ fn a_dump_that_is_cut_short_or_names_a_next_page_is_noticed() {
     place.import(disputed.as_bytes()).unwrap();
     assert_eq!(place.catalog.entry("known", "1/a", false).unwrap().status, Status::Disputed);
     assert_eq!(place.ids(HashKind::Md5, 1), ["1/a"], "it matches all the same");
+}
+
+/// Where the policy says so, what enough members dispute does not match; each member counts once.
+#[test]
+fn what_enough_members_dispute_is_withdrawn() {
+    let place = Place::new();
+    let by = |members: &[u32], kind: &str| {
+        let members: String = members.iter().map(|id| format!("<member id=\"{id}\">Some One</member>")).collect();
+        format!("<negativeFeedback type=\"{kind}\"><members>{members}</members></negativeFeedback>")
+    };
+    let disputed = |inside: String| format!("{}<feedback>{inside}</feedback>", prints(1));
+    let two = disputed(
+        by(&[7, 8], "Md5")
+            + &by(&[8, 7], "Sha1")
+            + "<affirmativeFeedback><members><member id=\"9\"/></members></affirmativeFeedback>",
+    );
+    let three = disputed(by(&[7, 8], "Md5") + &by(&[9], "Sha1"));
+    let set = |disputes_max| {
+        let update = PolicyUpdate { disputes_max: Some(disputes_max), ..PolicyUpdate::default() };
+        place.catalog.set(&place.by, "known", &update).unwrap();
+    };
+    let import =
+        |inside: &str| place.import(page(&(image(1, "a", 1, inside) + &image(1, "b", 1, &prints(2)))).as_bytes()).unwrap();
+    import(&three);
+    assert_eq!(place.ids(HashKind::Md5, 1), ["1/a"]);
+    set(3);
+    import(&two);
+    assert_eq!(place.ids(HashKind::Md5, 1), ["1/a"]);
+    let report = import(&three);
+    assert_eq!((report.rows_withdrawn, place.ids(HashKind::Md5, 1).len()), (1, 0));
+    assert_eq!(report.warnings, ["1 row is withdrawn, as members of the source dispute them (list set --withdraw-disputed)"]);
+    assert_eq!(place.catalog.entry("known", "1/a", false).unwrap().status, Status::Withdrawn);
+    // Fewer, and it is back.
+    import(&two);
+    assert_eq!(place.ids(HashKind::Md5, 1), ["1/a"]);
+    set(0);
+    import(&three);
+    assert_eq!(place.ids(HashKind::Md5, 1), ["1/a"]);
 }

@@ -83,7 +83,7 @@ pub struct Place {
     _dir: tempfile::TempDir,
     pub catalog: Arc<Catalog>,
     matcher: Matcher,
-    by: Caller,
+    pub by: Caller,
 }
 
 impl Place {

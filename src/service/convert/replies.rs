@@ -235,6 +235,7 @@ fn policy(policy: ListPolicy) -> v1::ListPolicy {
             .map(|((category, of), to)| v1::ActionRule { category: Some(category), kind: Some(kind(of)), action: action(to) })
             .collect(),
         shadow: policy.shadow,
+        disputes_max: policy.disputes_max,
         owner: policy.about.owner,
         provenance: policy.about.provenance,
         legal_basis: policy.about.legal_basis,

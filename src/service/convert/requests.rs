@@ -188,6 +188,7 @@ pub fn policy_update(update: Option<v1::PolicyUpdate>) -> Result<PolicyUpdate, F
         view_action_max: update.view_action_max.map(|n| action(n, || "policy.view_action_max".to_owned())).transpose()?,
         pdq_dialect: update.pdq_dialect.map(dialect).transpose()?,
         shadow: update.shadow,
+        disputes_max: update.disputes_max,
         owner: update.owner,
         provenance: update.provenance,
         legal_basis: update.legal_basis,
