@@ -400,7 +400,7 @@ impl Merge<'_> {
     fn warn(&self, report: &mut ImportReport) {
         if report.rows_withdrawn > 0 {
             let rows = counted(report.rows_withdrawn, "row is", "rows are");
-            report.warnings.push(format!("{rows} withdrawn by the source: in the list, but not matched"));
+            report.warnings.push(format!("{rows} withdrawn: in the list, but not matched"));
         }
         if self.others_changed > 0 {
             let entries = counted(self.others_changed, "entry", "entries");

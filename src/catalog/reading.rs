@@ -238,7 +238,7 @@ impl Seen {
         }
         if self.disputed > 0 {
             let rows = counted(self.disputed, "row is", "rows are");
-            warn(format!("{rows} withdrawn, as members of the source dispute them (list set --withdraw-disputed)"));
+            warn(format!("{rows} withdrawn, as members of the source dispute what it has (list set --withdraw-disputed)"));
         }
         if self.named_by_hash > 0 {
             let rows = counted(self.named_by_hash, "row has", "rows have");

@@ -106,7 +106,7 @@ fn what_stopncii_withdraws_or_deletes_stops_matching() {
         [
             "1 row holds a signal of kinds that are not read, such as texts and URLs, and left out of the new version",
             "1 row has a status that is not understood, and match: active, disputed and withdrawn are",
-            "1 row is withdrawn by the source: in the list, but not matched",
+            "1 row is withdrawn: in the list, but not matched",
         ]
     );
     let found = [1, 2, 3, 4].map(|n| place.ids(HashKind::Pdq, n).len());

@@ -244,7 +244,7 @@ fn what_was_withdrawn_is_in_the_list_and_does_not_match() {
     assert_eq!([pdq(1), md5(1), pdq(2), pdq(3)].map(|hash| bench.ids(hash).len()), [1; 4]);
     let report = bench.import("known", &file("Withdrawn")).unwrap();
     assert_eq!((report.changed, report.rows_withdrawn, report.entries), (1, 1, 3));
-    assert_eq!(report.warnings, ["1 row is withdrawn by the source: in the list, but not matched"]);
+    assert_eq!(report.warnings, ["1 row is withdrawn: in the list, but not matched"]);
     let check = |bench: &Bench| {
         assert_eq!([pdq(1), md5(1), pdq(2), pdq(3)].map(|hash| bench.ids(hash).len()), [0, 0, 1, 1]);
         let info = bench.entry("a").unwrap();
