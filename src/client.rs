@@ -10,7 +10,7 @@ mod send;
 mod tls;
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,14 +22,15 @@ use tonic::{Code, Request, Status, Streaming, TimeoutExpired};
 use tonic_types::StatusExt;
 
 use crate::catalog::{
-    DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportOptions, ImportReport, ListInfo, Moment, NewEntry,
-    OverlapReport, PastReport, PictureOptions, PolicyUpdate, Progress,
+    DiffReport, EditReport, EntryInfo, EntryQuery, ExportOptions, ExportReport, FoundEntries, ImportOptions, ImportReport,
+    ListInfo, Moment, NewEntry, OverlapReport, PastReport, PictureOptions, PolicyUpdate, Progress,
 };
 use crate::entry::shown::in_words;
 use crate::entry::{EntryNo, HashKind, HashValue, ListVersion, Mark, Polarity, VersionNo, ViewSet};
 use crate::matcher::{Content, Hashed};
 use crate::proto::v1;
 use crate::verdict::Verdict;
+use v1::export_entries_response;
 use v1::hash_list_service_client::HashListServiceClient;
 use v1::import_entries_request::Part;
 use v1::match_service_client::MatchServiceClient;
@@ -93,6 +94,8 @@ pub enum ClientError {
     OldServer,
     #[error("reading failed: {0}")]
     Read(String),
+    #[error("writing failed: {0}")]
+    Unwritten(String),
 }
 
 impl From<Status> for ClientError {
@@ -436,6 +439,30 @@ impl Client {
                 Ok(Ok(())) => replies.await,
             },
         }
+    }
+
+    /// Has a version of a list as a file, in chunks that are written as they come. What was written is all of it only where a report comes.
+    pub async fn export(
+        &self,
+        name: &str,
+        options: &ExportOptions,
+        out: &mut (dyn Write + Send),
+    ) -> Result<ExportReport, ClientError> {
+        let request = Request::new(send::export(name, options));
+        let mut parts = self.lists.clone().export_entries(request).await?.into_inner();
+        let (mut report, mut bytes) = (None, 0);
+        while let Some(reply) = parts.message().await? {
+            match reply.part {
+                Some(export_entries_response::Part::Chunk(chunk)) => {
+                    bytes += chunk.len() as u64;
+                    out.write_all(&chunk).map_err(|error| ClientError::Unwritten(in_words(&error)))?;
+                }
+                Some(export_entries_response::Part::Report(of)) => report = Some(read::export_report(of)),
+                None => {}
+            }
+        }
+        let whole = report.filter(|report| report.bytes == bytes);
+        whole.ok_or_else(|| ClientError::BadReply("the export ended before it was whole".to_owned()))
     }
 
     /// The oldest first.

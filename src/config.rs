@@ -96,7 +96,7 @@ impl Config {
 
     /// The same of the catalog.
     pub fn catalog(&self) -> catalog::Options {
-        let (choices, limits, imports, keep) = (self.index, self.snapshot, self.import, self.store.keep);
+        let (choices, limits, imports, keep) = (self.index, self.snapshot, self.import.clone(), self.store.keep);
         catalog::Options { choices, limits, imports, keep, ..catalog::Options::default() }
     }
 

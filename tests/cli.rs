@@ -14,6 +14,8 @@ mod corrections;
 mod disk;
 #[path = "cli/entries.rs"]
 mod entries;
+#[path = "cli/exchange.rs"]
+mod exchange;
 #[path = "cli/lists.rs"]
 mod lists;
 #[path = "cli/server.rs"]

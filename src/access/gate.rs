@@ -205,6 +205,10 @@ fn allows(need: Need, rights: &Rights) -> Result<(), Refusal> {
             Ok(()) if !(rights.sees && rights.brings_hashes) => Err(Refusal::Knowing),
             by_role => by_role,
         },
+        Need::Seeing(roles) => match allows(Need::OneOf(roles), rights) {
+            Ok(()) if !rights.sees => Err(Refusal::Seeing),
+            by_role => by_role,
+        },
         Need::OneOf(needs) => Err(Refusal::Role { needs }),
     }
 }

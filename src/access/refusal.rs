@@ -34,6 +34,8 @@ pub enum Refusal {
     },
     /// The role would do, but the call is for those alone who may know the lists' hashes.
     Knowing,
+    /// The role would do, but the call is for those alone who may see the lists' hashes.
+    Seeing,
     /// Hashes of the caller's own.
     Hashes,
     /// A list that there is not for the caller. It is told that there is none.
@@ -54,7 +56,7 @@ impl Refusal {
             Refusal::Revoked(_) => "revoked",
             Refusal::Changed(_) => "changed",
             Refusal::Role { .. } => "role",
-            Refusal::Knowing => "rights",
+            Refusal::Knowing | Refusal::Seeing => "rights",
             Refusal::Hashes => "hashes",
             Refusal::List | Refusal::BeyondLists(_) => "list",
         }
@@ -105,6 +107,9 @@ impl fmt::Display for Refusal {
             }
             Refusal::Knowing => f.write_str(
                 "what this call answers gives hashes of lists away, so it needs a token, or a certificate's entry, that was created with both --sees and --brings-hashes",
+            ),
+            Refusal::Seeing => f.write_str(
+                "this call answers with hashes of lists, so it needs a token, or a certificate's entry, that was created with --sees",
             ),
             Refusal::Hashes => {
                 f.write_str("matching hashes needs the right to bring them, which the caller does not have: send the picture")

@@ -53,7 +53,7 @@ pub struct Rights {
     pub roles: BTreeSet<Role>,
     /// Names of the lists that there are for the caller; `None`: all.
     pub lists: Option<Arc<BTreeSet<String>>>,
-    /// Verdicts show what tells of a list's hashes: distances, thresholds, entry ids, suppressed and cut matches.
+    /// Verdicts show what tells of a list's hashes: distances, thresholds, entry ids, suppressed and cut matches. A list admin may export lists.
     pub sees: bool,
     /// Matches hashes of its own, not only pictures.
     pub brings_hashes: bool,

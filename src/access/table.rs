@@ -2,7 +2,7 @@
 //! services' descriptors, against this one.
 
 use super::rights::Role;
-use Need::{Knowing, Nothing, OneOf, Token};
+use Need::{Knowing, Nothing, OneOf, Seeing, Token};
 use Role::{Auditor, ListAdmin, Matcher, Operator, Reviewer};
 
 /// What a call needs where callers are asked for tokens.
@@ -13,6 +13,8 @@ pub enum Need {
     /// A token, whatever its roles.
     Token,
     OneOf(&'static [Role]),
+    /// One of these roles, and the right to see.
+    Seeing(&'static [Role]),
     /// One of these roles, and both rights of who may know the lists' hashes: to see, and to bring hashes.
     Knowing(&'static [Role]),
 }
@@ -27,6 +29,8 @@ const COMPARERS: Need = Knowing(&[ListAdmin]);
 const VIEWERS: Need = OneOf(&[ListAdmin, Reviewer]);
 /// Who may look for entries by hashes of their own.
 const FINDERS: Need = Knowing(&[ListAdmin, Reviewer]);
+/// Who may have lists whole, hashes included.
+const EXPORTERS: Need = Seeing(&[ListAdmin]);
 const MATCHERS: Need = OneOf(&[Matcher]);
 
 /// The operator port's pages, but for those that probes ask for, where the port asks who calls.
@@ -55,6 +59,7 @@ pub const TABLE: &[(&str, Need)] = &[
     ("/hashwarden.v1.HashListService/OverlapLists", COMPARERS),
     ("/hashwarden.v1.HashListService/ActivateVersion", ADMINS),
     ("/hashwarden.v1.HashListService/RollBackVersion", ADMINS),
+    ("/hashwarden.v1.HashListService/ExportEntries", EXPORTERS),
     // Probes have no token, and learn only whether the service works.
     ("/grpc.health.v1.Health/Check", Nothing),
     ("/grpc.health.v1.Health/Watch", Nothing),
@@ -94,8 +99,9 @@ mod tests {
                 Nothing => "no token",
                 Token => "yes",
                 OneOf(roles) if roles.contains(&role) => "yes",
+                Seeing(roles) if roles.contains(&role) => "with `--sees`",
                 Knowing(roles) if roles.contains(&role) => "with both rights",
-                OneOf(_) | Knowing(_) => "",
+                OneOf(_) | Seeing(_) | Knowing(_) => "",
             });
             let row = text.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{name}`")));
             let row = row.unwrap_or_else(|| panic!("no row for {name} in docs/security.md"));

@@ -7,12 +7,13 @@ use std::collections::BTreeSet;
 
 use super::{Catalog, Hold, ImportOptions, ImportReport};
 use crate::entry::HashList;
-use crate::entry::options::options;
+use crate::entry::options::{by_name, options};
 use crate::entry::shown::counted;
+use crate::lists::Signers;
 
 options! {
     /// What an import may take, and which are activated unseen.
-    #[derive(Copy, Eq)]
+    #[derive(Eq)]
     pub struct Imports {
         /// Not one that would remove or add more of a list's entries than this, in per cent; 0 for any. A daily update changes some per cent
         /// of a list; a file that was cut, or another one, changes most of it.
@@ -25,6 +26,9 @@ options! {
         pub neighbours_max: u32 = 1_000, in 0..=1_000_000;
         /// Bytes of all files of an import, unpacked. Ten million entries of XML have some 6 GiB; a compressed file of a few MiB can hold TiB.
         pub bytes_max: u64 = 64 * 1024 * 1024 * 1024, in 1024 * 1024..=1024 * 1024 * 1024 * 1024;
+        /// Whose signed bundles are taken: NAME=KEY, with commas between them.
+        #[serde(with = "by_name")]
+        pub trusted_signers: Signers = Signers::default();
     }
 }
 

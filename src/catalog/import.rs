@@ -12,6 +12,7 @@ use std::io::BufRead;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::bundles::{self, Bundles};
 use super::health::Findings;
 use super::hold::{CATEGORIES_MAX, strange_categories};
 use super::reading::{STEP, note_bad, read_to_scratch};
@@ -93,8 +94,11 @@ impl Catalog {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<ImportReport, CatalogError> {
         let mut report = ImportReport::default();
-        let limits = (self.imports.bytes_max, self.find(name)?.policy.disputes_max);
-        let names = read_to_scratch(&self.store(), options, limits, files, &mut report, progress)?;
+        let list = self.find_again(name, began)?;
+        let taken = bundles::taken(&self.store(), list.id)?;
+        let bundles = Bundles { signers: &self.imports.trusted_signers, list: &list, accept: options.accept, taken };
+        let read = read_to_scratch(&self.store(), options, self.imports.bytes_max, &bundles, files, &mut report, progress);
+        let (names, bundle) = read?;
         let bytes = report.bytes;
 
         // What no version holds stays until this is done: the file may have it back.
@@ -162,6 +166,9 @@ impl Catalog {
             let checked = self.sealed(&list, version).and_then(|version| self.check(&list, &version));
             found = checked.map_err(|error| self.find_again(name, began).err().unwrap_or(error))?;
             self.hold_findings(&list, &found, options, &mut report)?;
+        }
+        if let Some(bundle) = bundle.filter(|_| !dry) {
+            self.note_bundle(list.id, &bundle)?;
         }
         if let Some(version) = report.version
             && options.activate

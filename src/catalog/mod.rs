@@ -11,10 +11,12 @@
 
 mod advance;
 pub mod bk;
+mod bundles;
 mod caution;
 mod columns;
 mod diff;
 mod entries;
+mod export;
 mod health;
 mod hold;
 mod import;
@@ -55,6 +57,7 @@ use crate::verdict::Limits;
 pub use crate::store::Moment;
 pub use columns::FORMAT as FORMAT_DERIVED;
 pub use entries::{EntryQuery, FOUND_MAX, FoundEntries};
+pub use export::{ExportOptions, ExportReport, Stopped};
 pub use hold::Imports;
 pub use past::{PastMatch, PastReport};
 pub use picture::PictureHashes;
@@ -81,6 +84,9 @@ pub enum CatalogError {
     Busy,
     #[error("{0}")]
     Refused(String),
+    /// An export went no further: nobody takes what it writes.
+    #[error("the export was not finished: {0}")]
+    Unwritten(String),
     /// What the store holds does not fit together; `hashwarden store verify` says more.
     #[error("the store is damaged: {0}")]
     Damaged(String),
@@ -116,7 +122,7 @@ impl From<FileError> for CatalogError {
 }
 
 /// How lists are looked up in.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     pub choices: Choices,
     pub limits: Limits,

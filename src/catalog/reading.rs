@@ -7,11 +7,13 @@ use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
 
+use super::bundles::Bundles;
 use super::rows::encode;
-use super::{BAD_ROWS_MAX, BadRow, CatalogError, Files, ImportFile, ImportOptions, ImportReport, Phase, Progress};
+use super::{BAD_ROWS_MAX, BadRow, Bundled, CatalogError, Files, ImportFile, ImportOptions, ImportReport, Phase, Progress};
 use crate::entry::shown::{counted, escaped, without_hashes};
 use crate::entry::{HashKind, HashValue, Status};
-use crate::lists::{self, FileError, Format, Found, Layout, LeftOut, Row, RowError, Unpacking};
+use crate::lists::bundle::Origin;
+use crate::lists::{self, FileError, Format, Found, Layout, LeftOut, Row, RowError, Unpacking, Written};
 use crate::store::{Store, StoreError};
 
 /// Rows between two calls of `progress`, and in one batch to the scratch family.
@@ -27,17 +29,20 @@ const NAME_CHARS_MAX: usize = 128;
 pub(super) fn read_to_scratch(
     store: &Store,
     options: &ImportOptions,
-    (bytes_max, disputes_max): (u64, u32),
+    bytes_max: u64,
+    bundles: &Bundles<'_>,
     files: Files<'_, '_>,
     report: &mut ImportReport,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Vec<String>, CatalogError> {
+) -> Result<(Vec<String>, Option<Origin>), CatalogError> {
     let (read, left) = (Cell::new(0), Cell::new(bytes_max));
     let with = Unpacking { left: &left, bytes_max };
     let mut reading = Reading {
         store,
         options,
-        disputes_max,
+        disputes_max: bundles.list.policy.disputes_max,
+        bundles,
+        bundle: None,
         key: store.entry_id_key(),
         read: &read,
         report,
@@ -57,13 +62,16 @@ pub(super) fn read_to_scratch(
         return Err(FileError::Empty.into());
     }
     reading.flush()?;
-    let Reading { names, seen, report, progress, .. } = reading;
+    let Reading { names, seen, report, progress, bundle, .. } = reading;
+    if bundle.is_some() && names.len() > 1 {
+        return Err(FileError::Bundle("a bundle is all of a list: import it alone".to_owned()).into());
+    }
     report.bytes = read.get();
     seen.warn(&names, report);
     progress(Progress { phase: Phase::Reading, bytes: read.get(), rows: report.rows, rows_bad: report.rows_bad });
     match none_taken(report) {
         Some(why) => Err(CatalogError::BadFile(why)),
-        None => Ok(names),
+        None => Ok((names, bundle)),
     }
 }
 
@@ -87,6 +95,9 @@ struct Reading<'a> {
     options: &'a ImportOptions,
     /// Of the list's policy.
     disputes_max: u32,
+    bundles: &'a Bundles<'a>,
+    /// The bundle that was read.
+    bundle: Option<Origin>,
     key: [u8; 32],
     /// Bytes of the files, as they come.
     read: &'a Cell<u64>,
@@ -120,13 +131,33 @@ impl Reading<'_> {
         let first = *self.report.format.get_or_insert(format);
         self.seen.formats_differ |= first != format;
         let mut failed = None;
-        let layout = lists::read(format, &options.mapping, found.input, &mut |row| match self.take(row) {
+        let bundles = self.bundles;
+        let mut each = |row| match self.take(row) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 failed = Some(error);
                 ControlFlow::Break(())
             }
-        })?;
+        };
+        let layout = if format == Format::Bundle {
+            if options.delta {
+                return Err(FileError::Bundle("a bundle is all of a list, and no delta".to_owned()).into());
+            }
+            let mut by = None;
+            let mut known = |origin: &Origin| {
+                by = Some((bundles.admit(origin)?, origin.clone()));
+                Ok(())
+            };
+            lists::bundle::read(found.input, &mut known, &mut each)?;
+            if let Some((signer, origin)) = by {
+                let Written { list, version, exported, .. } = origin.of.clone();
+                self.report.bundle = Some(Bundled { signer, list, version, exported });
+                self.bundle = Some(origin);
+            }
+            Layout::default()
+        } else {
+            lists::read(format, &options.mapping, found.input, &mut each)?
+        };
         if let Some(error) = failed {
             return Err(error.into());
         }

@@ -317,6 +317,20 @@ pub struct ImportReport {
     pub findings: u64,
     /// The first of them.
     pub found: Vec<Finding>,
+    /// Who made the bundle that was imported, and of what.
+    pub bundle: Option<Bundled>,
+}
+
+/// A bundle whose signature holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundled {
+    /// As the configuration names the signer.
+    pub signer: String,
+    /// The name of the list there.
+    pub list: String,
+    pub version: u32,
+    /// When it was exported, in RFC 3339.
+    pub exported: String,
 }
 
 /// What keeps a version from being activated by its import.

@@ -210,11 +210,12 @@ impl Categories {
 
 /// Makes the columns again from the lists' rows.
 pub fn rebuild(store: &Store) -> Result<(), CatalogError> {
-    // When files were imported is not derived of anything.
+    // When files were imported, and which bundles, is not derived of anything.
     let mut imported = Vec::new();
     for list in store.lists()? {
-        let name = super::imported_mark(list.id);
-        imported.extend(store.derived_mark(&name)?.map(|bytes| DerivedPut::Mark { name, bytes }));
+        for name in [super::imported_mark(list.id), super::bundles::mark(list.id)] {
+            imported.extend(store.derived_mark(&name)?.map(|bytes| DerivedPut::Mark { name, bytes }));
+        }
     }
     store.derived_reset(columns::FORMAT)?;
     store.derived_put(&imported)?;

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{EditReport, ImportOptions, ImportReport};
+use super::{CatalogError, EditReport, ExportOptions, ExportReport, ImportOptions, ImportReport};
 use crate::entry::shown::without_hashes;
 use crate::entry::{About, Action, Caller, HashList, ListPolicy, ListVersion, Mark, Polarity};
 
@@ -64,9 +64,18 @@ pub fn imported(by: &Caller, name: &str, options: &ImportOptions, report: &Impor
     );
 }
 
-pub fn not_imported(by: &Caller, name: &str, options: &ImportOptions, error: &super::CatalogError) {
+pub fn not_imported(by: &Caller, name: &str, options: &ImportOptions, error: &CatalogError) {
     let (source, feed) = (&*without_hashes(&options.source), &*without_hashes(&options.feed));
     tracing::info!(by = by.0, list = name, source, feed, %error, "a file was not imported");
+}
+
+pub fn exported(by: &Caller, list: &HashList, options: &ExportOptions, report: &ExportReport, error: Option<&CatalogError>) {
+    let (by, list, format, version) = (&by.0, &list.name, options.format.name(), report.version.0);
+    let ExportReport { entries, left_out, stopped, bytes, .. } = report;
+    match error {
+        None => tracing::info!(by, list, version, format, entries, left_out, stopped, bytes, "a list was exported"),
+        Some(error) => tracing::info!(by, list, version, format, entries, %error, "a list was not exported whole"),
+    }
 }
 
 /// What differs between two policies, in words.

@@ -1,7 +1,7 @@
 //! The two places a verb can work: the embedded store, or a running server. Same calls, same values, same errors in words.
 
 use std::collections::BTreeMap;
-use std::io::BufReader;
+use std::io::{BufReader, Write};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ use super::calls::{Asked, Each, Item, Lists, Matching};
 use super::context::{Context, Exit, Failure};
 use super::remarks::{path_text, remark};
 use crate::catalog::{
-    Catalog, CatalogError, DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportFile, ImportOptions, ImportReport,
-    ListInfo, Moment, NewEntry, OverlapReport, PastReport, PolicyUpdate, Progress,
+    Catalog, CatalogError, DiffReport, EditReport, EntryInfo, EntryQuery, ExportOptions, ExportReport, FoundEntries, ImportFile,
+    ImportOptions, ImportReport, ListInfo, Moment, NewEntry, OverlapReport, PastReport, PolicyUpdate, Progress,
 };
 use crate::client::FilesToSend;
 use crate::entry::{Caller, EntryNo, HashKind, HashValue, ListVersion, Mark, Polarity, VersionNo};
@@ -126,6 +126,10 @@ impl Lists for Local {
         let mut files = files.map(|file| file.map(opened));
         let began = self.catalog.begin_import(name).map_err(failure)?;
         self.catalog.import_files(&self.by, name, began, options, &mut files, &mut |p| progress(p)).map_err(failure)
+    }
+
+    fn export(&self, name: &str, options: &ExportOptions, out: &mut (dyn Write + Send)) -> Result<ExportReport, Failure> {
+        self.catalog.export(&self.by, name, options, out).map_err(failure)
     }
 
     fn versions(&self, name: &str) -> Result<Vec<ListVersion>, Failure> {

@@ -1,12 +1,14 @@
 //! What verbs ask, of the embedded store or of a server: the calls that both answer alike.
 
+use std::io::Write;
+
 use clap::Args;
 
 use super::context::Failure;
 use super::output::Label;
 use crate::catalog::{
-    DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportOptions, ImportReport, ListInfo, Moment, NewEntry,
-    OverlapReport, PastReport, PolicyUpdate, Progress,
+    DiffReport, EditReport, EntryInfo, EntryQuery, ExportOptions, ExportReport, FoundEntries, ImportOptions, ImportReport,
+    ListInfo, Moment, NewEntry, OverlapReport, PastReport, PolicyUpdate, Progress,
 };
 use crate::client::FilesToSend;
 use crate::entry::{EntryNo, HashKind, HashValue, ListVersion, Mark, Polarity, VersionNo, ViewSet};
@@ -33,6 +35,7 @@ pub trait Lists {
         files: FilesToSend,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<ImportReport, Failure>;
+    fn export(&self, name: &str, options: &ExportOptions, out: &mut (dyn Write + Send)) -> Result<ExportReport, Failure>;
     fn versions(&self, name: &str) -> Result<Vec<ListVersion>, Failure>;
     fn diff(&self, name: &str, from: VersionNo, to: VersionNo) -> Result<DiffReport, Failure>;
     fn as_of(&self, name: &str, moment: Moment, hash: &HashValue) -> Result<PastReport, Failure>;

@@ -15,7 +15,7 @@ use super::context::{Context, Exit, Failure};
 use super::mapping;
 use super::output::say;
 use super::remarks::{path_text, remark};
-use crate::catalog::{Finding, Hold, ImportOptions, ImportReport, Phase};
+use crate::catalog::{Bundled, Finding, Hold, ImportOptions, ImportReport, Phase};
 use crate::client::FilesToSend;
 use crate::entry::VersionNo;
 use crate::entry::shown::{counted, escaped, unopened, without_hashes};
@@ -29,7 +29,8 @@ pub struct ImportArgs {
     /// The file to import; - for standard input. Several files, such as the pages of a dump, are one import.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// How to read the file: auto, csv, pdq-text (one PDQ hash a line), ncmec-xml, stopncii-json, threatexchange-json or vics-json.
+    /// How to read the file: auto, csv, pdq-text (one PDQ hash a line), ncmec-xml, stopncii-json, threatexchange-json,
+    /// vics-json or bundle (signed, from `list export`).
     #[arg(long, default_value = "auto", value_parser = format)]
     format: FormatArg,
     /// TOML file that says what each column of a CSV holds.
@@ -48,7 +49,7 @@ pub struct ImportArgs {
     /// The file has what changed since an earlier one: entries that it does not name stay as they are, rows marked as deleted remove theirs.
     #[arg(long)]
     delta: bool,
-    /// Activate the new version even if it removes, adds or changes a large part of the list.
+    /// Activate the new version even if it removes, adds or changes a large part of the list, and take a bundle that is older than the last one.
     #[arg(long, conflicts_with = "stage")]
     accept: bool,
 }
@@ -245,6 +246,12 @@ fn print_import(context: &Context, args: &ImportArgs, report: &ImportReport, sec
          {rows} read, {rows_bad} bad",
         compared_with.0,
     ))?;
+    if let Some(Bundled { signer, list, version, exported }) = &report.bundle {
+        say(format!(
+            "the bundle is version {version} of {signer}'s list {list}, exported at {}; its signature holds",
+            escaped(exported)
+        ))?;
+    }
     if report.kept > 0 {
         let kept = counted(report.kept, "entry that is not in the file stays", "entries that are not in the file stay");
         say(format!("{kept}: added by hand, or from other sources"))?;
@@ -277,6 +284,8 @@ fn report_json(report: &ImportReport) -> Value {
         report.bad.iter().map(|b| json!({"file": b.file, "line": b.line, "record": b.record, "reason": b.reason})).collect();
     let found = |f: &Finding| json!({"entry_id": f.entry_id, "kind": f.kind.name(), "reason": f.reason});
     let found: Vec<_> = report.found.iter().map(found).collect();
+    let bundle =
+        report.bundle.as_ref().map(|b| json!({"signer": b.signer, "list": b.list, "version": b.version, "exported": b.exported}));
     let column = |(number, column): (u32, &ColumnUse)| json!({"number": number, "name": column.name, "used_as": column.used_as});
     json!({
         "version": report.version.map(|v| v.0), "activated": report.activated, "rows": report.rows,
@@ -287,7 +296,7 @@ fn report_json(report: &ImportReport) -> Value {
         "unchanged": report.unchanged, "details_changed": report.details_changed, "kept": report.kept,
         "findings": report.findings, "found": found,
         "rows_withdrawn": report.rows_withdrawn, "entries": report.entries, "compared_with": report.compared_with.0,
-        "format": report.format.map(Format::name), "hashes": hashes, "warnings": report.warnings,
+        "format": report.format.map(Format::name), "bundle": bundle, "hashes": hashes, "warnings": report.warnings,
         "columns": (1..).zip(&report.columns).map(column).collect::<Vec<_>>(),
     })
 }

@@ -11,6 +11,7 @@ use super::backend::lists;
 use super::calls::Lists;
 use super::context::{Context, Exit, Failure};
 use super::entries::{self, AsOfArgs, CapArgs, DisableArgs, EntryArgs, FindArgs, NoteArgs};
+use super::export::{self, BundleKeyArgs, ExportArgs};
 use super::hashes::HashArgs;
 use super::import::{ImportArgs, import};
 use super::number::whole;
@@ -79,6 +80,10 @@ pub enum ListVerb {
     },
     /// Bring a file's entries into a list as a new version: all of a source's entries, or with --delta what changed.
     Import(ImportArgs),
+    /// Write a version of a list, with its hashes, to a file or to standard output.
+    Export(ExportArgs),
+    /// Make a key that bundles are signed with; its public key is printed.
+    BundleKey(BundleKeyArgs),
     /// Add an entry with the given hashes or those of a picture, or replace the one with the same id.
     Add {
         /// The list.
@@ -356,6 +361,8 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
     let access = if reads { Access::Read } else { Access::Write };
     let verb = match verb {
         ListVerb::Import(args) => return import(context, args),
+        ListVerb::Export(args) => return export::export(context, &args),
+        ListVerb::BundleKey(args) => return export::bundle_key(context, &args),
         ListVerb::Entry(args) => return entries::entry(context, &args),
         ListVerb::Find(args) => return entries::find(context, args),
         ListVerb::Note(args) => return entries::note(context, args),
@@ -404,7 +411,9 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
             entries::set_mark(context, lists.as_ref(), &args.name, &args.id, args.mark(before)?)
         }
         ListVerb::Delete { name, yes } => delete(context, lists.as_ref(), &name, yes),
-        ListVerb::Import(_) | ListVerb::Entry(_) | ListVerb::Find(_) | ListVerb::Note(_) => Ok(Exit::Done), // taken above
+        // Taken above.
+        ListVerb::Import(_) | ListVerb::Export(_) | ListVerb::BundleKey(_) => Ok(Exit::Done),
+        ListVerb::Entry(_) | ListVerb::Find(_) | ListVerb::Note(_) => Ok(Exit::Done),
         ListVerb::Add { name, id, category, tags, note, hashes, .. } => {
             let hashes = hashes.values()?;
             if hashes.is_empty() {

@@ -1,6 +1,7 @@
 //! The verbs through a running server, over the one client.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use super::calls::{Asked, Each, Item, Lists, Matching};
 use super::context::{Exit, Failure};
 use super::remarks::remark;
 use crate::catalog::{
-    DiffReport, EditReport, EntryInfo, EntryQuery, FoundEntries, ImportOptions, ImportReport, ListInfo, Moment, NewEntry,
-    OverlapReport, PastReport, PictureOptions, PolicyUpdate, Progress,
+    DiffReport, EditReport, EntryInfo, EntryQuery, ExportOptions, ExportReport, FoundEntries, ImportOptions, ImportReport,
+    ListInfo, Moment, NewEntry, OverlapReport, PastReport, PictureOptions, PolicyUpdate, Progress,
 };
 use crate::client::AddedPicture;
 use crate::client::{self, Client, ClientError, Credentials, FilesToSend};
@@ -145,6 +146,10 @@ impl Lists for Remote {
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<ImportReport, Failure> {
         self.runtime.block_on(self.client.import_files(name, options, files, progress)).map_err(failure)
+    }
+
+    fn export(&self, name: &str, options: &ExportOptions, out: &mut (dyn Write + Send)) -> Result<ExportReport, Failure> {
+        self.runtime.block_on(self.client.export(name, options, out)).map_err(failure)
     }
 
     fn versions(&self, name: &str) -> Result<Vec<ListVersion>, Failure> {

@@ -1,10 +1,7 @@
 //! `hashwarden token`: who may call the service, in the file that `[access] tokens_file` names.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Write;
 use std::num::NonZeroU32;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +10,12 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::context::{Context, Exit, Failure};
+use super::new_file::NewFile;
 use super::number::whole;
 use super::output::{say, tell};
 use super::remarks::{path_text, remark};
 use crate::access::tokens::{self, Record, Shown, Time, TokensError, Wanted};
 use crate::access::{ITEMS_PER_S_TOP, Rights, Role};
-use crate::entry::shown::{in_words, unopened};
 
 #[derive(Subcommand)]
 pub enum TokenVerb {
@@ -36,7 +33,8 @@ pub enum TokenVerb {
         /// Only this list is there for the caller; can be repeated. Without it, all are. The list need not exist yet, so check the spelling.
         #[arg(long = "list", value_name = "NAME")]
         lists: Vec<String>,
-        /// Show the caller distances, thresholds, entry ids, views and suppressed matches, from which listed hashes can be found out.
+        /// Show the caller distances, thresholds, entry ids, views and suppressed matches, from which listed hashes can be found out. A list-admin can
+        /// export lists, hashes included.
         #[arg(long)]
         sees: bool,
         /// Let the caller match hashes of its own, not only pictures.
@@ -129,11 +127,13 @@ fn warn_of(rights: &Rights) {
         .collect();
     let words = given.join(" and ");
     match (has(Role::Matcher), has(Role::ListAdmin)) {
-        (false, true) if given.len() == 1 => remark(format!(
+        (false, true) if rights.brings_hashes && !rights.sees => remark(format!(
             "warning: {words} has no effect: it is for the role matcher; a list-admin with both --sees and --brings-hashes can compare lists"
         )),
         (false, false) if !given.is_empty() => {
-            remark(format!("warning: {words} has no effect without the role matcher, or list-admin for comparing lists"));
+            remark(format!(
+                "warning: {words} has no effect without the role matcher, or list-admin for comparing and exporting lists"
+            ));
         }
         _ => {}
     }
@@ -177,38 +177,6 @@ fn allow(context: &Context, file: &Path, wanted: Wanted) -> Result<Exit, Failure
         || format!("callers with a client certificate of {name} have these rights; a running server knows within a second");
     tell(context, || json!({ "name": name, "kind": Shown::Certificate.name() }), words)?;
     Ok(Exit::Done)
-}
-
-/// A file for a token, which goes again unless the token is written to it.
-struct NewFile {
-    path: PathBuf,
-    file: Option<File>,
-}
-
-impl NewFile {
-    /// Before there is a token that would have nowhere to go. What is there already is left alone.
-    fn make(path: &Path) -> Result<Self, Failure> {
-        let made = File::options().write(true).create_new(true).mode(0o600).open(path);
-        let file = made.map_err(|error| Failure::usage(format!("--out: {}", unopened(&path_text(path), &error))))?;
-        Ok(NewFile { path: path.to_owned(), file: Some(file) })
-    }
-
-    fn write(mut self, token: &str) -> Result<PathBuf, Failure> {
-        if let Some(file) = &mut self.file {
-            let written = file.write_all(format!("{token}\n").as_bytes()).and_then(|()| file.sync_all());
-            written.map_err(|error| Failure { exit: Exit::Failed, why: format!("--out: {}", in_words(&error)) })?;
-        }
-        self.file = None;
-        Ok(self.path.clone())
-    }
-}
-
-impl Drop for NewFile {
-    fn drop(&mut self) {
-        if self.file.is_some() {
-            let _ = std::fs::remove_file(&self.path); // empty, it does no harm
-        }
-    }
 }
 
 fn ls(context: &Context, file: &Path) -> Result<Exit, Failure> {

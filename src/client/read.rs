@@ -4,8 +4,8 @@ use tonic::Code;
 
 use super::{AddedPicture, ClientError, ItemResult};
 use crate::catalog::{
-    BadRow, DiffCategory, DiffReport, EditReport, EntryInfo, Finding, FindingKind, FoundEntries, Hold, ImportReport, ListInfo,
-    OverlapCategory, OverlapHub, OverlapReport, PastMatch, PastReport, Phase, Progress,
+    BadRow, Bundled, DiffCategory, DiffReport, EditReport, EntryInfo, ExportReport, Finding, FindingKind, FoundEntries, Hold,
+    ImportReport, ListInfo, OverlapCategory, OverlapHub, OverlapReport, PastMatch, PastReport, Phase, Progress,
 };
 use crate::entry::{
     About, Action, Details, EntryNo, HashKind, HashList, HashValue, KindPolicy, LeftOut, Lineage, ListId, ListPolicy,
@@ -405,6 +405,11 @@ pub fn progress(progress: v1::ImportProgress) -> Progress {
     Progress { phase, bytes: progress.bytes, rows: progress.rows, rows_bad: progress.bad_rows }
 }
 
+pub fn export_report(report: v1::ExportReport) -> ExportReport {
+    let v1::ExportReport { version, entries, bytes, stopped, left_out, hashes_left_out } = report;
+    ExportReport { version: VersionNo(version), entries, bytes, stopped, left_out, hashes_left_out }
+}
+
 pub fn import_report(report: v1::ImportReport) -> ImportReport {
     // Formats and kinds of a later version are left out.
     let format = match v1::ListFormat::try_from(report.format) {
@@ -414,6 +419,7 @@ pub fn import_report(report: v1::ImportReport) -> ImportReport {
         Ok(v1::ListFormat::ThreatexchangeJson) => Some(Format::ThreatexchangeJson),
         Ok(v1::ListFormat::VicsJson) => Some(Format::VicsJson),
         Ok(v1::ListFormat::NcmecXml) => Some(Format::NcmecXml),
+        Ok(v1::ListFormat::Bundle) => Some(Format::Bundle),
         Ok(v1::ListFormat::Unspecified) | Err(_) => None,
     };
     let hashes = report.hashes.iter().filter_map(|count| Some((kind(count.kind).ok()?, count.hashes)));
@@ -431,6 +437,12 @@ pub fn import_report(report: v1::ImportReport) -> ImportReport {
         held: held.collect(),
         columns: columns.collect(),
         rows_merged: report.merged_row_count,
+        bundle: report.bundle.map(|v1::ImportedBundle { signer, list, version, exported }| Bundled {
+            signer,
+            list,
+            version,
+            exported,
+        }),
         rows_bad_in_part: report.bad_in_part_row_count,
         rows_unsought: report.unsought_row_count,
         version: report.version.map(VersionNo),
@@ -471,7 +483,8 @@ fn finding(finding: v1::Finding) -> Option<Finding> {
 
 /// What a column was read as, in the words of this version; of a later one's it is only said that it was read.
 fn used_as(words: &str) -> Option<&'static str> {
-    const OTHERS: [&str; 12] = [
+    const OTHERS: [&str; 13] = [
+        "details",
         "hash",
         "kind of hash",
         "id",

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 
 use super::mapping::{Columns, KindFrom, Mapping};
 use super::record::{Next, Records};
+use super::said::Said;
 use super::value::check_text;
 use super::{FileError, Layout, LeftOut, Row, RowError, value};
 use crate::entry::shown::{counted, is_visible, name_or_not};
@@ -114,7 +115,10 @@ fn hashes(columns: &Columns, records: &Records<'_>, text: &str) -> (Vec<HashValu
 /// The row but for its hashes.
 fn fields(columns: &Columns, records: &Records<'_>, text: &str, hashes: &[HashValue]) -> Result<Row, String> {
     let field = |at: Option<usize>| at.map_or("", |at| records.field(text, at));
-    let (id, category) = (field(columns.id), field(columns.category));
+    let exported =
+        Said::read(field(columns.said)).map_err(|why| format!("column {}: {why}", columns.said.map_or(0, |at| at + 1)))?;
+    let id = exported.id.as_deref().unwrap_or_else(|| field(columns.id));
+    let category = exported.category.as_deref().unwrap_or_else(|| field(columns.category));
     check_text("id", id, ENTRY_ID_BYTES_MAX)?;
     check_text("category", category, CATEGORY_BYTES_MAX)?;
     // A hotline that takes an entry back may leave its hashes out.
@@ -137,12 +141,17 @@ fn fields(columns: &Columns, records: &Records<'_>, text: &str, hashes: &[HashVa
         member => member_id(member, id),
     };
     check_text("id", &id, ENTRY_ID_BYTES_MAX)?;
-    let (status, details) = if columns.has_details() { said(columns, records, text) } else { Default::default() };
-    let is_unsought = columns.has_signals() && UNSOUGHT.iter().any(|class| class.eq_ignore_ascii_case(category));
+    let (status, mut details) = if columns.has_details() { said(columns, records, text) } else { Default::default() };
+    let category = category.to_owned();
+    match details.is_empty() {
+        true => details = exported.details(),
+        false => details.join(exported.details()),
+    }
+    let is_unsought = columns.has_signals() && UNSOUGHT.iter().any(|class| class.eq_ignore_ascii_case(&category));
     let looks_like_hash = |at: &usize| value::kind_by_length(records.field(text, *at)).is_some();
     Ok(Row {
         id: (!id.is_empty()).then_some(id),
-        category: category.to_owned(),
+        category,
         status,
         details,
         deleted,

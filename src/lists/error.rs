@@ -76,6 +76,9 @@ pub enum FileError {
     /// XML or JSON that is damaged or cut short: what follows can't be told apart.
     #[error("line {line}: {what}")]
     Broken { line: u64, what: Cow<'static, str> },
+    /// A bundle that is not taken as it is.
+    #[error("{0}")]
+    Bundle(String),
 }
 
 impl FileError {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, de};
 
 use super::draft::FIELD_NAME_CHARS_MAX;
+use super::said;
 use super::value::{kind_by_length, looks_like_hash, normal, signal_kind};
 use super::{ColumnUse, FileError};
 use crate::entry::HashKind;
@@ -131,6 +132,8 @@ pub(super) struct Columns {
     pub note: Option<usize>,
     pub updated: Option<usize>,
     pub quality: Option<usize>,
+    /// What an export says of entries beside its other columns.
+    pub said: Option<usize>,
     /// All others, with their names.
     pub fields: Vec<(usize, String)>,
     /// The first row is data, not names.
@@ -159,7 +162,7 @@ impl Columns {
         hash.or_else(|| self.others().into_iter().find_map(|(column, what)| (column == Some(at)).then_some(what))).or_else(field)
     }
 
-    fn others(&self) -> [(Option<usize>, &'static str); 9] {
+    fn others(&self) -> [(Option<usize>, &'static str); 10] {
         [
             (self.id, "id"),
             (self.category, "category"),
@@ -170,12 +173,13 @@ impl Columns {
             (self.note, "note"),
             (self.updated, "updated"),
             (self.quality, "quality"),
+            (self.said, "details"),
         ]
     }
 
     /// Whether rows can say more than content.
     pub fn has_details(&self) -> bool {
-        let said = [self.status, self.tags, self.note, self.updated, self.quality];
+        let said = [self.status, self.tags, self.note, self.updated, self.quality, self.said];
         !self.fields.is_empty() || said.iter().any(Option::is_some)
     }
 
@@ -270,6 +274,7 @@ impl Mapping {
             &["updated", "lastupdated", "dateupdated", "updatedat", "lastmodified", "timestamp", "addedon", "createdon"],
         )?;
         columns.quality = at_or_first(&self.quality, &["quality", "pdqquality"])?;
+        columns.said = one_of(names, "details", &[said::COLUMN])?;
         if headerless && self.is_silent() && is_threatexchange_width(first.len()) {
             columns.id = Some(first.len() - 3);
             columns.updated = Some(first.len() - 2);

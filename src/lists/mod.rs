@@ -1,13 +1,15 @@
-//! Which rows does a hash-list file hold?
+//! Which rows does a hash-list file hold, and how is one written?
 //!
 //! [`read`] takes any [`BufRead`] and hands over one [`Row`] or one [`RowError`] at a time, in the file's order: files reach gigabytes, so
 //! memory holds one row. Lines are counted from 1, and so are the records of XML and JSON, where a row is a record. Invariants: a row is whole
 //! (every hash field that is filled was read, or the row is an error), every line or record is accounted for, and no error text repeats a hash
 //! or what is left of one: a field is shown only where it can be nothing but a name. Where rows may have been lost without a trace (a quote that
 //! is never closed, XML or JSON that is damaged or ends too early), the whole file fails. A hash that stands for a missing one (all zeros, the
-//! digest of an empty file) makes its row bad. Absent: which rows are new, ids for rows that bring none, and files: the caller opens them.
+//! digest of an empty file) makes its row bad. [`Writer`] goes the other way.
+//! Absent: which rows are new, ids for rows that bring none, and files: the caller opens them.
 
 mod bounded;
+pub mod bundle;
 mod csv;
 mod draft;
 mod encoding;
@@ -19,20 +21,25 @@ mod mapping;
 mod ncmec;
 mod pdq_text;
 mod record;
+mod said;
 mod section;
+mod signature;
 mod stopncii;
 mod threatexchange;
 mod time;
 mod unpack;
 mod value;
 mod vics;
+mod write;
 mod xml;
 mod zip;
 
 pub use error::{FileError, RowError, at};
 pub use mapping::{Column, Header, Mapping, Signal};
 pub use section::Section;
+pub use signature::{PublicKey, Signers, SigningKey};
 pub use unpack::{Found, Unpacking, Unread, each_list};
+pub use write::{Counts, WRITTEN, Writer, Written};
 
 use std::fmt;
 use std::io::BufRead;
@@ -63,11 +70,20 @@ pub enum Format {
     ThreatexchangeJson,
     /// Project VIC's JSON, VICS 1.3 and 2.0: media, or cases with media.
     VicsJson,
+    /// A version of a list as hashwarden exported and signed it: see [`bundle`].
+    Bundle,
 }
 
 impl Format {
-    pub const ALL: [Format; 6] =
-        [Format::Csv, Format::PdqText, Format::NcmecXml, Format::StopnciiJson, Format::ThreatexchangeJson, Format::VicsJson];
+    pub const ALL: [Format; 7] = [
+        Format::Csv,
+        Format::PdqText,
+        Format::NcmecXml,
+        Format::StopnciiJson,
+        Format::ThreatexchangeJson,
+        Format::VicsJson,
+        Format::Bundle,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -77,6 +93,7 @@ impl Format {
             Format::StopnciiJson => "stopncii-json",
             Format::ThreatexchangeJson => "threatexchange-json",
             Format::VicsJson => "vics-json",
+            Format::Bundle => "bundle",
         }
     }
 
@@ -233,7 +250,8 @@ fn of_records(head: &[u8]) -> Option<Format> {
 
 /// Which format a JSON file is of, by the first name in it that only one has.
 fn of_json(head: &[u8]) -> Option<Format> {
-    const NAMES: [(&str, Format); 15] = [
+    const NAMES: [(&str, Format); 16] = [
+        (bundle::NAME, Format::Bundle),
         ("hashRecords", Format::StopnciiJson),
         ("hasMoreRecords", Format::StopnciiJson),
         ("signalType", Format::StopnciiJson),
@@ -277,6 +295,8 @@ pub fn read(
         Format::StopnciiJson => stopncii::read(input, each),
         Format::ThreatexchangeJson => threatexchange::read(input, each),
         Format::VicsJson => vics::read(input, each),
+        // Whoever signed it: what depends on that reads bundles by themselves.
+        Format::Bundle => bundle::read(input, &mut |_| Ok(()), each).map(|()| Layout::default()),
     }
 }
 

@@ -112,6 +112,7 @@ pub fn catalog_status(error: CatalogError) -> Status {
             (Code::Aborted, details)
         }
         CatalogError::Refused(_) => (Code::FailedPrecondition, info("REFUSED")),
+        CatalogError::Unwritten(_) => (Code::Aborted, info("UNREAD")),
         CatalogError::Damaged(why) => {
             tracing::error!(why, "the store is damaged");
             return Status::data_loss("the store is damaged; the server's log says how");
@@ -197,6 +198,12 @@ pub fn quota_status(over: OverQuota) -> Status {
 pub fn unread_status() -> Status {
     let message = "no result was read for too long: the call was ended; send items without a result again";
     Status::with_error_details(Code::ResourceExhausted, message, info("UNREAD"))
+}
+
+/// An export whose client reads it too slowly.
+pub fn slow_export_status() -> Status {
+    let message = "the export was read too slowly and was ended: what was received is not all of it";
+    Status::with_error_details(Code::Aborted, message, info("UNREAD"))
 }
 
 pub fn deadline_status() -> Status {

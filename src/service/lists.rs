@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::asking::Asking;
 use super::convert::{self, Fault};
+use super::export::{self, Export};
 use super::import::{self, Import};
 use super::middleware::{Deadline, Working};
 use super::picture;
@@ -368,5 +369,21 @@ impl HashListService for Lists {
         self.may_change(&self.0.list_calls, &asking, &list).await?;
         let info = self.call(&asking, move |catalog| catalog.roll_back(&by, &list)).await?;
         Ok(Response::new(v1::RollBackVersionResponse { list: Some(convert::hash_list(asking.shown(info))) }))
+    }
+
+    type ExportEntriesStream = export::Replies;
+
+    async fn export_entries(
+        &self,
+        request: Request<v1::ExportEntriesRequest>,
+    ) -> Result<Response<Self::ExportEntriesStream>, Status> {
+        let asking = Asking::of(&request, "ExportEntries");
+        let (deadline, working) = (Deadline::of(&request), Working::of(&request));
+        let (list, options) = convert::export(request.into_inner())?;
+        log_list(&list);
+        let list = asking.list(list);
+        let place = self.0.exports.demand(asking.caller(), 1).map_err(convert::over_status)?;
+        let export = Export { shared: self.0.clone(), by: asking, list, options, deadline };
+        Ok(Response::new(export.run(place, working)))
     }
 }

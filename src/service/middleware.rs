@@ -34,7 +34,7 @@ const MARGIN: Duration = Duration::from_millis(5);
 
 /// The methods of the services here, by their last path segment: the names that a span or a metric may show. With each the full name of its
 /// requests, and whether they come as a stream.
-const METHODS: [(&str, &str, bool); 21] = [
+const METHODS: [(&str, &str, bool); 22] = [
     ("Match", "hashwarden.v1.MatchRequest", false),
     ("MatchStream", "hashwarden.v1.MatchStreamRequest", true),
     ("Hash", "hashwarden.v1.HashRequest", false),
@@ -56,12 +56,15 @@ const METHODS: [(&str, &str, bool); 21] = [
     ("OverlapLists", "hashwarden.v1.OverlapListsRequest", false),
     ("ActivateVersion", "hashwarden.v1.ActivateVersionRequest", false),
     ("RollBackVersion", "hashwarden.v1.RollBackVersionRequest", false),
+    ("ExportEntries", "hashwarden.v1.ExportEntriesRequest", false),
 ];
 /// A call of another service, such as reflection's: many of those are streams.
 const OTHER: (&str, &str, bool) = ("unknown", "", true);
 /// Those whose streams may wait for a message: an import has a time of its own, and works on when all is there.
 const MATCH_STREAM: &str = "MatchStream";
 const IMPORT: &str = "ImportEntries";
+/// One that works on after its reply has begun.
+const EXPORT: &str = "ExportEntries";
 /// Those whose items are counted one by one.
 const MATCHING: &str = "/hashwarden.v1.MatchService/";
 
@@ -165,7 +168,7 @@ where
         let caller = admitted.as_ref().map_or(from, |principal| principal.caller().clone());
         let in_call = peer.as_ref().map(Peer::call);
         let work = in_call.as_ref().map(|call| Arc::new(call.work()));
-        if method == IMPORT {
+        if method == IMPORT || method == EXPORT {
             request.extensions_mut().insert(Working { _work: work.clone() });
         }
         let silence = Silence::new(self.silence.clone(), peer);

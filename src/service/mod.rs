@@ -7,6 +7,7 @@ mod asking;
 mod call_metrics;
 mod connections;
 mod convert;
+mod export;
 mod import;
 mod inbound;
 mod list_cache;
@@ -96,6 +97,7 @@ struct Shared {
     stream_bytes: Arc<Budget>,
     list_calls: Arc<Budget>,
     imports: Arc<Budget>,
+    exports: Arc<Budget>,
     spool: PathBuf,
     overlap_calls: Arc<Budget>,
     policy_calls: Arc<Budget>,
@@ -135,6 +137,7 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
         stream_bytes: Budget::new("grpc.streams_bytes_max", options.streams_bytes_max, options.streams_bytes_per_caller_max),
         list_calls: Budget::new("grpc.list_calls_max", options.list_calls_max, options.list_calls_per_caller_max),
         imports: Budget::new("grpc.imports_max", options.imports_max, options.imports_per_caller_max),
+        exports: Budget::new("grpc.exports_max", options.exports_max, options.exports_per_caller_max),
         spool,
         overlap_calls: Budget::new("grpc.overlap_calls_max", options.overlap_calls_max, options.overlap_calls_max),
         policy_calls: Budget::new("grpc.policy_calls_max", options.policy_calls_max, options.policy_calls_per_caller_max),

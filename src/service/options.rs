@@ -68,6 +68,9 @@ options! {
         pub import_bytes_per_s_min: u64 = 16 * KIB, in 0..=1024 * MIB;
         /// An import whose client sends nothing for so many ms is given up as well.
         pub import_idle_ms_max: u64 = 60_000, in MS;
+        /// Exports at once, and those of one caller; more are refused. What was removed from lists stays on the disk while one runs.
+        pub exports_max: u64 = 4, in 1..=64;
+        pub exports_per_caller_max: u64 = 2, in 1..=64;
         /// Entries or ids in one call that adds or removes.
         #[serde(skip)]
         pub entries_per_call_max: usize = 10_000;

@@ -243,6 +243,7 @@ fn files_of_each_format_are_imported() {
         "activated",
         "added",
         "bad",
+        "bundle",
         "changed",
         "columns",
         "compared_with",

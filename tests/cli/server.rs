@@ -135,8 +135,8 @@ impl Server {
     }
 
     /// Waits for a line of the log.
-    pub fn logged(&self, message: &str) {
-        self.log.line(message);
+    pub fn logged(&self, message: &str) -> Value {
+        self.log.line(message)
     }
 
     /// A line of the log, once it is there.

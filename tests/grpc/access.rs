@@ -104,7 +104,7 @@ async fn every_call_is_made_by_the_roles_of_the_table_and_by_no_other() {
                 Need::Nothing | Need::Token => true,
                 Need::OneOf(roles) => roles.contains(role),
                 // These tokens have roles alone.
-                Need::Knowing(_) => false,
+                Need::Seeing(_) | Need::Knowing(_) => false,
             };
             let done = call(&channel, path, Some(authorization)).await;
             let code = done.as_ref().map_or_else(Status::code, |()| Code::Ok);
@@ -112,9 +112,11 @@ async fn every_call_is_made_by_the_roles_of_the_table_and_by_no_other() {
             assert_eq!(code != Code::PermissionDenied, may, "{path} by {role}: {done:?}");
             if !may {
                 let said = done.unwrap_err();
-                let has_role = matches!(need, Need::Knowing(roles) if roles.contains(role));
-                let (words, reason) =
-                    if has_role { ("--sees and --brings-hashes", "RIGHTS") } else { ("needs the role", "ROLE") };
+                let (words, reason) = match need {
+                    Need::Knowing(roles) if roles.contains(role) => ("--sees and --brings-hashes", "RIGHTS"),
+                    Need::Seeing(roles) if roles.contains(role) => ("created with --sees", "RIGHTS"),
+                    _ => ("needs the role", "ROLE"),
+                };
                 assert!(said.message().contains(words), "{said}");
                 assert_eq!(said.get_details_error_info().unwrap().reason, reason);
             }

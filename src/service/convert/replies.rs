@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::{
-    BadRow, DiffCategory, DiffReport, EditReport, Finding, FindingKind, Hold, ImportReport, ListInfo, OverlapCategory,
-    OverlapHub, OverlapReport, Phase, PictureHashes, Progress,
+    BadRow, Bundled, DiffCategory, DiffReport, EditReport, ExportReport, Finding, FindingKind, Hold, ImportReport, ListInfo,
+    OverlapCategory, OverlapHub, OverlapReport, Phase, PictureHashes, Progress,
 };
 use crate::entry::{
     Action, HashKind, HashValue, LeftOut, ListPolicy, ListVersion, MadeBy, Observation, Polarity, Reason, Transform, VIEW_SIDE,
@@ -337,6 +337,11 @@ pub fn progress(progress: Progress) -> v1::ImportProgress {
     v1::ImportProgress { phase: phase as i32, bytes: progress.bytes, rows: progress.rows, bad_rows: progress.rows_bad }
 }
 
+pub fn export_report(report: ExportReport) -> v1::ExportReport {
+    let ExportReport { version, entries, bytes, stopped, left_out, hashes_left_out } = report;
+    v1::ExportReport { version: version.0, entries, bytes, stopped, left_out, hashes_left_out }
+}
+
 pub fn import_report(report: ImportReport) -> v1::ImportReport {
     let format = match report.format {
         None => v1::ListFormat::Unspecified,
@@ -346,6 +351,7 @@ pub fn import_report(report: ImportReport) -> v1::ImportReport {
         Some(Format::ThreatexchangeJson) => v1::ListFormat::ThreatexchangeJson,
         Some(Format::VicsJson) => v1::ListFormat::VicsJson,
         Some(Format::NcmecXml) => v1::ListFormat::NcmecXml,
+        Some(Format::Bundle) => v1::ListFormat::Bundle,
     };
     let bad_row = |bad: BadRow| v1::BadRow { line: bad.line, reason: bad.reason, record: bad.record, file: bad.file };
     let hold = |hold: Hold| match hold {
@@ -387,6 +393,12 @@ pub fn import_report(report: ImportReport) -> v1::ImportReport {
         held: report.held.into_iter().map(hold).collect(),
         columns: report.columns.into_iter().zip(1..).map(column).collect(),
         merged_row_count: report.rows_merged,
+        bundle: report.bundle.map(|Bundled { signer, list, version, exported }| v1::ImportedBundle {
+            signer,
+            list,
+            version,
+            exported,
+        }),
         bad_in_part_row_count: report.rows_bad_in_part,
         unsought_row_count: report.rows_unsought,
         details_changed: report.details_changed,

@@ -7,11 +7,11 @@ use std::collections::{BTreeSet, HashSet};
 use super::Fault;
 use super::entries::{details, status};
 use super::fields::{at_most, entry_id, hash, kind};
-use crate::catalog::{ActionRule, ImportOptions, NewEntry, PolicyUpdate, RadiusRule};
+use crate::catalog::{ActionRule, ExportOptions, ImportOptions, NewEntry, PolicyUpdate, RadiusRule, Stopped};
 use crate::entry::shown::is_visible;
 use crate::entry::{
     ABOUT_BYTES_MAX, Action, CATEGORY_BYTES_MAX, Details, ENTRY_HASHES_MAX, HashKind, LIST_NAME_BYTES_MAX, PdqDialect, Polarity,
-    Transform, Transforms, ViewKind, ViewRule, ViewSet, check_list_name,
+    Transform, Transforms, VersionNo, ViewKind, ViewRule, ViewSet, check_list_name,
 };
 use crate::lists::{Column, Format, Header, Mapping, Signal};
 use crate::matcher::{Content, GivenHash};
@@ -282,7 +282,18 @@ pub fn import_options(header: v1::ImportHeader) -> Result<(String, ImportOptions
     if header.source.chars().any(char::is_control) {
         return Err(Fault::malformed("header.source", "has control characters"));
     }
-    let format = match v1::ListFormat::try_from(header.format) {
+    let format = format(header.format, "header.format")?;
+    let mapping = header.mapping.map(mapping).transpose()?.unwrap_or_default();
+    let v1::ImportHeader { source, activate, dry_run, accept, feed, delta, .. } = header;
+    let feed = if feed.is_empty() { ImportOptions::default().feed } else { feed };
+    list_name(&feed, "header.feed")?;
+    let options = ImportOptions { format, mapping, source, activate, dry_run, accept, feed, delta };
+    Ok((header.list, options))
+}
+
+/// A list's format; `None` where none is named.
+fn format(given: i32, path: &str) -> Result<Option<Format>, Fault> {
+    Ok(match v1::ListFormat::try_from(given) {
         Ok(v1::ListFormat::Unspecified) => None,
         Ok(v1::ListFormat::Csv) => Some(Format::Csv),
         Ok(v1::ListFormat::PdqText) => Some(Format::PdqText),
@@ -290,14 +301,31 @@ pub fn import_options(header: v1::ImportHeader) -> Result<(String, ImportOptions
         Ok(v1::ListFormat::ThreatexchangeJson) => Some(Format::ThreatexchangeJson),
         Ok(v1::ListFormat::VicsJson) => Some(Format::VicsJson),
         Ok(v1::ListFormat::NcmecXml) => Some(Format::NcmecXml),
-        Err(_) => return Err(Fault::malformed("header.format", "is not a list format")),
+        Ok(v1::ListFormat::Bundle) => Some(Format::Bundle),
+        Err(_) => return Err(Fault::malformed(path, "is not a list format")),
+    })
+}
+
+/// A list, and how it is exported.
+pub fn export(request: v1::ExportEntriesRequest) -> Result<(String, ExportOptions), Fault> {
+    let v1::ExportEntriesRequest { list, version, format: named, source, stopped } = request;
+    list_name(&list, "list")?;
+    if !source.is_empty() {
+        list_name(&source, "source")?;
+    }
+    let stopped = match v1::ExportStopped::try_from(stopped) {
+        Ok(v1::ExportStopped::Unspecified | v1::ExportStopped::Withdrawn) => Stopped::Withdrawn,
+        Ok(v1::ExportStopped::Omit) => Stopped::LeftOut,
+        Ok(v1::ExportStopped::Keep) => Stopped::AsTheyAre,
+        Err(_) => return Err(Fault::malformed("stopped", "is not what can become of entries")),
     };
-    let mapping = header.mapping.map(mapping).transpose()?.unwrap_or_default();
-    let v1::ImportHeader { source, activate, dry_run, accept, feed, delta, .. } = header;
-    let feed = if feed.is_empty() { ImportOptions::default().feed } else { feed };
-    list_name(&feed, "header.feed")?;
-    let options = ImportOptions { format, mapping, source, activate, dry_run, accept, feed, delta };
-    Ok((header.list, options))
+    let options = ExportOptions {
+        version: (version > 0).then_some(VersionNo(version)),
+        format: format(named, "format")?.unwrap_or(Format::Csv),
+        source: (!source.is_empty()).then_some(source),
+        stopped,
+    };
+    Ok((list, options))
 }
 
 /// The name of an import's file.
