@@ -120,6 +120,11 @@ pub fn hashing(config: &Config) -> Result<Matcher, AppError> {
     Ok(Matcher::new(Arc::new(Published::default()), Decoding::start(config)?.extractor, config.matcher())?)
 }
 
+/// What decodes and hashes pictures, as for a server.
+pub fn extractor(config: &Config) -> Result<Arc<dyn Extractor>, AppError> {
+    Ok(Decoding::start(config)?.extractor)
+}
+
 /// This process's own binary, also when the file was replaced meanwhile.
 pub const OWN_PROGRAM: &str = "/proc/self/exe";
 

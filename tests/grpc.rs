@@ -23,7 +23,8 @@ use std::time::{Duration, Instant};
 use hashwarden::access::{Gate, Near};
 use hashwarden::admission::Quotas;
 use hashwarden::catalog::{
-    self, ActionRule, Catalog, EntryQuery, FORMAT_DERIVED, Hold, ImportOptions, NewEntry, Phase, PolicyUpdate, RadiusRule,
+    self, ActionRule, Catalog, EntryQuery, ExportOptions, FORMAT_DERIVED, Hold, ImportOptions, NewEntry, Phase, PolicyUpdate,
+    RadiusRule,
 };
 use hashwarden::client::{Client, ClientError, Item};
 use hashwarden::config::Config;

@@ -7,7 +7,7 @@
 
 use std::io::{self, Write};
 
-use super::{Catalog, CatalogError, advance, lock, marks, shown, told};
+use super::{Catalog, CatalogError, lock, marks, shown, told};
 use crate::entry::shown::in_words;
 use crate::entry::{Caller, HashList, ListVersion, Polarity, Sources, Status, VersionNo};
 use crate::lists::{Counts, Format, WRITTEN, Writer, Written};
@@ -107,26 +107,26 @@ impl Catalog {
         let store = self.store();
         let write = self.lock(); // so that no sweep is at work
         let _unswept = self.begun.clone();
-        let number = options.version.unwrap_or(self.find(&list.name)?.active);
+        let gone = || CatalogError::NoSuchList(list.name.clone());
+        let list = &store.list(list.id)?.ok_or_else(gone)?;
+        let number = options.version.unwrap_or(list.active);
         if number == VersionNo(0) {
             return Err(CatalogError::Refused(format!("list {:?} has no active version to export", list.name)));
         }
         let version = self.sealed(list, number)?;
-        let list = self.find(&list.name)?;
         let (ids, stopped) = {
             let _commit = lock(&self.commit);
             (store.ids(list.id)?, marks::in_force(&store, list.id)?.stopped)
         };
         drop(write);
         report.version = number;
-        let source = options.source.as_deref().map(|source| source_of(&list, source)).transpose()?;
-        let lineage = advance::lineage(&store, list.id, number)?;
+        let source = options.source.as_deref().map(|source| source_of(list, source)).transpose()?;
         let mut out = Counted { inner: out, bytes: 0 };
-        let mut writer = Writer::begin(options.format, written(by, &list, &version, options, &store.entry_id_key()), &mut out)
+        let mut writer = Writer::begin(options.format, written(by, list, &version, options, &store.entry_id_key()), &mut out)
             .map_err(|error| unwritten(&error))?;
         for id in ids {
             let (_, history): (_, IdHistory) = id?;
-            let Some(known) = history.in_version(&lineage) else { continue };
+            let Some(known) = history.in_version(&version.lineage) else { continue };
             if source.is_some_and(|source| !known.brief.sources.contains(source)) {
                 continue;
             }

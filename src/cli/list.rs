@@ -21,6 +21,8 @@ use super::output::{
 };
 use super::picture;
 use super::remarks::remark;
+use super::report::{ReportArgs, report};
+use super::simulate::{SimulateArgs, simulate};
 use crate::catalog::{ActionRule, EditReport, ListInfo, NewEntry, PictureOptions, PolicyUpdate, RadiusRule};
 use crate::entry::shown::{counted, escaped, without_hashes};
 use crate::entry::{Action, Details, HashKind, PdqDialect, Polarity, Transform, Transforms, VersionNo, ViewKind, ViewRule};
@@ -151,6 +153,10 @@ pub enum ListVerb {
         #[arg(long, default_value = "pdq", value_parser = kind)]
         kind: HashKind,
     },
+    /// Count how many harmless pictures would match a list, by radius and by class of view.
+    Simulate(SimulateArgs),
+    /// Say what a list holds, and what looks wrong with it; as a page of HTML too.
+    Report(ReportArgs),
     /// Make a version active, exactly as it is: without what later versions added or removed.
     Activate {
         /// The list.
@@ -363,6 +369,8 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
         ListVerb::Import(args) => return import(context, args),
         ListVerb::Export(args) => return export::export(context, &args),
         ListVerb::BundleKey(args) => return export::bundle_key(context, &args),
+        ListVerb::Simulate(args) => return simulate(context, &args),
+        ListVerb::Report(args) => return report(context, &args),
         ListVerb::Entry(args) => return entries::entry(context, &args),
         ListVerb::Find(args) => return entries::find(context, args),
         ListVerb::Note(args) => return entries::note(context, args),
@@ -413,6 +421,7 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
         ListVerb::Delete { name, yes } => delete(context, lists.as_ref(), &name, yes),
         // Taken above.
         ListVerb::Import(_) | ListVerb::Export(_) | ListVerb::BundleKey(_) => Ok(Exit::Done),
+        ListVerb::Simulate(_) | ListVerb::Report(_) => Ok(Exit::Done),
         ListVerb::Entry(_) | ListVerb::Find(_) | ListVerb::Note(_) => Ok(Exit::Done),
         ListVerb::Add { name, id, category, tags, note, hashes, .. } => {
             let hashes = hashes.values()?;

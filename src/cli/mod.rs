@@ -5,6 +5,7 @@
 
 mod backend;
 mod calls;
+mod contents;
 mod context;
 mod draw;
 mod entries;
@@ -18,9 +19,12 @@ mod new_file;
 mod number;
 mod output;
 mod picture;
+mod plot;
 mod remarks;
 mod remote;
+mod report;
 mod scan;
+mod simulate;
 mod store;
 mod token;
 

@@ -198,6 +198,13 @@ fn files_under(path: &Path, files: &mut Vec<Found>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The files under a path, sorted, those too that can't be read.
+pub fn files_in(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    files_under(path, &mut files)?;
+    Ok(files.into_iter().map(|found| found.path).collect())
+}
+
 fn file_item(context: &Context, path: PathBuf) -> Item {
     let label = Label::file(&path);
     match read_file(&path, context.config.grpc.image_bytes_max) {

@@ -184,6 +184,56 @@ pub fn read(
     }
 }
 
+/// Takes what [`Writer`](super::Writer) writes of a bundle as it comes, which is not signed yet, and hands over the entries.
+pub struct Entries<'a> {
+    line: Vec<u8>,
+    of: Option<Written>,
+    entries: u64,
+    each: &'a mut (dyn FnMut(Row) + Send),
+}
+
+impl<'a> Entries<'a> {
+    pub fn new(each: &'a mut (dyn FnMut(Row) + Send)) -> Self {
+        Entries { line: Vec::new(), of: None, entries: 0, each }
+    }
+
+    /// Of what they are, and how many there were; `None` where the last line was cut short.
+    pub fn finish(self) -> Option<(Written, u64)> {
+        self.of.filter(|_| self.line.is_empty()).map(|of| (of, self.entries))
+    }
+
+    fn take(&mut self) -> Result<(), String> {
+        let unlike = |_| "it is not what a bundle holds there".to_owned();
+        if self.of.is_none() {
+            self.of = Some(serde_json::from_slice(&self.line).map_err(unlike)?);
+        } else {
+            self.entries += 1;
+            (self.each)(row(serde_json::from_slice(&self.line).map_err(unlike)?, self.entries, self.entries)?);
+        }
+        self.line.clear();
+        Ok(())
+    }
+}
+
+impl Write for Entries<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if self.line.len() + piece.len() > ROW_BYTES_MAX {
+                return Err(io::Error::other(format!("a line is longer than {ROW_BYTES_MAX} bytes")));
+            }
+            self.line.extend_from_slice(piece);
+            if piece.ends_with(b"\n") {
+                self.take().map_err(io::Error::other)?;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn row(one: One<'_>, record: u64, line: u64) -> Result<Row, String> {
     let One { id, category, status, hashes, said } = one;
     check_text("id", &id, ENTRY_ID_BYTES_MAX)?;
@@ -337,6 +387,33 @@ pub(super) mod tests {
         assert!(mixed(lines[0], lines[5]).is_ok());
         assert!(mixed(theirs[0], lines[5]).unwrap_err().contains("signature"));
         assert!(mixed(lines[0], theirs[5]).unwrap_err().contains("signature"));
+    }
+
+    /// In pieces as they come over a connection.
+    #[test]
+    fn entries_are_taken_as_they_are_written() {
+        let mut written_out = Vec::new();
+        let mut writer = Writer::begin(Format::Bundle, written(), &mut written_out).unwrap();
+        for n in 1..=3u8 {
+            let entry = Entry::new(format!("{n}"), "A1".into(), vec![HashValue::Md5([n; 16])]).unwrap();
+            writer.put(&entry, &Details::default()).unwrap();
+        }
+        writer.finish().unwrap();
+        for size in [1, 7, 4096] {
+            let mut ids = Vec::new();
+            let mut each = |row: Row| ids.extend(row.id);
+            let mut entries = Entries::new(&mut each);
+            written_out.chunks(size).for_each(|piece| entries.write_all(piece).unwrap());
+            assert_eq!(entries.finish(), Some((written(), 3)));
+            assert_eq!(ids, ["1", "2", "3"]);
+        }
+        let cut = |bytes: &[u8]| {
+            let mut each = |_| ();
+            let mut entries = Entries::new(&mut each);
+            entries.write_all(bytes).map(|()| entries.finish())
+        };
+        assert_eq!(cut(&written_out[..written_out.len() - 1]).unwrap(), None);
+        assert!(cut(b"{}\n").is_err() && cut(&vec![b'x'; ROW_BYTES_MAX + 1]).is_err());
     }
 
     #[test]

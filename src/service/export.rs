@@ -51,7 +51,7 @@ impl Export {
                 deadline,
                 replies: &replies,
                 runtime,
-                began: Instant::now(),
+                waited: Duration::ZERO,
                 sent: 0,
                 filled: Vec::new(),
                 why: None,
@@ -75,7 +75,8 @@ struct Chunks<'a> {
     deadline: Deadline,
     replies: &'a Writer,
     runtime: Handle,
-    began: Instant,
+    /// How long it was waited for the client.
+    waited: Duration,
     sent: u64,
     filled: Vec<u8>,
     /// Why no more is taken.
@@ -92,15 +93,17 @@ impl Chunks<'_> {
             Some(convert::stopping_status())
         } else if self.deadline.is_over() {
             Some(convert::deadline_status())
-        } else if self.began.elapsed() > allowed {
+        } else if self.waited > allowed {
             Some(convert::slow_export_status())
         } else {
             self.by.ended()
         }
     }
 
-    fn send(&self, part: Part) -> Result<(), Status> {
+    fn send(&mut self, part: Part) -> Result<(), Status> {
+        let began = Instant::now();
         let sent = self.runtime.block_on(self.replies.send(v1::ExportEntriesResponse { part: Some(part) }, ()));
+        self.waited += began.elapsed();
         // A client that is gone hears of nothing; one that does not read was told.
         sent.map_err(|_| Fault::lost().into())
     }

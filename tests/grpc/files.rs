@@ -68,3 +68,50 @@ async fn packed_and_several_files_arrive_as_one_import() {
     assert!(error.contains("no such file or folder: 2.xml"), "{error}");
     assert_eq!(served.client.list("known").await.unwrap().rows, 2_003, "as it was");
 }
+
+/// What is not read is not sent, and who reads too slowly has the call ended: what an export pins on the disk must go some time.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_is_not_read_ends_and_gives_its_place_back() {
+    let options =
+        service::Options { exports_max: 1, exports_per_caller_max: 1, import_idle_ms_max: 300, ..service::Options::default() };
+    let options = service::Options { import_bytes_per_s_min: 1024 * 1024 * 1024, ..options };
+    let served = serve_with(options, matcher::Options::default()).await;
+    served.client.create("known", Polarity::Positive, &PolicyUpdate::default()).await.unwrap();
+    // Some 8 MB: more than the transport takes unread.
+    let rows: String = (0..60_000u64).map(|n| format!("{n},{}\n", pdq(n))).collect();
+    let import = ImportOptions { accept: true, ..import_options(None, Mapping::default()) };
+    served.client.import("known", &import, Cursor::new(format!("id,pdq\n{rows}")), &mut |_| {}).await.unwrap();
+    let request = || v1::ExportEntriesRequest { list: "known".to_owned(), ..v1::ExportEntriesRequest::default() };
+    let mut raw = HashListServiceClient::new(served.channel().await);
+    let mut unread = raw.export_entries(request()).await.unwrap().into_inner();
+    let refused = raw.export_entries(request()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    let (mut bytes, mut report) = (0, false);
+    let ended = loop {
+        match unread.message().await {
+            Ok(Some(reply)) => match reply.part.unwrap() {
+                v1::export_entries_response::Part::Chunk(chunk) => bytes += chunk.len(),
+                v1::export_entries_response::Part::Report(_) => report = true,
+            },
+            Ok(None) => break None,
+            Err(status) => break Some(status),
+        }
+    };
+    assert_eq!((ended.map(|status| status.code()), report), (Some(Code::Aborted), false), "{bytes} bytes");
+    // The place is free again, and who reads gets all of it.
+    let mut whole = Vec::new();
+    let end = Instant::now() + Duration::from_secs(30);
+    let report = loop {
+        whole.clear();
+        match served.client.export("known", &ExportOptions::default(), &mut whole).await {
+            Err(ClientError::Refused { code: Code::ResourceExhausted, .. }) if Instant::now() < end => {
+                tokio::task::yield_now().await
+            }
+            // A machine that is busy may be as slow as a client that does not read.
+            Err(ClientError::Refused { code: Code::Aborted, .. }) if Instant::now() < end => {}
+            done => break done.unwrap(),
+        }
+    };
+    assert_eq!((report.entries, report.bytes, whole.len() as u64), (60_000, whole.len() as u64, report.bytes));
+}
