@@ -122,11 +122,11 @@ impl Counts {
         }
         self.began = Some(now);
         // Windows in which nothing matched count too.
-        let fade = 0.75f64.powi(over.min(64) as i32);
-        self.norms.values_mut().for_each(|norm| *norm *= fade);
+        let silent = 0.75f64.powi((over - 1).min(64) as i32);
+        self.norms.values_mut().for_each(|norm| *norm *= 0.75 * silent);
         let near = options.matches_max / options.times_norm.max(1);
         for (key, matches) in self.matches.drain().filter(|(_, matches)| *matches > near) {
-            *self.norms.entry(key).or_default() += 0.25 * f64::from(matches);
+            *self.norms.entry(key).or_default() += 0.25 * silent * f64::from(matches);
         }
         self.norms.retain(|_, norm| *norm >= 1.0);
     }
