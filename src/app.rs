@@ -25,6 +25,7 @@ use crate::catalog::{Catalog, CatalogError, Compacted, FORMAT_DERIVED};
 use crate::config::{Config, ConfigError, CoreDumps};
 use crate::entry::shown::in_words;
 use crate::extract::Extractor;
+use crate::feeds::{self, Feeds};
 use crate::matcher::{self, Flooded, Matcher};
 use crate::sandbox;
 use crate::snapshot::Published;
@@ -64,6 +65,12 @@ pub enum AppError {
 pub fn lists(dir: &Path, config: &Config, access: Access) -> Result<Catalog, AppError> {
     let store = Arc::new(Store::open_with(dir, access, FORMAT_DERIVED, config.store.free_bytes_min)?);
     Ok(Catalog::open(store, access, config.catalog(), None)?)
+}
+
+/// What fetches the sources of a store's lists.
+pub fn feeds(catalog: Arc<Catalog>, options: &crate::feeds::Options, dir: &Path, runtime: &tokio::runtime::Handle) -> Feeds {
+    let (options, spool, runtime) = (options.clone(), dir.to_owned(), runtime.clone());
+    Feeds::new(feeds::Deps { catalog, options, spool, runtime, clock: feeds::system_clock })
 }
 
 /// Compacts a store: see [`Catalog::compact`]. It is opened once more for its MANIFEST to be made anew.
@@ -144,7 +151,12 @@ pub struct Running {
     operator_task: JoinHandle<std::io::Result<()>>,
     life: Arc<Life>,
     keeper: std::thread::JoinHandle<()>,
+    feeds: Arc<Feeds>,
+    fetcher: std::thread::JoinHandle<()>,
 }
+
+/// How long the end waits for an import of what was fetched.
+const FETCHER_MAX: Duration = Duration::from_secs(5);
 
 /// How often threads are looked at that may be stuck, at the most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -207,10 +219,13 @@ pub async fn start_with(
     tracing::info!(%grpc, snapshot = matcher.snapshot().id, "serving");
     let (near, quotas) = (Near::of(&config.access), Quotas::new(config.access.items_per_s_max));
     let (options, spool) = (config.grpc, config.store.dir.clone());
-    let deps = crate::service::Deps { matcher, catalog, gate, near, quotas, options, tls, spool };
+    let feeds = Arc::new(feeds(catalog.clone(), &config.feeds, &config.store.dir, &tokio::runtime::Handle::current()));
+    let fetching = feeds.clone();
+    let fetcher = std::thread::spawn(move || fetching.keep_fetching());
+    let deps = crate::service::Deps { matcher, catalog, fetch: feeds.clone(), gate, near, quotas, options, tls, spool };
     let grpc_task =
         tokio::spawn(async move { crate::service::serve(grpc_listener, deps, told(stopped)).await.map_err(|e| e.to_string()) });
-    Ok(Running { grpc, operator, stop, stop_operator, grpc_task, operator_task, life, keeper })
+    Ok(Running { grpc, operator, stop, stop_operator, grpc_task, operator_task, life, keeper, feeds, fetcher })
 }
 
 async fn bind(what: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
@@ -280,11 +295,16 @@ impl Running {
     /// Stops accepting, lets what is in flight finish, and ends.
     pub async fn drain(self) -> Result<(), AppError> {
         self.life.stopping.store(true, Ordering::Release);
+        self.feeds.stop();
         let _ = self.stop.send(true); // nobody listening any more is what is wanted
         let grpc = self.grpc_task.await.map_err(|e| AppError::Stopped("gRPC server", e.to_string()))?;
         let _ = self.stop_operator.send(true);
         let operator = self.operator_task.await.map_err(|e| AppError::Stopped("operator port", e.to_string()))?;
         let _ = tokio::task::spawn_blocking(move || self.keeper.join()).await;
+        let fetcher = tokio::task::spawn_blocking(move || self.fetcher.join());
+        if tokio::time::timeout(FETCHER_MAX, fetcher).await.is_err() {
+            tracing::warn!("an import of what was fetched is left unfinished; it is begun anew after the next start");
+        }
         tracing::info!("stopped");
         grpc.map_err(|e| AppError::Stopped("gRPC server", e))?;
         operator.map_err(|e| AppError::Stopped("operator port", e.to_string()))

@@ -7,6 +7,7 @@
 mod credentials;
 mod read;
 mod send;
+mod sources;
 mod tls;
 
 use std::collections::BTreeMap;

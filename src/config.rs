@@ -162,6 +162,7 @@ impl Config {
         of("search", self.search.check_ranges())?;
         of("snapshot", self.snapshot.check_ranges())?;
         of("import", self.import.check_ranges())?;
+        of("feeds", self.feeds.check_ranges())?;
         of("log", self.log.check_ranges())?;
         of("log", check_level(&self.log.level).map_err(|must| Unfit { key: "level", must }))
     }

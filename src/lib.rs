@@ -12,6 +12,7 @@ pub mod decode;
 pub mod demo;
 pub mod entry;
 pub mod extract;
+pub mod feeds;
 pub mod hash;
 pub mod index;
 pub mod lists;

@@ -122,6 +122,26 @@ pub const METRICS: &[Metric] = &[
         "hashwarden_list_age_seconds",
         "Time since a list's last successful import, whether or not it changed anything; if nothing was imported, since its last change; by list",
     ),
+    Metric(
+        MetricType::Gauge,
+        "hashwarden_source_age_seconds",
+        "Time since a fetch of the source last began that brought all there was and became active; before the first, since the source was set; by list and source",
+    ),
+    Metric(
+        MetricType::Gauge,
+        "hashwarden_source_failures",
+        "Fetches of the source that failed one after another, the last one among them, by list and source",
+    ),
+    Metric(
+        MetricType::Gauge,
+        "hashwarden_source_waits",
+        "1 while the source is not fetched by itself, as a version of it is held for review or the list was taken back behind it; else 0; by list and source",
+    ),
+    Metric(
+        MetricType::Counter,
+        "hashwarden_source_fetches_total",
+        "Fetches of sources, by list, source and result (done, held, failed, stopped)",
+    ),
     Metric(MetricType::Gauge, "hashwarden_snapshot_id", "The snapshot that look-ups see"),
     Metric(MetricType::Gauge, "hashwarden_index_bytes", "Memory of the live indexes, hashes included, by kind of hash"),
     Metric(
@@ -204,18 +224,18 @@ pub enum TelemetryError {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
     pub name: &'static str,
-    /// Its name and value.
-    pub label: Option<(&'static str, String)>,
+    /// Their names and values.
+    pub labels: Vec<(&'static str, String)>,
     pub value: f64,
 }
 
 impl Reading {
     pub fn plain(name: &'static str, value: f64) -> Self {
-        Reading { name, label: None, value }
+        Reading { name, labels: Vec::new(), value }
     }
 
     pub fn of(name: &'static str, label: &'static str, of: impl Into<String>, value: f64) -> Self {
-        Reading { name, label: Some((label, of.into())), value }
+        Reading { name, labels: vec![(label, of.into())], value }
     }
 }
 
@@ -280,9 +300,10 @@ fn write_readings(page: &mut String, readings: &[&Reading]) {
         write_help_line(page, name, None, None, meaning);
         write_type_line(page, name, None, None, if *kind == MetricType::Counter { "counter" } else { "gauge" });
     }
-    for Reading { name, label, value } in readings {
-        let label = label.as_ref().map(|(label, of)| format!("{{{label}=\"{}\"}}", sanitize_label_value(of)));
-        let _ = writeln!(page, "{name}{} {value}", label.unwrap_or_default()); // a String takes all
+    for Reading { name, labels, value } in readings {
+        let labels: Vec<_> = labels.iter().map(|(label, of)| format!("{label}=\"{}\"", sanitize_label_value(of))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let _ = writeln!(page, "{name}{labels} {value}"); // a String takes all
     }
     page.push('\n');
 }

@@ -22,7 +22,7 @@ const ORDER: &[&[&str]] = &[
     &["demo"],
     &["app"],
     &["config"],
-    &["service", "operator", "console", "replication", "client"],
+    &["service", "operator", "console", "replication", "feeds", "client"],
     &["admission"],
     &["access"],
     &["matcher", "catalog", "journal"],

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use hashwarden::access::{Gate, Near};
 use hashwarden::admission::Quotas;
+use hashwarden::app;
 use hashwarden::catalog::{
     self, ActionRule, Catalog, EntryQuery, ExportOptions, FORMAT_DERIVED, Hold, ImportOptions, NewEntry, Phase, PolicyUpdate,
     RadiusRule,
@@ -90,7 +91,8 @@ async fn serve_behind(
     let (stop, stopped) = oneshot::channel::<()>();
     let (near, quotas) = (Near::of(&hashwarden::access::Options::default()), Quotas::new(0));
     let spool = dir.path().to_owned();
-    let deps = Deps { matcher, catalog: catalog.clone(), gate, near, quotas, options, tls: None, spool };
+    let fetch = Arc::new(app::feeds(catalog.clone(), &Config::default().feeds, dir.path(), &tokio::runtime::Handle::current()));
+    let deps = Deps { matcher, catalog: catalog.clone(), fetch, gate, near, quotas, options, tls: None, spool };
     let ended = tokio::spawn(service::serve(listener, deps, async { drop(stopped.await) }));
     let client = Client::connect(&endpoint, Duration::from_secs(30)).await.unwrap();
     Served { endpoint, client, catalog, published, stop, ended, _dir: dir }

@@ -60,6 +60,10 @@ pub const TABLE: &[(&str, Need)] = &[
     ("/hashwarden.v1.HashListService/ActivateVersion", ADMINS),
     ("/hashwarden.v1.HashListService/RollBackVersion", ADMINS),
     ("/hashwarden.v1.HashListService/ExportEntries", EXPORTERS),
+    ("/hashwarden.v1.HashListService/SetSource", ADMINS),
+    ("/hashwarden.v1.HashListService/ListSources", READERS),
+    ("/hashwarden.v1.HashListService/UnsetSource", ADMINS),
+    ("/hashwarden.v1.HashListService/FetchSource", ADMINS),
     // Probes have no token, and learn only whether the service works.
     ("/grpc.health.v1.Health/Check", Nothing),
     ("/grpc.health.v1.Health/Watch", Nothing),

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::decoding::Decoding;
-use crate::catalog::{Catalog, ListInfo};
+use crate::catalog::{Catalog, ListInfo, SourceInfo};
 use crate::matcher::{Matcher, PoolState};
 use crate::operator::{Pages, Readiness};
 use crate::telemetry::{Metrics, Reading};
@@ -80,6 +80,10 @@ pub fn pages(metrics: Metrics, life: Arc<Life>) -> Pages {
             }
         };
         readings.extend(lists.iter().flat_map(of_list));
+        match doors.catalog.all_sources() {
+            Ok(sources) => readings.extend(sources.iter().flat_map(of_source)),
+            Err(error) => tracing::error!(%error, "the sources can't be read for the metrics"),
+        }
         let names: BTreeSet<String> = lists.into_iter().map(|info| info.list.name).collect();
         metrics.render(&readings, Some(&names))
     };
@@ -111,14 +115,27 @@ fn of_decoding(decoding: &Decoding) -> Vec<Reading> {
     denied.into_iter().chain([Reading::plain("hashwarden_workers", alive as f64)]).collect()
 }
 
+fn of_source(info: &SourceInfo) -> [Reading; 3] {
+    let reading =
+        |name, value: f64| Reading { name, labels: vec![("list", info.list.clone()), ("source", info.name.clone())], value };
+    [
+        reading("hashwarden_source_age_seconds", info.age_ms(now_ms()) as f64 / 1000.0),
+        reading("hashwarden_source_failures", f64::from(info.state.failures)),
+        reading("hashwarden_source_waits", f64::from(u8::from(info.waits.is_some()))),
+    ]
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
 fn of_list(info: &ListInfo) -> Vec<Reading> {
     let name = &info.list.name;
     let mut readings = vec![Reading::of("hashwarden_list_rows", "list", name, info.rows as f64)];
     let since_ms = if info.imported_ms > 0 { info.imported_ms } else { info.updated_ms };
     // A list that was never filled has no age.
     if since_ms > 0 {
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
-        let age = now_ms.saturating_sub(since_ms) as f64 / 1000.0;
+        let age = now_ms().saturating_sub(since_ms) as f64 / 1000.0;
         readings.push(Reading::of("hashwarden_list_age_seconds", "list", name, age));
     }
     readings

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Catalog, Hold, ImportOptions, ImportReport};
+use super::{Catalog, Fetched, Hold, ImportOptions, ImportReport};
 use crate::entry::HashList;
 use crate::entry::options::{by_name, options};
 use crate::entry::shown::counted;
@@ -54,8 +54,9 @@ impl Catalog {
             report.held.push(Hold::BadRows);
         }
         let most = u64::from(self.imports.change_percent_max);
-        let large = (gone.max(added) + changed).saturating_mul(100) > most.saturating_mul(rows_active);
-        if most > 0 && rows_active > 0 && large && added + changed + gone >= CHANGES_SURE && !options.accept {
+        let expected = if options.fetched == Fetched::Filling { added } else { 0 };
+        let large = (gone.max(added - expected) + changed).saturating_mul(100) > most.saturating_mul(rows_active);
+        if most > 0 && rows_active > 0 && large && added - expected + changed + gone >= CHANGES_SURE && !options.accept {
             let why = format!(
                 "{not_active}of {}, {gone} would be removed and {changed} changed, and {added} would be added: {:.2} %, and the limit is {most} % \
                  ([import] change_percent_max)",

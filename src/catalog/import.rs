@@ -17,12 +17,14 @@ use super::health::Findings;
 use super::hold::{CATEGORIES_MAX, strange_categories};
 use super::reading::{STEP, note_bad, read_to_scratch};
 use super::rows::{self, Joined, joined};
+use super::sources::check_source;
 use super::version::{Dropped, Put, VersionWriter, next_version};
 use super::{
-    Began, Catalog, CatalogError, Files, ImportFile, ImportOptions, ImportReport, Phase, Progress, lock, marks, now_ms, told,
+    Began, Catalog, CatalogError, Fetched, Files, ImportFile, ImportOptions, ImportReport, Phase, Progress, lock, marks, now_ms,
+    told,
 };
-use crate::entry::shown::{counted, without_hashes};
-use crate::entry::{Caller, HashList, ListId, ListVersion, MadeBy, Sources, Status, VersionNo, VersionState, check_list_name};
+use crate::entry::shown::counted;
+use crate::entry::{Caller, HashList, ListId, ListVersion, MadeBy, Sources, Status, VersionNo, VersionState};
 use crate::store::{IdHistory, Scan, Store, digest_add, said_digest};
 
 /// Looking up one id takes as long as reading so many in their order.
@@ -137,7 +139,8 @@ impl Catalog {
         });
         report.entries = (rows_active + report.added).saturating_sub(report.gone);
         let finished = written.and_then(|()| match () {
-            () if report.entries == 0 => Err(CatalogError::BadFile(
+            // What a list's owner took back may be all that there was to come.
+            () if report.entries == 0 && (rows_active > 0 || options.fetched == Fetched::No) => Err(CatalogError::BadFile(
                 "the file would leave the list empty; delete or disable the list if that is intended".to_owned(),
             )),
             () if dry => Ok(None),
@@ -241,16 +244,7 @@ impl Catalog {
 
     /// The list's source that the file comes from, and its name where it is new.
     fn feed<'o>(&self, list: &HashList, options: &'o ImportOptions) -> Result<(Sources, Option<&'o str>), CatalogError> {
-        if options.feed == LOCAL {
-            let why = "source \"local\" is for entries that were added by hand: give the file's source another name";
-            return Err(CatalogError::Invalid(why.to_owned()));
-        }
-        check_list_name(&options.feed).map_err(|_| {
-            CatalogError::Invalid(format!("a source is named as a list is: {:?} is no name", without_hashes(&options.feed)))
-        })?;
-        if without_hashes(&options.feed) != options.feed {
-            return Err(CatalogError::Invalid("a source's name must not look like a hash".to_owned()));
-        }
+        check_source(&options.feed)?;
         if let Some(feed) = list.source(&options.feed) {
             return Ok((feed, None));
         }
@@ -265,9 +259,6 @@ impl Catalog {
         Ok(version)
     }
 }
-
-/// The source that entries added by hand are of.
-const LOCAL: &str = Sources::NAMES[1];
 
 /// What is known of the ids that a file has.
 enum Known<'s> {

@@ -31,6 +31,7 @@ mod resume;
 mod retention;
 mod rows;
 mod shown;
+mod sources;
 mod stored;
 mod threads;
 mod told;
@@ -63,6 +64,7 @@ pub use past::{PastMatch, PastReport};
 pub use picture::PictureHashes;
 pub use report::*;
 pub use retention::{Compacted, Keep};
+pub use sources::{Fetch, FetchOptions, FetchProgress, FetchReport, SourceInfo};
 pub use version::Began;
 
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +89,9 @@ pub enum CatalogError {
     /// An export went no further: nobody takes what it writes.
     #[error("the export was not finished: {0}")]
     Unwritten(String),
+    /// A source could not be fetched; what the list has is as it was.
+    #[error("{0}")]
+    Unfetched(String),
     /// What the store holds does not fit together; `hashwarden store verify` says more.
     #[error("the store is damaged: {0}")]
     Damaged(String),

@@ -9,7 +9,9 @@ use std::ops::ControlFlow;
 
 use super::bundles::Bundles;
 use super::rows::encode;
-use super::{BAD_ROWS_MAX, BadRow, Bundled, CatalogError, Files, ImportFile, ImportOptions, ImportReport, Phase, Progress};
+use super::{
+    BAD_ROWS_MAX, BadRow, Bundled, CatalogError, Fetched, Files, ImportFile, ImportOptions, ImportReport, Phase, Progress,
+};
 use crate::entry::shown::{counted, escaped, without_hashes};
 use crate::entry::{HashKind, HashValue, Status};
 use crate::lists::bundle::Origin;
@@ -69,7 +71,7 @@ pub(super) fn read_to_scratch(
     report.bytes = read.get();
     seen.warn(&names, report);
     progress(Progress { phase: Phase::Reading, bytes: read.get(), rows: report.rows, rows_bad: report.rows_bad });
-    match none_taken(report) {
+    match none_taken(report).filter(|_| options.fetched == Fetched::No || report.rows_bad == report.rows) {
         Some(why) => Err(CatalogError::BadFile(why)),
         None => Ok((names, bundle)),
     }

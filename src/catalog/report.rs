@@ -447,6 +447,18 @@ pub struct ImportOptions {
     pub feed: String,
     /// The file has what changed since an earlier one: what it does not name stays as it is.
     pub delta: bool,
+    pub fetched: Fetched,
+}
+
+/// Whether a list's owner was asked for what is imported, and not a person for a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Fetched {
+    #[default]
+    No,
+    /// What changed: there may be nothing in it that is to be found.
+    Changes,
+    /// A part of the load of a list that was empty: what it adds is expected.
+    Filling,
 }
 
 impl Default for ImportOptions {
@@ -461,6 +473,7 @@ impl Default for ImportOptions {
             accept: false,
             feed: Sources::NAMES[0].to_owned(),
             delta: false,
+            fetched: Fetched::No,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{CatalogError, EditReport, ExportOptions, ExportReport, ImportOptions, ImportReport};
 use crate::entry::shown::without_hashes;
-use crate::entry::{About, Action, Caller, HashList, ListPolicy, ListVersion, Mark, Polarity};
+use crate::entry::{About, Action, Caller, Feed, HashList, ListPolicy, ListVersion, Mark, Polarity};
 
 pub fn created(by: &Caller, name: &str, polarity: Polarity) {
     let polarity = if polarity == Polarity::Negative { "negative" } else { "positive" };
@@ -38,6 +38,16 @@ pub fn marked(by: &Caller, list: &HashList, mark: Option<&Mark>) {
         Some(mark) => tracing::info!(by = by.0, list = list.name, mark = mark.kind.name(), "an entry was marked"),
         None => tracing::info!(by = by.0, list = list.name, "the mark of an entry was taken off"),
     }
+}
+
+/// The place has nothing secret: see [`Feed`].
+pub fn source_set(by: &Caller, list: &str, source: &str, feed: &Feed) {
+    let Feed { kind, place, credentials, every_s, .. } = feed;
+    tracing::info!(by = by.0, list, source, kind = kind.name(), place, credentials, every_s, "a source was set");
+}
+
+pub fn source_unset(by: &Caller, list: &str, source: &str) {
+    tracing::info!(by = by.0, list, source, "a source is not fetched any more");
 }
 
 pub fn edited(by: &Caller, list: &HashList, report: &EditReport) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,12 @@ use super::calls::{Asked, Each, Item, Lists, Matching};
 use super::context::{Context, Exit, Failure};
 use super::remarks::{path_text, remark};
 use crate::catalog::{
-    Catalog, CatalogError, DiffReport, EditReport, EntryInfo, EntryQuery, ExportOptions, ExportReport, FoundEntries, ImportFile,
-    ImportOptions, ImportReport, ListInfo, Moment, NewEntry, OverlapReport, PastReport, PolicyUpdate, Progress,
+    Catalog, CatalogError, DiffReport, EditReport, EntryInfo, EntryQuery, ExportOptions, ExportReport, Fetch, FetchOptions,
+    FetchProgress, FetchReport, FoundEntries, ImportFile, ImportOptions, ImportReport, ListInfo, Moment, NewEntry, OverlapReport,
+    PastReport, PolicyUpdate, Progress, SourceInfo,
 };
 use crate::client::FilesToSend;
-use crate::entry::{Caller, EntryNo, HashKind, HashValue, ListVersion, Mark, Polarity, VersionNo};
+use crate::entry::{Caller, EntryNo, Feed, HashKind, HashValue, ListVersion, Mark, Polarity, VersionNo};
 use crate::matcher::{Answer, Content, Hashed, Job, Matcher};
 use crate::store::Access;
 use crate::verdict::Verdict;
@@ -33,7 +34,7 @@ pub fn lists(context: &Context, access: Access) -> Result<Box<dyn Lists>, Failur
     }
     let dir = context.dir();
     let catalog = Arc::new(crate::app::lists(&dir, &context.config, usable(&dir, access))?);
-    Ok(Box::new(Local { catalog, by: Caller("cli".to_owned()) }))
+    Ok(local(context, catalog))
 }
 
 /// The same, with the indexes that look-ups need.
@@ -43,7 +44,11 @@ pub fn lists_with_indexes(context: &Context) -> Result<Box<dyn Lists>, Failure> 
     }
     let dir = context.dir();
     let (catalog, _) = crate::app::matching(&dir, &context.config, usable(&dir, Access::Read))?;
-    Ok(Box::new(Local { catalog, by: Caller("cli".to_owned()) }))
+    Ok(local(context, catalog))
+}
+
+fn local(context: &Context, catalog: Arc<Catalog>) -> Box<dyn Lists> {
+    Box::new(Local { catalog, by: Caller("cli".to_owned()), dir: context.dir(), feeds: context.config.feeds.clone() })
 }
 
 /// Reading what is not there yet makes it, and says so: a new store has no lists, which is an answer, but maybe not from the store
@@ -63,6 +68,8 @@ fn usable(dir: &Path, access: Access) -> Access {
 struct Local {
     catalog: Arc<Catalog>,
     by: Caller,
+    dir: PathBuf,
+    feeds: crate::feeds::Options,
 }
 
 pub(super) fn failure(error: CatalogError) -> Failure {
@@ -154,6 +161,30 @@ impl Lists for Local {
 
     fn roll_back(&self, name: &str) -> Result<ListInfo, Failure> {
         self.catalog.roll_back(&self.by, name).map_err(failure)
+    }
+
+    fn set_source(&self, name: &str, source: &str, feed: &Feed) -> Result<SourceInfo, Failure> {
+        self.catalog.set_source(&self.by, name, source, feed.clone()).map_err(failure)
+    }
+
+    fn sources(&self, name: &str) -> Result<Vec<SourceInfo>, Failure> {
+        self.catalog.sources(name).map_err(failure)
+    }
+
+    fn unset_source(&self, name: &str, source: &str) -> Result<(), Failure> {
+        self.catalog.unset_source(&self.by, name, source).map_err(failure)
+    }
+
+    fn fetch_source(
+        &self,
+        name: &str,
+        source: &str,
+        options: FetchOptions,
+        progress: &mut (dyn FnMut(FetchProgress) + Send),
+    ) -> Result<FetchReport, Failure> {
+        let runtime = super::context::runtime()?;
+        let feeds = crate::app::feeds(self.catalog.clone(), &self.feeds, &self.dir, runtime.handle());
+        feeds.fetch(&self.by, name, source, options, progress).map_err(failure)
     }
 }
 

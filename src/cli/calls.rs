@@ -7,11 +7,12 @@ use clap::Args;
 use super::context::Failure;
 use super::output::Label;
 use crate::catalog::{
-    DiffReport, EditReport, EntryInfo, EntryQuery, ExportOptions, ExportReport, FoundEntries, ImportOptions, ImportReport,
-    ListInfo, Moment, NewEntry, OverlapReport, PastReport, PolicyUpdate, Progress,
+    DiffReport, EditReport, EntryInfo, EntryQuery, ExportOptions, ExportReport, FetchOptions, FetchProgress, FetchReport,
+    FoundEntries, ImportOptions, ImportReport, ListInfo, Moment, NewEntry, OverlapReport, PastReport, PolicyUpdate, Progress,
+    SourceInfo,
 };
 use crate::client::FilesToSend;
-use crate::entry::{EntryNo, HashKind, HashValue, ListVersion, Mark, Polarity, VersionNo, ViewSet};
+use crate::entry::{EntryNo, Feed, HashKind, HashValue, ListVersion, Mark, Polarity, VersionNo, ViewSet};
 use crate::matcher::Content;
 use crate::verdict::Verdict;
 
@@ -42,6 +43,16 @@ pub trait Lists {
     fn overlap(&self, name: &str, other: &str, kind: HashKind, radius: Option<u16>) -> Result<OverlapReport, Failure>;
     fn activate(&self, name: &str, version: VersionNo) -> Result<ListInfo, Failure>;
     fn roll_back(&self, name: &str) -> Result<ListInfo, Failure>;
+    fn set_source(&self, name: &str, source: &str, feed: &Feed) -> Result<SourceInfo, Failure>;
+    fn sources(&self, name: &str) -> Result<Vec<SourceInfo>, Failure>;
+    fn unset_source(&self, name: &str, source: &str) -> Result<(), Failure>;
+    fn fetch_source(
+        &self,
+        name: &str,
+        source: &str,
+        options: FetchOptions,
+        progress: &mut (dyn FnMut(FetchProgress) + Send),
+    ) -> Result<FetchReport, Failure>;
 }
 
 /// What is asked of every item.

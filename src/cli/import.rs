@@ -15,7 +15,7 @@ use super::context::{Context, Exit, Failure};
 use super::mapping;
 use super::output::say;
 use super::remarks::{path_text, remark};
-use crate::catalog::{Bundled, Finding, Hold, ImportOptions, ImportReport, Phase};
+use crate::catalog::{Bundled, Fetched, Finding, Hold, ImportOptions, ImportReport, Phase};
 use crate::client::FilesToSend;
 use crate::entry::VersionNo;
 use crate::entry::shown::{counted, escaped, unopened, without_hashes};
@@ -95,6 +95,7 @@ pub fn import(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
         accept: args.accept,
         feed: args.feed.clone(),
         delta: args.delta,
+        fetched: Fetched::No,
     };
     if args.dry_run {
         // To write to a store of an earlier version would migrate it.

@@ -23,6 +23,7 @@ use super::picture;
 use super::remarks::remark;
 use super::report::{ReportArgs, report};
 use super::simulate::{SimulateArgs, simulate};
+use super::sources::{self, SourceVerb};
 use crate::catalog::{ActionRule, EditReport, ListInfo, NewEntry, PictureOptions, PolicyUpdate, RadiusRule};
 use crate::entry::shown::{counted, escaped, without_hashes};
 use crate::entry::{Action, Details, HashKind, PdqDialect, Polarity, Transform, Transforms, VersionNo, ViewKind, ViewRule};
@@ -86,6 +87,9 @@ pub enum ListVerb {
     Export(ExportArgs),
     /// Make a key that bundles are signed with; its public key is printed.
     BundleKey(BundleKeyArgs),
+    /// Fetch sources of a list from their owners, by themselves or now.
+    #[command(subcommand)]
+    Source(SourceVerb),
     /// Add an entry with the given hashes or those of a picture, or replace the one with the same id.
     Add {
         /// The list.
@@ -374,6 +378,7 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
         ListVerb::Entry(args) => return entries::entry(context, &args),
         ListVerb::Find(args) => return entries::find(context, args),
         ListVerb::Note(args) => return entries::note(context, args),
+        ListVerb::Source(verb) => return sources::run(context, verb),
         ListVerb::Add { name, id, category, tags, note, image: Some(path), digests_only, dry_run, .. } => {
             let details = Details { tags, note, ..Details::default() };
             return picture::add(context, &name, &path, PictureOptions { id, category, details, digests_only, dry_run });
@@ -422,7 +427,7 @@ pub fn run(context: &Context, verb: ListVerb) -> Result<Exit, Failure> {
         // Taken above.
         ListVerb::Import(_) | ListVerb::Export(_) | ListVerb::BundleKey(_) => Ok(Exit::Done),
         ListVerb::Simulate(_) | ListVerb::Report(_) => Ok(Exit::Done),
-        ListVerb::Entry(_) | ListVerb::Find(_) | ListVerb::Note(_) => Ok(Exit::Done),
+        ListVerb::Entry(_) | ListVerb::Find(_) | ListVerb::Note(_) | ListVerb::Source(_) => Ok(Exit::Done),
         ListVerb::Add { name, id, category, tags, note, hashes, .. } => {
             let hashes = hashes.values()?;
             if hashes.is_empty() {

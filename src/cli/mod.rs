@@ -25,6 +25,7 @@ mod remote;
 mod report;
 mod scan;
 mod simulate;
+mod sources;
 mod store;
 mod token;
 

@@ -12,12 +12,13 @@ use super::calls::{Asked, Each, Item, Lists, Matching};
 use super::context::{Exit, Failure};
 use super::remarks::remark;
 use crate::catalog::{
-    DiffReport, EditReport, EntryInfo, EntryQuery, ExportOptions, ExportReport, FoundEntries, ImportOptions, ImportReport,
-    ListInfo, Moment, NewEntry, OverlapReport, PastReport, PictureOptions, PolicyUpdate, Progress,
+    DiffReport, EditReport, EntryInfo, EntryQuery, ExportOptions, ExportReport, FetchOptions, FetchProgress, FetchReport,
+    FoundEntries, ImportOptions, ImportReport, ListInfo, Moment, NewEntry, OverlapReport, PastReport, PictureOptions,
+    PolicyUpdate, Progress, SourceInfo,
 };
 use crate::client::AddedPicture;
 use crate::client::{self, Client, ClientError, Credentials, FilesToSend};
-use crate::entry::{EntryNo, HashKind, HashValue, ListVersion, Mark, Polarity, VersionNo};
+use crate::entry::{EntryNo, Feed, HashKind, HashValue, ListVersion, Mark, Polarity, VersionNo};
 use crate::matcher::{Content, Hashed};
 use crate::verdict::Verdict;
 
@@ -174,6 +175,28 @@ impl Lists for Remote {
 
     fn roll_back(&self, name: &str) -> Result<ListInfo, Failure> {
         self.runtime.block_on(self.client.roll_back(name)).map_err(failure)
+    }
+
+    fn set_source(&self, name: &str, source: &str, feed: &Feed) -> Result<SourceInfo, Failure> {
+        self.runtime.block_on(self.client.set_source(name, source, feed)).map_err(failure)
+    }
+
+    fn sources(&self, name: &str) -> Result<Vec<SourceInfo>, Failure> {
+        self.runtime.block_on(self.client.sources(name)).map_err(failure)
+    }
+
+    fn unset_source(&self, name: &str, source: &str) -> Result<(), Failure> {
+        self.runtime.block_on(self.client.unset_source(name, source)).map_err(failure)
+    }
+
+    fn fetch_source(
+        &self,
+        name: &str,
+        source: &str,
+        options: FetchOptions,
+        progress: &mut (dyn FnMut(FetchProgress) + Send),
+    ) -> Result<FetchReport, Failure> {
+        self.runtime.block_on(self.client.fetch_source(name, source, options, progress)).map_err(failure)
     }
 }
 

@@ -19,13 +19,13 @@ use crate::matcher::Hashed;
 use crate::proto::v1;
 use crate::verdict::{Match, Outcome, Verdict, ViewCounts};
 
-type Read<T> = Result<T, ClientError>;
+pub(super) type Read<T> = Result<T, ClientError>;
 
-fn bad<T>(what: &str) -> Read<T> {
+pub(super) fn bad<T>(what: &str) -> Read<T> {
     Err(ClientError::BadReply(what.to_owned()))
 }
 
-fn some<T>(value: Option<T>, what: &str) -> Read<T> {
+pub(super) fn some<T>(value: Option<T>, what: &str) -> Read<T> {
     value.ok_or_else(|| ClientError::BadReply(what.to_owned()))
 }
 
@@ -201,7 +201,9 @@ pub fn list_info(list: Option<v1::HashList>) -> Read<ListInfo> {
             head: VersionNo(list.head_version),
             disabled: list.disabled,
             sources: list.sources,
-            marks_changed: 0, // the store's alone
+            // The store's alone; feeds are asked for by themselves.
+            marks_changed: 0,
+            feeds: std::collections::BTreeMap::new(),
         },
     })
 }
@@ -230,7 +232,7 @@ fn policy(policy: v1::ListPolicy) -> Read<ListPolicy> {
 }
 
 /// ms since the Unix epoch; 0 for what lies before.
-fn ms(time: prost_types::Timestamp) -> u64 {
+pub(super) fn ms(time: prost_types::Timestamp) -> u64 {
     u64::try_from(time.seconds).unwrap_or(0).saturating_mul(1000) + u64::try_from(time.nanos).unwrap_or(0) / 1_000_000
 }
 
@@ -397,11 +399,7 @@ pub fn overlap_report(report: Option<v1::OverlapReport>) -> Read<OverlapReport> 
 
 pub fn progress(progress: v1::ImportProgress) -> Progress {
     // A phase of a later version is some kind of work.
-    let phase = match v1::ImportPhase::try_from(progress.phase) {
-        Ok(v1::ImportPhase::Indexing) => Phase::Indexing,
-        Ok(v1::ImportPhase::Reading) => Phase::Reading,
-        _ => Phase::Writing,
-    };
+    let phase = phase(progress.phase).unwrap_or(Phase::Writing);
     Progress { phase, bytes: progress.bytes, rows: progress.rows, rows_bad: progress.bad_rows }
 }
 
@@ -410,9 +408,29 @@ pub fn export_report(report: v1::ExportReport) -> ExportReport {
     ExportReport { version: VersionNo(version), entries, bytes, stopped, left_out, hashes_left_out }
 }
 
-pub fn import_report(report: v1::ImportReport) -> ImportReport {
-    // Formats and kinds of a later version are left out.
-    let format = match v1::ListFormat::try_from(report.format) {
+/// `None` also for work of a later version.
+pub(super) fn phase(phase: i32) -> Option<Phase> {
+    match v1::ImportPhase::try_from(phase) {
+        Ok(v1::ImportPhase::Reading) => Some(Phase::Reading),
+        Ok(v1::ImportPhase::Writing) => Some(Phase::Writing),
+        Ok(v1::ImportPhase::Indexing) => Some(Phase::Indexing),
+        Ok(v1::ImportPhase::Unspecified) | Err(_) => None,
+    }
+}
+
+/// A hold of a later version is one all the same, but its words are in the warnings.
+pub(super) fn held(hold: i32) -> Option<Hold> {
+    match v1::ImportHold::try_from(hold) {
+        Ok(v1::ImportHold::BadRows) => Some(Hold::BadRows),
+        Ok(v1::ImportHold::LargeChange) => Some(Hold::LargeChange),
+        Ok(v1::ImportHold::Findings) => Some(Hold::Findings),
+        Ok(v1::ImportHold::Unspecified) | Err(_) => None,
+    }
+}
+
+/// Formats of a later version are left out.
+pub(super) fn format(format: i32) -> Option<Format> {
+    match v1::ListFormat::try_from(format) {
         Ok(v1::ListFormat::Csv) => Some(Format::Csv),
         Ok(v1::ListFormat::PdqText) => Some(Format::PdqText),
         Ok(v1::ListFormat::StopnciiJson) => Some(Format::StopnciiJson),
@@ -421,17 +439,16 @@ pub fn import_report(report: v1::ImportReport) -> ImportReport {
         Ok(v1::ListFormat::NcmecXml) => Some(Format::NcmecXml),
         Ok(v1::ListFormat::Bundle) => Some(Format::Bundle),
         Ok(v1::ListFormat::Unspecified) | Err(_) => None,
-    };
+    }
+}
+
+pub fn import_report(report: v1::ImportReport) -> ImportReport {
+    let format = format(report.format);
+    // Kinds of a later version are left out.
     let hashes = report.hashes.iter().filter_map(|count| Some((kind(count.kind).ok()?, count.hashes)));
     let bad =
         report.bad_rows.into_iter().map(|bad| BadRow { file: bad.file, line: bad.line, record: bad.record, reason: bad.reason });
-    // A hold of a later version is one all the same, but its words are in the warnings.
-    let held = report.held.iter().filter_map(|hold| match v1::ImportHold::try_from(*hold) {
-        Ok(v1::ImportHold::BadRows) => Some(Hold::BadRows),
-        Ok(v1::ImportHold::LargeChange) => Some(Hold::LargeChange),
-        Ok(v1::ImportHold::Findings) => Some(Hold::Findings),
-        Ok(v1::ImportHold::Unspecified) | Err(_) => None,
-    });
+    let held = report.held.iter().filter_map(|hold| held(*hold));
     let columns = report.columns.into_iter().map(|column| ColumnUse { used_as: used_as(&column.used_as), name: column.name });
     ImportReport {
         held: held.collect(),

@@ -151,15 +151,16 @@ pub fn entry_query(query: &EntryQuery) -> (v1::find_entries_request::Query, u32)
     }
 }
 
-fn format(format: Format) -> v1::ListFormat {
+pub fn format(format: Option<Format>) -> v1::ListFormat {
     match format {
-        Format::Csv => v1::ListFormat::Csv,
-        Format::PdqText => v1::ListFormat::PdqText,
-        Format::StopnciiJson => v1::ListFormat::StopnciiJson,
-        Format::ThreatexchangeJson => v1::ListFormat::ThreatexchangeJson,
-        Format::VicsJson => v1::ListFormat::VicsJson,
-        Format::NcmecXml => v1::ListFormat::NcmecXml,
-        Format::Bundle => v1::ListFormat::Bundle,
+        None => v1::ListFormat::Unspecified,
+        Some(Format::Csv) => v1::ListFormat::Csv,
+        Some(Format::PdqText) => v1::ListFormat::PdqText,
+        Some(Format::StopnciiJson) => v1::ListFormat::StopnciiJson,
+        Some(Format::ThreatexchangeJson) => v1::ListFormat::ThreatexchangeJson,
+        Some(Format::VicsJson) => v1::ListFormat::VicsJson,
+        Some(Format::NcmecXml) => v1::ListFormat::NcmecXml,
+        Some(Format::Bundle) => v1::ListFormat::Bundle,
     }
 }
 
@@ -172,17 +173,16 @@ pub fn export(name: &str, options: &ExportOptions) -> v1::ExportEntriesRequest {
     v1::ExportEntriesRequest {
         list: name.to_owned(),
         version: options.version.map_or(0, |version| version.0),
-        format: format(options.format) as i32,
+        format: format(Some(options.format)) as i32,
         source: options.source.clone().unwrap_or_default(),
         stopped: stopped as i32,
     }
 }
 
 pub fn import_header(name: &str, options: &ImportOptions) -> v1::ImportHeader {
-    let format = options.format.map_or(v1::ListFormat::Unspecified, format);
     v1::ImportHeader {
         list: name.to_owned(),
-        format: format as i32,
+        format: format(options.format) as i32,
         mapping: Some(mapping(&options.mapping)),
         source: options.source.clone(),
         activate: options.activate,

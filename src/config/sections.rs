@@ -2,7 +2,7 @@
 
 use crate::entry::options::options;
 use crate::store::FREE_BYTES_MIN;
-use crate::{access, admission, catalog, decode, matcher, operator, sandbox, service, snapshot, verdict};
+use crate::{access, admission, catalog, decode, feeds, matcher, operator, sandbox, service, snapshot, verdict};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -21,6 +21,7 @@ pub struct Config {
     pub index: snapshot::Choices,
     pub snapshot: verdict::Limits,
     pub import: catalog::Imports,
+    pub feeds: feeds::Options,
     pub log: Log,
     pub process: Process,
 }

@@ -1,6 +1,6 @@
 //! The changes that lists are made of, and who asks for them.
 
-use super::{Description, Entry, EntryNo, ListId, ListPolicy, MadeBy, Mark, Polarity, VersionNo};
+use super::{Description, Entry, EntryNo, Feed, ListId, ListPolicy, MadeBy, Mark, Polarity, VersionNo};
 
 /// One row of a version being written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +54,12 @@ pub enum ChangeOp {
     AddSource {
         list: ListId,
         name: String,
+    },
+    /// Says how a source of the list is fetched, or that it is not any more.
+    SetFeed {
+        list: ListId,
+        source: String,
+        feed: Option<Feed>,
     },
     /// Marks the entry of this id, whether the list has it or not, or takes its mark off.
     SetMark {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::action::Action;
 use super::shown::is_visible;
-use super::{BadValue, HashKind, HashValue, Sources, Status, Transforms, VIEW_RADIUS, ViewKind};
+use super::{BadValue, Feed, HashKind, HashValue, Sources, Status, Transforms, VIEW_RADIUS, ViewKind};
 
 /// An entry's number: dense in a store, never reused. It names one immutable content, so an entry whose content changes gets
 /// a new number.
@@ -34,7 +34,6 @@ pub struct Entry {
 pub const ENTRY_ID_BYTES_MAX: usize = 256;
 pub const CATEGORY_BYTES_MAX: usize = 64;
 pub const ENTRY_HASHES_MAX: usize = 64;
-pub const LIST_NAME_BYTES_MAX: usize = 64;
 
 impl Entry {
     /// Sorts the hashes and refuses what the store must never hold.
@@ -284,6 +283,8 @@ pub struct HashList {
     pub sources: Vec<String>,
     /// How often a mark of an entry was set or taken off.
     pub marks_changed: u64,
+    /// How sources are fetched, by their names.
+    pub feeds: BTreeMap<String, Feed>,
 }
 
 impl HashList {
@@ -300,6 +301,7 @@ impl HashList {
             disabled: false,
             sources: Vec::new(),
             marks_changed: 0,
+            feeds: BTreeMap::new(),
         }
     }
 
@@ -314,18 +316,4 @@ impl HashList {
         let names: Vec<&str> = Sources::NAMES.into_iter().chain(self.sources.iter().map(String::as_str)).collect();
         sources.iter().filter_map(|number| names.get(number).copied()).collect()
     }
-}
-
-/// Refuses names that could be mistaken for a path, an option or another name.
-pub fn check_list_name(name: &str) -> Result<(), BadValue> {
-    let ok = !name.is_empty()
-        && name.len() <= LIST_NAME_BYTES_MAX
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-    if ok {
-        return Ok(());
-    }
-    Err(BadValue(format!(
-        "a list name has 1 to {LIST_NAME_BYTES_MAX} letters, digits, '-', '_' or '.', and starts with a letter or a digit"
-    )))
 }

@@ -7,8 +7,11 @@
 mod action;
 mod change;
 mod details;
+mod feed;
+mod fetch;
 mod hash;
 mod list;
+mod name;
 pub mod options;
 mod seen;
 pub mod shown;
@@ -20,11 +23,14 @@ pub use change::{Caller, Change, ChangeOp, Parent, ROWS_BYTES_MAX, ROWS_MAX, Row
 pub use details::{
     DETAILS_BYTES_MAX, Description, Details, MARK_NOTE_BYTES_MAX, MARKS_MAX, Mark, MarkKind, Marked, Sources, Status, member_id,
 };
+pub use feed::{EVERY_S, EVERY_S_USUAL, Feed, FeedKind, PLACE_BYTES_MAX, checked_url};
+pub use fetch::{FetchState, Waits};
 pub use hash::{BadValue, Bits, Hash64, HashKind, HashValue, Pdq};
 pub use list::{
     ABOUT_BYTES_MAX, About, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, Entry, EntryNo, HashList, KindPolicy,
-    LIST_NAME_BYTES_MAX, ListId, ListPolicy, PdqDialect, Polarity, VersionNo, check_list_name,
+    ListId, ListPolicy, PdqDialect, Polarity, VersionNo,
 };
+pub use name::{LIST_NAME_BYTES_MAX, check_list_name};
 pub use seen::{LeftOut, Observation, Reason, Transform, Transforms};
 pub use version::{Lineage, ListVersion, MadeBy, VersionState};
 pub use view::{VIEW_QUALITY_MIN, VIEW_RADIUS, VIEW_RADIUS_MAX, VIEW_SIDE, View, ViewKind, ViewRule, ViewSet};

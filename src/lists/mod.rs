@@ -19,6 +19,7 @@ mod json;
 mod line;
 mod mapping;
 mod ncmec;
+mod paging;
 mod pdq_text;
 mod record;
 mod said;
@@ -36,6 +37,7 @@ mod zip;
 
 pub use error::{FileError, RowError, at};
 pub use mapping::{Column, Header, Mapping, Signal};
+pub use paging::{Page, ncmec_page, stopncii_page, threatexchange_page};
 pub use section::Section;
 pub use signature::{PublicKey, Signers, SigningKey};
 pub use unpack::{Found, Unpacking, Unread, each_list};

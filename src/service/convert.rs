@@ -8,6 +8,7 @@ mod entries;
 mod fields;
 mod replies;
 mod requests;
+mod sources;
 mod withheld;
 
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::proto::v1;
 pub use entries::{entry, find_entries, found_entries, get_entry, match_as_of, past_report, set_entry_mark};
 pub use replies::*;
 pub use requests::*;
+pub use sources::{fetch_progress, fetch_report, set_source, source};
 pub use withheld::verdict_for;
 
 /// The domain of ErrorInfo.
@@ -113,6 +115,7 @@ pub fn catalog_status(error: CatalogError) -> Status {
         }
         CatalogError::Refused(_) => (Code::FailedPrecondition, info("REFUSED")),
         CatalogError::Unwritten(_) => (Code::Aborted, info("UNREAD")),
+        CatalogError::Unfetched(_) => (Code::FailedPrecondition, info("UNFETCHED")),
         CatalogError::Damaged(why) => {
             tracing::error!(why, "the store is damaged");
             return Status::data_loss("the store is damaged; the server's log says how");

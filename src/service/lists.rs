@@ -11,9 +11,9 @@ use super::export::{self, Export};
 use super::import::{self, Import};
 use super::middleware::{Deadline, Working};
 use super::picture;
-use super::{Shared, told};
+use super::{Shared, sources, told};
 use crate::admission::Budget;
-use crate::catalog::{Catalog, CatalogError, ListInfo, NewEntry, PolicyUpdate};
+use crate::catalog::{Catalog, CatalogError, FetchOptions, ListInfo, NewEntry, PolicyUpdate};
 use crate::entry::{VersionNo, check_list_name};
 use crate::proto::v1;
 use crate::proto::v1::hash_list_service_server::HashListService;
@@ -385,5 +385,59 @@ impl HashListService for Lists {
         let place = self.0.exports.demand(asking.caller(), 1).map_err(convert::over_status)?;
         let export = Export { shared: self.0.clone(), by: asking, list, options, deadline };
         Ok(Response::new(export.run(place, working)))
+    }
+
+    async fn set_source(&self, request: Request<v1::SetSourceRequest>) -> Result<Response<v1::SetSourceResponse>, Status> {
+        let asking = Asking::of(&request, "SetSource");
+        let by = asking.caller().clone();
+        let (list, source, feed) = convert::set_source(request.into_inner())?;
+        log_list(&list);
+        let list = asking.list(list);
+        self.may_change(&self.0.list_calls, &asking, &list).await?;
+        let info = self.call(&asking, move |catalog| catalog.set_source(&by, &list, &source, feed)).await?;
+        Ok(Response::new(v1::SetSourceResponse { source: Some(convert::source(info)) }))
+    }
+
+    async fn list_sources(&self, request: Request<v1::ListSourcesRequest>) -> Result<Response<v1::ListSourcesResponse>, Status> {
+        let asking = Asking::of(&request, "ListSources");
+        let list = request.into_inner().list;
+        log_list(&list);
+        let list = asking.list(list);
+        let sources = self.call(&asking, move |catalog| catalog.sources(&list)).await?;
+        Ok(Response::new(v1::ListSourcesResponse { sources: sources.into_iter().map(convert::source).collect() }))
+    }
+
+    async fn unset_source(&self, request: Request<v1::UnsetSourceRequest>) -> Result<Response<v1::UnsetSourceResponse>, Status> {
+        let asking = Asking::of(&request, "UnsetSource");
+        let by = asking.caller().clone();
+        let v1::UnsetSourceRequest { list, source } = request.into_inner();
+        log_list(&list);
+        let list = asking.list(list);
+        self.may_change(&self.0.list_calls, &asking, &list).await?;
+        self.call(&asking, move |catalog| catalog.unset_source(&by, &list, &source)).await?;
+        Ok(Response::new(v1::UnsetSourceResponse {}))
+    }
+
+    type FetchSourceStream = sources::Replies;
+
+    async fn fetch_source(&self, request: Request<v1::FetchSourceRequest>) -> Result<Response<Self::FetchSourceStream>, Status> {
+        let asking = Asking::of(&request, "FetchSource");
+        let working = Working::of(&request);
+        let v1::FetchSourceRequest { list, source, accept, again } = request.into_inner();
+        log_list(&list);
+        // Before the reply begins, so that an unknown list or source is the call's status.
+        let asked = asking.list(list);
+        self.may_change(&self.0.list_calls, &asking, &asked).await?;
+        let (name, of) = (asked.clone(), source.clone());
+        self.call(&asking, move |catalog| catalog.source(&name, &of)).await?;
+        let place = self.0.imports.demand(asking.caller(), 1).map_err(convert::over_status)?;
+        let fetch = sources::Fetching {
+            shared: self.0.clone(),
+            by: asking.caller().clone(),
+            list: asked,
+            source,
+            options: FetchOptions { accept, again },
+        };
+        Ok(Response::new(fetch.run(place, working)))
     }
 }

@@ -19,6 +19,7 @@ mod options;
 mod picture;
 mod replies;
 mod silence;
+mod sources;
 mod stream;
 
 use std::future::Future;
@@ -33,7 +34,7 @@ use tonic_health::ServingStatus;
 
 use crate::access::{Gate, Near, Principal, Question};
 use crate::admission::{Budget, OverQuota, Quota, Quotas, Tls};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Fetch};
 use crate::matcher::{Matcher, PoolState, Probe};
 use crate::proto::v1::hash_list_service_server::HashListServiceServer;
 use crate::proto::v1::match_service_server::MatchServiceServer;
@@ -68,6 +69,7 @@ const SERVICES: [&str; 3] = ["", "hashwarden.v1.MatchService", "hashwarden.v1.Ha
 pub struct Deps {
     pub matcher: Matcher,
     pub catalog: Arc<Catalog>,
+    pub fetch: Arc<dyn Fetch>,
     pub gate: Arc<Gate>,
     /// Counts questions near entries.
     pub near: Near,
@@ -91,6 +93,7 @@ pub enum ServeError {
 struct Shared {
     matcher: Matcher,
     catalog: Arc<Catalog>,
+    fetch: Arc<dyn Fetch>,
     options: Options,
     list_cache: list_cache::ListCache,
     stream_limits: stream::Limits,
@@ -129,7 +132,7 @@ impl Shared {
 /// Serves until `shutdown` is done, then drains: health says NOT_SERVING, no connection is accepted, streams are read no further, and
 /// what is in work gets `drain_s` to finish. Returns when all of it is done or the time is up.
 pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
-    let Deps { matcher, catalog, gate, near, quotas, options, tls, spool } = deps;
+    let Deps { matcher, catalog, fetch, gate, near, quotas, options, tls, spool } = deps;
     let (drain, draining) = watch::channel(false);
     let shared = Arc::new(Shared {
         list_cache: list_cache::ListCache::new(catalog.clone()),
@@ -146,6 +149,7 @@ pub async fn serve(listener: TcpListener, deps: Deps, shutdown: impl Future<Outp
         draining: draining.clone(),
         matcher,
         catalog,
+        fetch,
         options,
     });
 

@@ -13,7 +13,7 @@ use super::keys::{self, DeltaOp, Family};
 use super::wire::{self, row_bytes};
 use super::{BY_BYTES_MAX, LISTS_MAX, POLICY_BYTES_MAX, SOURCE_BYTES_MAX, Store, StoreError, Writer};
 use crate::entry::{
-    Change, ChangeOp, DETAILS_BYTES_MAX, Description, Entry, EntryNo, HashList, Lineage, ListId, ListPolicy, ListVersion,
+    Change, ChangeOp, DETAILS_BYTES_MAX, Description, Entry, EntryNo, Feed, HashList, Lineage, ListId, ListPolicy, ListVersion,
     MARKS_MAX, MadeBy, Mark, Marked, Parent, ROWS_BYTES_MAX, ROWS_MAX, RowChange, Sources, VersionNo, VersionState, ViewRule,
     check_list_name,
 };
@@ -183,6 +183,7 @@ impl<'a> Tx<'a> {
             }
             ChangeOp::AddSource { list, name } => self.add_source(*list, name)?,
             ChangeOp::SetMark { list, id, mark } => self.set_mark(*list, id, mark.as_ref(), change)?,
+            ChangeOp::SetFeed { list, source, feed } => self.set_feed(*list, source, feed.as_ref())?,
         }
         Ok(())
     }
@@ -251,6 +252,8 @@ impl<'a> Tx<'a> {
         self.list(list)?;
         self.delete(Family::Lists, &keys::list_key(list));
         self.delete(Family::Meta, &keys::sweep_key(list));
+        let (first, end) = keys::fetch_keys(list);
+        self.batch.delete_range_cf(&self.families[Family::Meta as usize], first, end);
         for family in Family::OF_LISTS {
             let handle = self.store.family(family)?;
             self.batch.delete_range_cf(&handle, keys::list_key(list), keys::list_end(list));
@@ -422,6 +425,28 @@ impl<'a> Tx<'a> {
             return Err(refused(format!("list {} has {} sources, which is the limit", list.name, Sources::MAX)));
         }
         list.sources.push(name.to_owned());
+        self.put_list(&list);
+        Ok(())
+    }
+
+    /// A source need not have brought anything yet.
+    fn set_feed(&mut self, list: ListId, source: &str, feed: Option<&Feed>) -> Result<(), StoreError> {
+        let mut list = self.list(list)?;
+        check_list_name(source).map_err(|_| refused("a source is named as a list is"))?;
+        match feed {
+            Some(feed) => {
+                feed.check().map_err(|bad| refused(bad.0))?;
+                list.feeds.insert(source.to_owned(), feed.clone());
+                if list.feeds.len() > Sources::MAX {
+                    return Err(refused(format!("list {} has {} sources, which is the limit", list.name, Sources::MAX)));
+                }
+            }
+            None => {
+                list.feeds
+                    .remove(source)
+                    .ok_or_else(|| refused(format!("source {source} of list {} is not fetched", list.name)))?;
+            }
+        }
         self.put_list(&list);
         Ok(())
     }

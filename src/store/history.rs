@@ -28,12 +28,13 @@ pub(super) enum Kind {
     Drop = 20,
     AddSource = 21,
     SetMark = 22,
+    SetFeed = 25,
     /// The store was brought to this format from an earlier one. Not a [`ChangeOp`]: it alters nothing that a store holds.
     Migrated = 30,
 }
 
 impl Kind {
-    const ALL: [Kind; 14] = [
+    const ALL: [Kind; 15] = [
         Kind::CreateList,
         Kind::SetPolicy,
         Kind::SetDisabled,
@@ -47,6 +48,7 @@ impl Kind {
         Kind::Drop,
         Kind::AddSource,
         Kind::SetMark,
+        Kind::SetFeed,
         Kind::Migrated,
     ];
 
@@ -116,6 +118,7 @@ fn about(op: &ChangeOp) -> (Kind, ListId, VersionNo, Vec<VersionNo>) {
         ChangeOp::Drop { list, versions } => (Kind::Drop, *list, OWN, versions.clone()),
         ChangeOp::AddSource { list, .. } => (Kind::AddSource, *list, OWN, vec![]),
         ChangeOp::SetMark { list, .. } => (Kind::SetMark, *list, OWN, vec![]),
+        ChangeOp::SetFeed { list, .. } => (Kind::SetFeed, *list, OWN, vec![]),
     }
 }
 

@@ -116,6 +116,8 @@ pub(super) const META_NEXT_LIST: &[u8] = b"next_list";
 pub(super) const META_MIGRATING: &[u8] = b"migrating";
 /// Before a list's number: lowest and highest version (u32 each) of those that were dropped and whose rows may still be there.
 pub(super) const META_SWEEP: &[u8] = b"sweep/";
+/// Before a list's number and a source's name: what became of fetching it, as the catalog writes it.
+pub(super) const META_FETCH: &[u8] = b"fetch/";
 /// Prefix of the derived marks' names.
 pub(super) const META_MARK: &[u8] = b"mark/";
 
@@ -337,6 +339,15 @@ pub(super) fn split_contents(value: &[u8]) -> Result<([u8; 32], &[u8]), StoreErr
 
 pub(super) fn sweep_key(list: ListId) -> Vec<u8> {
     [META_SWEEP, &list.0.to_be_bytes()].concat()
+}
+
+pub(super) fn fetch_key(list: ListId, source: &str) -> Vec<u8> {
+    [META_FETCH, &list.0.to_be_bytes(), source.as_bytes()].concat()
+}
+
+/// The first key of a list's fetches, and the one after the last.
+pub(super) fn fetch_keys(list: ListId) -> (Vec<u8>, Vec<u8>) {
+    (fetch_key(list, ""), [META_FETCH, &list_end(list)].concat())
 }
 
 /// Lowest and highest version.

@@ -14,6 +14,7 @@ mod compact;
 mod derived;
 mod digest;
 mod error;
+mod fetches;
 mod head;
 mod history;
 mod ids;

@@ -25,6 +25,8 @@ pub(super) struct ListRecord {
     pub sources: Vec<String>,
     #[prost(uint64, tag = "9")]
     pub marks_changed: u64,
+    #[prost(message, repeated, tag = "20")]
+    pub feeds: Vec<SetFeed>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -82,6 +84,35 @@ pub(super) struct AddSource {
     pub list: u32,
     #[prost(string, tag = "2")]
     pub name: String,
+}
+
+/// In a list's record: without the list's number.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SetFeed {
+    #[prost(uint32, tag = "1")]
+    pub list: u32,
+    #[prost(string, tag = "2")]
+    pub source: String,
+    #[prost(message, optional, tag = "3")]
+    pub feed: Option<FeedRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct FeedRecord {
+    #[prost(uint32, tag = "1")]
+    pub kind: u32,
+    #[prost(string, tag = "2")]
+    pub place: String,
+    #[prost(string, tag = "3")]
+    pub credentials: String,
+    #[prost(uint64, tag = "4")]
+    pub every_s: u64,
+    #[prost(string, tag = "5")]
+    pub format: String,
+    #[prost(bool, tag = "6")]
+    pub delta: bool,
+    #[prost(uint64, tag = "7")]
+    pub set_ms: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -223,7 +254,7 @@ pub(super) struct ChangeRecord {
     pub time_ms: u64,
     #[prost(string, tag = "2")]
     pub by: String,
-    #[prost(oneof = "OpRecord", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22")]
+    #[prost(oneof = "OpRecord", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 25")]
     pub op: Option<OpRecord>,
 }
 
@@ -255,6 +286,8 @@ pub(super) enum OpRecord {
     AddSource(AddSource),
     #[prost(message, tag = "22")]
     SetMark(SetMark),
+    #[prost(message, tag = "25")]
+    SetFeed(SetFeed),
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -95,6 +95,16 @@ fn replay_contents(replayed: &mut ReplayState, header: &Header, op: &ChangeOp) -
             };
             replayed.lists.get_mut(list).map(|l| l.marks_changed += 1).is_some() && fits
         }
+        ChangeOp::SetFeed { list, source, feed } => {
+            let set = |l: &mut HashList| match feed {
+                Some(feed) => {
+                    l.feeds.insert(source.clone(), feed.clone());
+                    true
+                }
+                None => l.feeds.remove(source).is_some(),
+            };
+            replayed.lists.get_mut(list).is_some_and(set)
+        }
         // Their headers say all of them.
         ChangeOp::DeleteList { .. } | ChangeOp::Activate { .. } | ChangeOp::Undo { .. } | ChangeOp::Drop { .. } => false,
     }
@@ -107,7 +117,9 @@ fn replay_header(replayed: &mut ReplayState, header: &Header) -> bool {
             let policy = ListPolicy::default_for(Polarity::Positive);
             create(replayed, list, String::new(), Polarity::Positive, policy)
         }
-        Kind::SetPolicy | Kind::SetDisabled | Kind::AddSource | Kind::SetMark => replayed.lists.contains_key(&list),
+        Kind::SetPolicy | Kind::SetDisabled | Kind::AddSource | Kind::SetMark | Kind::SetFeed => {
+            replayed.lists.contains_key(&list)
+        }
         Kind::DeleteList => {
             replayed.versions.retain(|(other, _), _| *other != list);
             replayed.opened.retain(|(other, _), _| *other != list);

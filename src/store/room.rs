@@ -67,7 +67,8 @@ impl Store {
             | ChangeOp::Activate { .. }
             | ChangeOp::Undo { .. }
             | ChangeOp::Drop { .. }
-            | ChangeOp::SetMark { .. } => Needed::SmallPart(self.free_bytes_min),
+            | ChangeOp::SetMark { .. }
+            | ChangeOp::SetFeed { .. } => Needed::SmallPart(self.free_bytes_min),
             ChangeOp::CreateList { .. }
             | ChangeOp::AddSource { .. }
             | ChangeOp::Stage { .. }

@@ -7,9 +7,9 @@ use super::StoreError;
 use super::keys::{Family, check_entry};
 use super::records::*;
 use crate::entry::{
-    About, Action, Change, ChangeOp, Description, Details, Entry, EntryNo, HashKind, HashList, HashValue, KindPolicy, Lineage,
-    ListId, ListPolicy, ListVersion, MadeBy, Mark, MarkKind, Marked, PdqDialect, Polarity, RowChange, Sources, Status,
-    Transforms, VersionNo, VersionState, ViewKind, ViewRule,
+    About, Action, Change, ChangeOp, Description, Details, Entry, EntryNo, Feed, FeedKind, HashKind, HashList, HashValue,
+    KindPolicy, Lineage, ListId, ListPolicy, ListVersion, MadeBy, Mark, MarkKind, Marked, PdqDialect, Polarity, RowChange,
+    Sources, Status, Transforms, VersionNo, VersionState, ViewKind, ViewRule,
 };
 use prost::Message;
 
@@ -35,6 +35,7 @@ pub(super) fn write_list(list: &HashList) -> Vec<u8> {
         disabled: list.disabled,
         sources: list.sources.clone(),
         marks_changed: list.marks_changed,
+        feeds: list.feeds.iter().map(|(source, feed)| set_feed(0, source, Some(feed))).collect(),
     }
     .encode_to_vec()
 }
@@ -53,7 +54,33 @@ pub(super) fn read_list(id: ListId, bytes: &[u8]) -> Result<HashList, StoreError
         disabled: record.disabled,
         sources: record.sources,
         marks_changed: record.marks_changed,
+        feeds: record.feeds.into_iter().map(|record| read_feed(family, record)).collect::<Result<_, _>>()?,
     })
+}
+
+fn set_feed(list: u32, source: &str, feed: Option<&Feed>) -> SetFeed {
+    let record = |feed: &Feed| FeedRecord {
+        kind: feed.kind as u32,
+        place: feed.place.clone(),
+        credentials: feed.credentials.clone(),
+        every_s: feed.every_s,
+        format: feed.format.clone(),
+        delta: feed.delta,
+        set_ms: feed.set_ms,
+    };
+    SetFeed { list, source: source.to_owned(), feed: feed.map(record) }
+}
+
+fn read_feed(family: Family, record: SetFeed) -> Result<(String, Feed), StoreError> {
+    let feed = record.feed.ok_or_else(|| family.corrupt("a source that is fetched from nowhere"))?;
+    Ok((record.source, feed_of(family, feed)?))
+}
+
+fn feed_of(family: Family, record: FeedRecord) -> Result<Feed, StoreError> {
+    let kind = u8::try_from(record.kind).ok().and_then(FeedKind::from_u8);
+    let FeedRecord { place, credentials, every_s, format, delta, set_ms, .. } = record;
+    let kind = kind.ok_or_else(|| family.corrupt("a source of unknown kind"))?;
+    Ok(Feed { kind, place, credentials, every_s, format, delta, set_ms })
 }
 
 pub(super) fn write_version(version: &ListVersion) -> Vec<u8> {
@@ -242,6 +269,7 @@ impl From<&Change> for ChangeRecord {
             ChangeOp::SetMark { list, id, mark } => {
                 OpRecord::SetMark(SetMark { list: list.0, id: id.clone(), mark: mark.as_ref().map(MarkRecord::from) })
             }
+            ChangeOp::SetFeed { list, source, feed } => OpRecord::SetFeed(set_feed(list.0, source, feed.as_ref())),
         };
         ChangeRecord { time_ms: change.time_ms, by: change.by.clone(), op: Some(op) }
     }
@@ -361,6 +389,10 @@ fn read_op(op: OpRecord) -> Result<ChangeOp, StoreError> {
         OpRecord::SetMark(op) => {
             let mark = op.mark.map(|record| mark(family, record)).transpose()?;
             ChangeOp::SetMark { list: ListId(op.list), id: op.id, mark }
+        }
+        OpRecord::SetFeed(op) => {
+            let feed = op.feed.map(|record| feed_of(family, record)).transpose()?;
+            ChangeOp::SetFeed { list: ListId(op.list), source: op.source, feed }
         }
     })
 }
@@ -557,9 +589,16 @@ mod tests {
             ChangeOp::AddSource { list, name: "feed".into() },
             ChangeOp::SetMark { list, id: "é".into(), mark: Some(mark) },
             ChangeOp::SetMark { list, id: "é".into(), mark: None },
+            ChangeOp::SetFeed { list, source: "feed".into(), feed: Some(feed()) },
+            ChangeOp::SetFeed { list, source: "feed".into(), feed: None },
         ]
         .map(change)
         .to_vec()
+    }
+
+    fn feed() -> Feed {
+        let (place, credentials, format) = ("https://host/a".to_owned(), "c".to_owned(), "csv".to_owned());
+        Feed { kind: FeedKind::Files, place, credentials, every_s: 60, format, delta: true, set_ms: 5 }
     }
 
     #[test]
@@ -583,8 +622,9 @@ mod tests {
         let (active, previous, head) = (VersionNo(3), VersionNo(2), VersionNo(0));
         let (id, name, polarity) = (ListId(7), "n".to_owned(), Polarity::Negative);
         let (sources, marks_changed) = (vec!["feed".to_owned()], 3);
+        let (disabled, feeds) = (true, [("feed".to_owned(), feed())].into());
         let list =
-            HashList { id, name, polarity, policy: policy(), active, previous, head, disabled: true, sources, marks_changed };
+            HashList { id, name, polarity, policy: policy(), active, previous, head, disabled, sources, marks_changed, feeds };
         assert_eq!(read_list(id, &write_list(&list)).unwrap(), list);
         for state in [VersionState::Staged, VersionState::Sealed, VersionState::Undone] {
             let (rows, digest, source, time_ms) = (5, [8; 32], "s".to_owned(), 6);

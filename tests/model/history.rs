@@ -86,7 +86,8 @@ pub fn list_of(op: &ChangeOp) -> ListId {
         | ChangeOp::Edit { list, .. }
         | ChangeOp::Drop { list, .. }
         | ChangeOp::AddSource { list, .. }
-        | ChangeOp::SetMark { list, .. } => *list,
+        | ChangeOp::SetMark { list, .. }
+        | ChangeOp::SetFeed { list, .. } => *list,
     }
 }
 

@@ -44,6 +44,7 @@ pub struct Operation {
 }
 
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant)] // there are few at a time
 pub enum Act {
     /// Ids and what is said of them.
     Add(Vec<(u32, Said)>),
@@ -89,6 +90,7 @@ pub enum Spoilt {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // there is one at a time
 pub enum Outcome {
     Edited(EditReport),
     Listed(Box<ListInfo>),

@@ -143,7 +143,7 @@ impl State {
                     None => assert!(marks.remove(&n).is_some(), "a mark is taken off {id:?}, which has none"),
                 }
             }
-            ChangeOp::Drop { .. } => panic!("nothing is to be dropped here"),
+            ChangeOp::Drop { .. } | ChangeOp::SetFeed { .. } => panic!("nothing is to be dropped or fetched here"),
         }
     }
 

@@ -328,13 +328,12 @@ pub fn overlap_report(report: OverlapReport) -> v1::OverlapReport {
     }
 }
 
-pub fn progress(progress: Progress) -> v1::ImportProgress {
-    let phase = match progress.phase {
+pub(super) fn phase(phase: Phase) -> v1::ImportPhase {
+    match phase {
         Phase::Reading => v1::ImportPhase::Reading,
         Phase::Writing => v1::ImportPhase::Writing,
         Phase::Indexing => v1::ImportPhase::Indexing,
-    };
-    v1::ImportProgress { phase: phase as i32, bytes: progress.bytes, rows: progress.rows, bad_rows: progress.rows_bad }
+    }
 }
 
 pub fn export_report(report: ExportReport) -> v1::ExportReport {
@@ -342,8 +341,16 @@ pub fn export_report(report: ExportReport) -> v1::ExportReport {
     v1::ExportReport { version: version.0, entries, bytes, stopped, left_out, hashes_left_out }
 }
 
-pub fn import_report(report: ImportReport) -> v1::ImportReport {
-    let format = match report.format {
+pub(super) fn hold(hold: Hold) -> i32 {
+    match hold {
+        Hold::BadRows => v1::ImportHold::BadRows as i32,
+        Hold::LargeChange => v1::ImportHold::LargeChange as i32,
+        Hold::Findings => v1::ImportHold::Findings as i32,
+    }
+}
+
+pub(super) fn format(format: Option<Format>) -> v1::ListFormat {
+    match format {
         None => v1::ListFormat::Unspecified,
         Some(Format::Csv) => v1::ListFormat::Csv,
         Some(Format::PdqText) => v1::ListFormat::PdqText,
@@ -352,13 +359,20 @@ pub fn import_report(report: ImportReport) -> v1::ImportReport {
         Some(Format::VicsJson) => v1::ListFormat::VicsJson,
         Some(Format::NcmecXml) => v1::ListFormat::NcmecXml,
         Some(Format::Bundle) => v1::ListFormat::Bundle,
-    };
+    }
+}
+
+pub fn progress(progress: Progress) -> v1::ImportProgress {
+    v1::ImportProgress {
+        phase: phase(progress.phase) as i32,
+        bytes: progress.bytes,
+        rows: progress.rows,
+        bad_rows: progress.rows_bad,
+    }
+}
+
+pub fn import_report(report: ImportReport) -> v1::ImportReport {
     let bad_row = |bad: BadRow| v1::BadRow { line: bad.line, reason: bad.reason, record: bad.record, file: bad.file };
-    let hold = |hold: Hold| match hold {
-        Hold::BadRows => v1::ImportHold::BadRows as i32,
-        Hold::LargeChange => v1::ImportHold::LargeChange as i32,
-        Hold::Findings => v1::ImportHold::Findings as i32,
-    };
     let column = |(column, number): (ColumnUse, u32)| v1::ImportColumn {
         number,
         name: column.name,
@@ -378,7 +392,7 @@ pub fn import_report(report: ImportReport) -> v1::ImportReport {
         version: report.version.map(|v| v.0),
         activated: report.activated,
         compared_with: report.compared_with.0,
-        format: format as i32,
+        format: format(report.format) as i32,
         hashes: report.hashes.into_iter().map(|(of, hashes)| v1::HashCount { kind: kind(of), hashes }).collect(),
         warnings: report.warnings,
         rows: report.rows,

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 use super::Fault;
 use super::entries::{details, status};
 use super::fields::{at_most, entry_id, hash, kind};
-use crate::catalog::{ActionRule, ExportOptions, ImportOptions, NewEntry, PolicyUpdate, RadiusRule, Stopped};
+use crate::catalog::{ActionRule, ExportOptions, Fetched, ImportOptions, NewEntry, PolicyUpdate, RadiusRule, Stopped};
 use crate::entry::shown::is_visible;
 use crate::entry::{
     ABOUT_BYTES_MAX, Action, CATEGORY_BYTES_MAX, Details, ENTRY_HASHES_MAX, HashKind, LIST_NAME_BYTES_MAX, PdqDialect, Polarity,
@@ -287,12 +287,12 @@ pub fn import_options(header: v1::ImportHeader) -> Result<(String, ImportOptions
     let v1::ImportHeader { source, activate, dry_run, accept, feed, delta, .. } = header;
     let feed = if feed.is_empty() { ImportOptions::default().feed } else { feed };
     list_name(&feed, "header.feed")?;
-    let options = ImportOptions { format, mapping, source, activate, dry_run, accept, feed, delta };
+    let options = ImportOptions { format, mapping, source, activate, dry_run, accept, feed, delta, fetched: Fetched::No };
     Ok((header.list, options))
 }
 
 /// A list's format; `None` where none is named.
-fn format(given: i32, path: &str) -> Result<Option<Format>, Fault> {
+pub(super) fn format(given: i32, path: &str) -> Result<Option<Format>, Fault> {
     Ok(match v1::ListFormat::try_from(given) {
         Ok(v1::ListFormat::Unspecified) => None,
         Ok(v1::ListFormat::Csv) => Some(Format::Csv),

@@ -1,0 +1,355 @@
+//! One GET after another, each within its limits.
+//!
+//! hyper's bare HTTP/1.1 connection over a socket that is made here, so that the address which was checked is the one that is asked, and every
+//! limit is seen: connecting, silence, the whole, headers, body. One connection is kept for the next request to the same origin. Redirects are
+//! followed within the origin alone. Invariant: credentials go to their origin and no other; an answer that does not say where it ends, or ends
+//! before, is none; nothing that a server sent stands in an error.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+
+use super::credentials::Credentials;
+use super::options::Options;
+use super::origin::{Origin, is_public};
+use super::query::encoded;
+use crate::entry::shown::sized;
+
+/// Bytes of an answer's headers, and how many there may be.
+const HEADERS_BYTES_MAX: usize = 64 * 1024;
+const HEADERS_MAX: usize = 100;
+const REDIRECTS_MAX: usize = 5;
+const USER_AGENT: &str = concat!("hashwarden/", env!("CARGO_PKG_VERSION"));
+
+/// Why a request came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HttpError {
+    /// It may come to something if it is made again, after that long where the server says so.
+    Passing { why: String, after: Option<Duration> },
+    /// It will not.
+    Lasting { why: String, status: Option<StatusCode> },
+}
+
+impl HttpError {
+    fn passing(why: impl Into<String>) -> Self {
+        HttpError::Passing { why: why.into(), after: None }
+    }
+
+    fn lasting(why: impl Into<String>) -> Self {
+        HttpError::Lasting { why: why.into(), status: None }
+    }
+}
+
+/// An answer whose body, if there is one, was taken whole.
+#[derive(Debug)]
+pub struct Answer {
+    /// 200 or 304.
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+}
+
+/// What is asked for.
+pub struct Get<'g> {
+    pub url: &'g Uri,
+    pub credentials: Option<&'g Credentials>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Bytes that the body may have.
+    pub bytes_max: u64,
+}
+
+type Sender = SendRequest<Empty<Bytes>>;
+
+/// Takes the body piece by piece.
+pub type Sink<'s> = &'s mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send);
+
+/// A client of one fetch.
+pub struct Http {
+    connect_max: Duration,
+    idle_max: Duration,
+    request_max: Duration,
+    private_hosts: bool,
+    tls: Option<TlsConnector>,
+    kept: Option<(Origin, Sender)>,
+}
+
+impl Http {
+    pub fn new(options: &Options) -> Self {
+        Http {
+            connect_max: Duration::from_millis(options.connect_ms_max),
+            idle_max: Duration::from_millis(options.idle_ms_max),
+            request_max: Duration::from_secs(options.request_s_max),
+            private_hosts: options.private_hosts,
+            tls: None,
+            kept: None,
+        }
+    }
+
+    /// Gets a URL, and whatever it leads to within its origin. `sink` sees the body of an answer 200, and of no other.
+    pub async fn get(&mut self, get: Get<'_>, sink: Sink<'_>) -> Result<Answer, HttpError> {
+        let origin = Origin::of(get.url).ok_or_else(|| HttpError::lasting("the URL has no host that can be asked"))?;
+        if let Some(credentials) = get.credentials
+            && credentials.origin != origin
+        {
+            let why = format!("the credentials are for {}, and are not sent to {origin}", credentials.origin);
+            return Err(HttpError::lasting(why));
+        }
+        let whole = tokio::time::timeout(self.request_max, self.follow(&get, &origin, sink)).await;
+        let done = whole
+            .unwrap_or_else(|_| Err(HttpError::passing(format!("{origin} took longer than {} s", self.request_max.as_secs()))));
+        if done.is_err() {
+            self.kept = None; // the rest of an answer may be on it
+        }
+        done
+    }
+
+    async fn follow(&mut self, get: &Get<'_>, origin: &Origin, sink: Sink<'_>) -> Result<Answer, HttpError> {
+        let mut target = target(get.url, get.credentials)?;
+        for _ in 0..=REDIRECTS_MAX {
+            let answer = self.send(get, origin, &target).await?;
+            let (parts, body) = answer.into_parts();
+            match parts.status {
+                StatusCode::OK => {
+                    self.take(origin, &parts.headers, body, get.bytes_max, sink).await?;
+                    return Ok(Answer { status: parts.status, headers: parts.headers });
+                }
+                StatusCode::NOT_MODIFIED if !get.headers.is_empty() => {
+                    return Ok(Answer { status: parts.status, headers: parts.headers });
+                }
+                StatusCode::MOVED_PERMANENTLY
+                | StatusCode::FOUND
+                | StatusCode::SEE_OTHER
+                | StatusCode::TEMPORARY_REDIRECT
+                | StatusCode::PERMANENT_REDIRECT => {
+                    self.kept = None; // its body is of no interest
+                    target = redirected(&parts.headers, origin, get.credentials)?;
+                }
+                status => return Err(refused(origin, status, &parts.headers)),
+            }
+        }
+        Err(HttpError::lasting(format!("{origin} redirects more than {REDIRECTS_MAX} times")))
+    }
+
+    /// Sends one request; over a kept connection, which may have been closed meanwhile, once more over a new one.
+    async fn send(&mut self, get: &Get<'_>, origin: &Origin, target: &Uri) -> Result<http::Response<Incoming>, HttpError> {
+        if let Some((of, mut sender)) = self.kept.take()
+            && of == *origin
+            && sender.ready().await.is_ok()
+            && let Ok(answer) = self.answer(&mut sender, get, origin, target).await
+        {
+            self.kept = Some((of, sender));
+            return answer;
+        }
+        let connecting = tokio::time::timeout(self.connect_max, self.connect(origin)).await;
+        let mut sender = connecting.unwrap_or_else(|_| {
+            Err(HttpError::passing(format!("no connection to {origin} in {} ms", self.connect_max.as_millis())))
+        })?;
+        let answer = self.answer(&mut sender, get, origin, target).await;
+        let answer = answer.map_err(|error| HttpError::passing(format!("{origin} did not answer: {}", in_words(&error))))??;
+        self.kept = Some((origin.clone(), sender));
+        Ok(answer)
+    }
+
+    /// The outer error is the connection's.
+    async fn answer(
+        &self,
+        sender: &mut Sender,
+        get: &Get<'_>,
+        origin: &Origin,
+        target: &Uri,
+    ) -> Result<Result<http::Response<Incoming>, HttpError>, hyper::Error> {
+        let Ok(request) = request(get, origin, target) else {
+            return Ok(Err(HttpError::lasting("the request can't be written")));
+        };
+        match tokio::time::timeout(self.idle_max, sender.send_request(request)).await {
+            Ok(answer) => answer.map(Ok),
+            Err(_) => Ok(Err(self.silent(origin))),
+        }
+    }
+
+    fn silent(&self, origin: &Origin) -> HttpError {
+        HttpError::passing(format!("{origin} was silent for {} ms", self.idle_max.as_millis()))
+    }
+
+    async fn take(
+        &self,
+        origin: &Origin,
+        headers: &HeaderMap,
+        mut body: Incoming,
+        bytes_max: u64,
+        sink: Sink<'_>,
+    ) -> Result<(), HttpError> {
+        let too_long = || HttpError::lasting(format!("{origin} sends more than {} ([feeds])", sized(bytes_max)));
+        if body.size_hint().lower() > bytes_max {
+            return Err(too_long());
+        }
+        // Else the end of the connection would be the end of the file, wherever it broke.
+        let says_end = headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING);
+        if !says_end {
+            return Err(HttpError::lasting(format!("{origin} does not say where its answer ends")));
+        }
+        let mut bytes = 0;
+        loop {
+            let frame = tokio::time::timeout(self.idle_max, body.frame()).await.map_err(|_| self.silent(origin))?;
+            let Some(frame) = frame else { return Ok(()) };
+            let frame = frame.map_err(|error| HttpError::passing(format!("{origin} broke off: {}", in_words(&error))))?;
+            let Ok(piece) = frame.into_data() else { continue };
+            bytes += piece.len() as u64;
+            if bytes > bytes_max {
+                return Err(too_long());
+            }
+            sink(&piece).map_err(|error| HttpError::lasting(crate::entry::shown::in_words(&error)))?;
+        }
+    }
+
+    async fn connect(&mut self, origin: &Origin) -> Result<Sender, HttpError> {
+        let addresses = self.addresses(origin).await?;
+        let mut refused = None;
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(stream) => {
+                    let _ = stream.set_nodelay(true);
+                    return if origin.is_encrypted { self.encrypted(origin, stream).await } else { shaken(origin, stream).await };
+                }
+                Err(error) => refused = Some(crate::entry::shown::in_words(&error)),
+            }
+        }
+        let why = refused.unwrap_or_else(|| "it has no address".to_owned());
+        Err(HttpError::passing(format!("no connection to {origin}: {why}")))
+    }
+
+    async fn addresses(&self, origin: &Origin) -> Result<Vec<SocketAddr>, HttpError> {
+        let found: Vec<SocketAddr> = match origin.host.parse::<IpAddr>() {
+            Ok(address) => vec![SocketAddr::new(address, origin.port)],
+            Err(_) => {
+                let unknown = |_| HttpError::passing(format!("the name of {origin} can't be resolved"));
+                tokio::net::lookup_host((origin.host.as_str(), origin.port)).await.map_err(unknown)?.collect()
+            }
+        };
+        let local = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
+        if !origin.is_encrypted && !found.iter().all(local) {
+            return Err(HttpError::lasting("http:// is not encrypted, and is for this machine alone"));
+        }
+        if !self.private_hosts && !found.iter().all(|address| is_public(address.ip())) {
+            let why = "has an address of this machine or of a private network, which [feeds] private_hosts does not allow";
+            return Err(HttpError::lasting(format!("{origin} {why}")));
+        }
+        Ok(found)
+    }
+
+    async fn encrypted(&mut self, origin: &Origin, stream: TcpStream) -> Result<Sender, HttpError> {
+        let connector = match &self.tls {
+            Some(connector) => connector.clone(),
+            None => self.tls.insert(connector()?).clone(),
+        };
+        let name = ServerName::try_from(origin.host.clone());
+        let name = name.map_err(|_| HttpError::lasting(format!("{origin} has no name that a certificate can have")))?;
+        // rustls's words name no secret: versions, alerts, and what is wrong with a certificate.
+        let failed = |error: std::io::Error| HttpError::passing(format!("no TLS connection to {origin}: {error}"));
+        shaken(origin, connector.connect(name, stream).await.map_err(failed)?).await
+    }
+}
+
+async fn shaken<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(origin: &Origin, stream: S) -> Result<Sender, HttpError> {
+    let shaken = Builder::new().max_buf_size(HEADERS_BYTES_MAX).max_headers(HEADERS_MAX).handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = shaken.map_err(|error| HttpError::passing(format!("{origin}: {}", in_words(&error))))?;
+    // Ends with the sender; what went wrong is what a request hears.
+    tokio::spawn(async move { drop(connection.await) });
+    Ok(sender)
+}
+
+/// The system's authorities; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
+fn connector() -> Result<TlsConnector, HttpError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err(HttpError::lasting("the system has no certificates of authorities"));
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| HttpError::lasting(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// Path and query, with the parameters of the credentials, which stand in no URL that is kept or shown.
+fn target(url: &Uri, credentials: Option<&Credentials>) -> Result<Uri, HttpError> {
+    let mut target = url.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    if target.starts_with('?') {
+        target.insert(0, '/');
+    }
+    for (name, value) in credentials.map_or(&[][..], |credentials| &credentials.query) {
+        target.push(if target.contains('?') { '&' } else { '?' });
+        target += &format!("{}={}", encoded(name), encoded(value));
+    }
+    // Not the error's words: the target may hold a secret.
+    target.parse().map_err(|_| HttpError::lasting("the URL can't be asked for"))
+}
+
+fn request(get: &Get<'_>, origin: &Origin, target: &Uri) -> Result<Request<Empty<Bytes>>, http::Error> {
+    let mut request = Request::builder().method(Method::GET).uri(target).header(header::HOST, origin.authority());
+    request = request.header(header::USER_AGENT, USER_AGENT).header(header::ACCEPT, "*/*");
+    for (name, value) in get.headers.iter().chain(get.credentials.iter().flat_map(|credentials| &credentials.headers)) {
+        request = request.header(name, value);
+    }
+    request.body(Empty::new())
+}
+
+/// Where a redirect leads, if it stays within the origin.
+fn redirected(headers: &HeaderMap, origin: &Origin, credentials: Option<&Credentials>) -> Result<Uri, HttpError> {
+    let nowhere = || HttpError::lasting(format!("{origin} redirects and does not say where to"));
+    let location = headers.get(header::LOCATION).and_then(|location| location.to_str().ok()).ok_or_else(nowhere)?;
+    let url: Uri = location.parse().map_err(|_| nowhere())?;
+    let elsewhere =
+        || HttpError::lasting(format!("{origin} redirects to another server, which is not followed: set the URL of that one"));
+    match Origin::of(&url) {
+        Some(to) if to == *origin => target(&url, credentials),
+        None if url.authority().is_none() && location.starts_with('/') && !location.starts_with("//") => {
+            target(&url, credentials)
+        }
+        _ => Err(elsewhere()),
+    }
+}
+
+/// What a status that is neither 200 nor a redirect means.
+fn refused(origin: &Origin, status: StatusCode, headers: &HeaderMap) -> HttpError {
+    let name = status.canonical_reason().unwrap_or("?");
+    let why = format!("{origin} answers {} {name}", status.as_u16());
+    match status {
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
+            HttpError::Passing { why, after: retry_after(headers) }
+        }
+        status if status.is_server_error() => HttpError::Passing { why, after: retry_after(headers) },
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            HttpError::Lasting { why: format!("{why}: it does not accept the credentials"), status: Some(status) }
+        }
+        status => HttpError::Lasting { why, status: Some(status) },
+    }
+}
+
+/// Seconds, or a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    match text.parse::<u64>() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok(),
+    }
+}
+
+/// hyper's errors name kinds of faults, and the system's; never what was sent.
+fn in_words(error: &hyper::Error) -> String {
+    let inner = std::error::Error::source(error).map(|inner| format!(": {inner}")).unwrap_or_default();
+    format!("{error}{inner}")
+}

@@ -1,0 +1,333 @@
+//! How do lists come from their owners, on time, and never half?
+//!
+//! A source's pages or files are fetched into a file without a name, then imported as any file is: under the same rules, as one version. What the
+//! source gives as changes is a delta, and its cursor is kept once the import is active; the load of a large list goes on from cursor to cursor.
+//! A fetch that fails, or is held for review, leaves list and cursor as they were, so that it can be repeated. Invariants: one fetch at a time; the
+//! caller of a fetch reaches nothing but what the configuration allows, and sees nothing that is sent for it. Absent: what an import is, which is
+//! the catalog's.
+
+mod credentials;
+mod error;
+mod files;
+mod folder;
+mod http;
+mod ncmec;
+mod options;
+mod origin;
+mod pages;
+mod query;
+mod schedule;
+mod spool;
+mod stopncii;
+mod threatexchange;
+mod walk;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use self::http::HttpError;
+use crate::catalog::{
+    Catalog, CatalogError, Fetch, FetchOptions, FetchProgress, FetchReport, Fetched, Files, ImportFile, ImportOptions,
+    ImportReport, SourceInfo,
+};
+use crate::entry::shown::without_hashes;
+use crate::entry::{Caller, FeedKind, FetchState, Waits};
+use crate::lists::{Format, Mapping};
+use credentials::Credentials;
+pub use error::FeedError;
+
+pub use options::Options;
+
+/// How long a fetch waits for an import of somebody else before it asks again.
+const BUSY_WAIT: Duration = Duration::from_millis(500);
+/// Warnings of one fetch.
+const WARNINGS_MAX: usize = 20;
+
+/// What fetches stand on.
+pub struct Deps {
+    pub catalog: Arc<Catalog>,
+    pub options: Options,
+    /// Where pages and files lie, without a name, until they are imported.
+    pub spool: PathBuf,
+    pub runtime: Handle,
+    /// Milliseconds since the Unix epoch.
+    pub clock: fn() -> u64,
+}
+
+/// The system's time, in milliseconds since the Unix epoch.
+pub fn system_clock() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// Fetches sources.
+pub struct Feeds {
+    catalog: Arc<Catalog>,
+    options: Options,
+    spool: PathBuf,
+    runtime: Handle,
+    clock: fn() -> u64,
+    stop: watch::Sender<bool>,
+    fetching: Mutex<()>,
+}
+
+impl Feeds {
+    pub fn new(deps: Deps) -> Self {
+        let Deps { catalog, options, spool, runtime, clock } = deps;
+        Feeds { catalog, options, spool, runtime, clock, stop: watch::Sender::new(false), fetching: Mutex::default() }
+    }
+
+    /// Ends what is being fetched, and the schedule.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    fn is_stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Waits, or ends with the server.
+    fn pause(&self, time: Duration) -> Result<(), FeedError> {
+        self.until_stopped(async {
+            tokio::time::sleep(time).await;
+            Ok(())
+        })
+    }
+
+    fn until_stopped<T>(&self, work: impl Future<Output = Result<T, FeedError>>) -> Result<T, FeedError> {
+        let mut stopped = self.stop.subscribe();
+        self.runtime.block_on(async {
+            tokio::select! {
+                done = work => done,
+                _ = stopped.wait_for(|stop| *stop) => Err(FeedError::Stopped),
+            }
+        })
+    }
+
+    fn run(
+        &self,
+        by: &Caller,
+        info: SourceInfo,
+        options: FetchOptions,
+        progress: &mut (dyn FnMut(FetchProgress) + Send),
+    ) -> Result<FetchReport, FeedError> {
+        let now_ms = (self.clock)();
+        let mut state = FetchState { attempted_ms: now_ms, held: 0, not_before_ms: 0, ..info.state.clone() };
+        // What is active is not what the cursor is true of.
+        if options.again || matches!(info.waits, Some(Waits::RolledBack(_))) {
+            (state.cursor, state.version, state.filling) = (String::new(), 0, false);
+        }
+        self.catalog.put_fetch_state(&info.list, &info.name, &state)?;
+        let mut fetching = Fetching { feeds: self, by, info: &info, options, state, report: FetchReport::default(), progress };
+        let done = match info.feed.kind {
+            FeedKind::Files if info.feed.is_folder() => fetching.folder(),
+            FeedKind::Files => fetching.file(),
+            _ => fetching.pages(),
+        };
+        let Fetching { mut state, report, .. } = fetching;
+        match &done {
+            Ok(()) if report.held.is_empty() => {
+                (state.succeeded_ms, state.failures, state.error) = (now_ms, 0, String::new());
+            }
+            // It is no failure, and says why by what it waits for.
+            Ok(()) => (state.failures, state.error) = (0, String::new()),
+            Err(FeedError::Stopped) => {}
+            Err(error) => {
+                state.failures = state.failures.saturating_add(1);
+                state.error = without_hashes(&error.to_string()).chars().take(1_000).collect();
+                if let FeedError::Failed { after: Some(after), .. } = error {
+                    state.not_before_ms = now_ms.saturating_add(after.as_millis() as u64);
+                }
+            }
+        }
+        self.catalog.put_fetch_state(&info.list, &info.name, &state)?;
+        done.map(|()| report)
+    }
+
+    /// A fetch that was begun and its end, in the log and the metrics.
+    fn told(
+        &self,
+        by: &Caller,
+        info: &SourceInfo,
+        options: FetchOptions,
+        progress: &mut (dyn FnMut(FetchProgress) + Send),
+    ) -> Result<FetchReport, FeedError> {
+        let (list, source) = (info.list.clone(), info.name.clone());
+        let done = self.run(by, info.clone(), options, progress);
+        let result = match &done {
+            Ok(report) if !report.held.is_empty() => "held",
+            Ok(_) => "done",
+            Err(FeedError::Stopped) => "stopped",
+            Err(_) => "failed",
+        };
+        let labels = [("list", list.clone()), ("source", source.clone()), ("result", result.to_owned())];
+        metrics::counter!("hashwarden_source_fetches_total", &labels).increment(1);
+        let by = &by.0;
+        match &done {
+            Ok(FetchReport { pages, bytes, records, imports, added, changed, gone, .. }) => {
+                tracing::info!(
+                    by,
+                    list,
+                    source,
+                    pages,
+                    bytes,
+                    records,
+                    imports,
+                    added,
+                    changed,
+                    gone,
+                    result,
+                    "a source was fetched"
+                );
+            }
+            Err(FeedError::Stopped) => tracing::info!(by, list, source, "fetching a source was ended, as the server stops"),
+            Err(error) => tracing::warn!(by, list, source, %error, "a source could not be fetched; its list is as it was"),
+        }
+        done
+    }
+}
+
+impl Fetch for Feeds {
+    fn fetch(
+        &self,
+        by: &Caller,
+        list: &str,
+        source: &str,
+        options: FetchOptions,
+        progress: &mut (dyn FnMut(FetchProgress) + Send),
+    ) -> Result<FetchReport, CatalogError> {
+        let _one = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        let info = self.catalog.source(list, source)?;
+        self.told(by, &info, options, progress).map_err(|error| match error {
+            FeedError::Catalog(error) => error,
+            FeedError::Refused(why) => CatalogError::Refused(why),
+            other => CatalogError::Unfetched(other.to_string()),
+        })
+    }
+}
+
+/// Files of an import; they are opened anew where it has to wait for another one.
+type ToImport = Box<dyn Iterator<Item = std::io::Result<ImportFile<'static>>>>;
+
+/// A fetch that is going on.
+struct Fetching<'f> {
+    feeds: &'f Feeds,
+    by: &'f Caller,
+    info: &'f SourceInfo,
+    options: FetchOptions,
+    state: FetchState,
+    report: FetchReport,
+    progress: &'f mut (dyn FnMut(FetchProgress) + Send),
+}
+
+impl Fetching<'_> {
+    fn credentials(&self) -> Result<Option<Credentials>, FeedError> {
+        let name = &self.info.feed.credentials;
+        (!name.is_empty()).then(|| Credentials::load(&self.feeds.options.credentials_dir, name, &self.info.list)).transpose()
+    }
+
+    fn tell(&mut self) {
+        let FetchReport { pages, bytes, records, .. } = self.report;
+        (self.progress)(FetchProgress { pages, bytes, records, importing: None });
+    }
+
+    /// Waits after the `n`th failure in a row; an error where there is to be no further attempt.
+    fn wait_after(&self, n: u32, error: HttpError) -> Result<(), FeedError> {
+        let options = &self.feeds.options;
+        let (why, after) = match error {
+            HttpError::Passing { why, after } => (why, after),
+            HttpError::Lasting { why, .. } => return Err(FeedError::failed(why)),
+        };
+        if n >= options.attempts_max || after.is_some_and(|after| after > Duration::from_secs(options.retry_after_s_max)) {
+            let why = if n > 1 { format!("{why} (attempt {n})") } else { why };
+            return Err(FeedError::Failed { why, after });
+        }
+        tracing::debug!(list = self.info.list, source = self.info.name, why, attempt = n, "a request is made again");
+        let backoff = Duration::from_millis(jittered(options.backoff_ms.saturating_mul(1 << (n - 1).min(10)).min(60_000)));
+        self.feeds.pause(after.map_or(backoff, |after| after + Duration::from_millis(jittered(options.backoff_ms))))
+    }
+
+    /// Imports what was fetched, when nobody else does.
+    fn import(
+        &mut self,
+        files: &mut dyn FnMut() -> std::io::Result<ToImport>,
+        (format, delta, source): (Option<Format>, bool, String),
+    ) -> Result<ImportReport, FeedError> {
+        let fetched = if self.state.filling { Fetched::Filling } else { Fetched::Changes };
+        let options = ImportOptions {
+            format,
+            mapping: Mapping::default(),
+            source,
+            activate: true,
+            dry_run: false,
+            accept: self.options.accept,
+            feed: self.info.name.clone(),
+            delta,
+            fetched: if delta { fetched } else { Fetched::No },
+        };
+        let (catalog, list) = (&self.feeds.catalog, &self.info.list);
+        let report = loop {
+            if self.feeds.is_stopped() {
+                return Err(FeedError::Stopped);
+            }
+            let mut files = files()?;
+            let files: Files<'_, '_> = &mut files;
+            let FetchReport { pages, bytes, records, .. } = self.report;
+            let progress = &mut self.progress;
+            let imported = catalog.begin_import(list).and_then(|began| {
+                catalog.import_files(self.by, list, began, &options, files, &mut |importing| {
+                    progress(FetchProgress { pages, bytes, records, importing: Some((importing.phase, importing.rows)) });
+                })
+            });
+            match imported {
+                Err(CatalogError::Busy) => self.feeds.pause(BUSY_WAIT)?,
+                done => break done?,
+            }
+        };
+        let total = &mut self.report;
+        total.imports += 1;
+        total.rows_bad += report.rows_bad;
+        total.added += report.added;
+        total.changed += report.changed;
+        total.gone += report.gone;
+        total.version = report.version.or(total.version);
+        for warning in &report.warnings {
+            if total.warnings.len() < WARNINGS_MAX && !total.warnings.contains(warning) {
+                total.warnings.push(warning.clone());
+            }
+        }
+        Ok(report)
+    }
+
+    /// Takes over what an import came to, and keeps the cursor that is true now. Whether it is active.
+    fn imported(&mut self, report: &ImportReport, cursor: String) -> Result<bool, FeedError> {
+        if let (Some(version), false) = (report.version, report.activated) {
+            self.state.held = version.0;
+            self.report.held = report.held.clone();
+            return Ok(false);
+        }
+        self.state.cursor = cursor;
+        if let Some(version) = report.version {
+            self.state.version = version.0;
+        }
+        self.keep()?;
+        Ok(true)
+    }
+
+    fn keep(&self) -> Result<(), FeedError> {
+        Ok(self.feeds.catalog.put_fetch_state(&self.info.list, &self.info.name, &self.state)?)
+    }
+}
+
+/// Half of it and a random part of the other half: those who were turned away at once don't come back at once.
+fn jittered(ms: u64) -> u64 {
+    let mut random = [0; 8];
+    // Without chance all of it.
+    match getrandom::fill(&mut random) {
+        Ok(()) => ms / 2 + u64::from_be_bytes(random) % (ms / 2 + 1),
+        Err(_) => ms,
+    }
+}

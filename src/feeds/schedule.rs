@@ -1,0 +1,71 @@
+//! When is which source fetched?
+//!
+//! One thread looks which are due, and fetches them one after another, the longest due first. After a start, and from fetch to fetch, each is
+//! put off by a part of its time that only its name decides, so that many servers, or many sources, don't ask at once. Where the store takes
+//! no changes nothing is fetched.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use super::{FeedError, Feeds};
+use crate::catalog::{FetchOptions, SourceInfo};
+use crate::entry::Caller;
+
+/// How often it is looked what is due.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// A source is put off by at most this part of the time between two fetches, and by so many ms.
+const PART: u64 = 10;
+const LATE_MS_MAX: u64 = 60_000;
+
+impl Feeds {
+    /// Fetches what is due until [`Feeds::stop`].
+    pub fn keep_fetching(&self) {
+        while !self.is_stopped() {
+            for info in self.due() {
+                self.fetch_due(&info);
+            }
+            if self.pause(LOOK_EVERY).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// What is due now, the longest due first.
+    pub fn due(&self) -> Vec<SourceInfo> {
+        if !self.options.schedule || self.catalog.writable().is_err() {
+            return Vec::new();
+        }
+        let sources = self.catalog.all_sources().unwrap_or_else(|error| {
+            tracing::error!(%error, "it can't be read which sources are due");
+            Vec::new()
+        });
+        let now_ms = (self.clock)();
+        let mut due: Vec<(u64, SourceInfo)> =
+            sources.into_iter().filter_map(|info| Some((info.due_ms? + put_off_ms(&info), info))).collect();
+        due.retain(|(due_ms, _)| *due_ms <= now_ms);
+        due.sort_by_key(|(due_ms, _)| *due_ms);
+        due.into_iter().map(|(_, info)| info).collect()
+    }
+
+    fn fetch_due(&self, info: &SourceInfo) {
+        let _one = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        // A person may have fetched or changed it meanwhile.
+        let Ok(info) = self.catalog.source(&info.list, &info.name) else { return };
+        if self.is_stopped() || info.due_ms.is_none_or(|due_ms| due_ms > (self.clock)()) {
+            return;
+        }
+        // What became of it is in the source's state, the log and the metrics.
+        let _: Result<_, FeedError> = self.told(&Caller("schedule".to_owned()), &info, FetchOptions::default(), &mut |_| ());
+    }
+}
+
+/// The first fetch is not put off: whoever set the source wants to see it.
+fn put_off_ms(info: &SourceInfo) -> u64 {
+    if info.state.attempted_ms == 0 {
+        return 0;
+    }
+    let mut hasher = DefaultHasher::new();
+    (&info.list, &info.name, &info.feed.place).hash(&mut hasher);
+    hasher.finish() % (info.feed.every_s * 1_000 / PART).clamp(1, LATE_MS_MAX)
+}
