@@ -150,6 +150,13 @@ impl Ground {
             let lines = hashes.iter().zip(1..).map(|(hash, id)| format!("{id},{}\n", hex::encode(hash.to_bytes())));
             fs::write(ground.path(name), format!("id,pdq\n{}", lines.collect::<String>())).unwrap();
         }
+        // What a hotline has: the photograph, ordinary pictures, and one that is blank.
+        let photo = ground.hashes_of_photo();
+        let rows =
+            lists::random_pdq(2, 20).into_iter().zip(1..).map(|(hash, n)| format!("h{n},{},B\n", hex::encode(hash.to_bytes())));
+        let others = format!("photo,{},A\nblank-1,{},B\n", photo["pdq"].as_str().unwrap(), "0f".repeat(32));
+        fs::create_dir(ground.path("hotline")).unwrap();
+        fs::write(ground.path("hotline/monday.csv"), format!("id,pdq,category\n{others}{}", rows.collect::<String>())).unwrap();
         ground
     }
 
@@ -165,17 +172,22 @@ impl Ground {
         command.args(["-c", line]).env("PATH", path).env("HASHWARDEN__STORE__DIR", self.path("store"));
         // What a block exports is another command's.
         command.env("HASHWARDEN__ACCESS__TOKENS_FILE", self.path("tokens.json"));
+        command.env("HASHWARDEN__FEEDS__FOLDER", self.0.path());
         command.current_dir(self.0.path()).stdin(Stdio::null()).output().unwrap()
     }
 
     /// What a page's reader puts in for `HEX` and for what `jq` would cut out.
     fn filled(&self, line: &str) -> String {
-        let hashes = self.shell("hashwarden hash --json photo.jpg").stdout;
-        let hashes: serde_json::Value = serde_json::from_slice(&hashes).unwrap();
+        let hashes = self.hashes_of_photo();
         let (pdq, md5) = (hashes["pdq"].as_str().unwrap(), hashes["md5"].as_str().unwrap());
         line.replace("$(hashwarden hash --json photo.jpg | jq -r .pdq)", pdq)
             .replace("--pdq HEX", &format!("--pdq {pdq}"))
             .replace("--md5 HEX", &format!("--md5 {md5}"))
+            .replace("/srv/hotline", self.path("hotline").to_str().unwrap())
+    }
+
+    fn hashes_of_photo(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.shell("hashwarden hash --json photo.jpg").stdout).unwrap()
     }
 }
 
@@ -201,6 +213,56 @@ fn the_commands_of_the_pages_work() {
         }
     }
     assert!(ran >= 19, "{ran} commands");
+}
+
+/// What the page's day with a list comes to, line by line.
+#[test]
+fn a_day_with_a_list_goes_as_the_page_says() {
+    let (page, ground) = (read("docs/lists.md"), Ground::new());
+    let section = page.split("## A day with a list").nth(1).unwrap();
+    let block = blocks(section, "sh").into_iter().next().unwrap();
+    let run = |line: &str| {
+        let output = ground.shell(&ground.filled(line));
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let third = hex::encode(lists::random_pdq(1, 3)[2].to_bytes());
+    let ask = format!("hashwarden match --json --pdq {third}");
+    let (mut ran, mut before) = (0, 0);
+    for line in block.lines().filter(|line| line.starts_with("hashwarden ")) {
+        let (exit, out, err) = run(line);
+        let verb = line.split(' ').nth(2).unwrap();
+        let says = |words: &[&str]| words.iter().for_each(|word| assert!(out.contains(word), "{line}\n{out}\n{err}"));
+        assert_eq!(exit, i32::from(verb == "as-of"), "{line}\n{out}\n{err}");
+        match verb {
+            "create" => says(&["legal basis      DSA, article 16"]),
+            "source" if line.contains("fetch") => says(&["22"]),
+            "report" => assert!(fs::read_to_string(ground.path("known.html")).unwrap().contains("<svg")),
+            "find" => says(&["blank-1", "QUARANTINED by list check"]),
+            "diff" => says(&["22 added"]),
+            "activate" => {
+                let (exit, out, _) = run(&ask);
+                assert_eq!(exit, 1);
+                before = serde_json::from_str::<serde_json::Value>(&out).unwrap()["snapshot"].as_u64().unwrap();
+            }
+            "disable" => assert_eq!(run(&ask).0, 0),
+            "export" => {
+                let file = fs::read_to_string(ground.path("known-today.csv")).unwrap();
+                assert!(file.lines().any(|line| line.starts_with("3,") && line.contains("WITHDRAWN")), "{file}");
+            }
+            "as-of" => {
+                says(&["known: would have matched", "photo", "since version 1"]);
+                // Disabled now, and not then.
+                let (exit, out, _) = run(&format!("hashwarden list as-of known --snapshot {before} --pdq {third}"));
+                assert!(exit == 1 && out.contains("since version 2"), "{out}");
+                let (exit, out, _) = run(&format!("hashwarden list as-of known --at 0s --pdq {third}"));
+                assert!(exit == 0 && out.contains("did not match: DISABLED (wrong picture)"), "{out}");
+            }
+            "rollback" => says(&["version 1"]),
+            _ => {}
+        }
+        ran += 1;
+    }
+    assert_eq!(ran, 13);
 }
 
 /// A server that ends with the test.

@@ -389,7 +389,7 @@ fn a_policy_that_is_hardly_meant_is_refused_or_pointed_out() {
 
     assert_eq!(set(rule(Some("B"), HashKind::Pdq, 10)).unwrap(), [""; 0], "the list is empty");
     let report = bench.import("known", &csv(ids_and_numbers(1..10))).unwrap();
-    assert_eq!(report.warnings, ["the policy has a radius for a category that no entry has: \"B\""]);
+    assert_eq!(report.warnings, ["the policy has a radius or an action for a category that no entry has: \"B\""]);
     assert_eq!(set(rule(Some("A"), HashKind::Pdq, 10)).unwrap(), [""; 0]);
     assert_eq!(set(rule(Some("a"), HashKind::Pdq, 10)).unwrap(), ["no entry of list \"known\" has the category \"a\""]);
 }

@@ -44,7 +44,6 @@ pub struct Operation {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-#[allow(clippy::large_enum_variant)] // there are few at a time
 pub enum Act {
     /// Ids and what is said of them.
     Add(Vec<(u32, Said)>),
@@ -90,7 +89,6 @@ pub enum Spoilt {
 }
 
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant)] // there is one at a time
 pub enum Outcome {
     Edited(EditReport),
     Listed(Box<ListInfo>),
@@ -289,11 +287,12 @@ fn update(random: &mut Random, list: &str) -> PolicyUpdate {
     let mut update = PolicyUpdate::default();
     let (kind, radii) = if in_hundred(random, 70) { (HashKind::Pdq, [0, 16, 31, 44]) } else { (HashKind::Phash64, [0, 2, 4, 6]) };
     let category = in_hundred(random, 40).then(|| one_of(random, &CATEGORIES[1..]).to_owned());
-    match random.below(if polarity(list) == Polarity::Negative { 6 } else { 5 }) {
+    match random.below(if polarity(list) == Polarity::Negative { 7 } else { 6 }) {
         0 | 1 => update.radii.push(RadiusRule { category, kind, radius: one_of(random, &radii) }),
         2 => update.radii_removed.push((category.unwrap_or_else(|| "A".to_owned()), kind)),
         3 => update.quality_min = Some(one_of(random, &[0, 30, 50, 90])),
-        4 => update.actions.push(ActionRule { category: None, kind: Some(kind), action: one_of(random, &Action::ALL) }),
+        4 => update.actions.push(ActionRule { category, kind: Some(kind), action: one_of(random, &Action::ALL) }),
+        5 => update.shadow = Some(in_hundred(random, 30)),
         _ => {
             let positive = |name: &&&str| polarity(name) == Polarity::Positive;
             let all: Vec<&str> = LASTING.iter().chain(&PASSING).filter(positive).copied().collect();

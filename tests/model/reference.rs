@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashwarden::entry::{
-    Bits, ChangeOp, Entry, EntryNo, Hash64, HashKind, HashList, HashValue, ListId, ListPolicy, MadeBy, Mark, Pdq, Polarity,
-    Reason, Sources, Status, VersionNo,
+    Action, Bits, ChangeOp, Entry, EntryNo, Hash64, HashKind, HashList, HashValue, ListId, ListPolicy, MadeBy, Mark, Pdq,
+    Polarity, Reason, Sources, Status, VersionNo,
 };
 use hashwarden::snapshot::Question;
 use hashwarden::verdict::Outcome;
@@ -158,7 +158,9 @@ impl State {
     /// The answer to a question, by a scan.
     pub fn answer(&mut self, universe: &Universe, question: &Question) -> Answer {
         self.lists.values_mut().for_each(|list| list.gather(universe));
-        let live: Vec<&List> = self.lists.values().filter(|list| !list.disabled && list.active != VersionNo(0)).collect();
+        // What is in shadow alters nothing.
+        let answers = |list: &&List| !list.disabled && !list.policy.shadow && list.active != VersionNo(0);
+        let live: Vec<&List> = self.lists.values().filter(answers).collect();
         let positives: Vec<&List> = live.iter().copied().filter(|list| list.polarity == Polarity::Positive).collect();
         let mut nearest: BTreeMap<(&str, u32, HashKind), Found> = BTreeMap::new();
         for (n, seen) in question.seen.iter().enumerate() {
@@ -172,8 +174,7 @@ impl State {
             for list in &positives {
                 let in_scope = |policy: &ListPolicy| policy.scope.is_empty() || policy.scope.iter().any(|name| name == list.name);
                 let suppressed = negatives.iter().any(|negative| in_scope(&negative.policy));
-                for (entry, distance, threshold) in list.near(&seen.hash, seen.quality) {
-                    let action = list.policy.kinds[&kind].action;
+                for (entry, distance, threshold, action) in list.near(&seen.hash, seen.quality) {
                     let found = Found { list: list.name, entry, kind, suppressed, distance, threshold, action };
                     let best = nearest.entry((list.name, entry, kind)).or_insert(found);
                     // What stands in one look is not suppressed, whatever another look shows.
@@ -327,8 +328,8 @@ impl List {
         self.versions.iter().filter(|(_, version)| version.sealed).map(|(number, _)| *number)
     }
 
-    /// Ids whose entry matches a hash, with distance and threshold.
-    fn near(&self, hash: &HashValue, quality: Option<u8>) -> Vec<(u32, u16, u16)> {
+    /// Ids whose entry matches a hash, with distance, threshold and action.
+    fn near(&self, hash: &HashValue, quality: Option<u8>) -> Vec<(u32, u16, u16, Action)> {
         let hashes = self.hashes.as_ref().unwrap();
         let kind = hash.kind();
         if !kind.is_digest() && quality.is_some_and(|quality| quality < self.policy.quality_min) {
@@ -348,8 +349,14 @@ impl List {
         let is_stopped = |n: u32| self.marks.get(&n).is_some_and(|mark| mark.kind.stops());
         let found = within.into_iter().map(|(at, distance)| (&hashes.entries[at as usize], distance));
         let found = found.filter(|((n, _), _)| !is_stopped(*n));
-        let found = found.map(|((n, entry), distance)| (*n, distance, radius(&entry.category)));
-        found.filter(|(_, distance, threshold)| distance <= threshold).collect()
+        let action = |n: &u32, category: &str| {
+            let of_category = self.policy.category_actions.get(&(category.to_owned(), kind));
+            let action = *of_category.unwrap_or(&self.policy.kinds[&kind].action);
+            let bound = self.marks.get(n).and_then(|mark| mark.kind.action_max()).filter(|_| !kind.is_digest());
+            bound.map_or(action, |most| action.min(most))
+        };
+        let found = found.map(|((n, entry), distance)| (*n, distance, radius(&entry.category), action(n, &entry.category)));
+        found.filter(|(_, distance, threshold, _)| distance <= threshold).collect()
     }
 
     fn holds(&self, kind: HashKind) -> bool {
