@@ -276,7 +276,7 @@ async fn break_floods(doors: &Doors) {
     for Flooded { list, entry_id, matches } in doors.matcher.take_floods() {
         metrics::counter!("hashwarden_floods_total", "list" => list.clone()).increment(1);
         let (catalog, name) = (doors.catalog.clone(), list.clone());
-        let note = format!("flood: {matches} matches in a window of {} s", doors.matcher.options().flood.window_s);
+        let note = format!("{matches} matches in a window of {} s", doors.matcher.options().flood.window_s);
         let capped = tokio::task::spawn_blocking(move || catalog.cap_flooding(&name, &entry_id, action, &note)).await;
         match capped {
             Ok(Ok(true)) => {

@@ -154,8 +154,8 @@ pub struct AddedPicture {
     pub quality: Option<u8>,
     /// How many hashes of each kind the entry has.
     pub kinds: BTreeMap<HashKind, u64>,
-    /// What was said of the picture before it was added.
-    pub verdict: Verdict,
+    /// What was said of the picture before it was added; `None` for who may not match.
+    pub verdict: Option<Verdict>,
 }
 
 /// An item's result, in the order of completion.

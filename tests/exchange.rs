@@ -323,6 +323,12 @@ fn a_bundle_is_taken_from_whom_the_operator_trusts_and_no_older_one_after_it() {
     refused("known", &first, &usual, "the bundle has version 1 of hotline's list \"list\", and version 2 was imported already");
     // Not even by a store that was opened anew, with derived rows that were lost.
     assert_eq!(receiver.import("known", &second, &usual).unwrap().version, None, "the same one again");
+    // An entry is disabled without a new version: what was exported before is older.
+    sender.mark("list", "a", MarkKind::Disabled);
+    let third = sender.bundle("list", &key, None);
+    let report = receiver.import("known", &third, &usual).unwrap();
+    assert_eq!((report.bundle.unwrap().version, receiver.entry("known", "a").status), (2, Status::Withdrawn));
+    refused("known", &second, &usual, "a later export of hotline's list \"list\" was imported already");
     drop(receiver);
     let receiver = open(ours.path(), &format!("hotline={}", key.public()));
     let again = receiver.import("known", &first, &usual).unwrap_err().to_string();

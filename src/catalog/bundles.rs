@@ -12,8 +12,8 @@ use crate::lists::bundle::Origin;
 use crate::lists::{FileError, Signers};
 use crate::store::{DerivedPut, Store};
 
-/// The newest versions taken, by `KEY/NAME`.
-type Taken = BTreeMap<String, u32>;
+/// The newest version taken, and the newest of the sender's changes, by `KEY/NAME`, or `KEY/NAME/SOURCE` of a part of a list.
+type Taken = BTreeMap<String, (u32, u64)>;
 
 /// What bundles are held against.
 pub(super) struct Bundles<'a> {
@@ -41,11 +41,18 @@ impl Bundles<'_> {
             let (theirs, ours) = (said(theirs), said(ours));
             return refused(format!("the bundle is of a {theirs} list, and list {:?} is {ours}", self.list.name));
         }
-        let newest = self.taken.get(&of(origin)).copied().unwrap_or(0);
+        let (newest, change) = self.taken.get(&of(origin)).copied().unwrap_or_default();
         if origin.of.version < newest && !self.accept {
             return refused(format!(
                 "the bundle has version {} of {name}'s list {:?}, and version {newest} was imported already; to go back to the older one, give --accept",
                 origin.of.version, origin.of.list
+            ));
+        }
+        // Of one version: entries may have been disabled between two exports.
+        if origin.of.change < change && !self.accept {
+            return refused(format!(
+                "a later export of {name}'s list {:?} was imported already; to go back to the older one, give --accept",
+                origin.of.list
             ));
         }
         Ok(name.to_owned())
@@ -53,7 +60,8 @@ impl Bundles<'_> {
 }
 
 fn of(origin: &Origin) -> String {
-    format!("{}/{}", origin.signer, origin.of.list)
+    let source = origin.of.source.as_deref().map_or_else(String::new, |source| format!("/{source}"));
+    format!("{}/{}{source}", origin.signer, origin.of.list)
 }
 
 /// The mark under which the numbers of a list are kept.
@@ -71,7 +79,7 @@ impl Catalog {
     pub(super) fn note_bundle(&self, list: ListId, origin: &Origin) -> Result<(), CatalogError> {
         let store = self.store();
         let mut taken = taken(&store, list)?;
-        taken.insert(of(origin), origin.of.version);
+        taken.insert(of(origin), (origin.of.version, origin.of.change));
         let bytes = serde_json::to_vec(&taken).unwrap_or_default(); // strings and numbers
         Ok(store.derived_put(&[DerivedPut::Mark { name: mark(list), bytes }])?)
     }

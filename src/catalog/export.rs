@@ -114,16 +114,17 @@ impl Catalog {
             return Err(CatalogError::Refused(format!("list {:?} has no active version to export", list.name)));
         }
         let version = self.sealed(list, number)?;
-        let (ids, stopped) = {
+        let (ids, stopped, change) = {
             let _commit = lock(&self.commit);
-            (store.ids(list.id)?, marks::in_force(&store, list.id)?.stopped)
+            (store.ids(list.id)?, marks::in_force(&store, list.id)?.stopped, store.seq()?)
         };
         drop(write);
         report.version = number;
         let source = options.source.as_deref().map(|source| source_of(list, source)).transpose()?;
         let mut out = Counted { inner: out, bytes: 0 };
-        let mut writer = Writer::begin(options.format, written(by, list, &version, options, &store.entry_id_key()), &mut out)
-            .map_err(|error| unwritten(&error))?;
+        let mut writer =
+            Writer::begin(options.format, written(by, list, &version, change, options, &store.entry_id_key()), &mut out)
+                .map_err(|error| unwritten(&error))?;
         for id in ids {
             let (_, history): (_, IdHistory) = id?;
             let Some(known) = history.in_version(&version.lineage) else { continue };
@@ -167,7 +168,7 @@ fn source_of(list: &HashList, name: &str) -> Result<Sources, CatalogError> {
     })
 }
 
-fn written(by: &Caller, list: &HashList, version: &ListVersion, options: &ExportOptions, key: &[u8; 32]) -> Written {
+fn written(by: &Caller, list: &HashList, version: &ListVersion, change: u64, options: &ExportOptions, key: &[u8; 32]) -> Written {
     let time = |ms: u64| {
         let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
         humantime::format_rfc3339_seconds(time).to_string()
@@ -176,6 +177,7 @@ fn written(by: &Caller, list: &HashList, version: &ListVersion, options: &Export
         list: list.name.clone(),
         negative: list.polarity == Polarity::Negative,
         version: version.version.0,
+        change,
         made: time(version.time_ms),
         digest: hex::encode(shown::shown_digest(key, &version.digest)),
         source: options.source.clone(),

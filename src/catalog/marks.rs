@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{Catalog, CatalogError, advance, health, lock, now_ms, told};
-use crate::entry::{Action, Caller, ChangeOp, HashList, ListId, Mark, MarkKind, Marked};
+use crate::entry::{Action, Caller, ChangeOp, HashList, ListId, MARK_NOTE_BYTES_MAX, Mark, MarkKind, Marked};
 use crate::snapshot::{ListMarks, Snapshot};
 use crate::store::Store;
 
@@ -50,17 +50,23 @@ impl Catalog {
         Ok(())
     }
 
-    /// Bounds the action of an entry's matches, as it matches far more often than it did. False where it has a mark already, which stays.
+    /// Bounds the action of an entry's matches, as it matches far more often than it did. False where a mark keeps it from that: one that takes it out or
+    /// bounds it, or the note that is left where somebody took such a bound off. Another note stays with the bound.
     pub fn cap_flooding(&self, name: &str, id: &str, action: Action, note: &str) -> Result<bool, CatalogError> {
         let by = Caller("flood breaker".to_owned());
         let Some(kind) = MarkKind::capping(action) else { return Ok(false) };
-        let mark = Mark { kind, until_ms: None, note: note.to_owned() };
+        let mut mark = Mark { kind, until_ms: None, note: format!("{FLOOD}{note}") };
         mark.check()?;
         let mut capped = None;
         self.commit(&by, None, |store| {
             let list = self.find(name)?;
-            if store.mark(list.id, id)?.is_some() {
-                return Ok(None);
+            match store.mark(list.id, id)? {
+                Some(known) if known.mark.kind == MarkKind::Noted && !known.mark.note.starts_with(FLOOD) => {
+                    mark.note = format!("{}; {}", mark.note, known.mark.note);
+                    mark.note.truncate(mark.note.floor_char_boundary(MARK_NOTE_BYTES_MAX));
+                }
+                Some(_) => return Ok(None),
+                None => {}
             }
             let op = ChangeOp::SetMark { list: list.id, id: id.to_owned(), mark: Some(mark.clone()) };
             capped = Some(list);
@@ -119,6 +125,8 @@ impl Catalog {
     }
 }
 
+/// How the note of an entry begins that was bounded because it matched far too often.
+const FLOOD: &str = "flood: ";
 /// Marks that are taken off at a time: changes wait as long.
 const EXPIRED_MAX: usize = 200;
 

@@ -7,10 +7,14 @@ use std::collections::BTreeSet;
 
 use super::columns;
 use super::entries::check_radius;
-use super::{Catalog, CatalogError, stored};
-use crate::entry::{Action, Bits, EntryNo, HashKind, HashList, HashValue, Lineage, Mark, Pdq, VersionNo, VersionState, ViewKind};
+use super::{Catalog, CatalogError, now_ms, stored};
+use crate::entry::{
+    Action, Bits, EntryNo, HashKind, HashList, HashValue, Lineage, Mark, Pdq, Polarity, VersionNo, VersionState, ViewKind,
+};
 use crate::store::{Moment, Past, Store};
 
+/// Clocks of callers may be ahead by so much.
+const CLOCKS_DIFFER_MS: u64 = 60_000;
 /// Matches that one answer names at most, the nearest ones.
 const PAST_MATCHES_MAX: usize = 1_000;
 
@@ -25,6 +29,8 @@ pub struct PastReport {
     pub version_ms: u64,
     pub disabled: bool,
     pub shadow: bool,
+    /// A negative list: a match of it suppresses others, and is none of its own.
+    pub negative: bool,
     /// The version is not kept any more: entries that were removed since then are missing here.
     pub incomplete: bool,
     /// Nearest first, at most a thousand.
@@ -48,8 +54,13 @@ pub struct PastMatch {
 }
 
 impl PastReport {
-    /// Whether the list would have matched: it answered, and had an entry that nothing kept from matching.
+    /// Whether the list would have made a match: it counted, and had an entry that nothing kept from matching.
     pub fn matched(&self) -> bool {
+        self.met() && !self.shadow && !self.negative
+    }
+
+    /// The same, whatever the list is for.
+    pub fn met(&self) -> bool {
         !self.disabled && self.matches.iter().any(|found| found.stopped_by.is_none())
     }
 }
@@ -66,6 +77,11 @@ impl Catalog {
         {
             return Err(CatalogError::Invalid(format!("there was no snapshot {seq} yet: the newest is {}", store.seq()?)));
         }
+        if let Moment::Time(ms) = moment
+            && ms > now_ms() + CLOCKS_DIFFER_MS
+        {
+            return Err(CatalogError::Invalid("the time lies in the future".to_owned()));
+        }
         let past = store.past(list.id, moment)?;
         let Some(policy) = &past.policy else {
             return Err(CatalogError::Refused(format!("list {name:?} was created later")));
@@ -77,6 +93,7 @@ impl Catalog {
             version_ms: past.active_since_ms,
             disabled: past.disabled,
             shadow: policy.shadow,
+            negative: list.polarity == Polarity::Negative,
             incomplete: false,
             matches: Vec::new(),
             cut: 0,

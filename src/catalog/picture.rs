@@ -31,11 +31,16 @@ impl Catalog {
         if digests_only {
             return Ok(taken);
         }
-        let refused = |why: String| Err(CatalogError::Refused(format!("{why}; its digests alone can be added (digests only)")));
+        let refused = |why: String| {
+            Err(CatalogError::Refused(format!("{why}; its digests alone can be added (digests_only, --digests-only)")))
+        };
         let features = match features {
             Ok(features) => features,
             Err(unscanned) => return refused(format!("the picture was not scanned: {unscanned}")),
         };
+        if let Some(part) = features.left_out.first() {
+            return refused(format!("the picture was not scanned whole ({})", part.0));
+        }
         let mut why = "no PDQ hash could be taken of the picture".to_owned();
         let of_whole = |hash: &HashValue| if let HashValue::Pdq(hash) = hash { Some(*hash) } else { None };
         for seen in features.seen.iter().filter(|seen| seen.transform == Transform::Identity) {
@@ -50,7 +55,7 @@ impl Catalog {
             if list.polarity == Polarity::Positive
                 && let Some((_, reason)) = Featureless::known().judge(&hash)
             {
-                why = format!("the picture says too little: {reason}");
+                why = format!("the picture has too little content: {reason}");
                 continue;
             }
             taken.hashes.push(seen.hash.clone());

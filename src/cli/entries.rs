@@ -151,7 +151,7 @@ pub fn as_of(context: &Context, lists: &dyn Lists, args: &AsOfArgs) -> Result<Ex
     };
     let report = lists.as_of(&args.name, moment, hash)?;
     tell(context, || past_json(&args.name, &report), || past_text(&args.name, &report))?;
-    Ok(if report.matched() && !report.shadow { Exit::Matched } else { Exit::Done })
+    Ok(if report.matched() { Exit::Matched } else { Exit::Done })
 }
 
 fn past_json(list: &str, report: &PastReport) -> Value {
@@ -163,14 +163,15 @@ fn past_json(list: &str, report: &PastReport) -> Value {
         })
     };
     json!({
-        "list": list, "matched": report.matched(), "shadow": report.shadow, "disabled": report.disabled,
+        "list": list, "matched": report.matched(), "negative": report.negative, "shadow": report.shadow, "disabled": report.disabled,
         "snapshot": report.snapshot, "snapshot_ms": report.snapshot_ms, "version": report.version.0, "version_ms": report.version_ms,
         "incomplete": report.incomplete, "cut": report.cut, "matches": report.matches.iter().map(found).collect::<Vec<_>>(),
     })
 }
 
 fn past_text(list: &str, report: &PastReport) -> String {
-    let answer = match report.matched() {
+    let answer = match report.met() {
+        true if report.negative => "would have suppressed matches of other lists",
         true if report.shadow => "would have matched in shadow, altering no outcome",
         true => "would have matched",
         false if report.disabled => "would not have matched: the list was disabled",

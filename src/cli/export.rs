@@ -109,8 +109,11 @@ pub fn export(context: &Context, args: &ExportArgs) -> Result<Exit, Failure> {
 
 /// A file with mode 0600 in the folder of another one, whose place it can take.
 fn beside(path: &Path) -> io::Result<NamedTempFile> {
-    if path.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
+    // Not through a link: what it leads to would be replaced, or the link itself.
+    match std::fs::symlink_metadata(path) {
+        Ok(there) if there.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+        Ok(there) if !there.is_file() => return Err(io::Error::other("it is there already, and is not a regular file")),
+        _ => {}
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     tempfile::Builder::new().prefix(".hashwarden-export-").tempfile_in(folder)

@@ -41,7 +41,7 @@ pub fn add(context: &Context, name: &str, path: &Path, options: PictureOptions) 
         let kinds: BTreeMap<&str, u64> = added.kinds.iter().map(|(kind, n)| (kind.name(), *n)).collect();
         json!({
             "added": added.report.as_ref().map(edit_json), "pdq_quality": added.quality, "kinds": kinds,
-            "before": verdict_json(&label, &added.verdict),
+            "before": added.verdict.as_ref().map(|verdict| verdict_json(&label, verdict)),
         })
     };
     let text = || {
@@ -52,9 +52,12 @@ pub fn add(context: &Context, name: &str, path: &Path, options: PictureOptions) 
             Some(report) => format!("{}\n  hashes: {hashes}", edit_text(report)),
             None => format!("nothing was changed; the entry would have {hashes}"),
         };
-        match added.verdict.outcome {
-            Outcome::Match => format!("{done}\nmatched before:\n{}", verdict_text(&label, &added.verdict)),
-            _ => done,
+        match &added.verdict {
+            Some(verdict) if verdict.outcome == Outcome::Match => {
+                format!("{done}\nmatched before:\n{}", verdict_text(&label, verdict))
+            }
+            Some(_) => done,
+            None => format!("{done}\n  what it matched before is shown to callers with the role matcher"),
         }
     };
     tell(context, json, text)?;
@@ -81,5 +84,5 @@ fn add_here(context: &Context, name: &str, image: Vec<u8>, options: PictureOptio
     let PictureOptions { id, category, details, dry_run, .. } = options;
     let entry = NewEntry { id, category, details, hashes: taken.hashes, ..NewEntry::default() };
     let report = if dry_run { None } else { Some(catalog.add(&by, name, vec![entry]).map_err(failure)?) };
-    Ok(AddedPicture { report, quality: taken.quality, kinds, verdict })
+    Ok(AddedPicture { report, quality: taken.quality, kinds, verdict: Some(verdict) })
 }

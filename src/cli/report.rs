@@ -20,7 +20,7 @@ use super::context::{Context, Exit, Failure};
 use super::output::tell;
 use super::plot::{bars, escaped};
 use super::remarks::path_text;
-use crate::catalog::{EntryInfo, EntryQuery, ExportOptions, FOUND_MAX, ListInfo};
+use crate::catalog::{EntryInfo, EntryQuery, ExportOptions, FOUND_MAX, ListInfo, Stopped};
 use crate::entry::shown::{counted, unopened, without_hashes};
 use crate::entry::{MarkKind, Pdq, Sources};
 use crate::index::{self, Hit, IndexKind, Query, Scratch};
@@ -159,7 +159,8 @@ fn marked(lists: &dyn Lists, name: &str) -> Result<Vec<EntryInfo>, String> {
 fn by_source(lists: &dyn Lists, info: &ListInfo) -> Result<BTreeMap<String, u64>, Failure> {
     let named = Sources::NAMES.into_iter().map(str::to_owned).chain(info.list.sources.iter().cloned());
     let count = |source: String| {
-        let options = ExportOptions { format: Format::Bundle, source: Some(source.clone()), ..ExportOptions::default() };
+        let stopped = Stopped::AsTheyAre;
+        let options = ExportOptions { format: Format::Bundle, source: Some(source.clone()), stopped, ..ExportOptions::default() };
         let report = lists.export(&info.list.name, &options, &mut std::io::sink())?;
         Ok((source, report.entries))
     };

@@ -264,7 +264,7 @@ pub fn added_picture(reply: v1::AddPictureResponse) -> Read<AddedPicture> {
         kinds: kinds.collect::<Read<_>>()?,
         report: reply.report.map(|report| edit_report(Some(report))).transpose()?,
         quality: reply.pdq_quality.map(|q| number(q, "a quality")).transpose()?,
-        verdict: verdict(some(reply.verdict, "no verdict")?)?,
+        verdict: reply.verdict.map(verdict).transpose()?,
     })
 }
 
@@ -305,6 +305,7 @@ pub fn past_report(reply: v1::MatchAsOfResponse) -> Read<PastReport> {
         version_ms: reply.version_time.map_or(0, ms),
         disabled: reply.disabled,
         shadow: reply.shadow,
+        negative: reply.negative,
         incomplete: reply.incomplete,
         matches: reply.matches.into_iter().map(found).collect::<Read<_>>()?,
         cut: reply.cut,

@@ -24,7 +24,7 @@ mod walk;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -44,6 +44,8 @@ pub use options::Options;
 
 /// How long a fetch waits for an import of somebody else before it asks again.
 const BUSY_WAIT: Duration = Duration::from_millis(500);
+/// What a source can ask for at the most, whatever it says.
+const AFTER_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// Warnings of one fetch.
 const WARNINGS_MAX: usize = 20;
 
@@ -115,19 +117,30 @@ impl Feeds {
         progress: &mut (dyn FnMut(FetchProgress) + Send),
     ) -> Result<FetchReport, FeedError> {
         let now_ms = (self.clock)();
-        let mut state = FetchState { attempted_ms: now_ms, held: 0, not_before_ms: 0, ..info.state.clone() };
+        let mut state = FetchState { held: 0, not_before_ms: 0, ..info.state.clone() };
         // What is active is not what the cursor is true of.
         if options.again || matches!(info.waits, Some(Waits::RolledBack(_))) {
             (state.cursor, state.version, state.filling) = (String::new(), 0, false);
         }
+        // As if it had not begun: one that a crash ends is due at once.
         self.catalog.put_fetch_state(&info.list, &info.name, &state)?;
-        let mut fetching = Fetching { feeds: self, by, info: &info, options, state, report: FetchReport::default(), progress };
+        let mut fetching = Fetching {
+            feeds: self,
+            by,
+            info: &info,
+            began: Instant::now(),
+            options,
+            state,
+            report: FetchReport::default(),
+            progress,
+        };
         let done = match info.feed.kind {
             FeedKind::Files if info.feed.is_folder() => fetching.folder(),
             FeedKind::Files => fetching.file(),
             _ => fetching.pages(),
         };
         let Fetching { mut state, report, .. } = fetching;
+        state.attempted_ms = now_ms;
         match &done {
             Ok(()) if report.held.is_empty() => {
                 (state.succeeded_ms, state.failures, state.error) = (now_ms, 0, String::new());
@@ -139,7 +152,7 @@ impl Feeds {
                 state.failures = state.failures.saturating_add(1);
                 state.error = without_hashes(&error.to_string()).chars().take(1_000).collect();
                 if let FeedError::Failed { after: Some(after), .. } = error {
-                    state.not_before_ms = now_ms.saturating_add(after.as_millis() as u64);
+                    state.not_before_ms = now_ms.saturating_add((*after).min(AFTER_MAX).as_millis() as u64);
                 }
             }
         }
@@ -217,6 +230,7 @@ struct Fetching<'f> {
     feeds: &'f Feeds,
     by: &'f Caller,
     info: &'f SourceInfo,
+    began: Instant,
     options: FetchOptions,
     state: FetchState,
     report: FetchReport,
@@ -232,6 +246,22 @@ impl Fetching<'_> {
     fn tell(&mut self) {
         let FetchReport { pages, bytes, records, .. } = self.report;
         (self.progress)(FetchProgress { pages, bytes, records, importing: None });
+    }
+
+    /// Whether the source is still set as it was when the fetch began, and the fetch may go on.
+    fn check_wanted(&self) -> Result<(), FeedError> {
+        match self.feeds.catalog.source(&self.info.list, &self.info.name) {
+            Ok(now) if now.feed == self.info.feed => {}
+            Ok(_) => return Err(FeedError::Refused("the source was set anew while it was fetched".to_owned())),
+            Err(error) => return Err(FeedError::Catalog(error)),
+        }
+        let most = self.feeds.options.fetch_s_max;
+        if self.began.elapsed() > Duration::from_secs(most) {
+            return Err(FeedError::failed(format!(
+                "the fetch took longer than {most} s ([feeds] fetch_s_max); what was imported stays, and the next one goes on from there"
+            )));
+        }
+        Ok(())
     }
 
     /// Waits after the `n`th failure in a row; an error where there is to be no further attempt.
@@ -273,6 +303,7 @@ impl Fetching<'_> {
             if self.feeds.is_stopped() {
                 return Err(FeedError::Stopped);
             }
+            self.check_wanted()?;
             let mut files = files()?;
             let files: Files<'_, '_> = &mut files;
             let FetchReport { pages, bytes, records, .. } = self.report;

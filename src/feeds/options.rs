@@ -28,6 +28,8 @@ options! {
         pub idle_ms_max: u64 = 60_000, in 10..=3_600_000;
         /// Seconds that one request may take in all.
         pub request_s_max: u64 = 3_600, in 1..=86_400;
+        /// Seconds that a fetch may take in all, where it comes in pages: other sources wait meanwhile.
+        pub fetch_s_max: u64 = 4 * 3_600, in 1..=30 * 86_400;
         /// How often a request is made before the fetch fails.
         pub attempts_max: u32 = 6, in 1..=20;
         /// ms to wait after the first failure; doubled after each, with jitter.

@@ -32,6 +32,7 @@ impl Fetching<'_> {
             if self.report.pages == PAGES_MAX {
                 return Err(FeedError::failed(format!("the source has more than {PAGES_MAX} pages")));
             }
+            self.check_wanted()?;
             let (body, Taken { records, content, is_last }) = self.page(&mut http, walk.as_mut())?;
             self.report.pages += 1;
             self.report.bytes += body.len() as u64;

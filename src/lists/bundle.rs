@@ -307,6 +307,7 @@ pub(super) mod tests {
 
     pub fn written() -> Written {
         Written {
+            change: 7,
             list: "known".into(),
             negative: false,
             version: 3,

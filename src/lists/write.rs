@@ -24,6 +24,8 @@ pub struct Written {
     /// The list is one of harmless pictures.
     pub negative: bool,
     pub version: u32,
+    /// The store's last change when it was exported: marks take entries out without a new version.
+    pub change: u64,
     /// When the version was made, in RFC 3339.
     pub made: String,
     /// The version's digest, as `list versions` shows it: it tells versions of one store apart.

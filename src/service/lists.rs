@@ -12,6 +12,7 @@ use super::import::{self, Import};
 use super::middleware::{Deadline, Working};
 use super::picture;
 use super::{Shared, sources, told};
+use crate::access::Role;
 use crate::admission::Budget;
 use crate::catalog::{Catalog, CatalogError, FetchOptions, ListInfo, NewEntry, PolicyUpdate};
 use crate::entry::{VersionNo, check_list_name};
@@ -217,7 +218,9 @@ impl HashListService for Lists {
         };
         let (taken, report) = self.call(&asking, add).await?;
         let ages = self.0.list_cache.ages(&verdict).await;
-        let verdict = convert::verdict_for(asking.principal.rights(), verdict, &ages);
+        let rights = asking.principal.rights();
+        // Who may not match pictures is not told what this one matches.
+        let verdict = rights.roles.contains(&Role::Matcher).then(|| convert::verdict_for(rights, verdict, &ages));
         Ok(Response::new(convert::added_picture(taken, report, verdict)))
     }
 

@@ -30,6 +30,12 @@ fn an_export_is_a_whole_file_or_none() {
     assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
     let left: Vec<_> = std::fs::read_dir(place.folder.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().starts_with(".hashwarden")), "{left:?}");
+    // What is no file is left alone.
+    let (link, aim) = (place.path("link.csv"), place.write("aim.csv", b"aim"));
+    std::os::unix::fs::symlink(&aim, &link).unwrap();
+    place.run(&["list", "export", "known", "--output", &place.arg("link.csv")]).exits(3).says(&["is not a regular file"]);
+    assert!(link.is_symlink() && std::fs::read(&aim).unwrap() == b"aim");
+    place.run(&["list", "export", "known", "--output", "/dev/null"]).exits(3).says(&["is not a regular file"]);
     place.run(&["list", "export", "nothing"]).exits(3).says(&["no list named"]);
     place.run(&["list", "export", "known", "--format", "vics-json"]).exits(2).says(&["csv, pdq-text, ncmec-xml, bundle"]);
     place.run(&["list", "export", "known", "--json"]).exits(2).says(&["--json needs --output"]);

@@ -98,6 +98,7 @@ pub fn past_report(report: PastReport) -> v1::MatchAsOfResponse {
         version_time: time(report.version_ms),
         disabled: report.disabled,
         shadow: report.shadow,
+        negative: report.negative,
         incomplete: report.incomplete,
         matches: report.matches.into_iter().map(found).collect(),
         cut: report.cut,

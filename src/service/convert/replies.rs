@@ -280,7 +280,7 @@ pub fn edit_report(report: EditReport) -> v1::EditReport {
 }
 
 /// An entry that was made of a picture.
-pub fn added_picture(taken: PictureHashes, report: Option<EditReport>, verdict: v1::Verdict) -> v1::AddPictureResponse {
+pub fn added_picture(taken: PictureHashes, report: Option<EditReport>, verdict: Option<v1::Verdict>) -> v1::AddPictureResponse {
     let kinds: BTreeMap<HashKind, u64> = taken.hashes.iter().fold(BTreeMap::new(), |mut kinds, hash| {
         *kinds.entry(hash.kind()).or_default() += 1;
         kinds
@@ -289,7 +289,7 @@ pub fn added_picture(taken: PictureHashes, report: Option<EditReport>, verdict: 
         report: report.map(edit_report),
         pdq_quality: taken.quality.map(u32::from),
         hashes: kinds.into_iter().map(|(of, hashes)| v1::HashCount { kind: kind(of), hashes }).collect(),
-        verdict: Some(verdict),
+        verdict,
     }
 }
 
