@@ -152,7 +152,7 @@ fn source_json(info: &SourceInfo) -> Value {
     json!({
         "list": list, "source": name, "kind": feed.kind.name(), "place": feed.place, "credentials": feed.credentials,
         "every_s": feed.every_s, "format": feed.format, "delta": feed.delta, "set_ms": feed.set_ms,
-        "attempted_ms": time(state.attempted_ms), "succeeded_ms": time(state.succeeded_ms), "failures": state.failures,
+        "began_ms": time(state.began_ms), "attempted_ms": time(state.attempted_ms), "succeeded_ms": time(state.succeeded_ms), "failures": state.failures,
         "error": state.error, "version": state.version, "held_version": held, "rolled_back_version": rolled_back, "due_ms": due_ms,
         "age_s": info.age_ms(now_ms()) / 1_000,
     })
@@ -179,6 +179,9 @@ fn source_text(info: &SourceInfo, now_ms: u64) -> String {
         let attempts = counted(state.failures.into(), "attempt", "attempts");
         text +=
             &format!("\n  failing          {attempts} since, the last {}: {}", utc(state.attempted_ms), escaped(&state.error));
+    }
+    if state.began_ms > 0 {
+        text += &format!("\n  fetching         since {}, and not ended", utc(state.began_ms));
     }
     text += &match (waits, due_ms) {
         (Some(Waits::Held(version)), _) => {

@@ -88,6 +88,7 @@ fn source_info(source: v1::Source) -> Read<SourceInfo> {
     let held = source.held_version.map(|version| Waits::Held(VersionNo(version)));
     let state = FetchState {
         of: feed.of(),
+        began_ms: source.begin_time.map_or(0, ms),
         attempted_ms: source.attempt_time.map_or(0, ms),
         succeeded_ms: source.success_time.map_or(0, ms),
         failures: source.failures,

@@ -14,7 +14,9 @@ pub struct FetchState {
     pub of: String,
     /// Where the next fetch goes on, in the words of the kind; empty: at the beginning.
     pub cursor: String,
-    /// When a fetch last began, and when one last came to its end with all that there was; 0 for never.
+    /// When a fetch began that has not ended; 0 for none.
+    pub began_ms: u64,
+    /// When one last began that ended, and one that came to its end with all that there was; 0 for never.
     pub attempted_ms: u64,
     pub succeeded_ms: u64,
     /// Fetches that failed since.

@@ -117,12 +117,12 @@ impl Feeds {
         progress: &mut (dyn FnMut(FetchProgress) + Send),
     ) -> Result<FetchReport, FeedError> {
         let now_ms = (self.clock)();
-        let mut state = FetchState { held: 0, not_before_ms: 0, ..info.state.clone() };
+        let mut state = FetchState { began_ms: now_ms, held: 0, not_before_ms: 0, ..info.state.clone() };
         // What is active is not what the cursor is true of.
         if options.again || matches!(info.waits, Some(Waits::RolledBack(_))) {
             (state.cursor, state.version, state.filling) = (String::new(), 0, false);
         }
-        // As if it had not begun: one that a crash ends is due at once.
+        // Not as an attempt: one that a crash ends is due at once.
         self.catalog.put_fetch_state(&info.list, &info.name, &state)?;
         let mut fetching = Fetching {
             feeds: self,
@@ -140,7 +140,7 @@ impl Feeds {
             _ => fetching.pages(),
         };
         let Fetching { mut state, report, .. } = fetching;
-        state.attempted_ms = now_ms;
+        (state.began_ms, state.attempted_ms) = (0, now_ms);
         match &done {
             Ok(()) if report.held.is_empty() => {
                 (state.succeeded_ms, state.failures, state.error) = (now_ms, 0, String::new());

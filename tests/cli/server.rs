@@ -139,11 +139,6 @@ impl Server {
         self.log.line(message)
     }
 
-    /// A line of the log, once it is there.
-    pub fn line(&self, message: &str) -> Value {
-        self.log.line(message)
-    }
-
     /// SIGTERM, and then its exit code and its log.
     pub fn terminate(&mut self) -> (i32, String) {
         assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());

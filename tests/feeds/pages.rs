@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::ask::{NOW, hex, ncmec, open, open_with, options, pass, stopncii, with_source};
 use super::server::{Asked, Reply, Server, ok, status};
 use hashwarden::catalog::FetchOptions;
-use hashwarden::entry::{FeedKind, VersionNo, Waits};
+use hashwarden::entry::{Feed, FeedKind, VersionNo, Waits};
 use hashwarden::feeds::Options;
 
 /// Three pages; the links go from one to the next.
@@ -396,4 +396,61 @@ fn databases_of_ncmec_do_not_meet_in_one_list() {
     bench.catalog.delete(&bench.by, "known").unwrap();
     bench.create("known");
     assert_eq!(set("feed", "/exploitative"), Ok(()));
+}
+
+/// A source whose pages never end is left as soon as it is unset, with nothing of it in the list, and a fetch that does not end does not count as one.
+#[test]
+fn a_fetch_ends_with_its_source() {
+    let (dir, server) = (tempfile::tempdir().unwrap(), Server::new(|_| status(500)));
+    let bench = with_source(dir.path(), FeedKind::Ncmec, &server.url);
+    let (catalog, by) = (bench.catalog.clone(), bench.by.clone());
+    server.answer(move |asked| {
+        let page: u64 = asked.parameter("start").map_or(1, |start| start.parse().unwrap());
+        if page == 2 {
+            let state = catalog.source("known", "feed").unwrap().state;
+            assert!(state.attempted_ms == 0 && state.began_ms > 0, "no attempt before it ends: after a crash it is due at once");
+        }
+        if page == 3 {
+            catalog.unset_source(&by, "known", "feed").unwrap();
+        }
+        ok(ncmec(&[page], &[], Some(&format!("/v2/entries?start={}", page + 1))))
+    });
+    let why = bench.failure();
+    assert!(why.contains("is not fetched from anywhere"), "{why}");
+    assert_eq!((server.asked().len(), bench.entries(), bench.ids(1)), (3, 0, vec![]));
+    assert!(bench.catalog.source("known", "feed").is_err());
+
+    // Set anew while it is fetched: what was begun under the old settings ends.
+    bench.set(FeedKind::Ncmec, &server.url);
+    let (catalog, by, url) = (bench.catalog.clone(), bench.by.clone(), server.url.clone());
+    server.answer(move |asked| {
+        let page: u64 = asked.parameter("start").map_or(1, |start| start.parse().unwrap());
+        if page == 2 {
+            let feed = Feed { kind: FeedKind::Ncmec, place: url.clone(), every_s: 7_200, ..Feed::default() };
+            catalog.set_source(&by, "known", "feed", feed).unwrap();
+        }
+        ok(ncmec(&[page], &[], Some(&format!("/v2/entries?start={}", page + 1))))
+    });
+    assert!(bench.failure().contains("set anew"), "{}", bench.source().state.error);
+    assert_eq!(bench.entries(), 0);
+}
+
+#[test]
+fn a_fetch_that_takes_too_long_ends_and_no_source_puts_itself_off_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::new(|asked| {
+        std::thread::sleep(Duration::from_millis(250));
+        let page: u64 = asked.parameter("start").map_or(1, |start| start.parse().unwrap());
+        ok(ncmec(&[page], &[], Some(&format!("/v2/entries?start={}", page + 1))))
+    });
+    let bench = open_with(dir.path(), Options { fetch_s_max: 1, ..options() });
+    bench.create("known");
+    bench.set(FeedKind::Ncmec, &server.url);
+    assert!(bench.failure().contains("took longer than 1 s ([feeds] fetch_s_max)"));
+    let state = bench.source().state;
+    assert_eq!((bench.entries(), state.failures, state.began_ms), (0, 1, 0));
+
+    server.answer(|_| Reply::Full { status: 429, headers: vec![("retry-after", "99999999999".into())], body: Vec::new() });
+    bench.failure();
+    assert_eq!(bench.source().due_ms, Some(NOW.get() + 24 * 3_600_000));
 }

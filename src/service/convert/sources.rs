@@ -52,6 +52,7 @@ pub fn source(info: SourceInfo) -> v1::Source {
         name,
         settings: Some(settings),
         set_time: time(feed.set_ms),
+        begin_time: time(state.began_ms),
         attempt_time: time(state.attempted_ms),
         success_time: time(state.succeeded_ms),
         failures: state.failures,
