@@ -350,6 +350,9 @@ pub fn list_text(info: &ListInfo) -> String {
         let members = counted(policy.disputes_max.into(), "member", "members");
         text.push_str(&format!("\n  withdrawn        if {members} or more dispute it"));
     }
+    if policy.shadow {
+        text.push_str("\n  in shadow        its matches alter no outcome");
+    }
     let About { owner, provenance, legal_basis } = &policy.about;
     for (what, said) in [("owner", owner), ("provenance", provenance), ("legal basis", legal_basis)] {
         if !said.is_empty() {

@@ -190,7 +190,9 @@ impl Http {
         bytes_max: u64,
         sink: Sink<'_>,
     ) -> Result<(), HttpError> {
-        let too_long = || HttpError::lasting(format!("{origin} sends more than {} ([feeds])", sized(bytes_max)));
+        let too_long = || {
+            HttpError::lasting(format!("{origin} sends more than {} ([feeds] page_bytes_max, file_bytes_max)", sized(bytes_max)))
+        };
         if body.size_hint().lower() > bytes_max {
             return Err(too_long());
         }

@@ -100,7 +100,7 @@ impl Fetching<'_> {
                 Ok(_) => match walk.take(&body) {
                     Ok(taken) => return Ok((body, taken)),
                     Err(Untaken::Broken(why)) => {
-                        HttpError::Passing { why: format!("what the source gave is no page: {why}"), after: None }
+                        HttpError::Passing { why: format!("the answer is not a page: {why}"), after: None }
                     }
                     Err(untaken) => return Err(failed(untaken)),
                 },

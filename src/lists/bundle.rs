@@ -203,7 +203,7 @@ impl<'a> Entries<'a> {
     }
 
     fn take(&mut self) -> Result<(), String> {
-        let unlike = |_| "it is not what a bundle holds there".to_owned();
+        let unlike = |_| "it is not a valid line of a bundle".to_owned();
         if self.of.is_none() {
             self.of = Some(serde_json::from_slice(&self.line).map_err(unlike)?);
         } else {
@@ -291,7 +291,7 @@ impl Lines<'_> {
     }
 
     fn parse<'b, T: Deserialize<'b>>(&'b self) -> Result<T, FileError> {
-        serde_json::from_slice(&self.bytes).map_err(|_| self.broken("it is not what a bundle holds there"))
+        serde_json::from_slice(&self.bytes).map_err(|_| self.broken("it is not a valid line of a bundle"))
     }
 
     fn broken(&self, what: impl Into<Cow<'static, str>>) -> FileError {

@@ -117,7 +117,7 @@ fn json<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, FileError> {
     serde_json::from_slice(body).map_err(|error| {
         let what = match error.classify() {
             serde_json::error::Category::Eof => "the JSON ends too early: it was cut short",
-            serde_json::error::Category::Data => "the JSON has not the fields that a page has",
+            serde_json::error::Category::Data => "the JSON does not have the fields of a page",
             _ => "not well-formed JSON",
         };
         FileError::broken(error.line() as u64, what)

@@ -117,7 +117,7 @@ fn a_fetch_that_fails_for_good_leaves_list_and_cursor_as_they_were() {
     check(|_| status(500), "500", 3);
     check(|_| status(403), "does not accept the credentials", 1);
     check(|_| ok("<queryResult>"), "cut short", 3);
-    check(|_| ok("{}"), "is no page", 3);
+    check(|_| ok("{}"), "is not a page", 3);
     check(|_| ok(ncmec(&[50], &[1], Some("/v2/entries?start=2"))), "there before", 1);
     check(|_| ok(ncmec(&[51], &[], Some("https://evil.example/v2/entries?start=3"))), "another server", 1);
     check(|_| ok(ncmec(&[51], &[], Some("//evil.example/v2/entries?start=3"))), "another server", 1);
