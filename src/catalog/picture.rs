@@ -1,6 +1,6 @@
 //! Which hashes of a picture stand for it in a list?
 //!
-//! The digests of its file, and PDQ of its first frame that says enough: of less quality than the list asks for it would match nothing, and
+//! The digests of its file, and PDQ of its first frame with enough content: of less quality than the list asks for it would match nothing, and
 //! of a picture without content too much. 64-bit hashes are weak evidence, and not taken. The picture itself goes no further than here.
 
 use super::health::Featureless;

@@ -218,9 +218,11 @@ impl Catalog {
 }
 
 fn due_ms(feed: &Feed, state: &FetchState) -> u64 {
-    let FetchState { attempted_ms, failures, not_before_ms, .. } = *state;
+    let FetchState { began_ms, attempted_ms, failures, not_before_ms, .. } = *state;
+    // One that did not end may have ended the process: not at once, or each start would end like the one before.
+    let not_before_ms = if began_ms > 0 { not_before_ms.max(began_ms + AFTER_FAILURE_MS.start()) } else { not_before_ms };
     if attempted_ms == 0 {
-        return feed.set_ms;
+        return feed.set_ms.max(not_before_ms);
     }
     let every_ms = feed.every_s.saturating_mul(1_000);
     let after = match failures {

@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::calls::Lists;
 use super::context::{Exit, Failure};
-use crate::catalog::{ExportOptions, ExportReport};
+use crate::catalog::{ExportOptions, ExportReport, Stopped};
 use crate::entry::{HashKind, HashValue, Pdq, Status};
 use crate::lists::bundle::Entries;
 use crate::lists::{Format, Row, Written};
 
 #[derive(Default)]
 pub struct Contents {
-    /// Of entries that match, none twice of one entry.
+    /// Of entries that are not withdrawn, none twice of one entry.
     pub pdqs: Vec<Pdq>,
     /// By the hash's place.
     pub category_of: Vec<u16>,
@@ -55,9 +55,10 @@ impl Contents {
     }
 }
 
-pub fn contents(lists: &dyn Lists, name: &str) -> Result<Contents, Failure> {
+/// `stopped`: what entries count as that a mark takes out here.
+pub fn contents(lists: &dyn Lists, name: &str, stopped: Stopped) -> Result<Contents, Failure> {
     let (mut contents, mut numbers) = (Contents::default(), HashMap::new());
-    let options = ExportOptions { format: Format::Bundle, ..ExportOptions::default() };
+    let options = ExportOptions { format: Format::Bundle, stopped, ..ExportOptions::default() };
     let mut each = |row| contents.take(row, &mut numbers);
     let mut entries = Entries::new(&mut each);
     let report = lists.export(name, &options, &mut entries)?;

@@ -159,8 +159,7 @@ fn marked(lists: &dyn Lists, name: &str) -> Result<Vec<EntryInfo>, String> {
 fn by_source(lists: &dyn Lists, info: &ListInfo) -> Result<BTreeMap<String, u64>, Failure> {
     let named = Sources::NAMES.into_iter().map(str::to_owned).chain(info.list.sources.iter().cloned());
     let count = |source: String| {
-        let stopped = Stopped::AsTheyAre;
-        let options = ExportOptions { format: Format::Bundle, source: Some(source.clone()), stopped, ..ExportOptions::default() };
+        let options = ExportOptions { format: Format::Bundle, source: Some(source.clone()), ..ExportOptions::default() };
         let report = lists.export(&info.list.name, &options, &mut std::io::sink())?;
         Ok((source, report.entries))
     };
@@ -170,7 +169,7 @@ fn by_source(lists: &dyn Lists, info: &ListInfo) -> Result<BTreeMap<String, u64>
 pub fn report(context: &Context, args: &ReportArgs) -> Result<Exit, Failure> {
     let lists = lists_with_indexes(context)?;
     let info = lists.list(&args.name)?;
-    let contents = contents(lists.as_ref(), &args.name)?;
+    let contents = contents(lists.as_ref(), &args.name, Stopped::AsTheyAre)?;
     let sources = by_source(lists.as_ref(), &info)?;
     let marked = marked(lists.as_ref(), &args.name);
     let shape = Shape::of(&contents.pdqs);

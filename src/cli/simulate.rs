@@ -25,6 +25,7 @@ use super::output::tell;
 use super::plot::{self, Series};
 use super::remarks::path_text;
 use super::scan::{FileContent, files_in, read_file};
+use crate::catalog::Stopped;
 use crate::entry::shown::{counted, escaped, unopened};
 use crate::entry::{HashKind, HashValue, ListPolicy, Observation, Pdq, VIEW_QUALITY_MIN, ViewKind};
 use crate::extract::{Extractor, Wants};
@@ -153,7 +154,7 @@ impl Measure<'_> {
 pub fn simulate(context: &Context, args: &SimulateArgs) -> Result<Exit, Failure> {
     let lists = lists(context, Access::Read)?;
     let policy = lists.list(&args.name)?.list.policy;
-    let contents = contents(lists.as_ref(), &args.name)?;
+    let contents = contents(lists.as_ref(), &args.name, Stopped::Withdrawn)?;
     if contents.pdqs.is_empty() {
         return Err(Failure { exit: Exit::Failed, why: format!("list {} has no PDQ hash that matches", args.name) });
     }

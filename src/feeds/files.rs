@@ -73,6 +73,7 @@ impl Fetching<'_> {
         let (mut http, credentials) = (Http::new(&self.feeds.options), self.credentials()?);
         let mut failures = 0;
         loop {
+            self.check_wanted()?;
             spool.take_back()?;
             let bytes_max = self.feeds.options.file_bytes_max;
             let get = Get { url, credentials: credentials.as_ref(), headers: cursor.conditions(), bytes_max };

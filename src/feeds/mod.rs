@@ -122,7 +122,7 @@ impl Feeds {
         if options.again || matches!(info.waits, Some(Waits::RolledBack(_))) {
             (state.cursor, state.version, state.filling) = (String::new(), 0, false);
         }
-        // Not as an attempt: one that a crash ends is due at once.
+        // Not as an attempt: one that a crash ends is due again soon.
         self.catalog.put_fetch_state(&info.list, &info.name, &state)?;
         let mut fetching = Fetching {
             feeds: self,

@@ -32,7 +32,6 @@ impl Fetching<'_> {
             if self.report.pages == PAGES_MAX {
                 return Err(FeedError::failed(format!("the source has more than {PAGES_MAX} pages")));
             }
-            self.check_wanted()?;
             let (body, Taken { records, content, is_last }) = self.page(&mut http, walk.as_mut())?;
             self.report.pages += 1;
             self.report.bytes += body.len() as u64;
@@ -84,6 +83,7 @@ impl Fetching<'_> {
         let credentials = self.credentials()?;
         let mut failures = 0;
         loop {
+            self.check_wanted()?;
             let url = walk.url().map_err(failed)?;
             let bytes_max = self.feeds.options.page_bytes_max;
             let get = Get { url: &url, credentials: credentials.as_ref(), headers: Vec::new(), bytes_max };

@@ -408,7 +408,10 @@ fn a_fetch_ends_with_its_source() {
         let page: u64 = asked.parameter("start").map_or(1, |start| start.parse().unwrap());
         if page == 2 {
             let state = catalog.source("known", "feed").unwrap().state;
-            assert!(state.attempted_ms == 0 && state.began_ms > 0, "no attempt before it ends: after a crash it is due at once");
+            assert!(state.attempted_ms == 0 && state.began_ms > 0, "no attempt before it ends");
+            // After a crash a minute later, and not after the whole time between two fetches.
+            let due_ms = catalog.source("known", "feed").unwrap().due_ms;
+            assert_eq!(due_ms, Some(state.began_ms + 60_000));
         }
         if page == 3 {
             catalog.unset_source(&by, "known", "feed").unwrap();

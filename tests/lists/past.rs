@@ -139,6 +139,7 @@ fn the_answer_says_what_held_then() {
     assert_eq!(refused(Moment::Change(0), &near), "list \"known\" was created later");
     assert_eq!(refused(Moment::Time(7), &near), "list \"known\" was created later");
     assert!(refused(Moment::Change(seq + 1), &near).contains("no snapshot"));
+    assert_eq!(refused(Moment::Time(now + 3_600_000), &near), "the time lies in the future");
     assert!(bench.catalog.as_of("unknown", Moment::Change(1), &near).is_err());
     // Digests are equal or not; of 64-bit hashes the radius counts.
     let [md5, phash] = [(HashKind::Md5, "ab".repeat(16)), (HashKind::Phash64, "0123456789abcdef".to_owned())]
@@ -152,4 +153,25 @@ fn the_answer_says_what_held_then() {
     assert_eq!(found(&HashValue::from_hex(HashKind::Md5, &"ac".repeat(16)).unwrap()), Vec::<u16>::new());
     assert_eq!(found(&HashValue::from_hex(HashKind::Phash64, "0123456789abcdee").unwrap()), [1]);
     assert_eq!(found(&HashValue::from_hex(HashKind::Phash64, "0123456789abcd00").unwrap()), Vec::<u16>::new());
+}
+
+/// A list in shadow, or a negative one, met what it met, and made no match of it.
+#[test]
+fn what_alters_no_outcome_is_no_match() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open_with(dir.path(), unchecked());
+    bench.create("known");
+    bench.catalog.create(&bench.by, "good", Polarity::Negative, &PolicyUpdate::default()).unwrap();
+    bench.add("known", "a", vec![hash(0)]);
+    bench.add("good", "b", vec![hash(1)]);
+    let told = |list: &str, n: u64| {
+        let report = bench.catalog.as_of(list, Moment::Change(bench.ask(hash(0)).snapshot), &hash(n)).unwrap();
+        (report.matched(), report.met(), report.shadow, report.negative)
+    };
+    assert_eq!((told("known", 0), told("known", 1)), ((true, true, false, false), (false, false, false, false)));
+    assert_eq!(told("good", 1), (false, true, false, true));
+    bench.catalog.set(&bench.by, "known", &PolicyUpdate { shadow: Some(true), ..PolicyUpdate::default() }).unwrap();
+    assert_eq!(told("known", 0), (false, true, true, false));
+    bench.catalog.set_disabled(&bench.by, "known", true).unwrap();
+    assert_eq!(told("known", 0), (false, false, true, false));
 }
