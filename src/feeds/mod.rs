@@ -140,7 +140,11 @@ impl Feeds {
             _ => fetching.pages(),
         };
         let Fetching { mut state, report, .. } = fetching;
-        (state.began_ms, state.attempted_ms) = (0, now_ms);
+        state.began_ms = 0;
+        // One that the server's end broke off goes on after the next start.
+        if !matches!(done, Err(FeedError::Stopped)) {
+            state.attempted_ms = now_ms;
+        }
         match &done {
             Ok(()) if report.held.is_empty() => {
                 (state.succeeded_ms, state.failures, state.error) = (now_ms, 0, String::new());

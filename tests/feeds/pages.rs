@@ -457,3 +457,25 @@ fn a_fetch_that_takes_too_long_ends_and_no_source_puts_itself_off_for_ever() {
     bench.failure();
     assert_eq!(bench.source().due_ms, Some(NOW.get() + 24 * 3_600_000));
 }
+
+/// A fetch that the server's end breaks off counts for nothing: it is due again at the next start, with what was active as it was.
+#[test]
+fn a_fetch_that_is_broken_off_is_due_again() {
+    let (dir, server) = (tempfile::tempdir().unwrap(), Server::new(|_| Reply::Stalled));
+    let bench = open_with(dir.path(), Options { idle_ms_max: 20_000, ..options() });
+    bench.create("known");
+    bench.set(FeedKind::Ncmec, &server.url);
+    let due = bench.source().due_ms;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while server.asked().is_empty() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            bench.feeds.stop();
+        });
+        assert!(bench.failure().contains("the server is stopping"));
+    });
+    let source = bench.source();
+    assert_eq!((source.state.began_ms, source.state.attempted_ms, source.state.failures, source.due_ms), (0, 0, 0, due));
+    assert_eq!(bench.entries(), 0);
+}
