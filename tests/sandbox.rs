@@ -171,6 +171,7 @@ fn a_worker_reads_every_format() {
     }
 }
 
+/// Even where the picture is sent to one that has been killed and has not ended yet.
 #[test]
 fn a_worker_that_is_killed_while_idle_costs_no_picture() {
     let workers = workers(2);
@@ -183,25 +184,62 @@ fn a_worker_that_is_killed_while_idle_costs_no_picture() {
     }
 }
 
-/// Asks for a picture while a worker stands still, and does something to the worker meanwhile.
-fn asked_meanwhile(workers: &Sandboxed, within: Duration, meanwhile: impl FnOnce(u32)) -> Result<Features, Unscanned> {
-    let pid = idle(workers, 1)[0];
-    signal(pid, Signal::STOP);
-    thread::scope(|scope| {
-        let asked = scope.spawn(|| workers.extract(&picture(), &VIEWS, Instant::now() + within));
-        until("a worker that is asked", || workers.idle().is_empty());
-        meanwhile(pid);
-        asked.join().unwrap()
-    })
+/// A picture that takes a worker some hundred milliseconds, most of it decoding.
+fn slow_picture() -> Vec<u8> {
+    Edit::Png.apply(&image::imageops::resize(&draw(1, 64, 64), 6000, 6000, image::imageops::FilterType::Nearest)).unwrap()
+}
+
+/// CPU time of a process, in hundredths of a second; none where it is gone.
+fn cpu_time(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat[stat.rfind(')')? + 2..].split(' ').skip(11);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+}
+
+/// Waits until one of them has worked for so long that it has read its picture and is decoding it.
+fn until_at_work(pids: &[u32]) -> u32 {
+    let before: Vec<_> = pids.iter().map(|pid| cpu_time(*pid)).collect();
+    let mut found = None;
+    until("a worker at work", || {
+        found =
+            pids.iter().zip(&before).find(|(pid, before)| cpu_time(**pid) > before.map(|before| before + 4)).map(|(pid, _)| *pid);
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+/// A picture that a worker never read is another one's, however much of it was sent.
+#[test]
+fn a_worker_that_is_killed_before_it_reads_costs_no_picture() {
+    let workers = workers(2);
+    for picture in [picture(), Edit::Png.apply(&draw(2, 3000, 2000)).unwrap()] {
+        let expected = extract(&workers, &picture);
+        let pids = idle(&workers, 2);
+        pids.iter().for_each(|pid| signal(*pid, Signal::STOP));
+        let seen = thread::scope(|scope| {
+            let asked = scope.spawn(|| extract(&workers, &picture));
+            until("a worker that is asked", || workers.idle().len() < 2);
+            thread::sleep(Duration::from_millis(20)); // so that as much is sent as the stream takes
+            pids.iter().for_each(|pid| signal(*pid, Signal::KILL));
+            asked.join().unwrap()
+        });
+        assert!(seen.is_ok() && seen == expected, "{seen:?}");
+    }
 }
 
 #[test]
 fn a_worker_that_is_killed_at_work_costs_its_picture_alone() {
     let workers = workers(1);
     let expected = extract(&workers, &picture());
+    let large = slow_picture();
     let mut slowest = Duration::ZERO;
-    for _ in 0..10 {
-        let unscanned = asked_meanwhile(&workers, FAR, |pid| signal(pid, Signal::KILL)).unwrap_err();
+    for _ in 0..5 {
+        let pids = idle(&workers, 1);
+        let unscanned = thread::scope(|scope| {
+            let asked = scope.spawn(|| extract(&workers, &large));
+            signal(until_at_work(&pids), Signal::KILL);
+            asked.join().unwrap().unwrap_err()
+        });
         let lost = Instant::now();
         assert_eq!(unscanned.reason, Reason::Crashed);
         assert_eq!(unscanned.detail, "the process that decoded it ended (signal 9)");
@@ -209,7 +247,7 @@ fn a_worker_that_is_killed_at_work_costs_its_picture_alone() {
         slowest = slowest.max(lost.elapsed());
         assert_eq!(extract(&workers, &picture()), expected);
     }
-    println!("the slowest of ten workers was there again after {slowest:?}");
+    println!("the slowest of five workers was there again after {slowest:?}");
     // It goes on with a signal that is for all processes of a service.
     let pid = idle(&workers, 1)[0];
     for ends in [Signal::TERM, Signal::INT, Signal::HUP] {
@@ -223,15 +261,13 @@ fn a_worker_that_is_killed_at_work_costs_its_picture_alone() {
 fn a_worker_that_overruns_is_ended_at_the_deadline() {
     let workers = workers(1);
     let began = Instant::now();
-    let unscanned = asked_meanwhile(&workers, Duration::from_millis(300), |_| ()).unwrap_err();
+    signal(idle(&workers, 1)[0], Signal::STOP);
+    let unscanned = workers.extract(&picture(), &VIEWS, began + Duration::from_millis(300)).unwrap_err();
     assert_eq!(unscanned.reason, Reason::Timeout);
     assert_eq!(unscanned.detail, "the deadline passed, and the process that decoded it was ended");
     assert!(began.elapsed() < FAR);
     // One that the server can't end is ended by the system once it has used its CPU time.
-    let mut large = Vec::new();
-    let rows = image::imageops::resize(&draw(1, 64, 64), 6000, 6000, image::imageops::FilterType::Nearest);
-    let encoder = image::codecs::png::PngEncoder::new(&mut large);
-    image::ImageEncoder::write_image(encoder, rows.as_raw(), 6000, 6000, image::ExtendedColorType::Rgb8).unwrap();
+    let large = slow_picture();
     let one = idle(&workers, 1)[0];
     let limit = Rlimit { current: Some(0), maximum: Some(0) };
     prlimit(Some(Pid::from_raw(one as i32).unwrap()), Resource::Cpu, limit).unwrap();
@@ -246,7 +282,7 @@ fn a_worker_that_overruns_is_ended_at_the_deadline() {
 fn a_worker_that_takes_too_much_memory_costs_its_picture_alone() {
     let workers = workers(1);
     let expected = extract(&workers, &picture());
-    let large = Edit::Png.apply(&draw(2, 3000, 2000)).unwrap();
+    let large = slow_picture();
     let pid = idle(&workers, 1)[0];
     let kib = of_process(pid, "status", "VmSize:").trim_end_matches(" kB").parse::<u64>().unwrap();
     let limit = Some((kib << 10) + (4 << 20));
@@ -269,11 +305,6 @@ fn lost_workers_leave_no_zombie_and_no_descriptor() {
     for _ in 0..20 {
         let pids = idle(&workers, 2);
         pids.iter().for_each(|pid| signal(*pid, Signal::KILL));
-        // One that has not ended yet may be given a picture.
-        let lives = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
-        while pids.iter().any(lives) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
         had.extend(pids);
         extract(&workers, &picture()).unwrap();
     }

@@ -110,6 +110,7 @@ impl Sandboxed {
     }
 
     fn ask(&self, bytes: &[u8], wants: &Wants, until: Instant) -> Result<Result<Features, Unscanned>, Lost> {
+        let mut gone = 0;
         loop {
             let mut taken = self.shared.take(until)?;
             let Some(worker) = taken.worker.as_mut() else { return Err(Lost::None) };
@@ -131,13 +132,16 @@ impl Sandboxed {
             let how = status.map_or_else(|error| error.to_string(), |status| in_status(&status));
             drop(taken);
             match failed {
-                // It ended while it was idle, so it was not this picture.
-                Failed::Gone => tracing::warn!(how, "an idle worker process had ended; another one takes the picture"),
+                // It ended while it was idle, so it was not this picture. Where more end so than there were, it may be after all.
+                Failed::Gone if gone < self.shared.state().wanted => {
+                    gone += 1;
+                    tracing::warn!(how, "an idle worker process had ended; another one takes the picture");
+                }
                 Failed::Nonsense(nonsense) => {
                     tracing::error!(%nonsense, "a worker process was ended: a picture may have taken it over");
                     return Err(Lost::Nonsense);
                 }
-                Failed::Ended | Failed::Overran => {
+                Failed::Gone | Failed::Ended | Failed::Overran => {
                     let reason = loss.name();
                     tracing::warn!(reason, how, "a worker process was lost to a picture and is replaced");
                     return Err(if loss == Loss::Overran { Lost::Overran } else { Lost::Ended(how) });

@@ -39,9 +39,9 @@ pub enum StartError {
 /// What a worker did instead of an answer.
 #[derive(Debug)]
 pub enum Failed {
-    /// It was gone before it had a byte of the picture.
+    /// It ended before it had read the picture, so it did not end of it.
     Gone,
-    /// It ended, or closed its stream.
+    /// It ended with the picture, or closed its stream.
     Ended,
     Overran,
     Nonsense(Nonsense),
@@ -151,6 +151,9 @@ impl Failed {
     fn of(error: io::Error) -> Failed {
         match error.kind() {
             ErrorKind::TimedOut | ErrorKind::WouldBlock => Failed::Overran,
+            // Its end of the stream was closed while bytes were left to read there, see unix(7); what a worker has not read whole it has not
+            // begun to decode.
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => Failed::Gone,
             _ => Failed::Ended,
         }
     }
@@ -170,7 +173,7 @@ impl Until<'_> {
 
     /// Sends both, the head with the first bytes, so that the worker wakes up once.
     fn send(&mut self, head: &[u8], bytes: &[u8]) -> Result<(), Failed> {
-        let (mut head, mut bytes, mut none_yet) = (head, bytes, true);
+        let (mut head, mut bytes) = (head, bytes);
         while !head.is_empty() || !bytes.is_empty() {
             let left = self.left().map_err(Failed::of)?;
             self.stream.set_write_timeout(Some(left)).map_err(Failed::of)?;
@@ -178,10 +181,9 @@ impl Until<'_> {
                 Ok(0) => return Err(Failed::Ended),
                 Ok(sent) => {
                     let of_head = sent.min(head.len());
-                    (head, bytes, none_yet) = (&head[of_head..], &bytes[sent - of_head..], false);
+                    (head, bytes) = (&head[of_head..], &bytes[sent - of_head..]);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if none_yet && error.kind() == ErrorKind::BrokenPipe => return Err(Failed::Gone),
                 Err(error) => return Err(Failed::of(error)),
             }
         }

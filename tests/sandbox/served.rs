@@ -199,17 +199,21 @@ async fn a_server_goes_on_without_a_worker() {
 /// What is searched for: it stands in pictures' bytes as they are, and can be told from all else.
 const MARKER: &[u8] = b"MaRkEr-of-a-picture-7fKq";
 
+/// A PNG with the marker in a text.
+fn with_text(png: &[u8]) -> Vec<u8> {
+    let mut text = [b"tEXtComment\0".as_slice(), MARKER].concat();
+    let sum = crc32fast::hash(&text);
+    text = [&(text.len() as u32 - 4).to_be_bytes()[..], &text, &sum.to_be_bytes()].concat();
+    [&png[..33], &text, &png[33..]].concat()
+}
+
 /// Files that hold the marker: in a comment, in a text, in pixels; whole, cut, and no pictures at all.
 fn marked() -> Vec<Vec<u8>> {
     let original = draw(5, 160, 120);
     let jpeg = Edit::Original.apply(&original).unwrap();
     let comment = [&[0xff, 0xfe, 0, MARKER.len() as u8 + 2][..], MARKER].concat();
     let jpeg = [&jpeg[..2], &comment, &jpeg[2..]].concat();
-    let png = Edit::Png.apply(&original).unwrap();
-    let mut text = [b"tEXtComment\0".as_slice(), MARKER].concat();
-    let sum = crc32fast::hash(&text);
-    text = [&(text.len() as u32 - 4).to_be_bytes()[..], &text, &sum.to_be_bytes()].concat();
-    let png = [&png[..33], &text, &png[33..]].concat();
+    let png = with_text(&Edit::Png.apply(&original).unwrap());
     let mut pixels = original.clone();
     for (place, byte) in pixels.as_mut().iter_mut().zip(MARKER.iter().cycle()) {
         *place = *byte;
@@ -279,7 +283,7 @@ async fn a_pictures_bytes_are_nowhere_afterwards() {
     }
     assert!(outcomes.contains(&Outcome::NotScanned) && outcomes.contains(&Outcome::Partial), "{outcomes:?}");
     assert!(outcomes.contains(&Outcome::NoMatch), "{outcomes:?}");
-    // Pictures that cost their worker, in the middle of them.
+    // Workers that fault as they get a picture, and one in the middle of it.
     for bytes in &files {
         let workers = server.workers();
         // One that is just ending may be gone by now.
@@ -299,6 +303,23 @@ async fn a_pictures_bytes_are_nowhere_afterwards() {
         all(Signal::CONT);
         asking.await.unwrap().unwrap();
     }
+    let slow = with_text(&super::slow_picture());
+    let mut crashed = false;
+    for _ in 0..10 {
+        let workers = server.workers();
+        let asking = tokio::spawn({
+            let (client, bytes) = (client.clone(), slow.clone());
+            async move { client.hash(bytes).await }
+        });
+        // One that is only being started may be hit first.
+        let working = tokio::task::spawn_blocking(move || super::until_at_work(&workers)).await.unwrap();
+        signal(working, Signal::SEGV);
+        crashed = asking.await.unwrap().unwrap().features.is_err_and(|unscanned| unscanned.reason == Reason::Crashed);
+        if crashed {
+            break;
+        }
+    }
+    assert!(crashed, "no worker was at work");
     signal(server.child.id(), Signal::TERM);
     assert!(server.child.wait().unwrap().success());
     let log = server.log();
