@@ -14,3 +14,5 @@ mod safety;
 mod server;
 #[path = "feeds/serving.rs"]
 mod serving;
+#[path = "feeds/together.rs"]
+mod together;

@@ -21,6 +21,7 @@ pub struct Most {
     decoding: u64,
     workers: u64,
     views: u64,
+    feeds: u64,
     log: u64,
 }
 
@@ -41,11 +42,12 @@ impl Most {
                 Sandbox::Auto | Sandbox::Required => sandbox::beside_bytes(&config.limits(), threads),
             },
             views: PLANES_BYTES_MAX.saturating_mul(threads),
+            feeds: config.feeds.page_bytes_max.saturating_mul(2 * config.feeds.fetches_max as u64),
             log: config.log.queue_bytes_max,
         }
     }
 
-    fn parts(&self) -> [u64; 9] {
+    fn parts(&self) -> [u64; 10] {
         [
             self.receiving,
             self.streams,
@@ -55,6 +57,7 @@ impl Most {
             self.decoding,
             self.workers,
             self.views,
+            self.feeds,
             self.log,
         ]
     }
@@ -65,8 +68,18 @@ impl Most {
 
     /// One line, to compare with the container's limit.
     pub fn tell(&self) {
-        let [receiving_mib, streams_mib, connections_mib, calls_mib, queue_mib, decoding_mib, workers_mib, views_mib, log_mib] =
-            self.parts().map(|part| part / MIB);
+        let [
+            receiving_mib,
+            streams_mib,
+            connections_mib,
+            calls_mib,
+            queue_mib,
+            decoding_mib,
+            workers_mib,
+            views_mib,
+            feeds_mib,
+            log_mib,
+        ] = self.parts().map(|part| part / MIB);
         tracing::info!(
             total_mib = self.total() / MIB,
             receiving_mib,
@@ -77,6 +90,7 @@ impl Most {
             decoding_mib,
             workers_mib,
             views_mib,
+            feeds_mib,
             log_mib,
             "the most memory that the limits allow, besides the lists' indexes and the store's caches"
         );
@@ -98,7 +112,7 @@ mod tests {
         let sum = most.parts().map(words).join(" + ");
         let text = include_str!("../../deploy/hashwarden.toml");
         assert!(text.contains(&format!("that is {sum}. The share")), "{sum}");
-        assert_eq!(most.total(), 5_192 * MIB);
+        assert_eq!(most.total(), 5_704 * MIB);
         let mut config = Config::default();
         config.grpc.calls_max = u64::MAX;
         assert_eq!(Most::of(&config, 2).total(), u64::MAX);

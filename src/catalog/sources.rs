@@ -43,7 +43,23 @@ pub struct FetchProgress {
     pub records: u64,
     /// What is done with them, if it is not the fetching itself; and how many rows are done.
     pub importing: Option<(Phase, u64)>,
+    /// It does not go on for now.
+    pub waits: Option<FetchWait>,
 }
+
+/// What a fetch that somebody asked for waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchWait {
+    /// The source is being fetched already.
+    Source,
+    /// As many fetches that somebody asked for are running as may run at once.
+    Place,
+    /// Another import: they run one at a time.
+    Import,
+}
+
+/// Hears how far a fetch is, and says whether anybody still listens: one that nobody waits for does not begin.
+pub type FetchListener<'l> = &'l mut (dyn FnMut(FetchProgress) -> bool + Send);
 
 /// What a fetch came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -83,7 +99,7 @@ pub trait Fetch: Send + Sync {
         list: &str,
         source: &str,
         options: FetchOptions,
-        progress: &mut (dyn FnMut(FetchProgress) + Send),
+        progress: FetchListener<'_>,
     ) -> Result<FetchReport, CatalogError>;
 }
 

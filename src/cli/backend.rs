@@ -184,7 +184,11 @@ impl Lists for Local {
     ) -> Result<FetchReport, Failure> {
         let runtime = super::context::runtime()?;
         let feeds = crate::app::feeds(self.catalog.clone(), &self.feeds, &self.dir, runtime.handle());
-        feeds.fetch(&self.by, name, source, options, progress).map_err(failure)
+        let mut listener = |so_far| {
+            progress(so_far);
+            true
+        };
+        feeds.fetch(&self.by, name, source, options, &mut listener).map_err(failure)
     }
 }
 

@@ -11,7 +11,7 @@ use super::backend::lists;
 use super::context::{Context, Exit, Failure};
 use super::output::{tell, utc};
 use super::remarks::remark;
-use crate::catalog::{FetchOptions, FetchReport, Hold, SourceInfo};
+use crate::catalog::{FetchOptions, FetchReport, FetchWait, Hold, SourceInfo};
 use crate::entry::shown::{counted, escaped, sized};
 use crate::entry::{Feed, FeedKind, Waits};
 use crate::lists::Format;
@@ -208,9 +208,17 @@ fn fetch(context: &Context, name: &str, source: &str, options: FetchOptions) -> 
     let target = if context.json() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(None, target);
     bar.set_style(ProgressStyle::with_template("{spinner} {elapsed} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    let mut waits = None;
     let report = lists.fetch_source(name, source, options, &mut |progress| {
+        if let Some(wait) = progress.waits
+            && waits != progress.waits
+        {
+            bar.suspend(|| remark(waiting(wait)));
+        }
+        waits = progress.waits;
         bar.set_message(match progress.importing {
             Some((phase, rows)) => format!("{} {rows} rows", phase.name()),
+            None if progress.waits.is_some() => "waiting".to_owned(),
             None => format!(
                 "fetching: {}, {}, {}",
                 counted(progress.pages, "page", "pages"),
@@ -234,6 +242,14 @@ fn fetch(context: &Context, name: &str, source: &str, options: FetchOptions) -> 
             Err(Failure { exit: Exit::Failed, why })
         }
         _ => Ok(Exit::Done),
+    }
+}
+
+fn waiting(wait: FetchWait) -> &'static str {
+    match wait {
+        FetchWait::Source => "waiting: the source is being fetched already",
+        FetchWait::Place => "waiting: as many fetches are running as may run at once ([feeds] fetches_max)",
+        FetchWait::Import => "waiting: another import is running",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::read::{Read, bad, held, ms, phase, some};
 use super::{Client, ClientError, send};
-use crate::catalog::{FetchOptions, FetchProgress, FetchReport, SourceInfo};
+use crate::catalog::{FetchOptions, FetchProgress, FetchReport, FetchWait, SourceInfo};
 use crate::entry::{Feed, FeedKind, FetchState, VersionNo, Waits};
 use crate::lists::Format;
 use crate::proto::v1;
@@ -108,8 +108,14 @@ fn source_info(source: v1::Source) -> Read<SourceInfo> {
 }
 
 fn fetch_progress(progress: v1::FetchProgress) -> FetchProgress {
-    let v1::FetchProgress { pages, bytes, records, phase: of, rows } = progress;
-    FetchProgress { pages, bytes, records, importing: phase(of).map(|phase| (phase, rows)) }
+    let v1::FetchProgress { pages, bytes, records, phase: of, rows, waits_for } = progress;
+    let waits = match v1::FetchWait::try_from(waits_for) {
+        Ok(v1::FetchWait::Source) => Some(FetchWait::Source),
+        Ok(v1::FetchWait::Place) => Some(FetchWait::Place),
+        Ok(v1::FetchWait::Import) => Some(FetchWait::Import),
+        Ok(v1::FetchWait::Unspecified) | Err(_) => None,
+    };
+    FetchProgress { pages, bytes, records, importing: phase(of).map(|phase| (phase, rows)), waits }
 }
 
 fn fetch_report(report: v1::FetchReport) -> FetchReport {

@@ -2,9 +2,9 @@
 //!
 //! A source's pages or files are fetched into a file without a name, then imported as any file is: under the same rules, as one version. What the
 //! source gives as changes is a delta, and its cursor is kept once the import is active; the load of a large list goes on from cursor to cursor.
-//! A fetch that fails, or is held for review, leaves list and cursor as they were, so that it can be repeated. Invariants: one fetch at a time; the
-//! caller of a fetch reaches nothing but what the configuration allows, and sees nothing that is sent for it. Absent: what an import is, which is
-//! the catalog's.
+//! A fetch that fails, or is held for review, leaves list and cursor as they were, so that it can be repeated. Fetches of different sources run side
+//! by side, and wait for one another only where they import. Invariants: one fetch of a source at a time; the caller of a fetch reaches nothing
+//! but what the configuration allows, and sees nothing that is sent for it. Absent: what an import is, which is the catalog's.
 
 mod credentials;
 mod error;
@@ -20,10 +20,11 @@ mod schedule;
 mod spool;
 mod stopncii;
 mod threatexchange;
+mod underway;
 mod walk;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
@@ -31,18 +32,19 @@ use tokio::sync::watch;
 
 use self::http::HttpError;
 use crate::catalog::{
-    Catalog, CatalogError, Fetch, FetchOptions, FetchProgress, FetchReport, Fetched, Files, ImportFile, ImportOptions,
-    ImportReport, SourceInfo,
+    Catalog, CatalogError, Fetch, FetchListener, FetchOptions, FetchProgress, FetchReport, FetchWait, Fetched, Files, ImportFile,
+    ImportOptions, ImportReport, SourceInfo,
 };
 use crate::entry::shown::without_hashes;
 use crate::entry::{Caller, FeedKind, FetchState, Waits};
 use crate::lists::{Format, Mapping};
 use credentials::Credentials;
 pub use error::FeedError;
+use underway::{Asker, Place, Underway};
 
 pub use options::Options;
 
-/// How long a fetch waits for an import of somebody else before it asks again.
+/// How long a fetch waits for another one, or for an import of somebody else, before it asks again.
 const BUSY_WAIT: Duration = Duration::from_millis(500);
 /// What a source can ask for at the most, whatever it says.
 const AFTER_MAX: Duration = Duration::from_secs(24 * 3_600);
@@ -73,13 +75,14 @@ pub struct Feeds {
     runtime: Handle,
     clock: fn() -> u64,
     stop: watch::Sender<bool>,
-    fetching: Mutex<()>,
+    underway: Underway,
 }
 
 impl Feeds {
     pub fn new(deps: Deps) -> Self {
         let Deps { catalog, options, spool, runtime, clock } = deps;
-        Feeds { catalog, options, spool, runtime, clock, stop: watch::Sender::new(false), fetching: Mutex::default() }
+        let underway = Underway::new(options.fetches_max);
+        Feeds { catalog, options, spool, runtime, clock, stop: watch::Sender::new(false), underway }
     }
 
     /// Ends what is being fetched, and the schedule.
@@ -114,7 +117,7 @@ impl Feeds {
         by: &Caller,
         info: SourceInfo,
         options: FetchOptions,
-        progress: &mut (dyn FnMut(FetchProgress) + Send),
+        progress: FetchListener<'_>,
     ) -> Result<FetchReport, FeedError> {
         let now_ms = (self.clock)();
         let mut state = FetchState { began_ms: now_ms, held: 0, not_before_ms: 0, ..info.state.clone() };
@@ -164,13 +167,28 @@ impl Feeds {
         done.map(|()| report)
     }
 
+    /// A place for a fetch that somebody asked for, once there is one.
+    fn place(&self, list: &str, source: &str, progress: FetchListener<'_>) -> Result<Place<'_>, CatalogError> {
+        loop {
+            self.catalog.source(list, source)?; // it may be unset meanwhile
+            let waits = match self.underway.take(list, source, Asker::Person) {
+                Ok(place) => return Ok(place),
+                Err(waits) => Some(waits),
+            };
+            if !progress(FetchProgress { waits, ..FetchProgress::default() }) {
+                return Err(CatalogError::Refused("whoever asked for the fetch is gone".to_owned()));
+            }
+            self.pause(BUSY_WAIT)?;
+        }
+    }
+
     /// A fetch that was begun and its end, in the log and the metrics.
     fn told(
         &self,
         by: &Caller,
         info: &SourceInfo,
         options: FetchOptions,
-        progress: &mut (dyn FnMut(FetchProgress) + Send),
+        progress: FetchListener<'_>,
     ) -> Result<FetchReport, FeedError> {
         let (list, source) = (info.list.clone(), info.name.clone());
         let done = self.run(by, info.clone(), options, progress);
@@ -214,15 +232,21 @@ impl Fetch for Feeds {
         list: &str,
         source: &str,
         options: FetchOptions,
-        progress: &mut (dyn FnMut(FetchProgress) + Send),
+        progress: FetchListener<'_>,
     ) -> Result<FetchReport, CatalogError> {
-        let _one = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        let _place = self.place(list, source, progress)?;
         let info = self.catalog.source(list, source)?;
-        self.told(by, &info, options, progress).map_err(|error| match error {
+        Ok(self.told(by, &info, options, progress)?)
+    }
+}
+
+impl From<FeedError> for CatalogError {
+    fn from(error: FeedError) -> Self {
+        match error {
             FeedError::Catalog(error) => error,
             FeedError::Refused(why) => CatalogError::Refused(why),
             other => CatalogError::Unfetched(other.to_string()),
-        })
+        }
     }
 }
 
@@ -238,7 +262,7 @@ struct Fetching<'f> {
     options: FetchOptions,
     state: FetchState,
     report: FetchReport,
-    progress: &'f mut (dyn FnMut(FetchProgress) + Send),
+    progress: FetchListener<'f>,
 }
 
 impl Fetching<'_> {
@@ -248,8 +272,13 @@ impl Fetching<'_> {
     }
 
     fn tell(&mut self) {
+        let progress = self.so_far();
+        (self.progress)(progress);
+    }
+
+    fn so_far(&self) -> FetchProgress {
         let FetchReport { pages, bytes, records, .. } = self.report;
-        (self.progress)(FetchProgress { pages, bytes, records, importing: None });
+        FetchProgress { pages, bytes, records, importing: None, waits: None }
     }
 
     /// Whether the source is still set as it was when the fetch began, and the fetch may go on.
@@ -310,15 +339,17 @@ impl Fetching<'_> {
             self.check_wanted()?;
             let mut files = files()?;
             let files: Files<'_, '_> = &mut files;
-            let FetchReport { pages, bytes, records, .. } = self.report;
-            let progress = &mut self.progress;
+            let (so_far, progress) = (self.so_far(), &mut self.progress);
             let imported = catalog.begin_import(list).and_then(|began| {
                 catalog.import_files(self.by, list, began, &options, files, &mut |importing| {
-                    progress(FetchProgress { pages, bytes, records, importing: Some((importing.phase, importing.rows)) });
+                    progress(FetchProgress { importing: Some((importing.phase, importing.rows)), ..so_far });
                 })
             });
             match imported {
-                Err(CatalogError::Busy) => self.feeds.pause(BUSY_WAIT)?,
+                Err(CatalogError::Busy) => {
+                    progress(FetchProgress { waits: Some(FetchWait::Import), ..so_far });
+                    self.feeds.pause(BUSY_WAIT)?;
+                }
                 done => break done?,
             }
         };

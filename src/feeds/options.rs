@@ -12,13 +12,15 @@ options! {
     pub struct Options {
         /// The server fetches sources when they are due; else only when somebody asks.
         pub schedule: bool = true;
+        /// Sources that are fetched at once by the schedule, and as many again because somebody asked.
+        pub fetches_max: usize = 4, in 1..=64;
         /// The folder of credentials: a file NAME.toml for each. Empty: there are none.
         pub credentials_dir: PathBuf = PathBuf::new();
         /// Folders that sources may read lie below this one. Empty: none may.
         pub folder: PathBuf = PathBuf::new();
         /// Addresses of private networks and of this machine may be fetched from, too.
         pub private_hosts: bool = false;
-        /// Bytes of one page of an interface: it is held in memory.
+        /// Bytes of one page of an interface: each fetch holds one in memory.
         pub page_bytes_max: u64 = 64 * MIB, in 64 * 1024..=1024 * MIB;
         /// Bytes of a file, and of the pages between two imports; they lie beside the store until they are imported.
         pub file_bytes_max: u64 = 16 * 1024 * MIB, in MIB..=1024 * 1024 * MIB;
@@ -28,7 +30,7 @@ options! {
         pub idle_ms_max: u64 = 60_000, in 10..=3_600_000;
         /// Seconds that one request may take in all.
         pub request_s_max: u64 = 3_600, in 1..=86_400;
-        /// Seconds that a fetch may take in all, where it comes in pages: other sources wait meanwhile.
+        /// Seconds that a fetch may take in all, where it comes in pages: it holds one of the places of fetches.
         pub fetch_s_max: u64 = 4 * 3_600, in 1..=30 * 86_400;
         /// How often a request is made before the fetch fails.
         pub attempts_max: u32 = 6, in 1..=20;

@@ -1,15 +1,16 @@
 //! When is which source fetched?
 //!
-//! One thread looks which are due, and fetches them one after another, the longest due first. After a start, and from fetch to fetch, each is
-//! put off by a part of its time that only its name decides, so that many servers, or many sources, don't ask at once. Where the store takes
-//! no changes nothing is fetched.
+//! One thread looks which are due, and begins to fetch them, the longest due first, each on a thread of its own and so many at once. After a start,
+//! and from fetch to fetch, each is put off by a part of its time that only its name decides, so that many servers, or many sources, don't ask at
+//! once. Where the store takes no changes nothing is fetched.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::PoisonError;
+use std::thread::{Builder, ScopedJoinHandle};
 use std::time::Duration;
 
+use super::underway::{Asker, Place};
 use super::{FeedError, Feeds};
-use crate::catalog::{FetchOptions, SourceInfo};
+use crate::catalog::{FetchOptions, FetchWait, SourceInfo};
 use crate::entry::Caller;
 
 /// How often it is looked what is due.
@@ -19,16 +20,36 @@ const PART: u64 = 10;
 const LATE_MS_MAX: u64 = 60_000;
 
 impl Feeds {
-    /// Fetches what is due until [`Feeds::stop`].
+    /// Fetches what is due until [`Feeds::stop`], and returns when all of these fetches have ended.
     pub fn keep_fetching(&self) {
-        while !self.is_stopped() {
-            for info in self.due() {
-                self.fetch_due(&info);
+        std::thread::scope(|scope| {
+            let mut fetches: Vec<ScopedJoinHandle<'_, ()>> = Vec::new();
+            while !self.is_stopped() {
+                let (ended, going) = fetches.into_iter().partition(|fetch| fetch.is_finished());
+                fetches = going;
+                ended_well(ended);
+                for info in self.due() {
+                    let place = match self.underway.take(&info.list, &info.name, Asker::Schedule) {
+                        Ok(place) => place,
+                        Err(FetchWait::Place) => break,
+                        Err(_) => continue, // somebody fetches it
+                    };
+                    match Builder::new().name("fetch".to_owned()).spawn_scoped(scope, move || self.fetch_due(&info, &place)) {
+                        Ok(fetch) => fetches.push(fetch),
+                        Err(error) => tracing::error!(%error, "no thread can be started to fetch a source"),
+                    }
+                }
+                // A place that is free is taken at once.
+                let looked = self.until_stopped(async {
+                    let _ = tokio::time::timeout(LOOK_EVERY, self.underway.ended()).await;
+                    Ok(())
+                });
+                if looked.is_err() {
+                    break;
+                }
             }
-            if self.pause(LOOK_EVERY).is_err() {
-                return;
-            }
-        }
+            ended_well(fetches);
+        });
     }
 
     /// What is due now, the longest due first.
@@ -48,15 +69,23 @@ impl Feeds {
         due.into_iter().map(|(_, info)| info).collect()
     }
 
-    fn fetch_due(&self, info: &SourceInfo) {
-        let _one = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+    fn fetch_due(&self, info: &SourceInfo, _place: &Place<'_>) {
         // A person may have fetched or changed it meanwhile.
         let Ok(info) = self.catalog.source(&info.list, &info.name) else { return };
         if self.is_stopped() || info.due_ms.is_none_or(|due_ms| due_ms > (self.clock)()) {
             return;
         }
         // What became of it is in the source's state, the log and the metrics.
-        let _: Result<_, FeedError> = self.told(&Caller("schedule".to_owned()), &info, FetchOptions::default(), &mut |_| ());
+        let _: Result<_, FeedError> = self.told(&Caller("schedule".to_owned()), &info, FetchOptions::default(), &mut |_| true);
+    }
+}
+
+/// Waits for them. One that panics ends no other.
+fn ended_well(fetches: Vec<ScopedJoinHandle<'_, ()>>) {
+    for fetch in fetches {
+        if fetch.join().is_err() {
+            tracing::error!("a fetch panicked");
+        }
     }
 }
 

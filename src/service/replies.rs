@@ -64,6 +64,11 @@ impl<T, H> Writer<T, H> {
         let _ = self.replies.try_send((reply, held));
     }
 
+    /// The client is gone.
+    pub fn is_closed(&self) -> bool {
+        self.replies.is_closed()
+    }
+
     /// Done when the client is gone.
     pub async fn closed(&self) {
         self.replies.closed().await;

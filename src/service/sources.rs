@@ -1,7 +1,7 @@
 //! FetchSource: a source fetched because somebody asks, progress back.
 //!
-//! The fetch runs to its end, or to the server's, whether or not its caller still listens: what it brought is not fetched twice. It holds one of
-//! the places of imports, as it will be one.
+//! A fetch that has begun runs to its end, or to the server's, whether or not its caller still listens: what it brought is not fetched twice. It holds
+//! one of the places of imports, as it will be one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::convert::{self, Fault};
 use super::middleware::Working;
 use super::{Shared, replies};
 use crate::admission::Share;
-use crate::catalog::{FetchOptions, FetchProgress, Phase};
+use crate::catalog::{FetchOptions, FetchProgress, FetchWait, Phase};
 use crate::entry::Caller;
 use crate::proto::v1;
 use v1::fetch_source_response::Part;
@@ -21,6 +21,9 @@ use v1::fetch_source_response::Part;
 const REPLIES_WAITING_MAX: usize = 8;
 /// A client hears of progress no more often than this.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// What a fetch does, or waits for.
+type Doing = (Option<Phase>, Option<FetchWait>);
 
 pub type Replies = replies::Output<v1::FetchSourceResponse, ()>;
 
@@ -43,16 +46,16 @@ impl Fetching {
             let (told, span) = (replies.clone(), Span::current());
             let fetched = tokio::task::spawn_blocking(move || {
                 let _in = span.entered();
-                let mut last: Option<(Instant, Option<Phase>)> = None;
+                let mut last: Option<(Instant, Doing)> = None;
                 let Fetching { shared, by, list, source, options } = self;
                 shared.fetch.fetch(&by, &list, &source, options, &mut |progress: FetchProgress| {
-                    let (now, phase) = (Instant::now(), progress.importing.map(|(phase, _)| phase));
+                    let (now, doing) = (Instant::now(), (progress.importing.map(|(phase, _)| phase), progress.waits));
                     // The first of each phase is always told.
-                    if last.is_some_and(|(at, was)| was == phase && now.duration_since(at) < PROGRESS_EVERY) {
-                        return;
+                    if last.is_none_or(|(at, was)| was != doing || now.duration_since(at) >= PROGRESS_EVERY) {
+                        last = Some((now, doing));
+                        told.try_send(reply(Part::Progress(convert::fetch_progress(progress))), ());
                     }
-                    last = Some((now, phase));
-                    told.try_send(reply(Part::Progress(convert::fetch_progress(progress))), ());
+                    !told.is_closed()
                 })
             });
             match fetched.await {

@@ -42,11 +42,16 @@ pub fn open(dir: &Path) -> Bench {
 }
 
 pub fn open_with(dir: &Path, options: Options) -> Bench {
+    open_at(dir, options, || NOW.get())
+}
+
+/// With another clock, for fetches of several threads.
+pub fn open_at(dir: &Path, options: Options, clock: fn() -> u64) -> Bench {
     let config = Config::default();
     let (catalog, matcher) = app::matching(dir, &config, Access::Write).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (spool, handle) = (dir.to_owned(), runtime.handle().clone());
-    let feeds = Feeds::new(Deps { catalog: catalog.clone(), options, spool, runtime: handle, clock: || NOW.get() });
+    let feeds = Feeds::new(Deps { catalog: catalog.clone(), options, spool, runtime: handle, clock });
     Bench { catalog, feeds, by: Caller("test".to_owned()), matcher, _runtime: runtime }
 }
 
@@ -76,7 +81,7 @@ impl Bench {
     }
 
     pub fn fetch_with(&self, options: FetchOptions) -> Result<FetchReport, CatalogError> {
-        self.feeds.fetch(&self.by, "known", "feed", options, &mut |_| ())
+        self.feeds.fetch(&self.by, "known", "feed", options, &mut |_| true)
     }
 
     /// Why a fetch fails.

@@ -31,7 +31,8 @@ fn credentials_go_to_their_origin_and_no_other() {
     bench.catalog.create(&bench.by, "another", hashwarden::entry::Polarity::Positive, &Default::default()).unwrap();
     let feed = Feed { kind: FeedKind::Ncmec, place, credentials, ..Feed::default() };
     bench.catalog.set_source(&bench.by, "another", "feed", feed).unwrap();
-    let fetch = |list| hashwarden::catalog::Fetch::fetch(&bench.feeds, &bench.by, list, "feed", Default::default(), &mut |_| ());
+    let fetch =
+        |list| hashwarden::catalog::Fetch::fetch(&bench.feeds, &bench.by, list, "feed", Default::default(), &mut |_| true);
     let why = fetch("another").unwrap_err().to_string();
     assert!(why.contains("not sent to"), "{why}");
     let target = other.url.clone();

@@ -3,7 +3,7 @@
 use super::Fault;
 use super::replies::{hold, phase, timestamp};
 use super::requests::{format, list_name};
-use crate::catalog::{FetchProgress, FetchReport, SourceInfo};
+use crate::catalog::{FetchProgress, FetchReport, FetchWait, SourceInfo};
 use crate::entry::{EVERY_S_USUAL, Feed, FeedKind, PLACE_BYTES_MAX, Waits};
 use crate::lists::Format;
 use crate::proto::v1;
@@ -65,9 +65,15 @@ pub fn source(info: SourceInfo) -> v1::Source {
 }
 
 pub fn fetch_progress(progress: FetchProgress) -> v1::FetchProgress {
-    let FetchProgress { pages, bytes, records, importing } = progress;
+    let FetchProgress { pages, bytes, records, importing, waits } = progress;
     let (of, rows) = importing.map_or((v1::ImportPhase::Unspecified, 0), |(of, rows)| (phase(of), rows));
-    v1::FetchProgress { pages, bytes, records, phase: of as i32, rows }
+    let waits_for = match waits {
+        None => v1::FetchWait::Unspecified,
+        Some(FetchWait::Source) => v1::FetchWait::Source,
+        Some(FetchWait::Place) => v1::FetchWait::Place,
+        Some(FetchWait::Import) => v1::FetchWait::Import,
+    };
+    v1::FetchProgress { pages, bytes, records, phase: of as i32, rows, waits_for: waits_for as i32 }
 }
 
 pub fn fetch_report(report: FetchReport) -> v1::FetchReport {
