@@ -53,6 +53,8 @@ pub enum AppError {
     Tokens(#[from] TokensError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("{0}")]
+    Feeds(String),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     #[error("{what} can't listen on {address}: {}", in_words(error))]
@@ -174,6 +176,7 @@ pub async fn start_with(
     open: impl FnOnce() -> Result<Doors, AppError> + Send + 'static,
 ) -> Result<Running, AppError> {
     config.check_listen()?;
+    feeds::check(&config.feeds).map_err(AppError::Feeds)?;
     let exposed = config.open_ports();
     if !exposed.is_empty() {
         tracing::warn!(open = exposed.join("; "), "[access] network is \"trusted\", so the ports are open beyond this machine");

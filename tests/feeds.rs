@@ -4,12 +4,16 @@
 
 #[path = "feeds/ask.rs"]
 mod ask;
+#[allow(dead_code)] // other tests have more of them made
+mod certificates;
 #[path = "feeds/files.rs"]
 mod files;
 #[path = "feeds/pages.rs"]
 mod pages;
 #[path = "feeds/safety.rs"]
 mod safety;
+#[path = "feeds/secured.rs"]
+mod secured;
 #[path = "feeds/server.rs"]
 mod server;
 #[path = "feeds/serving.rs"]

@@ -164,7 +164,10 @@ fn serve(context: &Context) -> Result<Exit, Failure> {
     let is_read = crate::app::log_written();
     let _ = said.recv_timeout(SAY_MAX); // nothing is sent: it ends when the line is out
     if let Err(error) = served {
-        if matches!(error, AppError::Config(_) | AppError::Tls(_) | AppError::Tokens(_) | AppError::Sandbox(_)) {
+        if matches!(
+            error,
+            AppError::Config(_) | AppError::Tls(_) | AppError::Tokens(_) | AppError::Sandbox(_) | AppError::Feeds(_)
+        ) {
             return Err(Failure::usage(without_hashes(&error.to_string())));
         }
         // Where nobody reads standard error, to say why would wait for ever.

@@ -151,7 +151,7 @@ pub fn checked_url(text: &str) -> Result<Uri, BadValue> {
 }
 
 /// By what it is called; where a name leads is looked at when it is fetched.
-fn is_this_machine(host: &str) -> bool {
+pub fn is_this_machine(host: &str) -> bool {
     let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
     let numbers: Vec<_> = host.split('.').map(str::parse::<u8>).collect();
     let is_loopback = matches!(numbers.as_slice(), [Ok(127), Ok(_), Ok(_), Ok(_)]);

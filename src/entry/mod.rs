@@ -23,7 +23,7 @@ pub use change::{Caller, Change, ChangeOp, Parent, ROWS_BYTES_MAX, ROWS_MAX, Row
 pub use details::{
     DETAILS_BYTES_MAX, Description, Details, MARK_NOTE_BYTES_MAX, MARKS_MAX, Mark, MarkKind, Marked, Sources, Status, member_id,
 };
-pub use feed::{EVERY_S, EVERY_S_USUAL, Feed, FeedKind, PLACE_BYTES_MAX, checked_url};
+pub use feed::{EVERY_S, EVERY_S_USUAL, Feed, FeedKind, PLACE_BYTES_MAX, checked_url, is_this_machine};
 pub use fetch::{FetchState, Waits};
 pub use hash::{BadValue, Bits, Hash64, HashKind, HashValue, Pdq};
 pub use list::{

@@ -54,8 +54,8 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// Reads those of a name, anew each time: they may be replaced while the server runs.
-    pub fn load(dir: &Path, name: &str, list: &str) -> Result<Credentials, FeedError> {
+    /// Reads those of a name, for a list or for the server itself; anew each time, as they may be replaced while the server runs.
+    pub fn load(dir: &Path, name: &str, list: Option<&str>) -> Result<Credentials, FeedError> {
         let unfit = |why: &str| FeedError::Refused(format!("credentials {name:?}: {why}"));
         check_list_name(name).map_err(|_| FeedError::Refused("credentials are named as lists are".to_owned()))?;
         if dir.as_os_str().is_empty() {
@@ -65,7 +65,7 @@ impl Credentials {
         Self::read(&text, list).map_err(|why| unfit(&why))
     }
 
-    fn read(text: &str, list: &str) -> Result<Credentials, String> {
+    fn read(text: &str, list: Option<&str>) -> Result<Credentials, String> {
         // The parser's words quote the line, which may hold a password.
         let place = |error: toml::de::Error| {
             let line = error.span().map_or(0, |span| text.get(..span.start).map_or(0, |before| before.matches('\n').count() + 1));
@@ -74,7 +74,9 @@ impl Credentials {
             )
         };
         let written: Written = toml::from_str(text).map_err(place)?;
-        if written.lists.as_ref().is_some_and(|lists| lists.iter().all(|of| of != list)) {
+        if let (Some(lists), Some(list)) = (&written.lists, list)
+            && lists.iter().all(|of| of != list)
+        {
             return Err("they are not for this list".to_owned());
         }
         let url = written.origin.parse().ok().filter(|url: &http::Uri| matches!(url.path(), "" | "/") && url.query().is_none());
@@ -135,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_file_of_credentials_is_read_and_never_shown() {
-        let read = |text: &str| Credentials::read(text, "known");
+        let read = |text: &str| Credentials::read(text, Some("known"));
         let both = read(
             "origin = \"https://HOST/\"\nuser = \"u\"\npassword = \"geheim\"\n[headers]\nx-key = \"k\"\n[query]\naccess_token = \"t\"\n",
         );

@@ -70,7 +70,7 @@ impl Fetching<'_> {
 
     /// The file, as often as it takes; `None` where it is what it was.
     fn got(&mut self, url: &Uri, cursor: &Cursor, spool: &mut Spool) -> Result<Option<HeaderMap>, FeedError> {
-        let (mut http, credentials) = (Http::new(&self.feeds.options), self.credentials()?);
+        let (mut http, credentials) = (Http::new(&self.feeds.options)?, self.credentials()?);
         let mut failures = 0;
         loop {
             self.check_wanted()?;

@@ -1,56 +1,26 @@
 //! One GET after another, each within its limits.
 //!
-//! hyper's bare HTTP/1.1 connection over a socket that is made here, so that the address which was checked is the one that is asked, and every
-//! limit is seen: connecting, silence, the whole, headers, body. One connection is kept for the next request to the same origin. Redirects are
-//! followed within the origin alone. Invariant: credentials go to their origin and no other; an answer that does not say where it ends, or ends
-//! before, is none; nothing that a server sent stands in an error.
+//! hyper's bare HTTP/1.1 connection, so that every limit is seen: silence, the whole, headers, body. One connection is kept for the next request
+//! to the same origin. Redirects are followed within the origin alone. Invariant: credentials go to their origin and no other; an answer that
+//! does not say where it ends, or ends before, is none; nothing that a server sent stands in an error.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
+use super::connect::{Connect, Sender, in_words, words};
 use super::credentials::Credentials;
+use super::error::{FeedError, HttpError};
 use super::options::Options;
-use super::origin::{Origin, is_public};
+use super::origin::Origin;
 use super::query::encoded;
 use crate::entry::shown::sized;
 
-/// Bytes of an answer's headers, and how many there may be.
-const HEADERS_BYTES_MAX: usize = 64 * 1024;
-const HEADERS_MAX: usize = 100;
 const REDIRECTS_MAX: usize = 5;
 const USER_AGENT: &str = concat!("hashwarden/", env!("CARGO_PKG_VERSION"));
-
-/// Why a request came to nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HttpError {
-    /// It may come to something if it is made again, after that long where the server says so.
-    Passing { why: String, after: Option<Duration> },
-    /// It will not.
-    Lasting { why: String, status: Option<StatusCode> },
-}
-
-impl HttpError {
-    fn passing(why: impl Into<String>) -> Self {
-        HttpError::Passing { why: why.into(), after: None }
-    }
-
-    fn lasting(why: impl Into<String>) -> Self {
-        HttpError::Lasting { why: why.into(), status: None }
-    }
-}
 
 /// An answer whose body, if there is one, was taken whole.
 #[derive(Debug)]
@@ -69,31 +39,25 @@ pub struct Get<'g> {
     pub bytes_max: u64,
 }
 
-type Sender = SendRequest<Empty<Bytes>>;
-
 /// Takes the body piece by piece.
 pub type Sink<'s> = &'s mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send);
 
 /// A client of one fetch.
 pub struct Http {
-    connect_max: Duration,
+    connect: Connect,
     idle_max: Duration,
     request_max: Duration,
-    private_hosts: bool,
-    tls: Option<TlsConnector>,
     kept: Option<(Origin, Sender)>,
 }
 
 impl Http {
-    pub fn new(options: &Options) -> Self {
-        Http {
-            connect_max: Duration::from_millis(options.connect_ms_max),
+    pub fn new(options: &Options) -> Result<Self, FeedError> {
+        Ok(Http {
+            connect: Connect::new(options).map_err(FeedError::Refused)?,
             idle_max: Duration::from_millis(options.idle_ms_max),
             request_max: Duration::from_secs(options.request_s_max),
-            private_hosts: options.private_hosts,
-            tls: None,
             kept: None,
-        }
+        })
     }
 
     /// Gets a URL, and whatever it leads to within its origin. `sink` sees the body of an answer 200, and of no other.
@@ -151,10 +115,7 @@ impl Http {
             self.kept = Some((of, sender));
             return answer;
         }
-        let connecting = tokio::time::timeout(self.connect_max, self.connect(origin)).await;
-        let mut sender = connecting.unwrap_or_else(|_| {
-            Err(HttpError::passing(format!("no connection to {origin} in {} ms", self.connect_max.as_millis())))
-        })?;
+        let mut sender = self.connect.to(origin).await?;
         let answer = self.answer(&mut sender, get, origin, target).await;
         let answer = answer.map_err(|error| HttpError::passing(format!("{origin} did not answer: {}", in_words(&error))))??;
         self.kept = Some((origin.clone(), sender));
@@ -214,76 +175,6 @@ impl Http {
             sink(&piece).map_err(|error| HttpError::lasting(crate::entry::shown::in_words(&error)))?;
         }
     }
-
-    async fn connect(&mut self, origin: &Origin) -> Result<Sender, HttpError> {
-        let addresses = self.addresses(origin).await?;
-        let mut refused = None;
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    let _ = stream.set_nodelay(true);
-                    return if origin.is_encrypted { self.encrypted(origin, stream).await } else { shaken(origin, stream).await };
-                }
-                Err(error) => refused = Some(crate::entry::shown::in_words(&error)),
-            }
-        }
-        let why = refused.unwrap_or_else(|| "it has no address".to_owned());
-        Err(HttpError::passing(format!("no connection to {origin}: {why}")))
-    }
-
-    async fn addresses(&self, origin: &Origin) -> Result<Vec<SocketAddr>, HttpError> {
-        let found: Vec<SocketAddr> = match origin.host.parse::<IpAddr>() {
-            Ok(address) => vec![SocketAddr::new(address, origin.port)],
-            Err(_) => {
-                let unknown = |_| HttpError::passing(format!("the name of {origin} can't be resolved"));
-                tokio::net::lookup_host((origin.host.as_str(), origin.port)).await.map_err(unknown)?.collect()
-            }
-        };
-        let local = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
-        if !origin.is_encrypted && !found.iter().all(local) {
-            return Err(HttpError::lasting("http:// is not encrypted, and is for this machine alone"));
-        }
-        if !self.private_hosts && !found.iter().all(|address| is_public(address.ip())) {
-            let why = "has an address of this machine or of a private network, which [feeds] private_hosts does not allow";
-            return Err(HttpError::lasting(format!("{origin} {why}")));
-        }
-        Ok(found)
-    }
-
-    async fn encrypted(&mut self, origin: &Origin, stream: TcpStream) -> Result<Sender, HttpError> {
-        let connector = match &self.tls {
-            Some(connector) => connector.clone(),
-            None => self.tls.insert(connector()?).clone(),
-        };
-        let name = ServerName::try_from(origin.host.clone());
-        let name = name.map_err(|_| HttpError::lasting(format!("{origin} has no name that a certificate can have")))?;
-        // rustls's words name no secret: versions, alerts, and what is wrong with a certificate.
-        let failed = |error: std::io::Error| HttpError::passing(format!("no TLS connection to {origin}: {error}"));
-        shaken(origin, connector.connect(name, stream).await.map_err(failed)?).await
-    }
-}
-
-async fn shaken<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(origin: &Origin, stream: S) -> Result<Sender, HttpError> {
-    let shaken = Builder::new().max_buf_size(HEADERS_BYTES_MAX).max_headers(HEADERS_MAX).handshake(TokioIo::new(stream)).await;
-    let (sender, connection) = shaken.map_err(|error| HttpError::passing(format!("{origin}: {}", in_words(&error))))?;
-    // Ends with the sender; what went wrong is what a request hears.
-    tokio::spawn(async move { drop(connection.await) });
-    Ok(sender)
-}
-
-/// The system's authorities; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
-fn connector() -> Result<TlsConnector, HttpError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        return Err(HttpError::lasting("the system has no certificates of authorities"));
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| HttpError::lasting(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// Path and query, with the parameters of the credentials, which stand in no URL that is kept or shown.
@@ -317,6 +208,9 @@ fn redirected(headers: &HeaderMap, origin: &Origin, credentials: Option<&Credent
     let elsewhere =
         || HttpError::lasting(format!("{origin} redirects to another server, which is not followed: set the URL of that one"));
     match Origin::of(&url) {
+        Some(to) if origin.is_encrypted && !to.is_encrypted => {
+            Err(HttpError::lasting(format!("{origin} redirects to http://, which is not encrypted, and is not followed")))
+        }
         Some(to) if to == *origin => target(&url, credentials),
         None if url.authority().is_none() && location.starts_with('/') && !location.starts_with("//") => {
             target(&url, credentials)
@@ -327,8 +221,7 @@ fn redirected(headers: &HeaderMap, origin: &Origin, credentials: Option<&Credent
 
 /// What a status that is neither 200 nor a redirect means.
 fn refused(origin: &Origin, status: StatusCode, headers: &HeaderMap) -> HttpError {
-    let name = status.canonical_reason().unwrap_or("?");
-    let why = format!("{origin} answers {} {name}", status.as_u16());
+    let why = format!("{origin} answers {}", words(status));
     match status {
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
             HttpError::Passing { why, after: retry_after(headers) }
@@ -348,10 +241,4 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
         Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok(),
     }
-}
-
-/// hyper's errors name kinds of faults, and the system's; never what was sent.
-fn in_words(error: &hyper::Error) -> String {
-    let inner = std::error::Error::source(error).map(|inner| format!(": {inner}")).unwrap_or_default();
-    format!("{error}{inner}")
 }

@@ -6,6 +6,7 @@
 //! by side, and wait for one another only where they import. Invariants: one fetch of a source at a time; the caller of a fetch reaches nothing
 //! but what the configuration allows, and sees nothing that is sent for it. Absent: what an import is, which is the catalog's.
 
+mod connect;
 mod credentials;
 mod error;
 mod files;
@@ -20,6 +21,7 @@ mod schedule;
 mod spool;
 mod stopncii;
 mod threatexchange;
+mod tls;
 mod underway;
 mod walk;
 
@@ -30,7 +32,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use self::http::HttpError;
 use crate::catalog::{
     Catalog, CatalogError, Fetch, FetchListener, FetchOptions, FetchProgress, FetchReport, FetchWait, Fetched, Files, ImportFile,
     ImportOptions, ImportReport, SourceInfo,
@@ -40,8 +41,10 @@ use crate::entry::{Caller, FeedKind, FetchState, Waits};
 use crate::lists::{Format, Mapping};
 use credentials::Credentials;
 pub use error::FeedError;
+use error::HttpError;
 use underway::{Asker, Place, Underway};
 
+pub use connect::check;
 pub use options::Options;
 
 /// How long a fetch waits for another one, or for an import of somebody else, before it asks again.
@@ -268,7 +271,9 @@ struct Fetching<'f> {
 impl Fetching<'_> {
     fn credentials(&self) -> Result<Option<Credentials>, FeedError> {
         let name = &self.info.feed.credentials;
-        (!name.is_empty()).then(|| Credentials::load(&self.feeds.options.credentials_dir, name, &self.info.list)).transpose()
+        (!name.is_empty())
+            .then(|| Credentials::load(&self.feeds.options.credentials_dir, name, Some(&self.info.list)))
+            .transpose()
     }
 
     fn tell(&mut self) {

@@ -18,6 +18,12 @@ options! {
         pub credentials_dir: PathBuf = PathBuf::new();
         /// Folders that sources may read lie below this one. Empty: none may.
         pub folder: PathBuf = PathBuf::new();
+        /// Authorities beside the system's that may have issued the certificates of sources' servers, in PEM. Empty: none.
+        pub ca_file: PathBuf = PathBuf::new();
+        /// `http://HOST:PORT`: what servers are reached through, by CONNECT. Empty: they are reached directly.
+        pub proxy: String = String::new();
+        /// The name of the credentials that the proxy is shown. Empty: none.
+        pub proxy_credentials: String = String::new();
         /// Addresses of private networks and of this machine may be fetched from, too.
         pub private_hosts: bool = false;
         /// Bytes of one page of an interface: each fetch holds one in memory.

@@ -33,6 +33,12 @@ impl Origin {
         (!host.is_empty()).then_some(Origin { is_encrypted, host, port })
     }
 
+    /// As a proxy is asked for it.
+    pub fn host_and_port(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        format!("{host}:{}", self.port)
+    }
+
     /// As it stands in the header `Host`.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };

@@ -5,7 +5,8 @@
 
 use std::collections::HashSet;
 
-use super::http::{Get, Http, HttpError};
+use super::error::HttpError;
+use super::http::{Get, Http};
 use super::spool::Spool;
 use super::walk::{Base, Taken, Untaken, Walk};
 use super::{FeedError, Fetching, ncmec, stopncii, threatexchange};
@@ -25,7 +26,7 @@ impl Fetching<'_> {
         if self.state.cursor.is_empty() {
             self.state.filling = self.feeds.catalog.list(&self.info.list)?.rows == 0;
         }
-        let mut http = Http::new(&self.feeds.options);
+        let mut http = Http::new(&self.feeds.options)?;
         let mut spool = self.spool()?;
         let mut seen = HashSet::new();
         while !walk.is_done() {

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
+
 /// A request: its target and its headers, whose names are in lower case.
 #[derive(Debug, Clone)]
 pub struct Asked {
@@ -62,8 +64,13 @@ pub struct Server {
 
 impl Server {
     pub fn new(answer: impl FnMut(&Asked) -> Reply + Send + 'static) -> Server {
+        Server::with(None, answer)
+    }
+
+    /// Over TLS, if there is a configuration of it.
+    pub fn with(tls: Option<Arc<ServerConfig>>, answer: impl FnMut(&Asked) -> Reply + Send + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("{}://{}", if tls.is_some() { "https" } else { "http" }, listener.local_addr().unwrap());
         let (asked, stop) = (Arc::<Mutex<Vec<Asked>>>::default(), Arc::<AtomicBool>::default());
         let answer: Arc<Mutex<Box<Answer>>> = Arc::new(Mutex::new(Box::new(answer)));
         let server = Server { url, asked: asked.clone(), answer: answer.clone(), stop: stop.clone() };
@@ -72,11 +79,22 @@ impl Server {
                 if stop.load(Ordering::Acquire) {
                     return;
                 }
-                let (asked, answer) = (asked.clone(), answer.clone());
-                std::thread::spawn(move || serve(&stream.unwrap(), &asked, &answer));
+                let (asked, answer, tls) = (asked.clone(), answer.clone(), tls.clone());
+                std::thread::spawn(move || {
+                    let stream = stream.unwrap();
+                    match tls {
+                        None => serve(&stream, &asked, &answer),
+                        Some(tls) => serve(StreamOwned::new(ServerConnection::new(tls).unwrap(), stream), &asked, &answer),
+                    }
+                });
             }
         });
         server
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        self.url.split_once("://").unwrap().1
     }
 
     /// From now on it answers so.
@@ -93,12 +111,29 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        drop(TcpStream::connect(self.url.trim_start_matches("http://")));
+        drop(TcpStream::connect(self.address()));
     }
 }
 
-fn serve(mut stream: &TcpStream, asked: &Mutex<Vec<Asked>>, answer: &Mutex<Box<Answer>>) {
-    while let Some(request) = read(stream) {
+/// A stream that a test can end.
+trait Ends: Read + Write {
+    fn end(&mut self);
+}
+
+impl Ends for &TcpStream {
+    fn end(&mut self) {
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
+
+impl Ends for StreamOwned<ServerConnection, TcpStream> {
+    fn end(&mut self) {
+        let _ = self.sock.shutdown(Shutdown::Both);
+    }
+}
+
+fn serve(mut stream: impl Ends, asked: &Mutex<Vec<Asked>>, answer: &Mutex<Box<Answer>>) {
+    while let Some(request) = read(&mut stream) {
         let reply = (answer.lock().unwrap())(&request);
         asked.lock().unwrap().push(request);
         let done = match reply {
@@ -112,7 +147,7 @@ fn serve(mut stream: &TcpStream, asked: &Mutex<Vec<Asked>>, answer: &Mutex<Box<A
             Reply::Broken { body, sent } => {
                 let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
                 let _ = stream.write_all(&[head.as_bytes(), &body[..sent]].concat());
-                let _ = stream.shutdown(Shutdown::Both);
+                stream.end();
                 return;
             }
             Reply::Stalled => {
@@ -122,7 +157,7 @@ fn serve(mut stream: &TcpStream, asked: &Mutex<Vec<Asked>>, answer: &Mutex<Box<A
             }
             Reply::Raw(bytes) => {
                 let _ = stream.write_all(&bytes);
-                let _ = stream.shutdown(Shutdown::Both);
+                stream.end();
                 return;
             }
         };
@@ -132,7 +167,7 @@ fn serve(mut stream: &TcpStream, asked: &Mutex<Vec<Asked>>, answer: &Mutex<Box<A
     }
 }
 
-fn read(mut stream: &TcpStream) -> Option<Asked> {
+fn read(stream: &mut impl Read) -> Option<Asked> {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
         if stream.read(&mut byte).ok()? == 0 || head.len() > 64 * 1024 {
