@@ -14,7 +14,7 @@ options! {
         pub schedule: bool = true;
         /// Sources that are fetched at once by the schedule, and as many again because somebody asked.
         pub fetches_max: usize = 4, in 1..=64;
-        /// The folder of credentials: a file NAME.toml for each. Empty: there are none.
+        /// The folder of credentials: a file NAME.toml for each. Empty: those of the environment alone.
         pub credentials_dir: PathBuf = PathBuf::new();
         /// Folders that sources may read lie below this one. Empty: none may.
         pub folder: PathBuf = PathBuf::new();

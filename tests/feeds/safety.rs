@@ -84,13 +84,13 @@ fn credentials_that_are_missing_or_not_for_the_list_say_so() {
         assert!(why.contains(expected) && !why.contains("geheim"), "{why}");
     };
     check(format!("origin = {:?}\nlists = [\"other\"]\n", own.url), "not for this list");
-    check("origin = \"https://host\"\npassword = \"geheim\"".to_owned(), "stand together");
+    check("origin = \"https://host\"\npassword = \"geheim\"".to_owned(), "given together");
     check("password = geheim".to_owned(), "line 1");
     assert!(own.asked().is_empty());
     let dir = tempfile::tempdir().unwrap();
     let bench = with_credentials(dir.path(), "", &own.url);
     std::fs::remove_file(dir.path().join("credentials/hotline.toml")).unwrap();
-    assert!(bench.failure().contains("no file of that name"));
+    assert!(bench.failure().contains("there is no file hotline.toml"));
 }
 
 #[test]

@@ -131,6 +131,9 @@ fn the_command_line_sets_fetches_and_shows_sources() {
             .env("HASHWARDEN__STORE__DIR", dir.path())
             .env("HASHWARDEN__FEEDS__PRIVATE_HOSTS", "true")
             .env("HASHWARDEN__FEEDS__BACKOFF_MS", "0")
+            .env("HASHWARDEN_CREDENTIALS__MY_OWN__ORIGIN", &server.url)
+            .env("HASHWARDEN_CREDENTIALS__MY_OWN__USER", "me")
+            .env("HASHWARDEN_CREDENTIALS__MY_OWN__PASSWORD", "geheim")
             .output()
             .unwrap();
         let text = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
@@ -157,6 +160,15 @@ fn the_command_line_sets_fetches_and_shows_sources() {
     server.answer(|_| status(500));
     check(&["list", "source", "fetch", "known", "hotline"], 3, &["500", "attempt 6"]);
     check(&["list", "source", "show", "known"], 0, &["failing", "1 attempt since", "500"]);
+    // Credentials of the environment.
+    server.answer(|asked| match asked.header("authorization") {
+        Some("Basic bWU6Z2VoZWlt") => ok(format!("id,pdq\n1,{}\n2,{}\n", hex(1), hex(2))),
+        _ => status(401),
+    });
+    check(&["list", "source", "fetch", "known", "hotline"], 3, &["401", "does not accept"]);
+    let of = ["list", "source", "set", "known", "hotline", "--kind", "files", "--url", &url, "--credentials", "my-own"];
+    check(&of, 0, &["with credentials my-own"]);
+    check(&["list", "source", "fetch", "known", "hotline"], 0, &["1 added"]);
     check(&["list", "source", "unset", "known", "hotline"], 0, &["stay"]);
-    check(&["list", "show", "known"], 0, &["1 entries"]);
+    check(&["list", "show", "known"], 0, &["2 entries"]);
 }
