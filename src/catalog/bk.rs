@@ -118,7 +118,7 @@ fn insert<H: Bits>(
     let before = tree.nodes;
     let opened = rows.iter().filter_map(|row| if let RowChange::Open { content, .. } = row { Some(content) } else { None });
     for hash in opened.flat_map(Entry::sought).filter(|hash| hash.kind() == kind) {
-        let Some(hash) = H::from_bytes(&hash.to_vec()) else { continue };
+        let Some(hash) = hash.with_bytes(H::from_bytes) else { continue };
         if let Placed::New(row) = place(&nodes, &hash, NodeId(tree.nodes))? {
             nodes.pending.insert((row.parent.0, row.edge), (row.node.0, hash));
             puts.push(put_row(kind, tree.number, &row));

@@ -49,7 +49,7 @@ pub fn encode<'a>(list: ListId, entries: impl Iterator<Item = (EntryNo, &'a Entr
             out.extend_from_slice(entry.id.as_bytes());
         });
         for hash in entry.sought().iter().filter(|h| KINDS.contains(&h.kind())) {
-            append(hash.kind() as u8, number, &|out| out.extend_from_slice(&hash.to_vec()));
+            append(hash.kind() as u8, number, &|out| hash.with_bytes(|bytes| out.extend_from_slice(bytes)));
         }
     }
     for (column, slot) in open.into_iter().enumerate() {

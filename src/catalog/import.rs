@@ -134,8 +134,10 @@ impl Catalog {
             stopped: marks::in_force(&store, list.id)?.stopped,
             stopped_in_file: 0,
         };
-        let written = merge.run(&mut known, &mut writer, &mut report, &mut categories, &mut |report, rows| {
-            progress(Progress { phase: Phase::Writing, bytes, rows, rows_bad: report.rows_bad });
+        let written = writer.gather(|writer| {
+            merge.run(&mut known, writer, &mut report, &mut categories, &mut |report, rows| {
+                progress(Progress { phase: Phase::Writing, bytes, rows, rows_bad: report.rows_bad });
+            })
         });
         report.entries = (rows_active + report.added).saturating_sub(report.gone);
         let finished = written.and_then(|()| match () {

@@ -18,7 +18,7 @@ pub(super) fn encode(key: &[u8; 32], file: usize, row: Row) -> (Vec<u8>, Vec<u8>
     value.push(row.hashes.len() as u8);
     for hash in &row.hashes {
         value.push(hash.kind() as u8);
-        value.extend_from_slice(&hash.to_vec());
+        hash.with_bytes(|bytes| value.extend_from_slice(bytes));
     }
     let details = if row.details.is_empty() { Vec::new() } else { write_details(&row.details.bounded()) };
     value.extend_from_slice(&(details.len() as u32).to_be_bytes());

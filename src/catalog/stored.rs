@@ -124,7 +124,7 @@ pub fn each_hash(
         for entry in of.iter() {
             let content = store.entry(list, entry)?;
             let hashes = content.iter().flat_map(|content| content.sought()).filter(|hash| hash.kind() == kind);
-            hashes.for_each(|hash| each(entry, &hash.to_vec()));
+            hashes.for_each(|hash| hash.with_bytes(|bytes| each(entry, bytes)));
         }
         return Ok(());
     }
@@ -281,7 +281,7 @@ pub fn verify(store: &Store) -> Result<Vec<String>, CatalogError> {
             let kinds: KindSet = hashes.iter().map(HashValue::kind).collect();
             let metadata = summary(METADATA, format!("{}/{}/{category}/{id}", list.id.0, kinds.bits()).as_bytes());
             let searched = hashes.iter().filter(|h| columns::KINDS.contains(&h.kind()));
-            let wanted = searched.fold(metadata, |sum, h| sum.wrapping_add(summary(h.kind() as u8, &h.to_vec())));
+            let wanted = searched.fold(metadata, |sum, h| sum.wrapping_add(h.with_bytes(|bytes| summary(h.kind() as u8, bytes))));
             if sums.get(&row.entry) != Some(&wanted) && problems.len() < PROBLEMS_MAX {
                 problems
                     .push(format!("columns: entry {} of list {:?}: column data differs from the list", row.entry.0, list.name));

@@ -20,13 +20,17 @@ const BACKGROUND_NICE: i32 = 10;
 /// One thread for each core.
 pub fn pool(name: &'static str, priority: Priority) -> Result<ThreadPool, CatalogError> {
     let pool = ThreadPoolBuilder::new().thread_name(move |n| format!("{name}-{n}")).start_handler(move |_| {
-        // Of this thread alone, on Linux. Where it can't be had, they are as good as any.
-        #[cfg(target_os = "linux")]
         if priority == Priority::Background {
-            let _ = rustix::process::nice(BACKGROUND_NICE);
+            stand_back();
         }
     });
     pool.build().map_err(|error| CatalogError::Refused(format!("threads for {name} could not be started: {error}")))
+}
+
+/// Look-ups go before the calling thread from now on. Of this thread alone, on Linux; where it can't be had, it is as good as any.
+pub fn stand_back() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(BACKGROUND_NICE);
 }
 
 /// How much the calling thread stands back: 0 where it does not, `None` where that can't be told.

@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread;
 
 use super::{CatalogError, EditReport, NewEntry, advance, bk, columns, lock, retention};
 use crate::entry::BadValue;
@@ -308,6 +310,57 @@ struct Opened {
     description: Option<Description>,
 }
 
+/// Row changes that become one change.
+#[derive(Default)]
+struct Chunk {
+    closes: Vec<EntryNo>,
+    opens: Vec<Opened>,
+    describes: Vec<(EntryNo, Description)>,
+}
+
+impl Chunk {
+    fn rows(&self) -> usize {
+        self.opens.len() + self.closes.len() + self.describes.len()
+    }
+
+    fn apply(
+        self,
+        catalog: &super::Catalog,
+        store: &Store,
+        by: &Caller,
+        (list, version): (ListId, VersionNo),
+    ) -> Result<(), CatalogError> {
+        let made = || {
+            let (rows, puts) = self.numbered(store, list)?;
+            Ok((ChangeOp::Rows { list, version, rows }, puts))
+        };
+        catalog.apply_as(by, made).map(drop)
+    }
+
+    /// The rows with numbers, and what is derived of them. Under the lock for commits: the numbers are the store's next.
+    fn numbered(self, store: &Store, list: ListId) -> Result<(Vec<RowChange>, Vec<DerivedPut>), CatalogError> {
+        let first = store.next_entry()?;
+        let mut next = first;
+        let mut rows: Vec<_> = self.closes.into_iter().map(|entry| RowChange::Close { entry }).collect();
+        rows.extend(self.describes.into_iter().map(|(entry, description)| RowChange::Describe { entry, description }));
+        for Opened { number, content, description } in self.opens {
+            let entry = number.unwrap_or(next);
+            if number.is_none() {
+                let after = next.0.checked_add(1).filter(|n| *n < u32::MAX);
+                next = EntryNo(after.ok_or_else(|| CatalogError::Refused("the store is out of entry numbers".to_owned()))?);
+            }
+            rows.push(RowChange::Open { entry, content, description });
+        }
+        let new = rows.iter().filter_map(|row| match row {
+            RowChange::Open { entry, content, .. } if *entry >= first => Some((*entry, content)),
+            _ => None,
+        });
+        let mut puts = columns::encode(list, new);
+        puts.extend(bk::puts(store, &rows)?);
+        Ok((rows, puts))
+    }
+}
+
 /// Gathers row changes of one version of one list. An id is set or removed at most once.
 pub struct VersionWriter<'c> {
     catalog: &'c super::Catalog,
@@ -326,9 +379,9 @@ pub struct VersionWriter<'c> {
     new_source: Option<String>,
     /// Nothing is written.
     dry: bool,
-    closes: Vec<EntryNo>,
-    opens: Vec<Opened>,
-    describes: Vec<(EntryNo, Description)>,
+    chunk: Chunk,
+    /// Where chunks go while another thread applies them.
+    chunks: Option<SyncSender<(VersionNo, Chunk)>>,
     /// What is said of the entries that were opened or described so far: the sum of their [`said_digest`]s.
     said: [u8; 32],
     bytes: usize,
@@ -362,9 +415,8 @@ impl<'c> VersionWriter<'c> {
             feed,
             new_source: None,
             dry: false,
-            closes: Vec::new(),
-            opens: Vec::new(),
-            describes: Vec::new(),
+            chunk: Chunk::default(),
+            chunks: None,
             said: [0; 32],
             bytes: 0,
             rows: found.as_ref().map_or(0, |v| v.rows),
@@ -443,7 +495,7 @@ impl<'c> VersionWriter<'c> {
         let description = (!before.says(sources, &said)).then_some(Description { sources, details });
         if !self.dry {
             self.bytes += open_row_bytes(&entry) + description.as_ref().map_or(0, description_bytes);
-            self.opens.push(Opened { number, content: entry, description });
+            self.chunk.opens.push(Opened { number, content: entry, description });
             self.flush_if_full()?;
         }
         Ok(if known.is_some() { Put::Changed } else { Put::Added })
@@ -456,7 +508,7 @@ impl<'c> VersionWriter<'c> {
             return Ok(());
         }
         self.bytes += CLOSE_ROW_BYTES + description_bytes(&description);
-        self.describes.push((known.entry, description));
+        self.chunk.describes.push((known.entry, description));
         self.flush_if_full()
     }
 
@@ -471,7 +523,7 @@ impl<'c> VersionWriter<'c> {
         self.rows = self.rows.saturating_sub(1);
         if !self.dry {
             self.bytes += CLOSE_ROW_BYTES;
-            self.closes.push(known.entry);
+            self.chunk.closes.push(known.entry);
             self.flush_if_full()?;
         }
         Ok(true)
@@ -524,36 +576,8 @@ impl<'c> VersionWriter<'c> {
     /// An id's old entry and its new one stand in one chunk, or in two in this order.
     fn flush_if_full(&mut self) -> Result<(), CatalogError> {
         // A quarter is left for what protobuf adds, and for one more entry.
-        let full = self.bytes > ROWS_BYTES_MAX / 4 * 3 || self.gathered() >= ROWS_MAX;
+        let full = self.bytes > ROWS_BYTES_MAX / 4 * 3 || self.chunk.rows() >= ROWS_MAX;
         if full { self.flush() } else { Ok(()) }
-    }
-
-    fn gathered(&self) -> usize {
-        self.opens.len() + self.closes.len() + self.describes.len()
-    }
-
-    /// The rows gathered, with numbers, and what is derived of them. Under the lock for commits: the numbers are the store's next.
-    fn take_rows(&mut self) -> Result<(Vec<RowChange>, Vec<DerivedPut>), CatalogError> {
-        self.bytes = 0;
-        let first = self.store.next_entry()?;
-        let mut next = first;
-        let mut rows: Vec<_> = self.closes.drain(..).map(|entry| RowChange::Close { entry }).collect();
-        rows.extend(self.describes.drain(..).map(|(entry, description)| RowChange::Describe { entry, description }));
-        for Opened { number, content, description } in self.opens.drain(..) {
-            let entry = number.unwrap_or(next);
-            if number.is_none() {
-                let after = next.0.checked_add(1).filter(|n| *n < u32::MAX);
-                next = EntryNo(after.ok_or_else(|| CatalogError::Refused("the store is out of entry numbers".to_owned()))?);
-            }
-            rows.push(RowChange::Open { entry, content, description });
-        }
-        let new = rows.iter().filter_map(|row| match row {
-            RowChange::Open { entry, content, .. } if *entry >= first => Some((*entry, content)),
-            _ => None,
-        });
-        let mut puts = columns::encode(self.list.id, new);
-        puts.extend(bk::puts(self.store, &rows)?);
-        Ok((rows, puts))
     }
 
     fn stage(&mut self) -> Result<VersionNo, CatalogError> {
@@ -575,22 +599,44 @@ impl<'c> VersionWriter<'c> {
     }
 
     fn flush(&mut self) -> Result<(), CatalogError> {
-        let (list, version) = (self.list.id, self.stage()?);
-        if self.gathered() == 0 {
+        let version = self.stage()?;
+        if self.chunk.rows() == 0 {
             return Ok(());
         }
-        let (catalog, by) = (self.catalog, self.by);
-        catalog.apply_as(by, || {
-            let (rows, puts) = self.take_rows()?;
-            Ok((ChangeOp::Rows { list, version, rows }, puts))
-        })?;
-        Ok(())
+        self.bytes = 0;
+        let chunk = std::mem::take(&mut self.chunk);
+        match &self.chunks {
+            None => chunk.apply(self.catalog, self.store, self.by, (self.list.id, version)),
+            // Why the thread took no more, it says itself.
+            Some(chunks) => {
+                chunks.send((version, chunk)).map_err(|_| CatalogError::Refused("an earlier chunk was not written".to_owned()))
+            }
+        }
+    }
+
+    /// Does what puts and removes many entries, with a thread of its own to apply full chunks meanwhile. What is known of ids must have been
+    /// read before, or be of ids that are not set twice. All but the last chunk are applied in the end.
+    pub fn gather(&mut self, work: impl FnOnce(&mut Self) -> Result<(), CatalogError>) -> Result<(), CatalogError> {
+        let (catalog, store, by, list) = (self.catalog, self.store, self.by, self.list.id);
+        let (sender, chunks) = mpsc::sync_channel::<(VersionNo, Chunk)>(1);
+        thread::scope(|scope| {
+            let applying = thread::Builder::new().name("rows".to_owned()).spawn_scoped(scope, move || {
+                super::threads::stand_back();
+                chunks.iter().try_for_each(|(version, chunk)| chunk.apply(catalog, store, by, (list, version)))
+            });
+            let Ok(applying) = applying else { return work(self) }; // then they are applied here
+            self.chunks = Some(sender);
+            let worked = work(self);
+            self.chunks = None;
+            applying.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            worked
+        })
     }
 
     /// Seals the version, if anything differs from its parent. `at_once`: a version that fits in one change, and whose snapshot is made
     /// in milliseconds, becomes active with it.
     pub fn finish(&mut self, at_once: bool, transition: Option<Transition>) -> Result<Option<VersionNo>, CatalogError> {
-        let n = self.gathered();
+        let n = self.chunk.rows();
         if self.staged.is_none() && n == 0 {
             return Ok(None);
         }
@@ -601,7 +647,7 @@ impl<'c> VersionWriter<'c> {
             catalog.commit(by, transition, |store| {
                 let version = next_version(store, &self.list)?;
                 made = version;
-                let (rows, puts) = self.take_rows()?;
+                let (rows, puts) = std::mem::take(&mut self.chunk).numbered(store, list)?;
                 Ok(Some((ChangeOp::Edit { list, version, parent, source, rows, rows_total, digest }, puts)))
             })?;
             return Ok(Some(made));

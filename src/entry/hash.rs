@@ -265,13 +265,18 @@ impl HashValue {
     }
 
     pub fn to_vec(&self) -> Vec<u8> {
+        self.with_bytes(<[u8]>::to_vec)
+    }
+
+    /// The same without an allocation, for what is done millions of times.
+    pub fn with_bytes<T>(&self, then: impl FnOnce(&[u8]) -> T) -> T {
         match self {
-            HashValue::Pdq(h) => h.to_bytes().as_ref().to_vec(),
-            HashValue::Phash64(h) | HashValue::Dhash64(h) => h.to_bytes().as_ref().to_vec(),
-            HashValue::Md5(b) => b.to_vec(),
-            HashValue::Sha1(b) => b.to_vec(),
-            HashValue::Sha256(b) => b.to_vec(),
-            HashValue::PhotoDna(b) => b.to_vec(),
+            HashValue::Pdq(h) => then(h.to_bytes().as_ref()),
+            HashValue::Phash64(h) | HashValue::Dhash64(h) => then(h.to_bytes().as_ref()),
+            HashValue::Md5(b) => then(b),
+            HashValue::Sha1(b) => then(b),
+            HashValue::Sha256(b) => then(b),
+            HashValue::PhotoDna(b) => then(b.as_ref()),
         }
     }
 

@@ -43,7 +43,7 @@ impl Store {
         let mut tx = Tx {
             store: self,
             families,
-            batch: WriteBatch::default(),
+            batch: WriteBatch::with_capacity_bytes(batch_bytes(&change.op)),
             next_entry: writer.next_entry,
             next_list: writer.next_list,
         };
@@ -92,6 +92,14 @@ impl Store {
 
 fn is_synced(op: &ChangeOp) -> bool {
     !matches!(op, ChangeOp::Stage { .. } | ChangeOp::Rows { .. } | ChangeOp::Undo { .. } | ChangeOp::Drop { .. })
+}
+
+/// About what a change's batch takes: each row stands in it as an entry, an id, a delta, in columns and in the change.
+fn batch_bytes(op: &ChangeOp) -> usize {
+    match op {
+        ChangeOp::Rows { rows, .. } => rows.iter().map(|row| 4 * row_bytes(row) + 64).sum(),
+        _ => 0,
+    }
 }
 
 fn refused(why: impl Into<String>) -> StoreError {

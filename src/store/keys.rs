@@ -244,10 +244,11 @@ pub(super) fn put_content(out: &mut Vec<u8>, entry: &Entry) {
     out.push(entry.status as u8);
     out.push(entry.hashes.len() as u8);
     for hash in &entry.hashes {
-        let bytes = hash.to_vec();
         out.push(hash.kind() as u8);
-        out.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
-        out.extend_from_slice(&bytes);
+        hash.with_bytes(|bytes| {
+            out.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
+            out.extend_from_slice(bytes);
+        });
     }
     out.extend_from_slice(entry.id.as_bytes());
 }

@@ -14,7 +14,31 @@ use crate::entry::{
 use prost::Message;
 
 pub(super) fn write_change(change: &Change) -> Vec<u8> {
-    ChangeRecord::from(change).encode_to_vec()
+    let ChangeOp::Rows { list, version, rows } = &change.op else { return ChangeRecord::from(change).encode_to_vec() };
+    // The same bytes, with a row at a time as a message: what thousands of rows have in small pieces of memory is a fifth of an import's time.
+    let mut body = Rows { list: list.0, version: version.0, rows: Vec::new() }.encode_to_vec();
+    for row in rows {
+        body.push(ROW_KEY);
+        put_delimited(&mut body, &write_row(row));
+    }
+    let mut out = ChangeRecord { time_ms: change.time_ms, by: change.by.clone(), op: None }.encode_to_vec();
+    out.push(ROWS_KEY);
+    put_length(&mut out, body.len());
+    out.extend_from_slice(&body);
+    out
+}
+
+/// Of field 3 of [`Rows`], and of field 15 of [`ChangeRecord`], both with a length: see "Message Structure" of protobuf's encoding.
+const ROW_KEY: u8 = 3 << 3 | 2;
+const ROWS_KEY: u8 = 15 << 3 | 2;
+
+fn put_delimited(out: &mut Vec<u8>, message: &impl Message) {
+    put_length(out, message.encoded_len());
+    let _ = message.encode(out); // a Vec has room
+}
+
+fn put_length(out: &mut Vec<u8>, length: usize) {
+    let _ = prost::encode_length_delimiter(length, out); // the same
 }
 
 pub(super) fn read_change(bytes: &[u8]) -> Result<Change, StoreError> {
@@ -604,7 +628,9 @@ mod tests {
     #[test]
     fn every_change_comes_back_as_it_was() {
         for change in changes() {
-            assert_eq!(read_change(&write_change(&change)).unwrap(), change);
+            let written = write_change(&change);
+            assert_eq!(written, ChangeRecord::from(&change).encode_to_vec());
+            assert_eq!(read_change(&written).unwrap(), change);
         }
     }
 
