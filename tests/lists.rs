@@ -1265,6 +1265,7 @@ fn an_overlap_counts_what_two_lists_share_exactly_and_nearly() {
     let counted: Vec<_> = report.categories.iter().map(|c| (c.category.as_str(), c.entries, c.exact, c.near)).collect();
     assert_eq!(counted, [("A1", 3_000, exact[0], near[0]), ("B2", 6_001, exact[1], near[1])]);
     assert_eq!((report.exact, report.near), (exact[0] + exact[1], near[0] + near[1]));
+    assert_eq!(report.differing, report.exact + report.near, "no entry of \"b\" has a category");
     assert_eq!((report.hubs[0].entry_id.as_str(), report.hubs[0].neighbours), ("hub", 100));
     assert_eq!(report.pairs, exact.iter().sum::<u64>() + near.iter().sum::<u64>() + 99);
     let none = bench.catalog.overlap("a", "b", HashKind::Pdq, Some(0), &|| false).unwrap();
@@ -1302,10 +1303,14 @@ fn an_overlap_counts_hashes_that_many_entries_have() {
             _ => vec![pdq(n)],
         })
         .collect();
-    let rows = entries.iter().enumerate().flat_map(|(n, hashes)| hashes.iter().map(move |hash| format!("e{n},{}\n", hash.hex())));
-    bench.import("known", &rows.fold("id,pdq\n".to_owned(), |text, row| text + &row)).unwrap();
+    let category = |n: usize| if n.is_multiple_of(7) { "A" } else { "B" };
+    let rows = entries
+        .iter()
+        .enumerate()
+        .flat_map(|(n, hashes)| hashes.iter().map(move |hash| format!("e{n},{},{}\n", category(n), hash.hex())));
+    bench.import("known", &rows.fold("id,category,pdq\n".to_owned(), |text, row| text + &row)).unwrap();
     for radius in [0, 9, 31] {
-        let (mut pairs, mut exact, mut near, mut most) = (0, 0, 0, 0);
+        let (mut pairs, mut exact, mut near, mut most, mut differing) = (0, 0, 0, 0, [0; 2]);
         for (a, hashes) in entries.iter().enumerate() {
             // An entry's two equal hashes are one.
             let once = |hashes: &[HashValue]| {
@@ -1315,6 +1320,10 @@ fn an_overlap_counts_hashes_that_many_entries_have() {
             let own = once(hashes);
             let distances: Vec<u16> =
                 others.flat_map(|other| own.iter().map(move |hash| distance(hash, &other)).collect::<Vec<_>>()).collect();
+            let of_another = entries.iter().enumerate().filter(|(b, _)| category(*b) != category(a));
+            let mut theirs = of_another.flat_map(|(_, others)| others);
+            let differs = theirs.any(|other| own.iter().any(|hash| distance(hash, other) <= radius));
+            differing[usize::from(category(a) == "B")] += u64::from(differs);
             let within = distances.iter().filter(|d| **d <= radius).count() as u64;
             pairs += within;
             most = most.max(within);
@@ -1327,6 +1336,9 @@ fn an_overlap_counts_hashes_that_many_entries_have() {
         let report = bench.catalog.overlap("known", "known", HashKind::Pdq, Some(radius), &|| false).unwrap();
         assert_eq!((report.entries, report.exact, report.near, report.pairs), (3_000, exact, near, pairs / 2), "radius {radius}");
         assert_eq!(report.hubs[0].neighbours, most, "radius {radius}");
+        let counted: Vec<_> = report.categories.iter().map(|of| of.differing).collect();
+        assert_eq!((&counted[..], report.differing), (&differing[..], differing[0] + differing[1]), "radius {radius}");
+        assert!(differing[0] > 300 && differing[1] > 1_500, "{differing:?}");
     }
 }
 

@@ -24,6 +24,8 @@ options! {
         pub findings_percent_max: u32 = 1, in 0..=100;
         /// An entry is quarantined whose PDQ hash is near to those of more entries than this; 0: none is for that.
         pub neighbours_max: u32 = 1_000, in 0..=1_000_000;
+        /// A list of ordinary pictures: new entries whose PDQ hashes are near to one of its are quarantined. Empty: none.
+        pub benign: String = String::new();
         /// Bytes of all files of an import, unpacked. Ten million entries of XML have some 6 GiB; a compressed file of a few MiB can hold TiB.
         pub bytes_max: u64 = 64 * 1024 * 1024 * 1024, in 1024 * 1024..=1024 * 1024 * 1024 * 1024;
         /// Whose signed bundles are taken: NAME=KEY, with commas between them.

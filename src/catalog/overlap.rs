@@ -8,9 +8,10 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::stored::Categories;
 use super::{CatalogError, OverlapCategory, OverlapHub, OverlapReport, stored};
 use crate::entry::{Bits, EntryNo, Hash64, HashKind, HashList, Pdq};
 use crate::index::proof::prove;
@@ -74,8 +75,10 @@ impl super::Catalog {
             Ok((Side::of(rows), categories))
         };
         let (own, categories) = read(list)?;
-        let other_side = if itself { None } else { Some(read(other)?.0) };
-        let others = other_side.as_ref().unwrap_or(&own);
+        let other_side = if itself { None } else { Some(read(other)?) };
+        let (others, their_categories) = other_side.as_ref().map_or((&own, &categories), |(side, categories)| (side, categories));
+        let theirs = others.categories(their_categories);
+        let own_categories: Vec<&str> = own.entries.iter().map(|entry| categories.of(*entry)).collect();
         let seen: Vec<Seen> = own.entries.iter().map(|_| Seen::default()).collect();
         let pairs = AtomicU64::new(0);
         // The index stands on the much smaller side: it is built in no time and stays in the caches.
@@ -95,7 +98,11 @@ impl super::Catalog {
                     let its_own = if itself { count_of(neighbours, *owner) } else { 0 };
                     let more = neighbours.len() - its_own;
                     if more > 0 {
-                        seen[*owner as usize].note(hit.distance, more as u32);
+                        let seen = &seen[*owner as usize];
+                        seen.note(hit.distance, more as u32);
+                        if theirs[neighbour as usize] != Some(own_categories[*owner as usize]) {
+                            seen.differs.store(true, Ordering::Relaxed);
+                        }
                         n += more as u64;
                     }
                 }
@@ -113,6 +120,7 @@ impl super::Catalog {
             other_entries: others.entries.len() as u64,
             exact: 0,
             near: 0,
+            differing: 0,
             // Of a list against itself each pair was met from both ends.
             pairs: pairs.into_inner() / if itself { 2 } else { 1 },
             categories: Vec::new(),
@@ -127,6 +135,7 @@ impl super::Catalog {
             counts.entries += 1;
             counts.exact += u64::from(nearest == 0);
             counts.near += u64::from(nearest != 0 && nearest != u16::MAX);
+            counts.differing += u64::from(seen.differs.load(Ordering::Relaxed));
             if neighbours > 0 {
                 hubs.push((neighbours, *entry));
                 if hubs.len() > 2 * HUBS_MAX {
@@ -140,6 +149,7 @@ impl super::Catalog {
             report.entries += counts.entries;
             report.exact += counts.exact;
             report.near += counts.near;
+            report.differing += counts.differing;
         }
         for (neighbours, entry) in hubs {
             let content = self.store().entry(list.id, entry)?;
@@ -193,6 +203,17 @@ impl<H: Bits> Side<H> {
         Side { hashes: hashes.into(), starts, owners, entries }
     }
 
+    /// Of each hash the category of its owners; none where they have several.
+    fn categories<'c>(&self, of: &'c Categories) -> Vec<Option<&'c str>> {
+        let category = |owner: &u32| of.of(self.entries[*owner as usize]);
+        let of_hash = |hash| {
+            let owners = self.owners(hash);
+            let first = category(owners.first()?);
+            owners[1..].iter().all(|owner| category(owner) == first).then_some(first)
+        };
+        (0..self.hashes.len() as u32).map(of_hash).collect()
+    }
+
     fn owners(&self, hash: u32) -> &[u32] {
         &self.owners[self.starts[hash as usize] as usize..self.starts[hash as usize + 1] as usize]
     }
@@ -208,11 +229,13 @@ fn count_of(owners: &[u32], owner: u32) -> usize {
 struct Seen {
     nearest: AtomicU16,
     neighbours: AtomicU64,
+    /// One of them has another category.
+    differs: AtomicBool,
 }
 
 impl Default for Seen {
     fn default() -> Self {
-        Seen { nearest: AtomicU16::new(u16::MAX), neighbours: AtomicU64::new(0) }
+        Seen { nearest: AtomicU16::new(u16::MAX), neighbours: AtomicU64::new(0), differs: AtomicBool::new(false) }
     }
 }
 

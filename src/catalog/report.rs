@@ -365,11 +365,21 @@ pub enum FindingKind {
     Shared,
     /// A PDQ hash that is near to those of very many entries.
     Crowded,
+    /// A PDQ hash near that of a picture in the benign sample.
+    Benign,
+    /// Of a negative list: a hash that a positive list has.
+    Contradicted,
 }
 
 impl FindingKind {
-    pub const ALL: [FindingKind; 4] =
-        [FindingKind::Degenerate, FindingKind::Featureless, FindingKind::Shared, FindingKind::Crowded];
+    pub const ALL: [FindingKind; 6] = [
+        FindingKind::Degenerate,
+        FindingKind::Featureless,
+        FindingKind::Shared,
+        FindingKind::Crowded,
+        FindingKind::Benign,
+        FindingKind::Contradicted,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -377,6 +387,8 @@ impl FindingKind {
             FindingKind::Featureless => "featureless",
             FindingKind::Shared => "shared",
             FindingKind::Crowded => "crowded",
+            FindingKind::Benign => "benign",
+            FindingKind::Contradicted => "contradicted",
         }
     }
 }
@@ -530,6 +542,8 @@ pub struct OverlapReport {
     pub exact: u64,
     /// Entries without such a one that have one within the radius of one of the other list's.
     pub near: u64,
+    /// Of both, entries with such a one in an entry of another category.
+    pub differing: u64,
     /// Pairs of hashes within the radius.
     pub pairs: u64,
     /// By the first list's categories, in their order.
@@ -544,11 +558,12 @@ pub struct OverlapCategory {
     pub entries: u64,
     pub exact: u64,
     pub near: u64,
+    pub differing: u64,
 }
 
 impl OverlapCategory {
     pub fn named(category: &str) -> Self {
-        OverlapCategory { category: category.to_owned(), entries: 0, exact: 0, near: 0 }
+        OverlapCategory { category: category.to_owned(), entries: 0, exact: 0, near: 0, differing: 0 }
     }
 }
 

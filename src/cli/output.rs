@@ -302,7 +302,8 @@ pub fn list_line(info: &ListInfo) -> String {
         _ => "enabled",
     };
     let polarity = polarity_name(info.list.polarity).to_lowercase();
-    format!("{:<24} {state:<9} {polarity:<9} version {:<4} {:>10} entries", info.list.name, info.list.active.0, info.rows)
+    let entries = if info.rows == 1 { "entry" } else { "entries" };
+    format!("{:<24} {state:<9} {polarity:<9} version {:<4} {:>10} {entries}", info.list.name, info.list.active.0, info.rows)
 }
 
 pub fn list_text(info: &ListInfo) -> String {
@@ -472,8 +473,7 @@ pub fn utc(time_ms: u64) -> String {
 }
 
 pub fn overlap_json(name: &str, other: &str, report: &OverlapReport) -> Value {
-    let category =
-        |of: &OverlapCategory| json!({"category": of.category, "entries": of.entries, "exact": of.exact, "near": of.near});
+    let category = |OverlapCategory { category, entries, exact, near, differing }: &OverlapCategory| json!({"category": category, "entries": entries, "exact": exact, "near": near, "differing": differing});
     json!({
         "list": name,
         "other": other,
@@ -483,6 +483,7 @@ pub fn overlap_json(name: &str, other: &str, report: &OverlapReport) -> Value {
         "other_entries": report.other_entries,
         "exact": report.exact,
         "near": report.near,
+        "differing": report.differing,
         "pairs": report.pairs,
         "categories": report.categories.iter().map(category).collect::<Vec<_>>(),
         "hubs": report.hubs.iter().map(|hub| json!({"entry_id": hub.entry_id, "neighbours": hub.neighbours})).collect::<Vec<_>>(),
@@ -502,12 +503,17 @@ pub fn overlap_text(name: &str, other: &str, report: &OverlapReport) -> String {
             "{name} and {other}, {kind} within {radius} bits: of {of}, {exact} share a hash with the other list ({others}) and {near} come near one; {pairs}"
         )
     };
-    for OverlapCategory { category, entries, exact, near } in &report.categories {
+    if report.differing > 0 {
+        let entries = counted(report.differing, "entry has", "entries have");
+        text.push_str(&format!("\n  {entries} such a hash in an entry of another category"));
+    }
+    for OverlapCategory { category, entries, exact, near, differing } in &report.categories {
         let category = if category.is_empty() { Cow::Borrowed("(none)") } else { escaped(category) };
-        text.push_str(&format!(
-            "\n  category {category:<16} {}, {exact} exact, {near} near",
-            counted(*entries, "entry", "entries")
-        ));
+        let entries = counted(*entries, "entry", "entries");
+        text.push_str(&format!("\n  category {category:<16} {entries}, {exact} exact, {near} near"));
+        if *differing > 0 {
+            text.push_str(&format!(", {differing} of them in another category too"));
+        }
     }
     for hub in &report.hubs {
         text.push_str(&format!("\n  hub {:<21} {}", escaped(&hub.entry_id), counted(hub.neighbours, "neighbour", "neighbours")));

@@ -382,8 +382,10 @@ pub fn found_entries(found: v1::FindEntriesResponse) -> Read<FoundEntries> {
 
 pub fn overlap_report(report: Option<v1::OverlapReport>) -> Read<OverlapReport> {
     let report = some(report, "no report")?;
-    let category =
-        |of: v1::OverlapCategory| OverlapCategory { category: of.category, entries: of.entries, exact: of.exact, near: of.near };
+    let category = |of: v1::OverlapCategory| {
+        let v1::OverlapCategory { category, entries, exact, near, differing } = of;
+        OverlapCategory { category, entries, exact, near, differing }
+    };
     let hub = |hub: v1::OverlapHub| OverlapHub { entry_id: hub.entry_id, neighbours: hub.neighbours };
     Ok(OverlapReport {
         kind: kind(report.kind)?,
@@ -392,6 +394,7 @@ pub fn overlap_report(report: Option<v1::OverlapReport>) -> Read<OverlapReport> 
         other_entries: report.other_entries,
         exact: report.exact,
         near: report.near,
+        differing: report.differing,
         pairs: report.pairs,
         categories: report.categories.into_iter().map(category).collect(),
         hubs: report.hubs.into_iter().map(hub).collect(),
@@ -494,6 +497,8 @@ fn finding(finding: v1::Finding) -> Option<Finding> {
         Ok(v1::FindingKind::Featureless) => FindingKind::Featureless,
         Ok(v1::FindingKind::Shared) => FindingKind::Shared,
         Ok(v1::FindingKind::Crowded) => FindingKind::Crowded,
+        Ok(v1::FindingKind::Benign) => FindingKind::Benign,
+        Ok(v1::FindingKind::Contradicted) => FindingKind::Contradicted,
         Ok(v1::FindingKind::Unspecified) | Err(_) => return None,
     };
     Some(Finding { entry_id: finding.entry_id, kind, reason: finding.reason })

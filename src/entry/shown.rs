@@ -191,7 +191,7 @@ pub fn message_alone(text: &str) -> String {
 /// Whether a word looks like a hash, whole or damaged.
 pub fn looks_like_hash(word: &str) -> bool {
     let alphanumeric: Vec<u8> = word.bytes().filter(u8::is_ascii_alphanumeric).collect();
-    if alphanumeric.len() < 16 || is_uuid(word) || is_derived_id(word) {
+    if alphanumeric.len() < 16 || is_uuid(word) || is_derived_id(word) || is_time(word) || is_number(word) {
         return false;
     }
     let count = |is: fn(&u8) -> bool| alphanumeric.iter().filter(|b| is(b)).count();
@@ -206,6 +206,21 @@ pub fn looks_like_hash(word: &str) -> bool {
 fn is_uuid(word: &str) -> bool {
     let parts: Vec<usize> = word.split('-').map(str::len).collect();
     parts == [8, 4, 4, 4, 12] && word.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
+}
+
+/// RFC 3339, also with a fraction and an offset.
+fn is_time(word: &str) -> bool {
+    let shape = |at: usize, byte: u8| match at {
+        4 | 7 => byte == b'-',
+        10 => byte == b'T',
+        _ => byte.is_ascii_digit() || at > 10 && b":.+-Z".contains(&byte),
+    };
+    word.len() <= 35 && word.bytes().enumerate().all(|(at, byte)| shape(at, byte))
+}
+
+/// A number of 64 bits that is too long for a 64-bit hash.
+fn is_number(word: &str) -> bool {
+    (17..=20).contains(&word.len()) && !word.starts_with(['0', '+']) && word.parse::<u64>().is_ok()
 }
 
 fn is_derived_id(word: &str) -> bool {
@@ -355,6 +370,11 @@ mod tests {
             "not in the list: h-0011223344556677, 01234567-abcd-0123-4567-012345678900",
             "not in the list: h-0011223344556677, 01234567-abcd-0123-4567-012345678900",
         );
+        check(
+            "not in 0..18446744073709551615, 2027-01-31T12:00:00.123+00:00",
+            "not in 0..18446744073709551615, 2027-01-31T12:00:00.123+00:00",
+        );
+        check("99112233445566778899 20270131T1200000000", &format!("{NOT_SHOWN} {NOT_SHOWN}"));
         check("/var/lib/hashwarden/store-2026-11-26/000012.log", "/var/lib/hashwarden/store-2026-11-26/000012.log");
         check("HASHWARDEN__GRPC__CONNECTION_STREAMS_MAX=20s", "HASHWARDEN__GRPC__CONNECTION_STREAMS_MAX=20s");
     }

@@ -163,3 +163,121 @@ fn of_ordinary_hashes_next_to_none_is_quarantined() {
     let report = bench.import_as("known", &file, &options()).unwrap();
     assert!(report.findings <= 1 && report.activated, "{:?}", report.found);
 }
+
+/// A catalog with look-ups, or one as a command has it that works on a store by itself.
+fn opened(dir: &Path, config: &Config, served: bool) -> Arc<Catalog> {
+    match served {
+        true => app::matching(dir, config, Access::Write).unwrap().0,
+        false => Arc::new(app::lists(dir, config, Access::Write).unwrap()),
+    }
+}
+
+fn import_of(catalog: &Catalog, list: &str, rows: impl IntoIterator<Item = (String, Pdq)>, delta: bool) -> ImportReport {
+    let text = csv(rows.into_iter().map(|(id, hash)| (id, hex(hash))));
+    let options = ImportOptions { delta, ..options() };
+    catalog.import(&Caller("test".to_owned()), list, &options, &mut text.as_bytes(), &mut |_| {}).unwrap()
+}
+
+fn named<const N: usize>(rows: [(&str, Pdq); N]) -> [(String, Pdq); N] {
+    rows.map(|(id, hash)| (id.to_owned(), hash))
+}
+
+/// Templates that come in small deltas are found as in a large file, also where no look-ups are served.
+#[test]
+fn a_crowd_that_grows_by_small_deltas_is_found() {
+    for served in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.import.neighbours_max = 50;
+        let catalog = opened(dir.path(), &config, served);
+        catalog.create(&Caller("test".to_owned()), "known", Polarity::Positive, &PolicyUpdate::default()).unwrap();
+        let template = ordinary(1 << 40);
+        let some = |from: u64, to: u64| {
+            let crowd = (from..to).map(move |n| (format!("t{n}"), near(template, n)));
+            crowd.chain((from..to).map(|n| (format!("e{n}"), ordinary(n))))
+        };
+        // Of 51 each has 50 neighbours, of 53 it has 52.
+        for (from, to, findings) in [(0, 45, 0), (45, 51, 0), (51, 53, 2)] {
+            let report = import_of(&catalog, "known", some(from, to), true);
+            assert_eq!((report.activated, report.findings), (true, findings), "served {served}: {:?}", report.warnings);
+            for found in report.found {
+                assert!(found.kind == FindingKind::Crowded && found.entry_id.starts_with('t'), "{found:?}");
+                assert!(found.reason.contains("near to those of 52 entries"), "{found:?}");
+            }
+        }
+    }
+}
+
+/// What the operator knows to be ordinary is quarantined, within 31 bits; the sample itself is in no verdict.
+#[test]
+fn entries_near_the_benign_sample_are_quarantined() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    config.import.benign = "sample".to_owned();
+    let bench = open_with(dir.path(), config);
+    bench.create("known");
+    let report = import_of(&bench.catalog, "known", named([("a", ordinary(1))]), false);
+    assert!(
+        report.warnings.iter().any(|warning| warning.contains("[import] benign names is not there")),
+        "{:?}",
+        report.warnings
+    );
+
+    bench.catalog.create(&bench.by, "sample", Polarity::Negative, &PolicyUpdate::default()).unwrap();
+    import_of(&bench.catalog, "sample", (0..5_000).map(|n| (format!("s{n}"), ordinary(1_000_000 + n))), false);
+    bench.catalog.set_disabled(&bench.by, "sample", true).unwrap();
+    let far = {
+        let mut words = ordinary(1_000_003).0;
+        words[0] ^= u64::from(u32::MAX);
+        Pdq(words)
+    };
+    let rows = named([("same", ordinary(1_000_001)), ("near", near(ordinary(1_000_002), 9)), ("far", far), ("b", ordinary(2))]);
+    let report = import_of(&bench.catalog, "known", rows, true);
+    assert_eq!((report.activated, report.findings, bench.marked()), (true, 2, vec!["near".to_owned(), "same".to_owned()]));
+    assert!(report.found.iter().all(|found| found.kind == FindingKind::Benign), "{:?}", report.found);
+    assert!(report.warnings.iter().any(|warning| warning.contains("2 benign")), "{:?}", report.warnings);
+    assert_eq!(bench.ids(HashValue::Pdq(ordinary(1_000_001))), Vec::<String>::new());
+    assert_eq!(bench.ids(HashValue::Pdq(far)), ["far"]);
+    // In a large file too.
+    let many = (0..20_000).map(|n| (format!("m{n}"), hex(ordinary(3_000_000 + n))));
+    let text = csv(many.chain([("same2".to_owned(), hex(ordinary(1_000_004)))]));
+    let report = bench.import_as("known", &text, &ImportOptions { delta: true, accept: true, ..options() }).unwrap();
+    assert_eq!(report.found.iter().map(|found| found.entry_id.as_str()).collect::<Vec<_>>(), ["same2"]);
+    bench.assert_sound();
+}
+
+/// One list says that it is known, another that it is harmless: the harmless entry waits for a person, and the other one is pointed out.
+#[test]
+fn lists_that_contradict_each_other_are_found() {
+    for served in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let catalog = opened(dir.path(), &Config::default(), served);
+        let by = Caller("test".to_owned());
+        let elsewhere = PolicyUpdate { scope: Some(vec!["other".to_owned()]), ..PolicyUpdate::default() };
+        let own = PolicyUpdate::default();
+        let lists = [("known", Polarity::Positive, &own), ("other", Polarity::Positive, &own)];
+        let negative = [("harmless", Polarity::Negative, &own), ("elsewhere", Polarity::Negative, &elsewhere)];
+        for (name, polarity, policy) in lists.into_iter().chain(negative) {
+            catalog.create(&by, name, polarity, policy).unwrap();
+        }
+        import_of(&catalog, "known", named([("a", ordinary(1)), ("b", ordinary(2))]), false);
+        let rows = [("x", ordinary(1)), ("y", near(ordinary(2), 1)), ("z", ordinary(3))];
+        // For another list it may be what it likes.
+        assert_eq!(import_of(&catalog, "elsewhere", named(rows), false).findings, 0);
+        let report = import_of(&catalog, "harmless", named(rows), false);
+        assert_eq!((report.activated, report.findings), (true, 1), "served {served}: {:?}", report.warnings);
+        assert_eq!((report.found[0].kind, report.found[0].entry_id.as_str()), (FindingKind::Contradicted, "x"));
+        // The other way round nothing is quarantined.
+        let report = import_of(&catalog, "known", named([("c", ordinary(3)), ("d", ordinary(4))]), true);
+        assert_eq!((report.activated, report.findings), (true, 0), "{:?}", report.warnings);
+        let told = |warning: &String| warning.starts_with("1 new entry is in a negative list too");
+        assert!(report.warnings.iter().any(told), "served {served}: {:?}", report.warnings);
+        drop(catalog);
+        // What is quarantined suppresses nothing until a person releases it.
+        let bench = open(dir.path());
+        assert_eq!(bench.ids(HashValue::Pdq(ordinary(1))), ["a"]);
+        bench.catalog.set_mark(&bench.by, "harmless", "x", None).unwrap();
+        assert_eq!(bench.ids(HashValue::Pdq(ordinary(1))), Vec::<String>::new());
+        bench.assert_sound();
+    }
+}

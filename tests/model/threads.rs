@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hashwarden::catalog::{Catalog, FORMAT_DERIVED, Keep, Options};
+use hashwarden::catalog::{Catalog, FORMAT_DERIVED, Imports, Keep, Options};
 use hashwarden::demo::pictures::Random;
 use hashwarden::index::IndexChoice;
 use hashwarden::snapshot::{Choices, Published, QUERIES_SURE, Workspace};
@@ -38,7 +38,9 @@ impl World {
         let choices = Choices { pdq, ..Choices::default() };
         // Every match is shown.
         let limits = Limits { candidates_max: 10_000 };
-        let options = Options { choices, limits, keep, ..Options::default() };
+        // Marks are set by the operations alone: lists of both kinds have few hashes, and the same ones.
+        let imports = Imports { check: false, ..Imports::default() };
+        let options = Options { choices, limits, imports, keep, ..Options::default() };
         let published = Arc::new(Published::default());
         let catalog = Catalog::open(store.clone(), Access::Write, options, Some(published.clone())).unwrap();
         World { store, catalog, published, universe }

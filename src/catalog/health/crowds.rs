@@ -7,11 +7,14 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::entry::{Bits, EntryNo, Pdq};
-use crate::index::{self, Hit, IndexKind, RadiusIndex};
+use rayon::prelude::*;
 
-/// Bits, as PDQ's reference matches.
-const RADIUS: u16 = 31;
+use super::super::CatalogError;
+use super::findings::RADIUS;
+use crate::entry::{Bits, EntryNo, HashValue, ListId, Pdq};
+use crate::index::{self, Hit, IndexKind, RadiusIndex};
+use crate::snapshot::Snapshot;
+
 /// Of ten million hashes an entry with a thousand neighbours still meets [`MET_MIN`] of them.
 const SAMPLE_MAX: u64 = 100_000;
 /// Neighbours in the sample from which on an entry is crowded, at the least: fewer may be chance.
@@ -142,6 +145,46 @@ impl Crowds {
         self.found.dedup_by_key(|(entry, _)| *entry);
         self.found
     }
+}
+
+/// Which of a few new entries have more neighbours than `most` among themselves and what the list has active, and how many: none is left out.
+pub fn of_few(snapshot: &Snapshot, list: ListId, new: &[(EntryNo, Pdq)], most: u64) -> Vec<(EntryNo, u64)> {
+    let neighbours = |(entry, hash): &(EntryNo, Pdq)| {
+        let active = snapshot.find_by_hash(list, &HashValue::Pdq(*hash), RADIUS).len();
+        let beside = new.iter().filter(|(other, near)| other != entry && near.distance(hash) <= RADIUS).count();
+        (active + beside) as u64
+    };
+    let counted = new.par_iter().map(|new| (new.0, neighbours(new)));
+    counted.filter(|(_, neighbours)| *neighbours > most).collect()
+}
+
+/// The same without a snapshot: all hashes of the version, given by `each_hash`, are held against the few.
+pub fn of_few_in(
+    new: &[(EntryNo, Pdq)],
+    most: u64,
+    each_hash: impl FnOnce(&mut dyn FnMut(EntryNo, &[u8])) -> Result<(), CatalogError>,
+) -> Result<Vec<(EntryNo, u64)>, CatalogError> {
+    let few: Vec<Pdq> = new.iter().map(|(_, hash)| *hash).collect();
+    let index = build(&few);
+    let met: Vec<AtomicU64> = few.iter().map(|_| AtomicU64::new(0)).collect();
+    let meet = |batch: &mut Vec<Pdq>| {
+        index.join(batch, RADIUS, &|hits: &[Hit]| {
+            hits.iter().for_each(|hit| _ = met[hit.row as usize].fetch_add(1, Ordering::Relaxed));
+            ControlFlow::Continue(())
+        });
+        batch.clear();
+    };
+    let mut batch = Vec::with_capacity(BATCH);
+    each_hash(&mut |_, hash| {
+        batch.extend(Pdq::from_bytes(hash));
+        if batch.len() == BATCH {
+            meet(&mut batch);
+        }
+    })?;
+    meet(&mut batch);
+    // In the whole list each meets itself.
+    let counted = new.iter().zip(met).map(|((entry, _), met)| (*entry, met.into_inner().saturating_sub(1)));
+    Ok(counted.filter(|(_, neighbours)| *neighbours > most).collect())
 }
 
 fn build(hashes: &[Pdq]) -> Box<dyn RadiusIndex<Pdq>> {

@@ -10,6 +10,8 @@
 
 mod crowds;
 mod featureless;
+mod findings;
+mod others;
 mod shared;
 
 use std::collections::BTreeMap;
@@ -18,68 +20,53 @@ use rayon::prelude::*;
 
 use self::crowds::Crowds;
 pub(super) use self::featureless::Featureless;
+use self::findings::BATCH;
+pub use self::findings::Findings;
+use self::others::Others;
 use self::shared::Shared;
 use super::columns::KINDS;
 use super::{Catalog, CatalogError, Finding, FindingKind, Hold, ImportOptions, ImportReport, advance, lock, stored, told};
 use crate::entry::shown::counted;
 use crate::entry::{
-    Bits, Caller, ChangeOp, EntryNo, HashKind, HashList, Lineage, ListId, ListVersion, MARK_NOTE_BYTES_MAX, Mark, MarkKind,
-    Marked, Pdq, Polarity, VersionNo,
+    Bits, Caller, ChangeOp, EntryNo, HashKind, HashList, ListId, ListVersion, MARK_NOTE_BYTES_MAX, Mark, MarkKind, Marked, Pdq,
+    Polarity, VersionNo,
 };
-use crate::snapshot::Alive;
 use crate::store::Store;
 
 /// Findings that a report names.
 const FINDINGS_SHOWN_MAX: usize = 1_000;
 /// Findings of one version that are quarantined: each is a change of its own.
 const FINDINGS_MAX: u64 = 10_000;
-/// Fewer than this are quarantined, whatever their share of the version.
-const FINDINGS_SURE: u64 = 100;
 /// Marks that are set at a time: changes wait as long.
 const MARKED_AT_ONCE: usize = 200;
-/// Hashes that are judged together.
-const BATCH: usize = 16 * 1024;
 /// Who sets the marks.
 const CHECK: &str = "list check";
 
-/// What a check came to.
-#[derive(Default)]
-pub(super) struct Findings {
-    /// What was found first of each entry.
-    of: BTreeMap<EntryNo, (FindingKind, String)>,
-    /// Entries that were checked.
-    checked: Alive,
-    lineage: Lineage,
-}
-
-impl Findings {
-    fn add(&mut self, entry: EntryNo, kind: FindingKind, reason: impl FnOnce() -> String) {
-        self.of.entry(entry).or_insert_with(|| (kind, reason()));
-    }
-
-    pub fn len(&self) -> u64 {
-        self.of.len() as u64
-    }
-
-    /// Whether so many that somebody should look before the version is used.
-    pub fn are_many(&self, percent_max: u32) -> bool {
-        let checked = self.checked.count();
-        let many = self.len().saturating_mul(100) > u64::from(percent_max).saturating_mul(checked);
-        percent_max > 0 && many && self.len() >= FINDINGS_SURE
-    }
-}
-
 impl Catalog {
-    /// Checks what a version opens, seen from what is active. A version that look-ups have seen is not checked, nor is a negative list, which is there
-    /// for what is generic.
+    /// Checks what a version opens, seen from what is active. A version that look-ups have seen is not checked. A negative list is there for what is generic:
+    /// of its entries those are found that positive lists have.
     pub(super) fn check(&self, list: &HashList, version: &ListVersion) -> Result<Findings, CatalogError> {
-        if version.activated || list.polarity == Polarity::Negative || !self.imports.check {
+        if version.activated || !self.imports.check {
             return Ok(Findings::default());
         }
-        let opened = advance::difference(&self.store(), list.id, list.active, version.version)?.opened;
+        let store = self.store();
+        let opened = advance::difference(&store, list.id, list.active, version.version)?.opened;
         let mut found = Findings { checked: opened, lineage: version.lineage.clone(), ..Findings::default() };
-        let neighbours_max = u64::from(self.imports.neighbours_max);
-        self.build.install(|| check(&self.store(), list.id, version.version, &mut found, neighbours_max))?;
+        if found.checked.is_empty() {
+            return Ok(found);
+        }
+        self.build.install(|| match list.polarity {
+            Polarity::Negative => {
+                others::contradicted(&store, self.published.as_ref().map(|p| p.load()).as_deref(), list, &mut found)
+            }
+            Polarity::Positive => {
+                let (mut others, warning) = Others::of(&store, list, &self.imports.benign)?;
+                found.warning = warning;
+                self.check_against(&store, list, version.version, &mut others, &mut found)?;
+                found.harmless = others.harmless();
+                Ok(())
+            }
+        })?;
         Ok(found)
     }
 
@@ -92,6 +79,13 @@ impl Catalog {
         report: &mut ImportReport,
     ) -> Result<(), CatalogError> {
         report.findings = found.len();
+        report.warnings.extend(found.warning.clone());
+        if found.harmless > 0 {
+            let entries = counted(found.harmless, "new entry is in a negative list", "new entries are in negative lists");
+            report.warnings.push(format!(
+                "{entries} too: negative lists suppress their near matches (list overlap tells how much two lists share)"
+            ));
+        }
         let store = self.store();
         for (entry, (kind, reason)) in found.of.iter().take(FINDINGS_SHOWN_MAX) {
             let content = store.entry(list.id, *entry)?;
@@ -155,6 +149,87 @@ impl Catalog {
         }
         Ok(())
     }
+
+    fn check_against(
+        &self,
+        store: &Store,
+        of: &HashList,
+        version: VersionNo,
+        others: &mut Others,
+        found: &mut Findings,
+    ) -> Result<(), CatalogError> {
+        let list = of.id;
+        let checked = found.checked.clone();
+        let mut shared = Shared::new(checked.count());
+        let mut batch = Vec::with_capacity(BATCH);
+        for kind in KINDS {
+            stored::each_hash(store, list, kind, &checked, &mut |entry, hash| {
+                shared.count(kind, hash);
+                if kind == HashKind::Pdq {
+                    batch.extend(Pdq::from_bytes(hash).map(|hash| (entry, hash)));
+                    if batch.len() == BATCH {
+                        judge(&mut batch, others, found);
+                    }
+                } else if kind.is_digest() {
+                    others.judge_digest(entry, kind, hash);
+                }
+            })?;
+        }
+        judge(&mut batch, others, found);
+        // What was counted may be a little less than there is: once more, and exactly.
+        if shared.narrow() {
+            for kind in KINDS {
+                stored::each_hash(store, list, kind, &checked, &mut |_, hash| shared.recount(kind, hash))?;
+            }
+            for kind in KINDS {
+                stored::each_hash(store, list, kind, &checked, &mut |entry, hash| {
+                    if let Some(entries) = shared.entries_with(kind, hash) {
+                        let reason = || format!("{entries} of the new entries have this {kind} hash");
+                        found.add(entry, FindingKind::Shared, reason);
+                    }
+                })?;
+            }
+        }
+        let neighbours_max = u64::from(self.imports.neighbours_max);
+        if neighbours_max == 0 {
+            return Ok(());
+        }
+        // A small delta is looked up, where the list is: the rest of it stays unread.
+        if checked.count() <= advance::POINT_READS_MAX as u64 && !of.disabled {
+            let mut hashes = Vec::new();
+            let mut each = |entry, hash: &[u8]| hashes.extend(Pdq::from_bytes(hash).map(|hash| (entry, hash)));
+            stored::each_hash(store, list, HashKind::Pdq, &checked, &mut each)?;
+            let crowded = match &self.published {
+                Some(published) => crowds::of_few(&published.load(), list, &hashes, neighbours_max),
+                None => crowds::of_few_in(&hashes, neighbours_max, |each| {
+                    let whole = stored::entries_of(store, list, version)?;
+                    stored::each_hash(store, list, HashKind::Pdq, &whole, each)
+                })?,
+            };
+            for (entry, neighbours) in crowded {
+                found.add(entry, FindingKind::Crowded, || {
+                    format!("the PDQ hash is near to those of {neighbours} entries of the list")
+                });
+            }
+            return Ok(());
+        }
+        let whole = stored::entries_of(store, list, version)?;
+        let mut crowds = Crowds::new(whole.count(), neighbours_max);
+        stored::each_hash(store, list, HashKind::Pdq, &whole, &mut |_, hash| {
+            if shared.entries_with(HashKind::Pdq, hash).is_none() {
+                crowds.sample(hash);
+            }
+        })?;
+        if crowds.begin() {
+            stored::each_hash(store, list, HashKind::Pdq, &checked, &mut |entry, hash| crowds.push(entry, hash))?;
+            for (entry, neighbours) in crowds.finish() {
+                found.add(entry, FindingKind::Crowded, || {
+                    format!("the PDQ hash is near to those of some {neighbours} entries of the list")
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The marks that follow from what was found, those to be taken off first.
@@ -188,65 +263,11 @@ pub(super) fn released(known: &Marked) -> Mark {
     Mark { kind: MarkKind::Noted, until_ms: None, note }
 }
 
-fn check(store: &Store, list: ListId, version: VersionNo, found: &mut Findings, neighbours_max: u64) -> Result<(), CatalogError> {
-    if found.checked.is_empty() {
-        return Ok(());
-    }
-    let checked = found.checked.clone();
-    let mut shared = Shared::new(checked.count());
-    let mut batch = Vec::with_capacity(BATCH);
-    for kind in KINDS {
-        stored::each_hash(store, list, kind, &checked, &mut |entry, hash| {
-            shared.count(kind, hash);
-            if kind == HashKind::Pdq {
-                batch.extend(Pdq::from_bytes(hash).map(|hash| (entry, hash)));
-                if batch.len() == BATCH {
-                    judge(&mut batch, found);
-                }
-            }
-        })?;
-    }
-    judge(&mut batch, found);
-    // What was counted may be a little less than there is: once more, and exactly.
-    if shared.narrow() {
-        for kind in KINDS {
-            stored::each_hash(store, list, kind, &checked, &mut |_, hash| shared.recount(kind, hash))?;
-        }
-        for kind in KINDS {
-            stored::each_hash(store, list, kind, &checked, &mut |entry, hash| {
-                if let Some(entries) = shared.entries_with(kind, hash) {
-                    let reason = || format!("{entries} of the new entries have this {kind} hash");
-                    found.add(entry, FindingKind::Shared, reason);
-                }
-            })?;
-        }
-    }
-    // Of a small delta the rest of the list stays unread.
-    if neighbours_max == 0 || checked.count() <= advance::POINT_READS_MAX as u64 {
-        return Ok(());
-    }
-    let whole = stored::entries_of(store, list, version)?;
-    let mut crowds = Crowds::new(whole.count(), neighbours_max);
-    stored::each_hash(store, list, HashKind::Pdq, &whole, &mut |_, hash| {
-        if shared.entries_with(HashKind::Pdq, hash).is_none() {
-            crowds.sample(hash);
-        }
-    })?;
-    if crowds.begin() {
-        stored::each_hash(store, list, HashKind::Pdq, &checked, &mut |entry, hash| crowds.push(entry, hash))?;
-        for (entry, neighbours) in crowds.finish() {
-            found.add(entry, FindingKind::Crowded, || {
-                format!("the PDQ hash is near to those of some {neighbours} entries of the list")
-            });
-        }
-    }
-    Ok(())
-}
-
-fn judge(batch: &mut Vec<(EntryNo, Pdq)>, found: &mut Findings) {
+fn judge(batch: &mut Vec<(EntryNo, Pdq)>, others: &mut Others, found: &mut Findings) {
     let judged = batch.par_iter().filter_map(|(entry, hash)| Some((*entry, Featureless::known().judge(hash)?)));
     for (entry, (kind, reason)) in judged.collect::<Vec<_>>() {
         found.add(entry, kind, || reason);
     }
+    others.judge(batch, found);
     batch.clear();
 }

@@ -66,7 +66,7 @@ impl Shared {
 }
 
 /// 64 bits of a hash: its words, mixed, as the first ones of a degenerate hash may be those of another.
-fn summary(hash: &[u8]) -> u64 {
+pub fn summary(hash: &[u8]) -> u64 {
     let word = |bytes: &[u8]| bytes.iter().fold(0u64, |word, byte| word << 8 | u64::from(*byte));
     hash.chunks(8).fold(0, |sum, bytes| (sum.rotate_left(23) ^ word(bytes)).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }

@@ -312,8 +312,13 @@ pub fn diff_report(report: DiffReport) -> v1::DiffVersionsResponse {
 }
 
 pub fn overlap_report(report: OverlapReport) -> v1::OverlapReport {
-    let category =
-        |of: OverlapCategory| v1::OverlapCategory { category: of.category, entries: of.entries, exact: of.exact, near: of.near };
+    let category = |OverlapCategory { category, entries, exact, near, differing }: OverlapCategory| v1::OverlapCategory {
+        category,
+        entries,
+        exact,
+        near,
+        differing,
+    };
     let hub = |hub: OverlapHub| v1::OverlapHub { entry_id: hub.entry_id, neighbours: hub.neighbours };
     v1::OverlapReport {
         kind: kind(report.kind),
@@ -322,6 +327,7 @@ pub fn overlap_report(report: OverlapReport) -> v1::OverlapReport {
         other_entries: report.other_entries,
         exact: report.exact,
         near: report.near,
+        differing: report.differing,
         pairs: report.pairs,
         categories: report.categories.into_iter().map(category).collect(),
         hubs: report.hubs.into_iter().map(hub).collect(),
@@ -385,6 +391,8 @@ pub fn import_report(report: ImportReport) -> v1::ImportReport {
             FindingKind::Featureless => v1::FindingKind::Featureless as i32,
             FindingKind::Shared => v1::FindingKind::Shared as i32,
             FindingKind::Crowded => v1::FindingKind::Crowded as i32,
+            FindingKind::Benign => v1::FindingKind::Benign as i32,
+            FindingKind::Contradicted => v1::FindingKind::Contradicted as i32,
         },
         reason: finding.reason,
     };
