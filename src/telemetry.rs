@@ -142,6 +142,11 @@ pub const METRICS: &[Metric] = &[
         "hashwarden_source_fetches_total",
         "Fetches of sources, by list, source and result (done, held, failed, stopped)",
     ),
+    Metric(
+        MetricType::Counter,
+        "hashwarden_source_feedback_total",
+        "Feedback on entries that was to be sent to their sources, by list, source, vote (affirmative, negative) and result (sent, failed)",
+    ),
     Metric(MetricType::Gauge, "hashwarden_snapshot_id", "The snapshot that look-ups see"),
     Metric(MetricType::Gauge, "hashwarden_index_bytes", "Memory of the live indexes, hashes included, by kind of hash"),
     Metric(

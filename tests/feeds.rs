@@ -6,6 +6,8 @@
 mod ask;
 #[allow(dead_code)] // other tests have more of them made
 mod certificates;
+#[path = "feeds/feedback.rs"]
+mod feedback;
 #[path = "feeds/files.rs"]
 mod files;
 #[path = "feeds/pages.rs"]

@@ -64,6 +64,7 @@ pub const TABLE: &[(&str, Need)] = &[
     ("/hashwarden.v1.HashListService/ListSources", READERS),
     ("/hashwarden.v1.HashListService/UnsetSource", ADMINS),
     ("/hashwarden.v1.HashListService/FetchSource", ADMINS),
+    ("/hashwarden.v1.HashListService/SendFeedback", VIEWERS),
     // Probes have no token, and learn only whether the service works.
     ("/grpc.health.v1.Health/Check", Nothing),
     ("/grpc.health.v1.Health/Watch", Nothing),

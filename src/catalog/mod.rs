@@ -64,7 +64,9 @@ pub use past::{PastMatch, PastReport};
 pub use picture::PictureHashes;
 pub use report::*;
 pub use retention::{Compacted, Keep};
-pub use sources::{Fetch, FetchListener, FetchOptions, FetchProgress, FetchReport, FetchWait, SourceInfo};
+pub use sources::{
+    Feedback, FeedbackReport, Fetch, FetchListener, FetchOptions, FetchProgress, FetchReport, FetchWait, SourceInfo,
+};
 pub use version::Began;
 
 #[derive(Debug, thiserror::Error)]

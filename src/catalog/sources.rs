@@ -7,7 +7,8 @@
 use super::{Catalog, CatalogError, Hold, Phase, now_ms, told};
 use crate::entry::shown::without_hashes;
 use crate::entry::{
-    Caller, ChangeOp, Feed, FeedKind, FetchState, HashList, Sources, VersionNo, VersionState, Waits, check_list_name,
+    Caller, ChangeOp, Feed, FeedKind, FetchState, HashKind, HashList, Sources, VersionNo, VersionState, Vote, Waits,
+    check_list_name,
 };
 use crate::lists::Format;
 
@@ -91,7 +92,24 @@ pub struct FetchOptions {
     pub again: bool,
 }
 
-/// Who fetches. Blocks until the fetch is done.
+/// What a reviewer's decision says of one hash of an entry, to the source that gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Feedback {
+    pub entry_id: String,
+    pub kind: HashKind,
+    pub vote: Vote,
+    /// Of a negative vote: one of the source's reasons, by its name or its id; empty where it has but one.
+    pub reason: String,
+}
+
+/// Feedback that the source took.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FeedbackReport {
+    /// The reason's name; empty for none.
+    pub reason: String,
+}
+
+/// Who speaks with sources. Blocks until that is done.
 pub trait Fetch: Send + Sync {
     fn fetch(
         &self,
@@ -101,6 +119,9 @@ pub trait Fetch: Send + Sync {
         options: FetchOptions,
         progress: FetchListener<'_>,
     ) -> Result<FetchReport, CatalogError>;
+
+    /// Sends feedback to a source, if it is set so that it may be sent.
+    fn feedback(&self, by: &Caller, list: &str, source: &str, feedback: &Feedback) -> Result<FeedbackReport, CatalogError>;
 }
 
 impl Catalog {

@@ -42,8 +42,8 @@ pub fn marked(by: &Caller, list: &HashList, mark: Option<&Mark>) {
 
 /// The place has nothing secret: see [`Feed`].
 pub fn source_set(by: &Caller, list: &str, source: &str, feed: &Feed) {
-    let Feed { kind, place, credentials, every_s, .. } = feed;
-    tracing::info!(by = by.0, list, source, kind = kind.name(), place, credentials, every_s, "a source was set");
+    let Feed { kind, place, credentials, every_s, feedback, .. } = feed;
+    tracing::info!(by = by.0, list, source, kind = kind.name(), place, credentials, every_s, feedback, "a source was set");
 }
 
 pub fn source_unset(by: &Caller, list: &str, source: &str) {

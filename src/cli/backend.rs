@@ -10,9 +10,9 @@ use super::calls::{Asked, Each, Item, Lists, Matching};
 use super::context::{Context, Exit, Failure};
 use super::remarks::{path_text, remark};
 use crate::catalog::{
-    Catalog, CatalogError, DiffReport, EditReport, EntryInfo, EntryQuery, ExportOptions, ExportReport, Fetch, FetchOptions,
-    FetchProgress, FetchReport, FoundEntries, ImportFile, ImportOptions, ImportReport, ListInfo, Moment, NewEntry, OverlapReport,
-    PastReport, PolicyUpdate, Progress, SourceInfo,
+    Catalog, CatalogError, DiffReport, EditReport, EntryInfo, EntryQuery, ExportOptions, ExportReport, Feedback, FeedbackReport,
+    Fetch, FetchOptions, FetchProgress, FetchReport, FoundEntries, ImportFile, ImportOptions, ImportReport, ListInfo, Moment,
+    NewEntry, OverlapReport, PastReport, PolicyUpdate, Progress, SourceInfo,
 };
 use crate::client::FilesToSend;
 use crate::entry::{Caller, EntryNo, Feed, HashKind, HashValue, ListVersion, Mark, Polarity, VersionNo};
@@ -189,6 +189,12 @@ impl Lists for Local {
             true
         };
         feeds.fetch(&self.by, name, source, options, &mut listener).map_err(failure)
+    }
+
+    fn send_feedback(&self, name: &str, source: &str, feedback: &Feedback) -> Result<FeedbackReport, Failure> {
+        let runtime = super::context::runtime()?;
+        let feeds = crate::app::feeds(self.catalog.clone(), &self.feeds, &self.dir, runtime.handle());
+        feeds.feedback(&self.by, name, source, feedback).map_err(failure)
     }
 }
 

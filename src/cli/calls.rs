@@ -7,9 +7,9 @@ use clap::Args;
 use super::context::Failure;
 use super::output::Label;
 use crate::catalog::{
-    DiffReport, EditReport, EntryInfo, EntryQuery, ExportOptions, ExportReport, FetchOptions, FetchProgress, FetchReport,
-    FoundEntries, ImportOptions, ImportReport, ListInfo, Moment, NewEntry, OverlapReport, PastReport, PolicyUpdate, Progress,
-    SourceInfo,
+    DiffReport, EditReport, EntryInfo, EntryQuery, ExportOptions, ExportReport, Feedback, FeedbackReport, FetchOptions,
+    FetchProgress, FetchReport, FoundEntries, ImportOptions, ImportReport, ListInfo, Moment, NewEntry, OverlapReport, PastReport,
+    PolicyUpdate, Progress, SourceInfo,
 };
 use crate::client::FilesToSend;
 use crate::entry::{EntryNo, Feed, HashKind, HashValue, ListVersion, Mark, Polarity, VersionNo, ViewSet};
@@ -53,6 +53,7 @@ pub trait Lists {
         options: FetchOptions,
         progress: &mut (dyn FnMut(FetchProgress) + Send),
     ) -> Result<FetchReport, Failure>;
+    fn send_feedback(&self, name: &str, source: &str, feedback: &Feedback) -> Result<FeedbackReport, Failure>;
 }
 
 /// What is asked of every item.

@@ -12,9 +12,9 @@ use super::calls::{Asked, Each, Item, Lists, Matching};
 use super::context::{Exit, Failure};
 use super::remarks::remark;
 use crate::catalog::{
-    DiffReport, EditReport, EntryInfo, EntryQuery, ExportOptions, ExportReport, FetchOptions, FetchProgress, FetchReport,
-    FoundEntries, ImportOptions, ImportReport, ListInfo, Moment, NewEntry, OverlapReport, PastReport, PictureOptions,
-    PolicyUpdate, Progress, SourceInfo,
+    DiffReport, EditReport, EntryInfo, EntryQuery, ExportOptions, ExportReport, Feedback, FeedbackReport, FetchOptions,
+    FetchProgress, FetchReport, FoundEntries, ImportOptions, ImportReport, ListInfo, Moment, NewEntry, OverlapReport, PastReport,
+    PictureOptions, PolicyUpdate, Progress, SourceInfo,
 };
 use crate::client::AddedPicture;
 use crate::client::{self, Client, ClientError, Credentials, FilesToSend};
@@ -197,6 +197,10 @@ impl Lists for Remote {
         progress: &mut (dyn FnMut(FetchProgress) + Send),
     ) -> Result<FetchReport, Failure> {
         self.runtime.block_on(self.client.fetch_source(name, source, options, progress)).map_err(failure)
+    }
+
+    fn send_feedback(&self, name: &str, source: &str, feedback: &Feedback) -> Result<FeedbackReport, Failure> {
+        self.runtime.block_on(self.client.send_feedback(name, source, feedback)).map_err(failure)
     }
 }
 

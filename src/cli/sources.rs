@@ -11,9 +11,9 @@ use super::backend::lists;
 use super::context::{Context, Exit, Failure};
 use super::output::{tell, utc};
 use super::remarks::remark;
-use crate::catalog::{FetchOptions, FetchReport, FetchWait, Hold, SourceInfo};
+use crate::catalog::{Feedback, FeedbackReport, FetchOptions, FetchReport, FetchWait, Hold, SourceInfo};
 use crate::entry::shown::{counted, escaped, sized};
-use crate::entry::{Feed, FeedKind, Waits};
+use crate::entry::{Feed, FeedKind, HashKind, Vote, Waits};
 use crate::lists::Format;
 use crate::store::Access;
 
@@ -41,6 +41,8 @@ pub enum SourceVerb {
         #[arg(long)]
         again: bool,
     },
+    /// Tell a source what a reviewer decided about a hash of one of its entries. The source must have been set with --feedback.
+    Feedback(FeedbackArgs),
     /// Stop fetching a source. Its entries stay.
     Unset {
         /// The list.
@@ -78,6 +80,36 @@ pub struct SetArgs {
     /// Of files: they have what changed since earlier ones.
     #[arg(long)]
     delta: bool,
+    /// Of ncmec: what reviewers decide about its entries may be sent to it (list source feedback).
+    #[arg(long)]
+    feedback: bool,
+}
+
+#[derive(Args)]
+pub struct FeedbackArgs {
+    /// The list.
+    name: String,
+    /// The source.
+    source: String,
+    /// The entry's id.
+    entry: String,
+    /// affirmative: the hash is of what the source says; or negative.
+    #[arg(value_parser = vote)]
+    vote: Vote,
+    /// The hash that it is about: md5, sha1, pdq or photodna.
+    #[arg(long, value_parser = hash_kind)]
+    kind: HashKind,
+    /// Of negative feedback: one of the source's reasons, by its name or its id. Without it, the source's reasons are listed, or the only one is taken.
+    #[arg(long, value_name = "REASON", default_value = "", hide_default_value = true)]
+    reason: String,
+}
+
+fn vote(text: &str) -> Result<Vote, String> {
+    text.parse().map_err(|bad: crate::entry::BadValue| bad.0)
+}
+
+fn hash_kind(text: &str) -> Result<HashKind, String> {
+    text.parse().map_err(|bad: crate::entry::BadValue| bad.0)
 }
 
 fn kind(text: &str) -> Result<FeedKind, String> {
@@ -93,6 +125,7 @@ pub fn run(context: &Context, verb: SourceVerb) -> Result<Exit, Failure> {
         SourceVerb::Set(args) => set(context, args),
         SourceVerb::Show { name, source } => show(context, &name, source.as_deref()),
         SourceVerb::Fetch { name, source, accept, again } => fetch(context, &name, &source, FetchOptions { accept, again }),
+        SourceVerb::Feedback(args) => feedback(context, args),
         SourceVerb::Unset { name, source } => {
             lists(context, Access::Write)?.unset_source(&name, &source)?;
             let json = json!({"list": name, "source": source, "unset": true});
@@ -111,8 +144,8 @@ fn set(context: &Context, args: SetArgs) -> Result<Exit, Failure> {
         (None, _) => return Err(Failure::usage("--folder is an absolute path: the server reads it")),
     };
     let format = args.format.map_or("", Format::name).to_owned();
-    let (kind, credentials, every_s, delta) = (args.kind, args.credentials, args.every.as_secs(), args.delta);
-    let feed = Feed { kind, place, credentials, every_s, format, delta, set_ms: 0 };
+    let (kind, credentials, every_s) = (args.kind, args.credentials, args.every.as_secs());
+    let feed = Feed { kind, place, credentials, every_s, format, delta: args.delta, feedback: args.feedback, set_ms: 0 };
     let info = lists(context, Access::Write)?.set_source(&args.name, &args.source, &feed)?;
     tell_source(context, &info)?;
     Ok(Exit::Done)
@@ -151,7 +184,7 @@ fn source_json(info: &SourceInfo) -> Value {
     };
     json!({
         "list": list, "source": name, "kind": feed.kind.name(), "place": feed.place, "credentials": feed.credentials,
-        "every_s": feed.every_s, "format": feed.format, "delta": feed.delta, "set_ms": feed.set_ms,
+        "every_s": feed.every_s, "format": feed.format, "delta": feed.delta, "feedback": feed.feedback, "set_ms": feed.set_ms,
         "began_ms": time(state.began_ms), "attempted_ms": time(state.attempted_ms), "succeeded_ms": time(state.succeeded_ms), "failures": state.failures,
         "error": state.error, "version": state.version, "held_version": held, "rolled_back_version": rolled_back, "due_ms": due_ms,
         "age_s": info.age_ms(now_ms()) / 1_000,
@@ -167,6 +200,9 @@ fn source_text(info: &SourceInfo, now_ms: u64) -> String {
     }
     if feed.delta {
         text += ", deltas";
+    }
+    if feed.feedback {
+        text += ", feedback may be sent to it";
     }
     text += &match state.succeeded_ms {
         0 => "\n  never fetched whole".to_owned(),
@@ -243,6 +279,20 @@ fn fetch(context: &Context, name: &str, source: &str, options: FetchOptions) -> 
         }
         _ => Ok(Exit::Done),
     }
+}
+
+fn feedback(context: &Context, args: FeedbackArgs) -> Result<Exit, Failure> {
+    let FeedbackArgs { name, source, entry, vote, kind, reason } = args;
+    let feedback = Feedback { entry_id: entry, kind, vote, reason };
+    let FeedbackReport { reason } = lists(context, Access::Write)?.send_feedback(&name, &source, &feedback)?;
+    let json = json!({"list": name, "source": source, "vote": vote.name(), "kind": kind.name(), "reason": reason});
+    let of_reason = if reason.is_empty() { String::new() } else { format!(" ({})", escaped(&reason)) };
+    tell(
+        context,
+        || json,
+        || format!("{} feedback{of_reason} on the entry's {kind} hash was sent to source {source} of list {name}", vote.name()),
+    )?;
+    Ok(Exit::Done)
 }
 
 fn waiting(wait: FetchWait) -> &'static str {

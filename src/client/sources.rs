@@ -2,8 +2,8 @@
 
 use super::read::{Read, bad, held, ms, phase, some};
 use super::{Client, ClientError, send};
-use crate::catalog::{FetchOptions, FetchProgress, FetchReport, FetchWait, SourceInfo};
-use crate::entry::{Feed, FeedKind, FetchState, VersionNo, Waits};
+use crate::catalog::{Feedback, FeedbackReport, FetchOptions, FetchProgress, FetchReport, FetchWait, SourceInfo};
+use crate::entry::{Feed, FeedKind, FetchState, VersionNo, Vote, Waits};
 use crate::lists::Format;
 use crate::proto::v1;
 
@@ -48,6 +48,23 @@ impl Client {
         }
         report.ok_or_else(|| ClientError::BadReply("the fetch ended without a report".to_owned()))
     }
+
+    /// Sends feedback on an entry to the source that gave it.
+    pub async fn send_feedback(&self, list: &str, source: &str, feedback: &Feedback) -> Result<FeedbackReport, ClientError> {
+        let Feedback { entry_id, kind, vote: of, reason } = feedback.clone();
+        let (list, source, kind, vote) = (list.to_owned(), source.to_owned(), send::kind(kind), vote(of) as i32);
+        let request = v1::SendFeedbackRequest { list, source, entry_id, kind, vote, reason };
+        // As long as the source takes.
+        let reply = self.lists.clone().send_feedback(request).await?.into_inner();
+        Ok(FeedbackReport { reason: reply.reason })
+    }
+}
+
+fn vote(vote: Vote) -> v1::FeedbackVote {
+    match vote {
+        Vote::Affirmative => v1::FeedbackVote::Affirmative,
+        Vote::Negative => v1::FeedbackVote::Negative,
+    }
 }
 
 fn settings(feed: &Feed) -> v1::SourceSettings {
@@ -64,6 +81,7 @@ fn settings(feed: &Feed) -> v1::SourceSettings {
         every_seconds: feed.every_s,
         format: send::format(feed.format.parse().ok()) as i32,
         delta: feed.delta,
+        feedback: feed.feedback,
     }
 }
 
@@ -83,6 +101,7 @@ fn source_info(source: v1::Source) -> Read<SourceInfo> {
         every_s: settings.every_seconds,
         format: super::read::format(settings.format).map_or("", Format::name).to_owned(),
         delta: settings.delta,
+        feedback: settings.feedback,
         set_ms: source.set_time.map_or(0, ms),
     };
     let held = source.held_version.map(|version| Waits::Held(VersionNo(version)));

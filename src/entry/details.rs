@@ -185,6 +185,13 @@ pub struct Description {
     pub details: Details,
 }
 
+/// The member and the id that [`member_id`] was made of; `None` where it is no such id.
+pub fn member_and_id(text: &str) -> Option<(String, String)> {
+    let (member, id) = text.split_once('/')?;
+    let decoded = |part: &str| Some(percent_encoding::percent_decode_str(part).decode_utf8().ok()?.into_owned());
+    Some((decoded(member)?, decoded(id)?))
+}
+
 /// The id of an entry whose source numbers entries for each of its members.
 pub fn member_id(member: &str, id: &str) -> String {
     let mut text = String::with_capacity(member.len() + id.len() + 1);
@@ -310,6 +317,10 @@ mod tests {
         assert_eq!(member_id("42", "img-1"), "42/img-1");
         assert_eq!(member_id("a/b", "50%\n é"), "a%2Fb/50%25%0A é");
         assert_ne!(member_id("a/b", "c"), member_id("a", "b/c"));
+        for (member, id) in [("42", "img-1"), ("a/b", "50%\n é"), ("", "%2F")] {
+            assert_eq!(member_and_id(&member_id(member, id)), Some((member.to_owned(), id.to_owned())));
+        }
+        assert_eq!(member_and_id("img-1"), None);
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub struct Feed {
     pub format: String,
     /// Of [`FeedKind::Files`]: the files have what changed since earlier ones.
     pub delta: bool,
+    /// Of [`FeedKind::Ncmec`]: feedback on its entries may be sent to it.
+    pub feedback: bool,
     /// When it was set.
     pub set_ms: u64,
 }
@@ -83,7 +85,16 @@ impl Default for Feed {
     /// Of no place, which passes no check.
     fn default() -> Self {
         let (place, credentials, format) = (String::new(), String::new(), String::new());
-        Feed { kind: FeedKind::Files, place, credentials, every_s: EVERY_S_USUAL, format, delta: false, set_ms: 0 }
+        Feed {
+            kind: FeedKind::Files,
+            place,
+            credentials,
+            every_s: EVERY_S_USUAL,
+            format,
+            delta: false,
+            feedback: false,
+            set_ms: 0,
+        }
     }
 }
 
@@ -106,6 +117,9 @@ impl Feed {
         }
         if self.kind != FeedKind::Files && (self.delta || !self.format.is_empty()) {
             return bad("format and delta are for sources of the kind files: the others have their own");
+        }
+        if self.kind != FeedKind::Ncmec && self.feedback {
+            return bad("feedback is for sources of the kind ncmec");
         }
         if !self.is_folder() {
             return checked_url(&self.place).map(drop);
@@ -196,6 +210,8 @@ mod tests {
         let every = |every_s| Feed { every_s, ..feed(FeedKind::Ncmec, "https://host") }.check().is_ok();
         assert_eq!([0, 59, 60, 28 * 86_400, 28 * 86_400 + 1].map(every), [false, false, true, true, false]);
         assert!(Feed { delta: true, ..feed(FeedKind::Ncmec, "https://host") }.check().is_err());
+        assert!(Feed { feedback: true, ..feed(FeedKind::Ncmec, "https://host") }.check().is_ok());
+        assert!(Feed { feedback: true, ..feed(FeedKind::Stopncii, "https://host") }.check().is_err());
         assert!(Feed { credentials: "../x".into(), ..feed(FeedKind::Ncmec, "https://host") }.check().is_err());
         assert!(Feed { credentials: "x".into(), ..feed(FeedKind::Files, "/srv") }.check().is_err());
     }

@@ -1,10 +1,12 @@
 //! How far is the fetching of a source?
 //!
-//! What became of the fetches so far, for the next one to go on from. Invariant: nothing here is secret.
+//! What became of the fetches so far, for the next one to go on from; and what can be said to the source. Invariant: nothing here is secret.
+
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::VersionNo;
+use super::{BadValue, VersionNo};
 
 /// What became of a source's fetches.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,4 +42,29 @@ pub enum Waits {
     Held(VersionNo),
     /// The list was taken back behind what its fetches brought.
     RolledBack(VersionNo),
+}
+
+/// What a reviewer says of a hash to the source that gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vote {
+    /// The hash is of what the source says.
+    Affirmative,
+    Negative,
+}
+
+impl Vote {
+    pub fn name(self) -> &'static str {
+        match self {
+            Vote::Affirmative => "affirmative",
+            Vote::Negative => "negative",
+        }
+    }
+}
+
+impl FromStr for Vote {
+    type Err = BadValue;
+    fn from_str(s: &str) -> Result<Self, BadValue> {
+        let known = [Vote::Affirmative, Vote::Negative].into_iter().find(|vote| vote.name() == s);
+        known.ok_or_else(|| BadValue(format!("feedback is affirmative or negative, not {s:?}")))
+    }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http::header::{self, AUTHORIZATION, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::upgrade::Upgraded;
@@ -32,7 +32,7 @@ use crate::entry::is_this_machine;
 const HEADERS_BYTES_MAX: usize = 64 * 1024;
 const HEADERS_MAX: usize = 100;
 
-pub type Sender = SendRequest<Empty<Bytes>>;
+pub type Sender = SendRequest<Full<Bytes>>;
 
 /// What sources are reached through, if the configuration names it.
 struct Proxy {
@@ -197,7 +197,7 @@ async fn tunnel(proxy: &Proxy, origin: &Origin) -> Result<TokioIo<Upgraded>, Htt
     if let Some(authorization) = &proxy.authorization {
         request = request.header(header::PROXY_AUTHORIZATION, authorization);
     }
-    let request = request.body(Empty::<Bytes>::new());
+    let request = request.body(Full::<Bytes>::default());
     let request = request.map_err(|_| HttpError::lasting(format!("{origin} can't be asked for {by}")))?;
     let answer = sender.send_request(request).await.map_err(broken)?;
     let status = answer.status();

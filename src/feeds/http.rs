@@ -1,4 +1,4 @@
-//! One GET after another, each within its limits.
+//! One request after another, each within its limits.
 //!
 //! hyper's bare HTTP/1.1 connection, so that every limit is seen: silence, the whole, headers, body. One connection is kept for the next request
 //! to the same origin. Redirects are followed within the origin alone. Invariant: credentials go to their origin and no other; an answer that
@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Incoming};
 
 use super::connect::{Connect, Sender, in_words, words};
@@ -62,13 +62,7 @@ impl Http {
 
     /// Gets a URL, and whatever it leads to within its origin. `sink` sees the body of an answer 200, and of no other.
     pub async fn get(&mut self, get: Get<'_>, sink: Sink<'_>) -> Result<Answer, HttpError> {
-        let origin = Origin::of(get.url).ok_or_else(|| HttpError::lasting("the URL has no host that can be asked"))?;
-        if let Some(credentials) = get.credentials
-            && credentials.origin != origin
-        {
-            let why = format!("the credentials are for {}, and are not sent to {origin}", credentials.origin);
-            return Err(HttpError::lasting(why));
-        }
+        let origin = checked_origin(&get)?;
         let whole = tokio::time::timeout(self.request_max, self.follow(&get, &origin, sink)).await;
         let done = whole
             .unwrap_or_else(|_| Err(HttpError::passing(format!("{origin} took longer than {} s", self.request_max.as_secs()))));
@@ -78,10 +72,26 @@ impl Http {
         done
     }
 
+    /// Puts a body at a URL; made again it changes nothing. What is answered beside the status is of no interest, and no redirect is followed.
+    pub async fn put(&mut self, put: Get<'_>, body: Bytes) -> Result<(), HttpError> {
+        let origin = checked_origin(&put)?;
+        let target = target(put.url, put.credentials)?;
+        let answer = self.send(&put, Some(&body), &origin, &target).await;
+        self.kept = None; // the answer's body is on it
+        let answer = answer?;
+        match answer.status() {
+            status if status.is_success() => Ok(()),
+            status if status.is_redirection() => {
+                Err(HttpError::lasting(format!("{origin} redirects what it is sent ({}), which is not followed", words(status))))
+            }
+            status => Err(refused(&origin, status, answer.headers())),
+        }
+    }
+
     async fn follow(&mut self, get: &Get<'_>, origin: &Origin, sink: Sink<'_>) -> Result<Answer, HttpError> {
         let mut target = target(get.url, get.credentials)?;
         for _ in 0..=REDIRECTS_MAX {
-            let answer = self.send(get, origin, &target).await?;
+            let answer = self.send(get, None, origin, &target).await?;
             let (parts, body) = answer.into_parts();
             match parts.status {
                 StatusCode::OK => {
@@ -106,17 +116,25 @@ impl Http {
     }
 
     /// Sends one request; over a kept connection, which may have been closed meanwhile, once more over a new one.
-    async fn send(&mut self, get: &Get<'_>, origin: &Origin, target: &Uri) -> Result<http::Response<Incoming>, HttpError> {
+    async fn send(
+        &mut self,
+        get: &Get<'_>,
+        put: Option<&Bytes>,
+        origin: &Origin,
+        target: &Uri,
+    ) -> Result<http::Response<Incoming>, HttpError> {
+        let unwritable = |_| HttpError::lasting("the request can't be written");
+        let request = || request(get, put, origin, target).map_err(unwritable);
         if let Some((of, mut sender)) = self.kept.take()
             && of == *origin
             && sender.ready().await.is_ok()
-            && let Ok(answer) = self.answer(&mut sender, get, origin, target).await
+            && let Ok(answer) = self.answer(&mut sender, request()?, origin).await
         {
             self.kept = Some((of, sender));
             return answer;
         }
         let mut sender = self.connect.to(origin).await?;
-        let answer = self.answer(&mut sender, get, origin, target).await;
+        let answer = self.answer(&mut sender, request()?, origin).await;
         let answer = answer.map_err(|error| HttpError::passing(format!("{origin} did not answer: {}", in_words(&error))))??;
         self.kept = Some((origin.clone(), sender));
         Ok(answer)
@@ -126,13 +144,9 @@ impl Http {
     async fn answer(
         &self,
         sender: &mut Sender,
-        get: &Get<'_>,
+        request: Request<Full<Bytes>>,
         origin: &Origin,
-        target: &Uri,
     ) -> Result<Result<http::Response<Incoming>, HttpError>, hyper::Error> {
-        let Ok(request) = request(get, origin, target) else {
-            return Ok(Err(HttpError::lasting("the request can't be written")));
-        };
         match tokio::time::timeout(self.idle_max, sender.send_request(request)).await {
             Ok(answer) => answer.map(Ok),
             Err(_) => Ok(Err(self.silent(origin))),
@@ -191,13 +205,26 @@ fn target(url: &Uri, credentials: Option<&Credentials>) -> Result<Uri, HttpError
     target.parse().map_err(|_| HttpError::lasting("the URL can't be asked for"))
 }
 
-fn request(get: &Get<'_>, origin: &Origin, target: &Uri) -> Result<Request<Empty<Bytes>>, http::Error> {
-    let mut request = Request::builder().method(Method::GET).uri(target).header(header::HOST, origin.authority());
+/// Where it goes, and what is sent there: credentials are for one origin.
+fn checked_origin(get: &Get<'_>) -> Result<Origin, HttpError> {
+    let origin = Origin::of(get.url).ok_or_else(|| HttpError::lasting("the URL has no host that can be asked"))?;
+    match get.credentials {
+        Some(credentials) if credentials.origin != origin => {
+            let why = format!("the credentials are for {}, and are not sent to {origin}", credentials.origin);
+            Err(HttpError::lasting(why))
+        }
+        _ => Ok(origin),
+    }
+}
+
+fn request(get: &Get<'_>, put: Option<&Bytes>, origin: &Origin, target: &Uri) -> Result<Request<Full<Bytes>>, http::Error> {
+    let method = if put.is_some() { Method::PUT } else { Method::GET };
+    let mut request = Request::builder().method(method).uri(target).header(header::HOST, origin.authority());
     request = request.header(header::USER_AGENT, USER_AGENT).header(header::ACCEPT, "*/*");
     for (name, value) in get.headers.iter().chain(get.credentials.iter().flat_map(|credentials| &credentials.headers)) {
         request = request.header(name, value);
     }
-    request.body(Empty::new())
+    request.body(put.map_or_else(Full::default, |body| Full::new(body.clone())))
 }
 
 /// Where a redirect leads, if it stays within the origin.

@@ -9,6 +9,7 @@
 mod connect;
 mod credentials;
 mod error;
+mod feedback;
 mod files;
 mod folder;
 mod http;
@@ -33,8 +34,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::catalog::{
-    Catalog, CatalogError, Fetch, FetchListener, FetchOptions, FetchProgress, FetchReport, FetchWait, Fetched, Files, ImportFile,
-    ImportOptions, ImportReport, SourceInfo,
+    Catalog, CatalogError, Feedback, FeedbackReport, Fetch, FetchListener, FetchOptions, FetchProgress, FetchReport, FetchWait,
+    Fetched, Files, ImportFile, ImportOptions, ImportReport, SourceInfo,
 };
 use crate::entry::shown::without_hashes;
 use crate::entry::{Caller, FeedKind, FetchState, Waits};
@@ -170,6 +171,11 @@ impl Feeds {
         done.map(|()| report)
     }
 
+    fn credentials(&self, info: &SourceInfo) -> Result<Option<Credentials>, FeedError> {
+        let name = &info.feed.credentials;
+        (!name.is_empty()).then(|| Credentials::load(&self.options.credentials_dir, name, Some(&info.list))).transpose()
+    }
+
     /// A place for a fetch that somebody asked for, once there is one.
     fn place(&self, list: &str, source: &str, progress: FetchListener<'_>) -> Result<Place<'_>, CatalogError> {
         loop {
@@ -241,6 +247,10 @@ impl Fetch for Feeds {
         let info = self.catalog.source(list, source)?;
         Ok(self.told(by, &info, options, progress)?)
     }
+
+    fn feedback(&self, by: &Caller, list: &str, source: &str, feedback: &Feedback) -> Result<FeedbackReport, CatalogError> {
+        Ok(self.send_feedback(by, list, source, feedback)?)
+    }
 }
 
 impl From<FeedError> for CatalogError {
@@ -270,10 +280,7 @@ struct Fetching<'f> {
 
 impl Fetching<'_> {
     fn credentials(&self) -> Result<Option<Credentials>, FeedError> {
-        let name = &self.info.feed.credentials;
-        (!name.is_empty())
-            .then(|| Credentials::load(&self.feeds.options.credentials_dir, name, Some(&self.info.list)))
-            .transpose()
+        self.feeds.credentials(self.info)
     }
 
     fn tell(&mut self) {

@@ -37,7 +37,7 @@ mod zip;
 
 pub use error::{FileError, RowError, at};
 pub use mapping::{Column, Header, Mapping, Signal};
-pub use paging::{Page, ncmec_page, stopncii_page, threatexchange_page};
+pub use paging::{Page, ncmec_page, ncmec_reasons, stopncii_page, threatexchange_page};
 pub use section::Section;
 pub use signature::{PublicKey, Signers, SigningKey};
 pub use unpack::{Found, Unpacking, Unread, each_list};

@@ -65,6 +65,30 @@ pub fn ncmec_page(body: &[u8]) -> Result<Page, FileError> {
     Ok(page)
 }
 
+/// Reasons that are read of a document, and bytes of their names.
+const REASONS_MAX: usize = 1_000;
+const REASON_BYTES_MAX: usize = 200;
+
+/// Why feedback can be negative, as the NCMEC Hash Sharing API lists it for one kind of hash: ids with their names.
+pub fn ncmec_reasons(body: &[u8]) -> Result<Vec<(String, String)>, FileError> {
+    const ROOT: &str = "availableFeedbackReasons";
+    let mut found = Vec::new();
+    xml::walk(&mut &*body, &mut |step, place| {
+        if let Step::Open(element) = step {
+            if place.depth == 0 && element.name() != ROOT {
+                return Err(FileError::broken(place.line, format!("the document is not a {ROOT}")));
+            }
+            let (guid, name) = (element.attribute("guid").unwrap_or_default(), element.attribute("name").unwrap_or_default());
+            let is_guid = (1..=64).contains(&guid.len()) && guid.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            if element.name() == "reason" && is_guid && name.len() <= REASON_BYTES_MAX && found.len() < REASONS_MAX {
+                found.push((guid, name));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(found)
+}
+
 /// A page of StopNCII's API, version 1.
 pub fn stopncii_page(body: &[u8]) -> Result<Page, FileError> {
     #[derive(Deserialize)]

@@ -27,7 +27,7 @@ use crate::proto::v1;
 pub use entries::{entry, find_entries, found_entries, get_entry, match_as_of, past_report, set_entry_mark};
 pub use replies::*;
 pub use requests::*;
-pub use sources::{fetch_progress, fetch_report, set_source, source};
+pub use sources::{feedback, fetch_progress, fetch_report, set_source, source};
 pub use withheld::verdict_for;
 
 /// The domain of ErrorInfo.

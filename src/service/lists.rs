@@ -443,4 +443,23 @@ impl HashListService for Lists {
         };
         Ok(Response::new(fetch.run(place, working)))
     }
+
+    async fn send_feedback(
+        &self,
+        request: Request<v1::SendFeedbackRequest>,
+    ) -> Result<Response<v1::SendFeedbackResponse>, Status> {
+        let asking = Asking::of(&request, "SendFeedback");
+        let (list, source, feedback) = convert::feedback(request.into_inner())?;
+        log_list(&list);
+        let list = asking.list(list);
+        // It waits for the source, so it takes none of the places of calls that don't.
+        let place = self.0.imports.demand(asking.caller(), 1).map_err(convert::over_status)?;
+        let (shared, by, span) = (self.0.clone(), asking.caller().clone(), tracing::Span::current());
+        let sent = tokio::task::spawn_blocking(move || {
+            let (_place, _in) = (place, span.entered());
+            shared.fetch.feedback(&by, &list, &source, &feedback)
+        });
+        let report = sent.await.map_err(|_| Fault::lost())?.map_err(|error| asking.status(error))?;
+        Ok(Response::new(v1::SendFeedbackResponse { reason: report.reason }))
+    }
 }

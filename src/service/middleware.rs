@@ -34,7 +34,7 @@ const MARGIN: Duration = Duration::from_millis(5);
 
 /// The methods of the services here, by their last path segment: the names that a span or a metric may show. With each the full name of its
 /// requests, and whether they come as a stream.
-const METHODS: [(&str, &str, bool); 26] = [
+const METHODS: [(&str, &str, bool); 27] = [
     ("Match", "hashwarden.v1.MatchRequest", false),
     ("MatchStream", "hashwarden.v1.MatchStreamRequest", true),
     ("Hash", "hashwarden.v1.HashRequest", false),
@@ -61,6 +61,7 @@ const METHODS: [(&str, &str, bool); 26] = [
     ("ListSources", "hashwarden.v1.ListSourcesRequest", false),
     ("UnsetSource", "hashwarden.v1.UnsetSourceRequest", false),
     ("FetchSource", "hashwarden.v1.FetchSourceRequest", false),
+    ("SendFeedback", "hashwarden.v1.SendFeedbackRequest", false),
 ];
 /// A call of another service, such as reflection's: many of those are streams.
 const OTHER: (&str, &str, bool) = ("unknown", "", true);

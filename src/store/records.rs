@@ -113,6 +113,8 @@ pub(super) struct FeedRecord {
     pub delta: bool,
     #[prost(uint64, tag = "7")]
     pub set_ms: u64,
+    #[prost(bool, tag = "8")]
+    pub feedback: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -91,6 +91,7 @@ fn set_feed(list: u32, source: &str, feed: Option<&Feed>) -> SetFeed {
         format: feed.format.clone(),
         delta: feed.delta,
         set_ms: feed.set_ms,
+        feedback: feed.feedback,
     };
     SetFeed { list, source: source.to_owned(), feed: feed.map(record) }
 }
@@ -102,9 +103,9 @@ fn read_feed(family: Family, record: SetFeed) -> Result<(String, Feed), StoreErr
 
 fn feed_of(family: Family, record: FeedRecord) -> Result<Feed, StoreError> {
     let kind = u8::try_from(record.kind).ok().and_then(FeedKind::from_u8);
-    let FeedRecord { place, credentials, every_s, format, delta, set_ms, .. } = record;
+    let FeedRecord { place, credentials, every_s, format, delta, feedback, set_ms, .. } = record;
     let kind = kind.ok_or_else(|| family.corrupt("a source of unknown kind"))?;
-    Ok(Feed { kind, place, credentials, every_s, format, delta, set_ms })
+    Ok(Feed { kind, place, credentials, every_s, format, delta, feedback, set_ms })
 }
 
 pub(super) fn write_version(version: &ListVersion) -> Vec<u8> {
@@ -622,7 +623,7 @@ mod tests {
 
     fn feed() -> Feed {
         let (place, credentials, format) = ("https://host/a".to_owned(), "c".to_owned(), "csv".to_owned());
-        Feed { kind: FeedKind::Files, place, credentials, every_s: 60, format, delta: true, set_ms: 5 }
+        Feed { kind: FeedKind::Files, place, credentials, every_s: 60, format, delta: true, feedback: true, set_ms: 5 }
     }
 
     #[test]

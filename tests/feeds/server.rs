@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// A request: its target and its headers, whose names are in lower case.
+/// A request; the names of its headers are in lower case.
 #[derive(Debug, Clone)]
 pub struct Asked {
+    pub method: String,
     pub target: String,
     pub headers: Vec<(String, String)>,
+    pub body: String,
 }
 
 impl Asked {
@@ -177,8 +179,12 @@ fn read(stream: &mut impl Read) -> Option<Asked> {
     }
     let head = String::from_utf8(head).unwrap();
     let mut lines = head.lines();
-    let target = lines.next()?.split(' ').nth(1)?.to_owned();
+    let mut first = lines.next()?.split(' ').map(str::to_owned);
+    let (method, target) = (first.next()?, first.next()?);
     let headers =
         lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
-    Some(Asked { target, headers: headers.collect() })
+    let mut asked = Asked { method, target, headers: headers.collect(), body: String::new() };
+    let bytes: u64 = asked.header("content-length").map_or(0, |length| length.parse().unwrap());
+    stream.take(bytes).read_to_string(&mut asked.body).ok()?;
+    Some(asked)
 }

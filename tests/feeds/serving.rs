@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use super::ask::{hex, ncmec, options, pdq};
 use super::server::{Server, ok, status};
 use hashwarden::app;
-use hashwarden::catalog::{FetchOptions, PolicyUpdate};
+use hashwarden::catalog::{Feedback, FetchOptions, PolicyUpdate};
 use hashwarden::client::{Client, ClientError};
 use hashwarden::config::Config;
-use hashwarden::entry::{Feed, FeedKind, Polarity};
+use hashwarden::entry::{Feed, FeedKind, HashKind, Polarity, Vote};
 use hashwarden::matcher::{Content, GivenHash};
 use hashwarden::verdict::Outcome;
 
@@ -93,6 +93,62 @@ async fn a_running_server_fetches_what_is_due_and_says_how_fresh_it_is() {
     assert!(client.fetch_source("known", "hotline", FetchOptions::default(), &mut |_| ()).await.is_err());
     assert!(client.sources("known").await.unwrap().is_empty() && matches(&client, 2).await);
     assert_eq!(value(&page(running.operator).await, &format!("hashwarden_source_age_seconds{labels}")), None);
+    running.drain().await.unwrap();
+}
+
+/// What a reviewer decided goes to the source through the server, and through the command line.
+#[tokio::test(flavor = "multi_thread")]
+async fn feedback_goes_through_the_server_and_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::new(super::feedback::answer);
+    let mut config = config(dir.path());
+    config.feeds.schedule = false;
+    let running = app::start(&config).await.unwrap();
+    let endpoint = format!("http://{}", running.grpc);
+    let client = Client::connect(&endpoint, SOON).await.unwrap();
+    client.create("known", Polarity::Positive, &PolicyUpdate::default()).await.unwrap();
+    let place = format!("{}/hashsharing", server.url);
+    let feed = Feed { kind: FeedKind::Ncmec, place, feedback: true, ..Feed::default() };
+    assert!(client.set_source("known", "hotline", &feed).await.unwrap().feed.feedback);
+    client.fetch_source("known", "hotline", FetchOptions::default(), &mut |_| ()).await.unwrap();
+    server.asked();
+    let feedback =
+        |id: &str, vote, reason: &str| Feedback { entry_id: id.into(), kind: HashKind::Pdq, vote, reason: reason.into() };
+    let sent = client.send_feedback("known", "hotline", &feedback("42/1", Vote::Negative, "wrong category")).await.unwrap();
+    assert_eq!(sent.reason, "Wrong category");
+    let absent = client.send_feedback("known", "hotline", &feedback("42/2", Vote::Affirmative, "")).await.unwrap_err();
+    assert!(absent.to_string().contains("no such entry"), "{absent}");
+    let run = move |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hashwarden"));
+        let done = command.args(["--endpoint", &endpoint, "list", "source"]).args(arguments).output().unwrap();
+        (done.status.code(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+    };
+    let said = tokio::task::spawn_blocking(move || {
+        let of = |rest: &[&str]| run(&[&["feedback", "known", "hotline", "42/1"], rest].concat());
+        [
+            of(&["affirmative", "--kind", "md5"]),
+            of(&["negative", "--kind", "pdq"]),
+            of(&["perhaps", "--kind", "pdq"]),
+            run(&["show", "known"]),
+        ]
+    });
+    let [affirmative, no_reason, perhaps, shown] = said.await.unwrap();
+    let check = |(exit, text): (Option<i32>, String), expected: i32, part: &str| {
+        assert!(exit == Some(expected) && text.contains(part), "{exit:?}: {text}");
+    };
+    check(affirmative, 0, "affirmative feedback on the entry's md5 hash was sent to source hotline of list known");
+    check(no_reason, 2, "negative feedback needs a reason: it is one of \"Wrong category\"");
+    check(perhaps, 2, "affirmative or negative");
+    check(shown, 0, "feedback may be sent to it");
+    let put: Vec<_> = server.asked().into_iter().filter(|asked| asked.method == "PUT").map(|asked| asked.target).collect();
+    assert_eq!(put, ["/hashsharing/v2/entries/42/1/PDQ/feedback", "/hashsharing/v2/entries/42/1/MD5/feedback"]);
+    let text = page(running.operator).await;
+    for (vote, result, n) in [("negative", "sent", 1.0), ("affirmative", "sent", 1.0), ("negative", "failed", 1.0)] {
+        let labels = format!("{{list=\"known\",source=\"hotline\",vote=\"{vote}\",result=\"{result}\"}}");
+        assert_eq!(value(&text, &format!("hashwarden_source_feedback_total{labels}")), Some(n), "{text}");
+    }
+    assert!(!text.contains("42/1"));
+    drop(client);
     running.drain().await.unwrap();
 }
 

@@ -1,12 +1,16 @@
 //! Sources that are fetched, there and back.
 
 use super::Fault;
+use super::fields::{entry_id, kind};
 use super::replies::{hold, phase, timestamp};
 use super::requests::{format, list_name};
-use crate::catalog::{FetchProgress, FetchReport, FetchWait, SourceInfo};
-use crate::entry::{EVERY_S_USUAL, Feed, FeedKind, PLACE_BYTES_MAX, Waits};
+use crate::catalog::{Feedback, FetchProgress, FetchReport, FetchWait, SourceInfo};
+use crate::entry::{EVERY_S_USUAL, Feed, FeedKind, PLACE_BYTES_MAX, Vote, Waits};
 use crate::lists::Format;
 use crate::proto::v1;
+
+/// Longest name or id of a reason, in bytes.
+const REASON_BYTES_MAX: usize = 1_024;
 
 /// A list, a source's name, and how it is to be fetched.
 pub fn set_source(request: v1::SetSourceRequest) -> Result<(String, String, Feed), Fault> {
@@ -26,8 +30,27 @@ pub fn set_source(request: v1::SetSourceRequest) -> Result<(String, String, Feed
     }
     let every_s = if settings.every_seconds == 0 { EVERY_S_USUAL } else { settings.every_seconds };
     let format = format(settings.format, "settings.format")?.map_or("", Format::name).to_owned();
-    let v1::SourceSettings { url, credentials, delta, .. } = settings;
-    Ok((list, source, Feed { kind, place: url, credentials, every_s, format, delta, set_ms: 0 }))
+    let v1::SourceSettings { url, credentials, delta, feedback, .. } = settings;
+    Ok((list, source, Feed { kind, place: url, credentials, every_s, format, delta, feedback, set_ms: 0 }))
+}
+
+/// A list, a source's name, and what is to be said to it.
+pub fn feedback(request: v1::SendFeedbackRequest) -> Result<(String, String, Feedback), Fault> {
+    let v1::SendFeedbackRequest { list, source, entry_id: id, kind: of, vote, reason } = request;
+    list_name(&list, "list")?;
+    list_name(&source, "source")?;
+    entry_id(&id, "entry_id")?;
+    let vote = match v1::FeedbackVote::try_from(vote) {
+        Ok(v1::FeedbackVote::Affirmative) => Vote::Affirmative,
+        Ok(v1::FeedbackVote::Negative) => Vote::Negative,
+        Ok(v1::FeedbackVote::Unspecified) | Err(_) => {
+            return Err(Fault::malformed("vote", "is neither affirmative nor negative"));
+        }
+    };
+    if reason.len() > REASON_BYTES_MAX {
+        return Err(Fault::malformed("reason", format!("is longer than {REASON_BYTES_MAX} bytes")));
+    }
+    Ok((list, source, Feedback { entry_id: id, kind: kind(of, || "kind".to_owned())?, vote, reason }))
 }
 
 pub fn source(info: SourceInfo) -> v1::Source {
@@ -45,6 +68,7 @@ pub fn source(info: SourceInfo) -> v1::Source {
         every_seconds: feed.every_s,
         format: super::replies::format(feed.format.parse().ok()) as i32,
         delta: feed.delta,
+        feedback: feed.feedback,
     };
     let time = |ms: u64| (ms > 0).then(|| timestamp(ms));
     v1::Source {
