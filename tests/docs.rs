@@ -173,6 +173,9 @@ impl Ground {
         // What a block exports is another command's.
         command.env("HASHWARDEN__ACCESS__TOKENS_FILE", self.path("tokens.json"));
         command.env("HASHWARDEN__FEEDS__FOLDER", self.0.path());
+        for (key, value) in [("ORIGIN", "https://report.cybertip.org"), ("USER", "me"), ("PASSWORD", "secret")] {
+            command.env(format!("HASHWARDEN_CREDENTIALS__NCMEC__{key}"), value);
+        }
         command.current_dir(self.0.path()).stdin(Stdio::null()).output().unwrap()
     }
 

@@ -111,6 +111,9 @@ pub struct FeedbackReport {
 
 /// Who speaks with sources. Blocks until that is done.
 pub trait Fetch: Send + Sync {
+    /// Sets how a source is fetched, unless it could not be, as the configuration is.
+    fn set(&self, by: &Caller, list: &str, source: &str, feed: Feed) -> Result<SourceInfo, CatalogError>;
+
     fn fetch(
         &self,
         by: &Caller,
@@ -242,8 +245,8 @@ impl Catalog {
         match of.into_iter().find(|of| *of != feed.of()) {
             None => Ok(()),
             Some(other) => Err(CatalogError::Refused(format!(
-                "the list has entries of another database of NCMEC ({}): their hashes differ in what they mean and what may be done with them, so each \
-                 database needs a list of its own",
+                "the list has entries of another database of NCMEC ({}); what may be done with hashes differs between its databases, so each needs a list \
+                 of its own",
                 other.split_once(' ').map_or(other.as_str(), |(_, place)| place)
             ))),
         }
@@ -270,7 +273,7 @@ fn due_ms(feed: &Feed, state: &FetchState) -> u64 {
 }
 
 fn no_such_source(list: &str, source: &str) -> CatalogError {
-    CatalogError::Refused(format!("source {:?} of list {list:?} is not fetched from anywhere", without_hashes(source)))
+    CatalogError::Refused(format!("source {:?} of list {list:?} is not set up to be fetched", without_hashes(source)))
 }
 
 /// Refuses what is no name of a source that files can come from.

@@ -60,8 +60,8 @@ pub fn edited(by: &Caller, list: &HashList, report: &EditReport) {
 pub fn imported(by: &Caller, name: &str, options: &ImportOptions, report: &ImportReport, took: Duration) {
     let ImportReport { rows, rows_bad, added, changed, gone, unchanged, entries, activated, .. } = report;
     let (by, version) = (&by.0, report.version.map_or(report.compared_with.0, |version| version.0));
-    let (list, seconds, source) = (name, took.as_secs_f32(), &*without_hashes(&options.source));
-    let ImportOptions { feed, delta, .. } = options;
+    let (list, seconds, file) = (name, took.as_secs_f32(), &*without_hashes(&options.source));
+    let ImportOptions { feed: source, delta, .. } = options;
     let held = report.held.iter().map(|hold| hold.name()).collect::<Vec<_>>().join(",");
     let what = match (report.version, activated) {
         (None, _) => "a file was imported and changes nothing",
@@ -69,14 +69,14 @@ pub fn imported(by: &Caller, name: &str, options: &ImportOptions, report: &Impor
         (Some(_), false) => "a file was imported and is not active",
     };
     tracing::info!(
-        by, list, source, feed, delta, version, rows, rows_bad, added, changed, gone, unchanged, entries, activated, held,
+        by, list, file, source, delta, version, rows, rows_bad, added, changed, gone, unchanged, entries, activated, held,
         seconds, "{what}"
     );
 }
 
 pub fn not_imported(by: &Caller, name: &str, options: &ImportOptions, error: &CatalogError) {
-    let (source, feed) = (&*without_hashes(&options.source), &*without_hashes(&options.feed));
-    tracing::info!(by = by.0, list = name, source, feed, %error, "a file was not imported");
+    let (file, source) = (&*without_hashes(&options.source), &*without_hashes(&options.feed));
+    tracing::info!(by = by.0, list = name, file, source, %error, "a file was not imported");
 }
 
 pub fn exported(by: &Caller, list: &HashList, options: &ExportOptions, report: &ExportReport, error: Option<&CatalogError>) {

@@ -16,6 +16,7 @@ use crate::catalog::{
 };
 use crate::client::FilesToSend;
 use crate::entry::{Caller, EntryNo, Feed, HashKind, HashValue, ListVersion, Mark, Polarity, VersionNo};
+use crate::feeds::Feeds;
 use crate::matcher::{Answer, Content, Hashed, Job, Matcher};
 use crate::store::Access;
 use crate::verdict::Verdict;
@@ -70,6 +71,15 @@ struct Local {
     by: Caller,
     dir: PathBuf,
     feeds: crate::feeds::Options,
+}
+
+impl Local {
+    /// What speaks with sources, and the runtime that it needs.
+    fn feeds(&self) -> Result<(tokio::runtime::Runtime, Feeds), Failure> {
+        let runtime = super::context::runtime()?;
+        let feeds = crate::app::feeds(self.catalog.clone(), &self.feeds, &self.dir, runtime.handle());
+        Ok((runtime, feeds))
+    }
 }
 
 pub(super) fn failure(error: CatalogError) -> Failure {
@@ -164,7 +174,7 @@ impl Lists for Local {
     }
 
     fn set_source(&self, name: &str, source: &str, feed: &Feed) -> Result<SourceInfo, Failure> {
-        self.catalog.set_source(&self.by, name, source, feed.clone()).map_err(failure)
+        self.feeds()?.1.set(&self.by, name, source, feed.clone()).map_err(failure)
     }
 
     fn sources(&self, name: &str) -> Result<Vec<SourceInfo>, Failure> {
@@ -182,8 +192,7 @@ impl Lists for Local {
         options: FetchOptions,
         progress: &mut (dyn FnMut(FetchProgress) + Send),
     ) -> Result<FetchReport, Failure> {
-        let runtime = super::context::runtime()?;
-        let feeds = crate::app::feeds(self.catalog.clone(), &self.feeds, &self.dir, runtime.handle());
+        let (_runtime, feeds) = self.feeds()?;
         let mut listener = |so_far| {
             progress(so_far);
             true
@@ -192,8 +201,7 @@ impl Lists for Local {
     }
 
     fn send_feedback(&self, name: &str, source: &str, feedback: &Feedback) -> Result<FeedbackReport, Failure> {
-        let runtime = super::context::runtime()?;
-        let feeds = crate::app::feeds(self.catalog.clone(), &self.feeds, &self.dir, runtime.handle());
+        let (_runtime, feeds) = self.feeds()?;
         feeds.feedback(&self.by, name, source, feedback).map_err(failure)
     }
 }

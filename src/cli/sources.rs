@@ -156,7 +156,7 @@ fn show(context: &Context, name: &str, source: Option<&str>) -> Result<Exit, Fai
     if let Some(source) = source
         && !sources.iter().any(|info| info.name == source)
     {
-        let why = format!("source {source} of list {name} is not fetched from anywhere");
+        let why = format!("source {source} of list {name} is not set up to be fetched");
         return Err(Failure { exit: Exit::Failed, why });
     }
     sources
@@ -228,7 +228,7 @@ fn source_text(info: &SourceInfo, now_ms: u64) -> String {
             )
         }
         (Some(Waits::RolledBack(version)), _) => format!(
-            "\n  waiting          the list was taken back behind version {}, so changes alone would not bring it up to date; list source fetch {list} \
+            "\n  waiting          the list was rolled back to before version {}, so changes alone would not bring it up to date; list source fetch {list} \
              {name} fetches all from the beginning",
             version.0
         ),

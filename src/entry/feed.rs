@@ -110,10 +110,10 @@ impl Feed {
             return Err(BadValue(format!("a URL or path has at most {PLACE_BYTES_MAX} bytes and no control characters")));
         }
         if !EVERY_S.contains(&self.every_s) {
-            return bad("a source is fetched every minute at the most, and every four weeks at the least");
+            return bad("the time between two fetches must be from one minute to four weeks");
         }
         if !self.credentials.is_empty() && check_list_name(&self.credentials).is_err() {
-            return bad("credentials are named as lists are");
+            return bad("the name of the credentials is not valid; the rules are those for names of lists");
         }
         if self.kind != FeedKind::Files && (self.delta || !self.format.is_empty()) {
             return bad("format and delta are for sources of the kind files: the others have their own");
@@ -150,10 +150,12 @@ impl Feed {
 pub fn checked_url(text: &str) -> Result<Uri, BadValue> {
     let bad = |why: &str| Err(BadValue(why.to_owned()));
     if text.contains('@') {
-        return bad("a URL holds no user and no password: put them into the credentials that the source names");
+        return bad("a URL must not contain a user or a password: they belong in the credentials that the source names");
     }
     if text.contains(['?', '#']) {
-        return bad("a URL holds no query: put its parameters into the credentials that the source names, under query");
+        return bad(
+            "a URL must not contain a query: its parameters belong in the credentials that the source names, under query",
+        );
     }
     let Ok(url) = text.parse::<Uri>() else { return bad("this is not a URL; one looks like https://HOST/PATH") };
     match (url.scheme_str(), url.host()) {
@@ -200,8 +202,8 @@ mod tests {
         check(FeedKind::Ncmec, "/srv/lists", Err("not a folder"));
         check(FeedKind::Files, "http://host/list.csv", Err("not encrypted"));
         check(FeedKind::Files, "http://localhost.evil.example/list.csv", Err("not encrypted"));
-        check(FeedKind::Files, "https://user:secret@host/", Err("no user"));
-        check(FeedKind::Files, "https://host/?token=secret", Err("no query"));
+        check(FeedKind::Files, "https://user:secret@host/", Err("a user or a password"));
+        check(FeedKind::Files, "https://host/?token=secret", Err("contain a query"));
         check(FeedKind::Files, "ftp://host/x", Err("https://"));
         check(FeedKind::Files, "file:///etc/passwd", Err("https://"));
         check(FeedKind::Files, "https:///x", Err(""));

@@ -63,15 +63,16 @@ impl Connect {
     /// A connection that requests can be made over.
     pub async fn to(&mut self, origin: &Origin) -> Result<Sender, HttpError> {
         let connecting = tokio::time::timeout(self.time_max, self.connect(origin)).await;
-        connecting
-            .unwrap_or_else(|_| Err(HttpError::passing(format!("no connection to {origin} in {} ms", self.time_max.as_millis()))))
+        connecting.unwrap_or_else(|_| {
+            Err(HttpError::passing(format!("no connection to {origin} within {} ms", self.time_max.as_millis())))
+        })
     }
 
     async fn connect(&mut self, origin: &Origin) -> Result<Sender, HttpError> {
         // What is on this machine is no matter of a proxy's, which would take it for its own.
         let proxy = self.proxy.as_ref().filter(|_| !is_this_machine(&origin.host));
         if let Some(proxy) = proxy {
-            self.check_unresolved(origin)?;
+            self.check_unresolved(origin).map_err(HttpError::lasting)?;
             let stream = tunnel(proxy, origin).await?;
             return self.encrypted(origin, stream).await;
         }
@@ -83,23 +84,22 @@ impl Connect {
         let found = resolved(origin).await?;
         let local = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
         if !origin.is_encrypted && !found.iter().all(local) {
-            return Err(not_encrypted());
+            return Err(HttpError::lasting(NOT_ENCRYPTED));
         }
         if !self.private_hosts && !found.iter().all(|address| is_public(address.ip())) {
-            return Err(private(origin));
+            return Err(HttpError::lasting(private(origin)));
         }
         Ok(found)
     }
 
-    /// The same of what can be told without resolving its name.
-    fn check_unresolved(&self, origin: &Origin) -> Result<(), HttpError> {
-        if !origin.is_encrypted {
-            return Err(not_encrypted());
+    /// Refuses what can be told from a URL without resolving its name.
+    pub fn check_unresolved(&self, origin: &Origin) -> Result<(), String> {
+        let is_local = is_this_machine(&origin.host);
+        if !origin.is_encrypted && !is_local {
+            return Err(NOT_ENCRYPTED.to_owned());
         }
-        match origin.host.parse::<IpAddr>() {
-            Ok(address) if !self.private_hosts && !is_public(address) => Err(private(origin)),
-            _ => Ok(()),
-        }
+        let is_private = is_local || origin.host.parse::<IpAddr>().is_ok_and(|address| !is_public(address));
+        if is_private && !self.private_hosts { Err(private(origin)) } else { Ok(()) }
     }
 
     async fn encrypted<S: Stream>(&mut self, origin: &Origin, stream: S) -> Result<Sender, HttpError> {
@@ -108,7 +108,8 @@ impl Connect {
             None => self.tls.insert(tls::connector(&self.ca_file).map_err(HttpError::lasting)?).clone(),
         };
         let name = ServerName::try_from(origin.host.clone());
-        let name = name.map_err(|_| HttpError::lasting(format!("no certificate can be for the host of {origin}")))?;
+        let name =
+            name.map_err(|_| HttpError::lasting(format!("the host of {origin} can't be checked against a certificate")))?;
         let stream = connector.connect(name, stream).await.map_err(|error| tls::refused(origin, &error))?;
         shaken(origin, stream).await
     }
@@ -150,13 +151,10 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 
-fn not_encrypted() -> HttpError {
-    HttpError::lasting("http:// is not encrypted: it is only for servers on this machine")
-}
+const NOT_ENCRYPTED: &str = "http:// is not encrypted: it is only for servers on this machine";
 
-fn private(origin: &Origin) -> HttpError {
-    let why = "has an address of this machine or of a private network, which [feeds] private_hosts does not allow";
-    HttpError::lasting(format!("{origin} {why}"))
+fn private(origin: &Origin) -> String {
+    format!("{origin} has an address of this machine or of a private network, which [feeds] private_hosts does not allow")
 }
 
 async fn resolved(origin: &Origin) -> Result<Vec<SocketAddr>, HttpError> {
@@ -187,7 +185,7 @@ async fn dial(origin: &Origin, addresses: &[SocketAddr]) -> Result<TcpStream, Ht
 
 /// A connection to a server through the proxy, which the server's TLS then goes over.
 async fn tunnel(proxy: &Proxy, origin: &Origin) -> Result<TokioIo<Upgraded>, HttpError> {
-    let by = format!("by the proxy {}", proxy.at);
+    let by = format!("through the proxy {}", proxy.at);
     let stream = dial(&proxy.at, &resolved(&proxy.at).await?).await?;
     let broken = |error: hyper::Error| HttpError::passing(format!("no connection to {origin} {by}: {}", in_words(&error)));
     let (mut sender, connection) = handshake().handshake(TokioIo::new(stream)).await.map_err(broken)?;
@@ -198,10 +196,10 @@ async fn tunnel(proxy: &Proxy, origin: &Origin) -> Result<TokioIo<Upgraded>, Htt
         request = request.header(header::PROXY_AUTHORIZATION, authorization);
     }
     let request = request.body(Full::<Bytes>::default());
-    let request = request.map_err(|_| HttpError::lasting(format!("{origin} can't be asked for {by}")))?;
+    let request = request.map_err(|_| HttpError::lasting(format!("{origin} can't be reached {by}")))?;
     let answer = sender.send_request(request).await.map_err(broken)?;
     let status = answer.status();
-    let why = format!("no connection to {origin} {by}: it answers {}", words(status));
+    let why = format!("no connection to {origin} {by}: it answered {}", words(status));
     match status {
         status if status.is_success() => {}
         StatusCode::PROXY_AUTHENTICATION_REQUIRED => {

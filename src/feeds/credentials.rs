@@ -82,8 +82,9 @@ impl Credentials {
     /// Reads those of a name, for a list or for the server itself; anew each time, as they may be replaced while the server runs.
     pub fn load(dir: &Path, name: &str, list: Option<&str>) -> Result<Credentials, FeedError> {
         let unfit = |why: &str| FeedError::Refused(format!("credentials {name:?}: {why}"));
-        check_list_name(name)
-            .map_err(|_| FeedError::Refused(format!("{name:?} can't be the name of credentials: they are named as lists are")))?;
+        check_list_name(name).map_err(|_| {
+            FeedError::Refused(format!("{name:?} is not a valid name of credentials; the rules are those for names of lists"))
+        })?;
         let text = match dir.as_os_str().is_empty() {
             true => None,
             false => read(&dir.join(format!("{name}.toml"))).map_err(|why| unfit(&why))?,
@@ -113,7 +114,7 @@ impl Credentials {
         let place = |error: toml::de::Error| {
             let line = error.span().map_or(0, |span| text.get(..span.start).map_or(0, |before| before.matches('\n').count() + 1));
             format!(
-                "line {line} of the file is not what it may have: origin = \"https://HOST\", lists = [\"NAME\"], and user and password, or [headers], or [query], all of them text"
+                "line {line} is not valid; the file has origin = \"https://HOST\", lists = [\"NAME\"], and user and password, or [headers], or [query], all of them text"
             )
         };
         let mut written: Written = toml::from_str(text).map_err(place)?;
@@ -121,7 +122,9 @@ impl Credentials {
             let name = name.to_string_lossy();
             let value = value.into_string().map_err(|_| format!("the variable {name} is not UTF-8"))?;
             written.set(name.trim_start_matches(prefix), value).map_err(|()| {
-                format!("{prefix} is followed by ORIGIN, LISTS, USER, PASSWORD, HEADERS__NAME or QUERY__NAME, unlike in {name}")
+                format!(
+                    "unknown variable {name}: {prefix} is followed by ORIGIN, LISTS, USER, PASSWORD, HEADERS__NAME or QUERY__NAME"
+                )
             })?;
         }
         if let (Some(lists), Some(list)) = (&written.lists, list)
@@ -137,16 +140,16 @@ impl Credentials {
         }
         let mut headers = Vec::new();
         for (name, value) in &written.headers {
-            let header = name.parse::<HeaderName>().map_err(|_| "the name of a header can't be one")?;
-            headers.push((header, secret(value).ok_or("the value of a header holds characters that a header can't hold")?));
+            let header = name.parse::<HeaderName>().map_err(|_| "the name of a header is not valid")?;
+            headers.push((header, secret(value).ok_or("the value of a header has characters that are not allowed there")?));
         }
         match (&written.user, &written.password) {
             (None, None) => {}
             (Some(user), Some(password)) if !user.contains(':') => {
                 let basic = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
-                headers.push((AUTHORIZATION, secret(&basic).ok_or("user or password holds characters that can't be sent")?));
+                headers.push((AUTHORIZATION, secret(&basic).ok_or("user or password has characters that can't be sent")?));
             }
-            _ => return Err("user and password are given together, and the user has no colon".to_owned()),
+            _ => return Err("user and password must be given together, and the user must not contain a colon".to_owned()),
         }
         Ok(Credentials { origin, headers, query: written.query.into_iter().collect() })
     }
@@ -164,7 +167,7 @@ fn read(path: &Path) -> Result<Option<String>, String> {
         Ok((bytes, _)) => bytes,
         Err(Unread::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(Unread::Io(error)) => return Err(format!("their file can't be read: {}", in_words(&error))),
-        Err(Unread::NotAFile) => return Err("what has the name of their file is not a file".to_owned()),
+        Err(Unread::NotAFile) => return Err("their file is not a regular file".to_owned()),
         Err(Unread::TooLong) => return Err(format!("their file has more than {FILE_BYTES_MAX} bytes")),
     };
     String::from_utf8(bytes).map(Some).map_err(|_| "their file is not UTF-8".to_owned())
@@ -230,7 +233,7 @@ mod tests {
         check(file, &[], Err("given together"));
         check(None, &all[1..], Err("no origin"));
         check(None, &[("ORIGIN", "https://host"), ("LISTS", "a,b")], Err("not for this list"));
-        check(None, &[("ORIGIN", "https://host"), ("PASSWROD", "geheim")], Err("unlike in P__PASSWROD"));
+        check(None, &[("ORIGIN", "https://host"), ("PASSWROD", "geheim")], Err("unknown variable P__PASSWROD"));
         check(None, &[("ORIGIN", "geheim")], Err("not of the form"));
     }
 }

@@ -43,7 +43,7 @@ impl Feeds {
             Ok(FeedbackReport { reason }) => {
                 tracing::info!(by, list, source, hash, vote, reason = &*without_hashes(reason), "feedback was sent to a source");
             }
-            Err(error) => tracing::warn!(by, list, source, hash, vote, %error, "feedback could not be sent to a source"),
+            Err(error) => tracing::info!(by, list, source, hash, vote, %error, "feedback could not be sent to a source"),
         }
         sent
     }

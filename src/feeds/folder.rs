@@ -1,7 +1,7 @@
 //! The files of a folder on the server.
 //!
-//! All regular files that lie in it, in the order of their names, are one import; those whose names begin with a dot, which are being written, and
-//! links are passed over. It is read only where names, sizes or times are others than before. Invariant: nothing outside the configuration's folder
+//! All regular files that lie in it, in the order of their names, are one import; those whose names begin with a dot, which are being written, are
+//! passed over, and so are links, which the report counts. It is read only where names, sizes or times are others than before. Invariant: nothing outside the configuration's folder
 //! is read, whatever the folder's path or links in it lead to.
 
 use std::fs::File;
@@ -11,8 +11,12 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::options::Options;
+use super::underway::Asker;
 use super::{FeedError, Fetching, ToImport};
 use crate::catalog::ImportFile;
+use crate::entry::Feed;
+use crate::entry::shown::counted;
 
 const READ_BYTES: usize = 256 * 1024;
 /// Files of one import.
@@ -20,10 +24,20 @@ const FILES_MAX: usize = 10_000;
 
 impl Fetching<'_> {
     pub(super) fn folder(&mut self) -> Result<(), FeedError> {
-        let folder = self.allowed()?;
-        let files = files_in(&folder)?;
+        let folder = allowed(&self.feeds.options, &self.info.feed)?;
+        let (files, links) = files_in(&folder)?;
+        let not_followed = || format!("{} in the folder not read: links are not followed", counted(links, "link", "links"));
+        if links > 0 {
+            // Who asked for the fetch reads it in the report.
+            if self.asker == Asker::Schedule {
+                let (list, source) = (&self.info.list, &self.info.name);
+                tracing::warn!(list, source, links, "links in the folder of a source are not followed");
+            }
+            self.report.warnings.push(not_followed());
+        }
         if files.is_empty() {
-            return Err(FeedError::failed("the folder has no files"));
+            let links = if links > 0 { format!(" ({})", not_followed()) } else { String::new() };
+            return Err(FeedError::failed(format!("the folder has no files{links}")));
         }
         let stamp = stamp(&files)?;
         if stamp == self.state.cursor {
@@ -41,7 +55,7 @@ impl Fetching<'_> {
             let mut checked = false;
             let check = std::iter::from_fn(move || {
                 let first = !std::mem::replace(&mut checked, true);
-                let now = first.then(|| files_in(&folder).and_then(|files| self::stamp(&files)))?;
+                let now = first.then(|| files_in(&folder).and_then(|(files, _)| self::stamp(&files)))?;
                 match now {
                     Ok(now) if now == before => None,
                     Ok(_) => Some(Err(io::Error::other("the folder changed while it was read"))),
@@ -54,29 +68,30 @@ impl Fetching<'_> {
         (self.report.records, self.report.bytes) = (report.rows, report.bytes);
         self.imported(&report, stamp.clone()).map(drop)
     }
-
-    /// The folder, where it lies below the one that the configuration names.
-    fn allowed(&self) -> Result<PathBuf, FeedError> {
-        let root = &self.feeds.options.folder;
-        if root.as_os_str().is_empty() {
-            return Err(FeedError::Refused("no folder may be read: the configuration names none ([feeds] folder)".to_owned()));
-        }
-        // One answer for what is outside and for what is not there: it tells nothing of the server's files.
-        let unfit = || {
-            FeedError::Refused("there is no such folder below the one that the configuration names ([feeds] folder)".to_owned())
-        };
-        let root = root.canonicalize().map_err(|_| unfit())?;
-        let folder = Path::new(&self.info.feed.place).canonicalize().map_err(|_| unfit())?;
-        if folder.starts_with(&root) && folder.is_dir() { Ok(folder) } else { Err(unfit()) }
-    }
 }
 
-fn files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
+/// The folder, where it lies below the one that the configuration names.
+pub fn allowed(options: &Options, feed: &Feed) -> Result<PathBuf, FeedError> {
+    let root = &options.folder;
+    if root.as_os_str().is_empty() {
+        return Err(FeedError::Refused("no folder may be read: [feeds] folder is not set".to_owned()));
+    }
+    // One answer for what is outside and for what is not there: it tells nothing of the server's files.
+    let unfit = || FeedError::Refused("there is no such folder below the one that [feeds] folder names".to_owned());
+    let root = root.canonicalize().map_err(|_| unfit())?;
+    let folder = Path::new(&feed.place).canonicalize().map_err(|_| unfit())?;
+    if folder.starts_with(&root) && folder.is_dir() { Ok(folder) } else { Err(unfit()) }
+}
+
+/// Its regular files, and how many links are beside them.
+fn files_in(folder: &Path) -> io::Result<(Vec<PathBuf>, u64)> {
+    let (mut files, mut links) = (Vec::new(), 0);
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if hidden || !entry.file_type()?.is_file() {
+        let kind = entry.file_type()?;
+        links += u64::from(!hidden && kind.is_symlink());
+        if hidden || !kind.is_file() {
             continue;
         }
         if files.len() == FILES_MAX {
@@ -85,7 +100,7 @@ fn files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
         files.push(entry.path());
     }
     files.sort();
-    Ok(files)
+    Ok((files, links))
 }
 
 /// What tells one state of the files from another.
@@ -107,7 +122,7 @@ fn opened(path: &Path, several: bool) -> io::Result<ImportFile<'static>> {
     // It may be a link or a pipe by now.
     let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("what was a file is none any more"));
+        return Err(io::Error::other("it is no longer a regular file"));
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let name = if several { name } else { String::new() };

@@ -64,8 +64,9 @@ impl Http {
     pub async fn get(&mut self, get: Get<'_>, sink: Sink<'_>) -> Result<Answer, HttpError> {
         let origin = checked_origin(&get)?;
         let whole = tokio::time::timeout(self.request_max, self.follow(&get, &origin, sink)).await;
-        let done = whole
-            .unwrap_or_else(|_| Err(HttpError::passing(format!("{origin} took longer than {} s", self.request_max.as_secs()))));
+        let done = whole.unwrap_or_else(|_| {
+            Err(HttpError::passing(format!("a request to {origin} took longer than {} s", self.request_max.as_secs())))
+        });
         if done.is_err() {
             self.kept = None; // the rest of an answer may be on it
         }
@@ -123,7 +124,7 @@ impl Http {
         origin: &Origin,
         target: &Uri,
     ) -> Result<http::Response<Incoming>, HttpError> {
-        let unwritable = |_| HttpError::lasting("the request can't be written");
+        let unwritable = |_| HttpError::lasting("the request is not valid");
         let request = || request(get, put, origin, target).map_err(unwritable);
         if let Some((of, mut sender)) = self.kept.take()
             && of == *origin
@@ -154,7 +155,7 @@ impl Http {
     }
 
     fn silent(&self, origin: &Origin) -> HttpError {
-        HttpError::passing(format!("{origin} was silent for {} ms", self.idle_max.as_millis()))
+        HttpError::passing(format!("{origin} sent nothing for {} ms", self.idle_max.as_millis()))
     }
 
     async fn take(
@@ -166,7 +167,7 @@ impl Http {
         sink: Sink<'_>,
     ) -> Result<(), HttpError> {
         let too_long = || {
-            HttpError::lasting(format!("{origin} sends more than {} ([feeds] page_bytes_max, file_bytes_max)", sized(bytes_max)))
+            HttpError::lasting(format!("{origin} sent more than {} ([feeds] page_bytes_max, file_bytes_max)", sized(bytes_max)))
         };
         if body.size_hint().lower() > bytes_max {
             return Err(too_long());
@@ -174,13 +175,17 @@ impl Http {
         // Else the end of the connection would be the end of the file, wherever it broke.
         let says_end = headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING);
         if !says_end {
-            return Err(HttpError::lasting(format!("{origin} does not say where its answer ends")));
+            return Err(HttpError::lasting(format!(
+                "{origin} sent an answer without a length, so it can't be told whether it is complete"
+            )));
         }
         let mut bytes = 0;
         loop {
             let frame = tokio::time::timeout(self.idle_max, body.frame()).await.map_err(|_| self.silent(origin))?;
             let Some(frame) = frame else { return Ok(()) };
-            let frame = frame.map_err(|error| HttpError::passing(format!("{origin} broke off: {}", in_words(&error))))?;
+            let frame = frame.map_err(|error| {
+                HttpError::passing(format!("{origin} closed the connection before its answer was complete: {}", in_words(&error)))
+            })?;
             let Ok(piece) = frame.into_data() else { continue };
             bytes += piece.len() as u64;
             if bytes > bytes_max {
@@ -202,12 +207,12 @@ fn target(url: &Uri, credentials: Option<&Credentials>) -> Result<Uri, HttpError
         target += &format!("{}={}", encoded(name), encoded(value));
     }
     // Not the error's words: the target may hold a secret.
-    target.parse().map_err(|_| HttpError::lasting("the URL can't be asked for"))
+    target.parse().map_err(|_| HttpError::lasting("the URL is not valid"))
 }
 
 /// Where it goes, and what is sent there: credentials are for one origin.
 fn checked_origin(get: &Get<'_>) -> Result<Origin, HttpError> {
-    let origin = Origin::of(get.url).ok_or_else(|| HttpError::lasting("the URL has no host that can be asked"))?;
+    let origin = Origin::of(get.url).ok_or_else(|| HttpError::lasting("the URL has no valid host"))?;
     match get.credentials {
         Some(credentials) if credentials.origin != origin => {
             let why = format!("the credentials are for {}, and are not sent to {origin}", credentials.origin);
@@ -229,11 +234,14 @@ fn request(get: &Get<'_>, put: Option<&Bytes>, origin: &Origin, target: &Uri) ->
 
 /// Where a redirect leads, if it stays within the origin.
 fn redirected(headers: &HeaderMap, origin: &Origin, credentials: Option<&Credentials>) -> Result<Uri, HttpError> {
-    let nowhere = || HttpError::lasting(format!("{origin} redirects and does not say where to"));
+    let nowhere = || HttpError::lasting(format!("{origin} redirects without a valid location"));
     let location = headers.get(header::LOCATION).and_then(|location| location.to_str().ok()).ok_or_else(nowhere)?;
     let url: Uri = location.parse().map_err(|_| nowhere())?;
-    let elsewhere =
-        || HttpError::lasting(format!("{origin} redirects to another server, which is not followed: set the URL of that one"));
+    let elsewhere = || {
+        HttpError::lasting(format!(
+            "{origin} redirects to another server, which is not followed; if it has moved, set its new URL"
+        ))
+    };
     match Origin::of(&url) {
         Some(to) if origin.is_encrypted && !to.is_encrypted => {
             Err(HttpError::lasting(format!("{origin} redirects to http://, which is not encrypted, and is not followed")))
@@ -248,7 +256,7 @@ fn redirected(headers: &HeaderMap, origin: &Origin, credentials: Option<&Credent
 
 /// What a status that is neither 200 nor a redirect means.
 fn refused(origin: &Origin, status: StatusCode, headers: &HeaderMap) -> HttpError {
-    let why = format!("{origin} answers {}", words(status));
+    let why = format!("{origin} answered {}", words(status));
     match status {
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
             HttpError::Passing { why, after: retry_after(headers) }

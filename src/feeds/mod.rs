@@ -6,6 +6,7 @@
 //! by side, and wait for one another only where they import. Invariants: one fetch of a source at a time; the caller of a fetch reaches nothing
 //! but what the configuration allows, and sees nothing that is sent for it. Absent: what an import is, which is the catalog's.
 
+mod check;
 mod connect;
 mod credentials;
 mod error;
@@ -38,7 +39,7 @@ use crate::catalog::{
     Fetched, Files, ImportFile, ImportOptions, ImportReport, SourceInfo,
 };
 use crate::entry::shown::without_hashes;
-use crate::entry::{Caller, FeedKind, FetchState, Waits};
+use crate::entry::{Caller, Feed, FeedKind, FetchState, Waits};
 use crate::lists::{Format, Mapping};
 use credentials::Credentials;
 pub use error::FeedError;
@@ -118,7 +119,7 @@ impl Feeds {
 
     fn run(
         &self,
-        by: &Caller,
+        (by, asker): (&Caller, Asker),
         info: SourceInfo,
         options: FetchOptions,
         progress: FetchListener<'_>,
@@ -134,6 +135,7 @@ impl Feeds {
         let mut fetching = Fetching {
             feeds: self,
             by,
+            asker,
             info: &info,
             began: Instant::now(),
             options,
@@ -185,7 +187,7 @@ impl Feeds {
                 Err(waits) => Some(waits),
             };
             if !progress(FetchProgress { waits, ..FetchProgress::default() }) {
-                return Err(CatalogError::Refused("whoever asked for the fetch is gone".to_owned()));
+                return Err(CatalogError::Refused("nobody waits for this fetch any more".to_owned()));
             }
             self.pause(BUSY_WAIT)?;
         }
@@ -194,13 +196,13 @@ impl Feeds {
     /// A fetch that was begun and its end, in the log and the metrics.
     fn told(
         &self,
-        by: &Caller,
+        (by, asker): (&Caller, Asker),
         info: &SourceInfo,
         options: FetchOptions,
         progress: FetchListener<'_>,
     ) -> Result<FetchReport, FeedError> {
         let (list, source) = (info.list.clone(), info.name.clone());
-        let done = self.run(by, info.clone(), options, progress);
+        let done = self.run((by, asker), info.clone(), options, progress);
         let result = match &done {
             Ok(report) if !report.held.is_empty() => "held",
             Ok(_) => "done",
@@ -227,14 +229,22 @@ impl Feeds {
                     "a source was fetched"
                 );
             }
-            Err(FeedError::Stopped) => tracing::info!(by, list, source, "fetching a source was ended, as the server stops"),
-            Err(error) => tracing::warn!(by, list, source, %error, "a source could not be fetched; its list is as it was"),
+            Err(FeedError::Stopped) => tracing::info!(by, list, source, "a fetch was stopped because the server is stopping"),
+            // Who asked hears of it; of the schedule's nobody would.
+            Err(error) if asker == Asker::Person => tracing::info!(by, list, source, %error, "a source could not be fetched"),
+            Err(error) => tracing::warn!(by, list, source, %error, "a source could not be fetched"),
         }
         done
     }
 }
 
 impl Fetch for Feeds {
+    fn set(&self, by: &Caller, list: &str, source: &str, feed: Feed) -> Result<SourceInfo, CatalogError> {
+        self.catalog.list(list)?;
+        self.check_feed(list, &feed)?;
+        self.catalog.set_source(by, list, source, feed)
+    }
+
     fn fetch(
         &self,
         by: &Caller,
@@ -245,7 +255,7 @@ impl Fetch for Feeds {
     ) -> Result<FetchReport, CatalogError> {
         let _place = self.place(list, source, progress)?;
         let info = self.catalog.source(list, source)?;
-        Ok(self.told(by, &info, options, progress)?)
+        Ok(self.told((by, Asker::Person), &info, options, progress)?)
     }
 
     fn feedback(&self, by: &Caller, list: &str, source: &str, feedback: &Feedback) -> Result<FeedbackReport, CatalogError> {
@@ -270,6 +280,7 @@ type ToImport = Box<dyn Iterator<Item = std::io::Result<ImportFile<'static>>>>;
 struct Fetching<'f> {
     feeds: &'f Feeds,
     by: &'f Caller,
+    asker: Asker,
     info: &'f SourceInfo,
     began: Instant,
     options: FetchOptions,
@@ -297,13 +308,15 @@ impl Fetching<'_> {
     fn check_wanted(&self) -> Result<(), FeedError> {
         match self.feeds.catalog.source(&self.info.list, &self.info.name) {
             Ok(now) if now.feed == self.info.feed => {}
-            Ok(_) => return Err(FeedError::Refused("the source was set anew while it was fetched".to_owned())),
+            Ok(_) => {
+                return Err(FeedError::Refused("the settings of the source were changed while it was being fetched".to_owned()));
+            }
             Err(error) => return Err(FeedError::Catalog(error)),
         }
         let most = self.feeds.options.fetch_s_max;
         if self.began.elapsed() > Duration::from_secs(most) {
             return Err(FeedError::failed(format!(
-                "the fetch took longer than {most} s ([feeds] fetch_s_max); what was imported stays, and the next one goes on from there"
+                "the fetch took longer than {most} s ([feeds] fetch_s_max); what was imported stays, and the next fetch continues from there"
             )));
         }
         Ok(())
@@ -320,7 +333,7 @@ impl Fetching<'_> {
             let why = if n > 1 { format!("{why} (attempt {n})") } else { why };
             return Err(FeedError::Failed { why, after });
         }
-        tracing::debug!(list = self.info.list, source = self.info.name, why, attempt = n, "a request is made again");
+        tracing::debug!(list = self.info.list, source = self.info.name, why, attempt = n, "retrying a request");
         let backoff = Duration::from_millis(jittered(options.backoff_ms.saturating_mul(1 << (n - 1).min(10)).min(60_000)));
         self.feeds.pause(after.map_or(backoff, |after| after + Duration::from_millis(jittered(options.backoff_ms))))
     }

@@ -39,7 +39,7 @@ impl Fetching<'_> {
             self.report.records += records;
             if records > 0 {
                 if !seen.insert(content) {
-                    return Err(FeedError::failed("the source gives the same page again and again, so the pages have no end"));
+                    return Err(FeedError::failed("the source keeps sending the same page, so the pages never end"));
                 }
                 spool.write(&body)?;
                 spool.end(format!("page {}", self.report.pages));
@@ -101,7 +101,7 @@ impl Fetching<'_> {
                 Ok(_) => match walk.take(&body) {
                     Ok(taken) => return Ok((body, taken)),
                     Err(Untaken::Broken(why)) => {
-                        HttpError::Passing { why: format!("the answer is not a page: {why}"), after: None }
+                        HttpError::Passing { why: format!("the answer is not a valid page: {why}"), after: None }
                     }
                     Err(untaken) => return Err(failed(untaken)),
                 },

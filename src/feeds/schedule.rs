@@ -36,7 +36,7 @@ impl Feeds {
                     };
                     match Builder::new().name("fetch".to_owned()).spawn_scoped(scope, move || self.fetch_due(&info, &place)) {
                         Ok(fetch) => fetches.push(fetch),
-                        Err(error) => tracing::error!(%error, "no thread can be started to fetch a source"),
+                        Err(error) => tracing::error!(%error, "can't start a thread to fetch a source"),
                     }
                 }
                 // A place that is free is taken at once.
@@ -58,7 +58,7 @@ impl Feeds {
             return Vec::new();
         }
         let sources = self.catalog.all_sources().unwrap_or_else(|error| {
-            tracing::error!(%error, "it can't be read which sources are due");
+            tracing::error!(%error, "can't read which sources are due");
             Vec::new()
         });
         let now_ms = (self.clock)();
@@ -76,7 +76,8 @@ impl Feeds {
             return;
         }
         // What became of it is in the source's state, the log and the metrics.
-        let _: Result<_, FeedError> = self.told(&Caller("schedule".to_owned()), &info, FetchOptions::default(), &mut |_| true);
+        let _: Result<_, FeedError> =
+            self.told((&Caller("schedule".to_owned()), Asker::Schedule), &info, FetchOptions::default(), &mut |_| true);
     }
 }
 

@@ -40,7 +40,7 @@ impl Spool {
     pub fn write(&mut self, piece: &[u8]) -> io::Result<()> {
         self.bytes += piece.len() as u64;
         if self.bytes > self.bytes_max {
-            let why = format!("more than {} came, which is the limit ([feeds] file_bytes_max)", sized(self.bytes_max));
+            let why = format!("the source sent more than {} ([feeds] file_bytes_max)", sized(self.bytes_max));
             return Err(io::Error::other(why));
         }
         self.file.write_all(piece)

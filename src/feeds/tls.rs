@@ -28,7 +28,7 @@ pub fn connector(ca_file: &Path) -> Result<TlsConnector, String> {
         add(&mut roots, ca_file).map_err(|why| format!("[feeds] ca_file: {why}"))?;
     }
     if roots.is_empty() {
-        return Err("the system has no certificates of authorities; [feeds] ca_file can name some".to_owned());
+        return Err("no certificate authorities are installed on this system; [feeds] ca_file can name some".to_owned());
     }
     let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -49,7 +49,7 @@ fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
     for certificate in CertificateDer::pem_slice_iter(&text) {
         number += 1;
         let bad = |why: String| format!("certificate {number} of {shown} can't be used: {why}");
-        let certificate = certificate.map_err(|_| bad("it is not whole".to_owned()))?;
+        let certificate = certificate.map_err(|_| bad("it is incomplete".to_owned()))?;
         roots.add(certificate).map_err(|error| bad(error.to_string()))?;
     }
     if number == 0 { Err(format!("{shown} holds no certificate in PEM")) } else { Ok(()) }
@@ -74,7 +74,7 @@ pub fn refused(origin: &Origin, error: &io::Error) -> HttpError {
         },
         Some(Error::InvalidMessage(_)) => "it does not speak TLS on this port".to_owned(),
         Some(Error::PeerIncompatible(_) | Error::AlertReceived(AlertDescription::ProtocolVersion)) => {
-            "it offers neither TLS 1.2 nor TLS 1.3 as this client speaks them".to_owned()
+            "it supports neither TLS 1.2 nor TLS 1.3 with a cipher that is allowed".to_owned()
         }
         // rustls's words name no secret.
         Some(other) => return HttpError::passing(format!("no TLS connection to {origin}: {other}")),

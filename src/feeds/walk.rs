@@ -82,12 +82,12 @@ impl Base {
         }
         match link.strip_prefix(&self.origin) {
             Some(rest) if rest.starts_with('/') => self.at(link),
-            _ => Err(Untaken::Astray("a page names a next one at another server".to_owned())),
+            _ => Err(Untaken::Astray("a page links to another server".to_owned())),
         }
     }
 
     fn at(&self, url: &str) -> Result<Uri, Untaken> {
-        url.parse().map_err(|_| Untaken::Astray("a page names a next one by what is no URL".to_owned()))
+        url.parse().map_err(|_| Untaken::Astray("a page's link to the next one is not a URL".to_owned()))
     }
 }
 
@@ -97,5 +97,5 @@ pub fn unseen(seen: &mut std::collections::HashSet<[u8; 32]>, next: &str) -> Res
     if seen.insert(sha2::Sha256::digest(next.as_bytes()).into()) {
         return Ok(());
     }
-    Err(Untaken::Astray("a page names a next one that was there before, so the pages have no end".to_owned()))
+    Err(Untaken::Astray("the next page is one that was already fetched, so the pages never end".to_owned()))
 }

@@ -397,7 +397,8 @@ impl HashListService for Lists {
         log_list(&list);
         let list = asking.list(list);
         self.may_change(&self.0.list_calls, &asking, &list).await?;
-        let info = self.call(&asking, move |catalog| catalog.set_source(&by, &list, &source, feed)).await?;
+        let shared = self.0.clone();
+        let info = self.call(&asking, move |_| shared.fetch.set(&by, &list, &source, feed)).await?;
         Ok(Response::new(v1::SetSourceResponse { source: Some(convert::source(info)) }))
     }
 

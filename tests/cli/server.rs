@@ -622,9 +622,18 @@ fn changes_are_logged_with_who_and_what() {
         ("a list was disabled", json!({})),
         ("a list was enabled", json!({})),
         ("a version was activated", json!({"version": 1, "before": 0, "rows": 2})),
-        ("a file was imported and is active", json!({"source": "first.csv", "version": 1, "rows": 2, "rows_bad": 0, "added": 2})),
-        ("a file was imported and changes nothing", json!({"source": "first.csv", "version": 1, "unchanged": 2})),
-        ("a file was imported and is not active", json!({"source": "second.csv", "version": 2, "gone": 1, "unchanged": 1})),
+        (
+            "a file was imported and is active",
+            json!({"file": "first.csv", "source": "import", "version": 1, "rows": 2, "rows_bad": 0, "added": 2}),
+        ),
+        (
+            "a file was imported and changes nothing",
+            json!({"file": "first.csv", "source": "import", "version": 1, "unchanged": 2}),
+        ),
+        (
+            "a file was imported and is not active",
+            json!({"file": "second.csv", "source": "import", "version": 2, "gone": 1, "unchanged": 1}),
+        ),
         ("a version was activated", json!({"version": 2, "before": 1, "rows": 1})),
         ("a version was activated", json!({"version": 1, "before": 2, "rows": 2})),
         ("a list was edited", json!({"version": 3, "added": 1, "removed": 0})),

@@ -66,13 +66,16 @@ fn half_a_file_is_none() {
         }
     };
     fn bad_is_passing(expected: &str) -> bool {
-        matches!(expected, "broke off" | "silent")
+        matches!(expected, "before its answer was complete" | "sent nothing")
     }
-    check(|| Reply::Broken { body: csv(0..300).into(), sent: 2_000 }, "broke off");
-    check(|| Reply::Raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nid,pd\r\n".to_vec()), "broke off");
-    check(|| Reply::Stalled, "silent");
+    check(|| Reply::Broken { body: csv(0..300).into(), sent: 2_000 }, "before its answer was complete");
+    check(
+        || Reply::Raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nid,pd\r\n".to_vec()),
+        "before its answer was complete",
+    );
+    check(|| Reply::Stalled, "sent nothing");
     // The connection's end would be the file's end, wherever it broke.
-    check(|| Reply::Raw([b"HTTP/1.1 200 OK\r\n\r\n", csv(0..200).as_bytes()].concat()), "does not say where its answer ends");
+    check(|| Reply::Raw([b"HTTP/1.1 200 OK\r\n\r\n", csv(0..200).as_bytes()].concat()), "without a length");
     check(|| ok("<html>secret</html>"), "nothing was imported");
     check(|| ok(""), "empty");
     check(|| status(404), "404");
@@ -138,10 +141,18 @@ fn the_files_of_a_folder_are_one_import() {
     std::os::unix::fs::symlink(outside.path().join("secret.csv"), folder.join("e.csv")).unwrap();
     let report = bench.fetch().unwrap();
     assert_eq!((report.added, report.imports), (2, 1));
+    assert_eq!(report.warnings, ["1 link in the folder not read: links are not followed"]);
     assert_eq!([1, 2, 3, 4].map(|n| bench.ids(n).len()), [1, 1, 0, 0]);
     assert!(bench.fetch().unwrap().is_unchanged);
     std::fs::remove_file(folder.join("a.csv")).unwrap();
     assert_eq!(bench.fetch().unwrap().gone, 1);
+    // Where all are links, nobody has to guess why there is nothing.
+    let linked = root.path().join("linked");
+    std::fs::create_dir(&linked).unwrap();
+    std::os::unix::fs::symlink(folder.join("b.csv"), linked.join("b.csv")).unwrap();
+    bench.set(FeedKind::Files, linked.to_str().unwrap());
+    assert_eq!(bench.failure(), "the folder has no files (1 link in the folder not read: links are not followed)");
+    bench.set(FeedKind::Files, folder.to_str().unwrap());
     // A bad file changes nothing.
     std::fs::write(folder.join("f.csv"), "<html></html>").unwrap();
     assert!(bench.failure().contains("f.csv"));
@@ -156,7 +167,7 @@ fn no_folder_is_read_but_those_that_the_configuration_allows() {
     for place in [outside.path().to_owned(), root.path().join("link"), root.path().join("absent"), "/".into(), "/etc".into()] {
         let dir = tempfile::tempdir().unwrap();
         let bench = over_folder(root.path(), dir.path(), &place);
-        assert_eq!(bench.failure(), "there is no such folder below the one that the configuration names ([feeds] folder)");
+        assert_eq!(bench.failure(), "there is no such folder below the one that [feeds] folder names");
     }
     let dir = tempfile::tempdir().unwrap();
     let bench = over_folder("".as_ref(), dir.path(), outside.path());

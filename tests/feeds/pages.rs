@@ -117,8 +117,8 @@ fn a_fetch_that_fails_for_good_leaves_list_and_cursor_as_they_were() {
     check(|_| status(500), "500", 3);
     check(|_| status(403), "does not accept the credentials", 1);
     check(|_| ok("<queryResult>"), "cut short", 3);
-    check(|_| ok("{}"), "is not a page", 3);
-    check(|_| ok(ncmec(&[50], &[1], Some("/v2/entries?start=2"))), "there before", 1);
+    check(|_| ok("{}"), "is not a valid page", 3);
+    check(|_| ok(ncmec(&[50], &[1], Some("/v2/entries?start=2"))), "already fetched", 1);
     check(|_| ok(ncmec(&[51], &[], Some("https://evil.example/v2/entries?start=3"))), "another server", 1);
     check(|_| ok(ncmec(&[51], &[], Some("//evil.example/v2/entries?start=3"))), "another server", 1);
     check(
@@ -155,15 +155,15 @@ fn pages_without_an_end_are_an_error() {
         assert!(why.contains(expected), "{kind}: {why}");
         assert_eq!((bench.entries(), server.asked().len()), (0, 2), "{kind}");
     };
-    check(FeedKind::Stopncii, |_, _| stopncii(&[(1, "Active")], Some("token"), 5), "there before");
-    check(FeedKind::Stopncii, |n, _| stopncii(&[(1, "Active")], Some(&n.to_string()), 5), "again and again");
-    check(FeedKind::Ncmec, |_, _| ncmec(&[1], &[], Some("/v2/entries?start=1")), "there before");
-    check(FeedKind::Ncmec, |n, _| ncmec(&[1], &[], Some(&format!("/v2/entries?start={n}"))), "again and again");
+    check(FeedKind::Stopncii, |_, _| stopncii(&[(1, "Active")], Some("token"), 5), "already fetched");
+    check(FeedKind::Stopncii, |n, _| stopncii(&[(1, "Active")], Some(&n.to_string()), 5), "the same page");
+    check(FeedKind::Ncmec, |_, _| ncmec(&[1], &[], Some("/v2/entries?start=1")), "already fetched");
+    check(FeedKind::Ncmec, |n, _| ncmec(&[1], &[], Some(&format!("/v2/entries?start={n}"))), "the same page");
     let updates = |n: u64, base: &str| {
         let update = format!(r#"{{"id":"1","indicator":"{}","type":"HASH_PDQ","last_updated":5}}"#, hex(1));
         format!(r#"{{"data":[{update}],"paging":{{"next":"{base}/threat_updates?after={n}"}}}}"#)
     };
-    check(FeedKind::Threatexchange, updates, "again and again");
+    check(FeedKind::Threatexchange, updates, "the same page");
 }
 
 #[test]
@@ -419,7 +419,7 @@ fn a_fetch_ends_with_its_source() {
         ok(ncmec(&[page], &[], Some(&format!("/v2/entries?start={}", page + 1))))
     });
     let why = bench.failure();
-    assert!(why.contains("is not fetched from anywhere"), "{why}");
+    assert!(why.contains("is not set up to be fetched"), "{why}");
     assert_eq!((server.asked().len(), bench.entries(), bench.ids(1)), (3, 0, vec![]));
     assert!(bench.catalog.source("known", "feed").is_err());
 
@@ -434,7 +434,7 @@ fn a_fetch_ends_with_its_source() {
         }
         ok(ncmec(&[page], &[], Some(&format!("/v2/entries?start={}", page + 1))))
     });
-    assert!(bench.failure().contains("set anew"), "{}", bench.source().state.error);
+    assert!(bench.failure().contains("settings of the source were changed"), "{}", bench.source().state.error);
     assert_eq!(bench.entries(), 0);
 }
 

@@ -2,6 +2,7 @@
 
 use super::ask::{Bench, ncmec, open_with, options};
 use super::server::{Reply, Server, ok};
+use hashwarden::catalog::Fetch;
 use hashwarden::entry::{Feed, FeedKind};
 use hashwarden::feeds::Options;
 
@@ -108,6 +109,43 @@ fn addresses_of_one_s_own_are_reached_only_where_the_configuration_says_so() {
         assert!(why.contains("private_hosts"), "{why}");
     }
     assert!(own.asked().is_empty());
+}
+
+/// Whoever sets a source hears at once what would fail each time.
+#[test]
+fn what_can_not_be_fetched_is_not_set() {
+    let (dir, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let credentials = dir.path().join("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    let text = "origin = \"https://host\"\nlists = [\"known\"]\nuser = \"u\"\npassword = \"geheim\"\n";
+    std::fs::write(credentials.join("hotline.toml"), text).unwrap();
+    let (folder, credentials_dir) = (root.path().to_owned(), credentials);
+    let bench = open_with(&dir.path().join("store"), Options { private_hosts: false, folder, credentials_dir, ..options() });
+    ["known", "other"].into_iter().for_each(|list| bench.create(list));
+    let check = |list: &str, place: &str, credentials: &str, expected: Result<(), &str>| {
+        let (place, credentials) = (place.to_owned(), credentials.to_owned());
+        let feed = Feed { kind: FeedKind::Files, place, credentials, ..Feed::default() };
+        let set = bench.feeds.set(&bench.by, list, "feed", feed).map(drop).map_err(|error| error.to_string());
+        match expected {
+            Ok(()) => assert_eq!(set, Ok(())),
+            Err(part) => assert!(set.as_ref().is_err_and(|why| why.contains(part) && !why.contains("geheim")), "{set:?}"),
+        }
+    };
+    check("known", "https://host/list.csv", "hotline", Ok(()));
+    check("known", "https://other/list.csv", "hotline", Err("are for https://host, and are not sent to https://other"));
+    check("known", "https://host/list.csv", "absent", Err("there is no file absent.toml"));
+    check("other", "https://host/list.csv", "hotline", Err("not for this list"));
+    check("absent", "https://host/list.csv", "hotline", Err("no list named"));
+    for place in
+        ["https://10.0.0.1/x", "https://[::1]/x", "https://localhost/x", "http://127.0.0.1/x", "https://169.254.169.254/x"]
+    {
+        check("known", place, "", Err("private_hosts"));
+    }
+    check("known", "http://host/x", "", Err("not encrypted"));
+    check("known", root.path().to_str().unwrap(), "", Ok(()));
+    check("known", "/etc", "", Err("no such folder below the one that [feeds] folder names"));
+    check("known", root.path().join("absent").to_str().unwrap(), "", Err("no such folder"));
+    assert_eq!(bench.catalog.sources("known").unwrap()[0].feed.place, root.path().to_str().unwrap(), "what was set before stays");
 }
 
 #[test]

@@ -215,7 +215,7 @@ fn a_proxy_is_asked_for_the_server_and_sees_nothing_of_what_is_sent() {
         ("HTTP/1.1 407 X\r\ncontent-length: 0\r\n\r\n", "does not accept the credentials ([feeds] proxy_credentials)"),
         ("HTTP/1.1 502 X\r\ncontent-length: 0\r\n\r\n", "502 Bad Gateway (attempt 3)"),
         ("HTTP/1.1 200 X\r\n\r\nnot TLS but HTTP", "does not speak TLS"),
-        ("nonsense\r\n\r\n", "no connection to https://other.example by the proxy"),
+        ("nonsense\r\n\r\n", "no connection to https://other.example through the proxy"),
     ] {
         *proxy.answer.lock().unwrap() = answer;
         let why = bench.failure();

@@ -200,7 +200,7 @@ fn the_command_line_sets_fetches_and_shows_sources() {
         assert!(code == exit && parts.iter().all(|part| text.contains(part)), "{arguments:?}: {code}: {text}");
     };
     check(&["list", "create", "known"], 0, &[]);
-    check(&["list", "source", "fetch", "known", "hotline"], 3, &["not fetched from anywhere"]);
+    check(&["list", "source", "fetch", "known", "hotline"], 3, &["not set up to be fetched"]);
     check(&["list", "source", "set", "known", "hotline", "--kind", "files", "--url", "list.csv"], 2, &["https://"]);
     check(&["list", "source", "set", "known", "hotline", "--kind", "files"], 2, &["--url"]);
     check(
@@ -212,9 +212,14 @@ fn the_command_line_sets_fetches_and_shows_sources() {
     check(&["match", "--pdq", &hex(1)], 1, &["MATCH"]);
     check(&["list", "source", "show", "known"], 0, &["last fetched", "version          1", "next", "every 1day"]);
     check(&["list", "source", "show", "known", "hotline", "--json"], 0, &["\"kind\":\"files\"", "\"failures\":0"]);
-    check(&["list", "source", "show", "known", "absent"], 3, &["not fetched"]);
+    check(&["list", "source", "show", "known", "absent"], 3, &["not set up to be fetched"]);
     server.answer(|_| status(500));
-    check(&["list", "source", "fetch", "known", "hotline"], 3, &["500", "attempt 6"]);
+    let (code, text) = run(&["list", "source", "fetch", "known", "hotline"]);
+    assert!(
+        code == 3 && text.contains("attempt 6") && text.matches("Internal Server Error").count() == 1,
+        "it is said once: {code}: {text}"
+    );
+    check(&["list", "source", "set", "known", "other", "--kind", "files", "--folder", "/etc"], 3, &["[feeds] folder is not set"]);
     check(&["list", "source", "show", "known"], 0, &["failing", "1 attempt since", "500"]);
     // Credentials of the environment.
     server.answer(|asked| match asked.header("authorization") {

@@ -112,7 +112,7 @@ fn one_source_is_fetched_once_at_a_time_and_who_waits_for_it_is_told() {
         let first = scope.spawn(|| fetch(&bench, "known", &mut |_| true));
         until("it is asked", || source.is_asked());
         // Whoever goes away while they wait begins no fetch.
-        assert_eq!(fetch(&bench, "known", &mut |_| false).unwrap_err(), "whoever asked for the fetch is gone");
+        assert_eq!(fetch(&bench, "known", &mut |_| false).unwrap_err(), "nobody waits for this fetch any more");
         let second = scope.spawn(|| {
             fetch(&bench, "known", &mut |so_far| {
                 heard.lock().unwrap().push(so_far.waits);
