@@ -81,7 +81,7 @@ impl Bench {
     }
 
     fn mark(&self, list: &str, id: &str, kind: MarkKind) {
-        let mark = Mark { kind, until_ms: None, note: "why".to_owned() };
+        let mark = Mark { contents: Vec::new(), kind, until_ms: None, note: "why".to_owned() };
         self.catalog.set_mark(&self.by, list, id, Some(mark)).unwrap();
     }
 

@@ -105,8 +105,9 @@ fn marked(store: &Store, list: &HashList) -> Result<Vec<(EntryNo, u16)>, Catalog
     let lineage = advance::lineage(store, list.id, list.active)?;
     let mut found = Vec::new();
     for marked in store.marks(list.id)? {
-        let known = store.id_history(list.id, &marked?.id)?.in_version(&lineage);
-        found.extend(known.map(|known| (known.entry, 0)));
+        let marked = marked?;
+        let known = store.id_history(list.id, &marked.id)?.in_version(&lineage);
+        found.extend(known.filter(|known| marked.mark.is_about(known.entry)).map(|known| (known.entry, 0)));
     }
     found.sort_unstable();
     Ok(found)
@@ -125,7 +126,10 @@ fn info(store: &Store, list: &HashList, entry: EntryNo, with_hashes: bool) -> Re
         version: history.since(entry, &lineage).unwrap_or_default(),
         sources: list.source_names(known.brief.sources).into_iter().map(str::to_owned).collect(),
         details: if with_hashes { details } else { masked(details) },
-        mark: store.mark(list.id, &id)?.map(|marked| if with_hashes { marked } else { masked_mark(marked) }),
+        mark: store
+            .mark(list.id, &id)?
+            .filter(|marked| marked.mark.is_about(entry))
+            .map(|marked| if with_hashes { marked } else { masked_mark(marked) }),
         hashes: if with_hashes { hashes } else { Vec::new() },
         id,
         category: if with_hashes { category } else { without_hashes(&category).into_owned() },

@@ -116,7 +116,7 @@ impl Catalog {
         let version = self.sealed(list, number)?;
         let (ids, stopped, change) = {
             let _commit = lock(&self.commit);
-            (store.ids(list.id)?, marks::in_force(&store, list.id)?.stopped, store.seq()?)
+            (store.ids(list.id)?, marks::in_force(&store, list.id)?, store.seq()?)
         };
         drop(write);
         report.version = number;
@@ -137,7 +137,7 @@ impl Catalog {
             }
             let missing = || CatalogError::Damaged(format!("entry {} has a delta and no row", known.entry.0));
             let mut entry = store.entry(list.id, known.entry)?.ok_or_else(missing)?;
-            if stopped.contains(entry.id.as_str()) {
+            if stopped.stop(&entry.id, known.entry) {
                 report.stopped += 1;
                 match options.stopped {
                     Stopped::Withdrawn => entry.status = Status::Withdrawn,

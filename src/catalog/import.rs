@@ -7,7 +7,7 @@
 //! see nothing of it until the version is whole, its indexes are built and it is activated. Nothing waits meanwhile: what is added to
 //! the list and removed from it while the file is read is kept in the version that is activated.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -25,6 +25,7 @@ use super::{
 };
 use crate::entry::shown::counted;
 use crate::entry::{Caller, HashList, ListId, ListVersion, MadeBy, Sources, Status, VersionNo, VersionState};
+use crate::snapshot::ListMarks;
 use crate::store::{IdHistory, Scan, Store, digest_add, said_digest};
 
 /// Looking up one id takes as long as reading so many in their order.
@@ -131,7 +132,7 @@ impl Catalog {
             delta: options.delta,
             others_deleted: 0,
             others_changed: 0,
-            stopped: marks::in_force(&store, list.id)?.stopped,
+            stopped: marks::in_force(&store, list.id)?,
             stopped_in_file: 0,
         };
         let written = writer.gather(|writer| {
@@ -303,8 +304,8 @@ struct Merge<'s> {
     others_deleted: u64,
     /// Entries that other sources alone had, and that have another content now.
     others_changed: u64,
-    /// Ids that a mark takes out, and how many of the file's entries are such.
-    stopped: HashSet<Box<str>>,
+    /// How many of the file's entries have a mark that takes out whatever content they have.
+    stopped: ListMarks,
     stopped_in_file: u64,
 }
 
@@ -339,7 +340,8 @@ impl Merge<'_> {
                     if categories.len() < CATEGORIES_MAX && !categories.contains(&entry.category) {
                         categories.insert(entry.category.clone());
                     }
-                    self.stopped_in_file += u64::from(self.stopped.contains(entry.id.as_str()));
+                    self.stopped_in_file +=
+                        u64::from(self.stopped.stopped.get(entry.id.as_str()).is_some_and(|contents| contents.is_empty()));
                     report.rows_withdrawn += if entry.status == Status::Withdrawn { rows } else { 0 };
                     let own = known.in_version(writer.lineage()).is_none_or(|known| known.brief.sources.contains(writer.feed()));
                     match writer.put(&known, entry, details)? {

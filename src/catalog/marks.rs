@@ -33,7 +33,9 @@ impl Catalog {
             }
             // What a check found is not to be quarantined for it again.
             let released = known.as_ref().filter(|known| mark.is_none() && health::is_own(known)).map(health::released);
-            let mark = mark.clone().or_else(|| released.clone());
+            let mark =
+                mark.clone().map(|mark| known.as_ref().map_or(Ok(mark.clone()), |known| marked_anew(known, mark))).transpose()?;
+            let mark = mark.or_else(|| released.clone());
             if known.map(|known| known.mark) == mark {
                 return Ok(None);
             }
@@ -55,7 +57,7 @@ impl Catalog {
     pub fn cap_flooding(&self, name: &str, id: &str, action: Action, note: &str) -> Result<bool, CatalogError> {
         let by = Caller("flood breaker".to_owned());
         let Some(kind) = MarkKind::capping(action) else { return Ok(false) };
-        let mut mark = Mark { kind, until_ms: None, note: format!("{FLOOD}{note}") };
+        let mut mark = Mark { contents: Vec::new(), kind, until_ms: None, note: format!("{FLOOD}{note}") };
         mark.check()?;
         let mut capped = None;
         self.commit(&by, None, |store| {
@@ -116,13 +118,39 @@ impl Catalog {
                 }
                 left -= 1;
                 // The note stays.
-                let mark = (!mark.note.is_empty()).then_some(Mark { kind: MarkKind::Noted, until_ms: None, note: mark.note });
+                let mark = (!mark.note.is_empty()).then_some(Mark {
+                    contents: Vec::new(),
+                    kind: MarkKind::Noted,
+                    until_ms: None,
+                    note: mark.note,
+                });
                 *last = Some(self.apply_with(by, ChangeOp::SetMark { list: list.id, id, mark }, &[])?);
                 told::marked(by, &list, None);
             }
         }
         Ok(())
     }
+}
+
+/// What becomes of a mark that a person sets where a check had set one: the quarantine goes on, and its reason stays.
+fn marked_anew(known: &Marked, mark: Mark) -> Result<Mark, CatalogError> {
+    if known.mark.kind != MarkKind::Quarantined || known.mark.contents.is_empty() {
+        return Ok(mark);
+    }
+    if mark.kind != MarkKind::Quarantined && mark.until_ms.is_some() {
+        let why =
+            "the entry is quarantined, and would match once the time is over: enable it first, or disable it without an end";
+        return Err(CatalogError::Invalid(why.to_owned()));
+    }
+    if mark.kind != MarkKind::Quarantined {
+        return Ok(mark);
+    }
+    let mut note = match mark.note.is_empty() || mark.note == known.mark.note {
+        true => known.mark.note.clone(),
+        false => format!("{}; {}", mark.note, known.mark.note),
+    };
+    note.truncate(note.floor_char_boundary(MARK_NOTE_BYTES_MAX));
+    Ok(Mark { note, contents: known.mark.contents.clone(), ..mark })
 }
 
 /// How the note of an entry begins that was bounded because it matched far too often.
@@ -136,7 +164,7 @@ pub fn in_force(store: &Store, list: ListId) -> Result<ListMarks, CatalogError> 
     for marked in store.marks(list)? {
         let Marked { id, mark, .. } = marked?;
         if mark.kind.stops() {
-            marks.stopped.insert(id.into_boxed_str());
+            marks.stopped.insert(id.into_boxed_str(), mark.contents.into_boxed_slice());
         } else if let Some(action) = mark.kind.action_max() {
             marks.capped.insert(id.into_boxed_str(), action);
         }

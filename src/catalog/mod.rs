@@ -59,6 +59,7 @@ pub use crate::store::Moment;
 pub use columns::FORMAT as FORMAT_DERIVED;
 pub use entries::{EntryQuery, FOUND_MAX, FoundEntries};
 pub use export::{ExportOptions, ExportReport, Stopped};
+pub use health::FINDINGS_MAX;
 pub use hold::Imports;
 pub use past::{PastMatch, PastReport};
 pub use picture::PictureHashes;
@@ -199,6 +200,17 @@ pub struct Catalog {
     loads: AtomicU64,
 }
 
+/// What is to be tidied at the start can wait where the disk is full: look-ups can't, nor what makes room.
+fn put_off_if_full(tidied: Result<(), CatalogError>) -> Result<(), CatalogError> {
+    match tidied {
+        Err(CatalogError::Unwritable(error @ StoreError::Full { .. })) => {
+            tracing::warn!(%error, "what an import left behind is removed at a later start");
+            Ok(())
+        }
+        done => done,
+    }
+}
+
 impl Catalog {
     /// Opens the door on a store: undoes what an import that was cut short left, makes missing derived rows again, and
     /// publishes the first snapshot where there is somewhere to publish it.
@@ -235,9 +247,9 @@ impl Catalog {
             loads: AtomicU64::new(0),
         };
         if access == Access::Write {
-            catalog.undo_staged()?;
+            put_off_if_full(catalog.undo_staged())?;
             catalog.derive()?;
-            catalog.finish_sweeps()?;
+            put_off_if_full(catalog.finish_sweeps())?;
         } else if !stored::are_whole(&catalog.store())? {
             return Err(CatalogError::Refused(
                 "the store's derived rows are missing or of another version of hashwarden; opening it for writing, as serve does, rebuilds them".to_owned(),
@@ -582,6 +594,11 @@ impl Catalog {
 
     fn apply_with(&self, by: &Caller, op: ChangeOp, derived: &[DerivedPut]) -> Result<u64, CatalogError> {
         Ok(self.store().apply(&Change { time_ms: now_ms(), by: by.0.clone(), op }, derived)?)
+    }
+
+    /// One of many changes, of which [`Catalog::apply_with`] makes the last: it is on the disk with that one.
+    fn apply_later(&self, by: &Caller, op: ChangeOp) -> Result<u64, CatalogError> {
+        Ok(self.store().apply_later(&Change { time_ms: now_ms(), by: by.0.clone(), op })?)
     }
 
     /// Applies a change that look-ups don't see. Made under the lock for commits, so that the numbers which it takes are the store's next.

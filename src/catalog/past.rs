@@ -111,7 +111,8 @@ impl Catalog {
             if distance > threshold {
                 continue;
             }
-            let (mark, action) = (past.marks.get(&content.id), policy.action(&content.category, kind));
+            let mark = past.marks.get(&content.id).filter(|mark| mark.is_about(entry));
+            let (mark, action) = (mark, policy.action(&content.category, kind));
             let bound = mark.and_then(|mark| mark.kind.action_max()).filter(|_| !kind.is_digest());
             report.matches.push(PastMatch {
                 distance,

@@ -105,9 +105,9 @@ impl CapArgs {
         let note = self.note.clone().or(before.map(|mark| mark.note)).unwrap_or_default();
         let until_ms = self.until.map(|time| time.0);
         Ok(match MarkKind::capping(self.action) {
-            Some(kind) => Some(Mark { kind, until_ms, note }),
+            Some(kind) => Some(Mark { contents: Vec::new(), kind, until_ms, note }),
             None if note.is_empty() => None,
-            None => Some(Mark { kind: MarkKind::Noted, until_ms: None, note }),
+            None => Some(Mark { contents: Vec::new(), kind: MarkKind::Noted, until_ms: None, note }),
         })
     }
 }
@@ -208,7 +208,7 @@ impl DisableArgs {
     /// The new mark of an entry that may have one; without a note, the one that it has stays.
     pub fn mark(&self, before: Option<Mark>) -> Mark {
         let note = self.note.clone().or(before.map(|mark| mark.note)).unwrap_or_default();
-        Mark { kind: MarkKind::Disabled, until_ms: self.until.map(|time| time.0), note }
+        Mark { contents: Vec::new(), kind: MarkKind::Disabled, until_ms: self.until.map(|time| time.0), note }
     }
 }
 
@@ -219,7 +219,9 @@ pub fn enable(context: &Context, lists: &dyn Lists, name: &str, id: &str) -> Res
         Some(mark) if !mark.kind.stops() && mark.kind.action_max().is_none() => {
             return Err(Failure { exit: Exit::Failed, why: "the entry is not disabled".to_owned() });
         }
-        Some(mark) if !mark.note.is_empty() => Some(Mark { kind: MarkKind::Noted, until_ms: None, note: mark.note }),
+        Some(mark) if !mark.note.is_empty() => {
+            Some(Mark { contents: Vec::new(), kind: MarkKind::Noted, until_ms: None, note: mark.note })
+        }
         _ => None,
     };
     set_mark(context, lists, name, id, mark)
@@ -273,7 +275,7 @@ pub fn note(context: &Context, args: NoteArgs) -> Result<Exit, Failure> {
         Some(mark) if mark.kind != MarkKind::Noted => Some(Mark { note, ..mark }),
         None if note.is_empty() => return Err(Failure { exit: Exit::Failed, why: "the entry has no note".to_owned() }),
         _ if note.is_empty() => None,
-        _ => Some(Mark { kind: MarkKind::Noted, until_ms: None, note }),
+        _ => Some(Mark { contents: Vec::new(), kind: MarkKind::Noted, until_ms: None, note }),
     };
     set_mark(context, lists.as_ref(), &args.name, &args.id, mark)
 }

@@ -15,7 +15,7 @@ use super::context::{Context, Exit, Failure};
 use super::mapping;
 use super::output::say;
 use super::remarks::{path_text, remark};
-use crate::catalog::{Bundled, Fetched, Finding, Hold, ImportOptions, ImportReport, Phase};
+use crate::catalog::{Bundled, FINDINGS_MAX, Fetched, Finding, Hold, ImportOptions, ImportReport, Phase};
 use crate::client::FilesToSend;
 use crate::entry::VersionNo;
 use crate::entry::shown::{counted, escaped, unopened, without_hashes};
@@ -184,6 +184,7 @@ fn advice(report: &ImportReport) -> (&'static str, &'static str) {
     match report.held.as_slice() {
         [Hold::LargeChange] => ("look at what would change", "import the file with --accept"),
         held if held.contains(&Hold::BadRows) => ("look at the bad rows", "import a corrected file"),
+        [Hold::Findings] if report.findings > FINDINGS_MAX => ("look at what was found", "import a file without it"),
         [Hold::Findings] => ("look at what was found", "import the file with --accept"),
         _ => ("look at what would change", "import a corrected file"),
     }

@@ -365,7 +365,12 @@ fn entry_mark(mark: v1::EntryMark) -> Read<Marked> {
         Ok(v1::EntryMarkKind::Unspecified) | Err(_) => return bad("an unknown kind of mark"),
     };
     let (until_ms, time_ms) = (mark.expire_time.map(ms), mark.set_time.map_or(0, ms));
-    Ok(Marked { id: String::new(), mark: Mark { kind, until_ms, note: mark.note }, by: mark.set_by, time_ms })
+    Ok(Marked {
+        id: String::new(),
+        mark: Mark { contents: Vec::new(), kind, until_ms, note: mark.note },
+        by: mark.set_by,
+        time_ms,
+    })
 }
 
 pub fn found_entries(found: v1::FindEntriesResponse) -> Read<FoundEntries> {

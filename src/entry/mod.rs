@@ -11,6 +11,7 @@ mod feed;
 mod fetch;
 mod hash;
 mod list;
+mod mark;
 mod name;
 pub mod options;
 mod seen;
@@ -20,10 +21,7 @@ mod view;
 
 pub use action::Action;
 pub use change::{Caller, Change, ChangeOp, Parent, ROWS_BYTES_MAX, ROWS_MAX, RowChange};
-pub use details::{
-    DETAILS_BYTES_MAX, Description, Details, MARK_NOTE_BYTES_MAX, MARKS_MAX, Mark, MarkKind, Marked, Sources, Status,
-    member_and_id, member_id,
-};
+pub use details::{DETAILS_BYTES_MAX, Description, Details, Sources, Status, member_and_id, member_id};
 pub use feed::{EVERY_S, EVERY_S_USUAL, Feed, FeedKind, PLACE_BYTES_MAX, checked_url, is_this_machine};
 pub use fetch::{FetchState, Vote, Waits};
 pub use hash::{BadValue, Bits, Hash64, HashKind, HashValue, Pdq};
@@ -31,6 +29,7 @@ pub use list::{
     ABOUT_BYTES_MAX, About, CATEGORY_BYTES_MAX, ENTRY_HASHES_MAX, ENTRY_ID_BYTES_MAX, Entry, EntryNo, HashList, KindPolicy,
     ListId, ListPolicy, PdqDialect, Polarity, VersionNo,
 };
+pub use mark::{MARK_NOTE_BYTES_MAX, MARKS_MAX, Mark, MarkKind, Marked};
 pub use name::{LIST_NAME_BYTES_MAX, check_list_name};
 pub use seen::{LeftOut, Observation, Reason, Transform, Transforms};
 pub use version::{Lineage, ListVersion, MadeBy, VersionState};

@@ -1,9 +1,9 @@
 //! What do marks change of entries in look-ups? By id, so that it holds whatever version of their list answers.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::entry::{Action, ListId};
+use crate::entry::{Action, EntryNo, ListId};
 
 /// Of all lists.
 #[derive(Clone, Default)]
@@ -17,10 +17,18 @@ pub struct Marks {
 /// Of one list.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ListMarks {
-    /// The ids of entries that do not match.
-    pub stopped: HashSet<Box<str>>,
+    /// The ids of entries that do not match, and which of their contents do not; empty: none does.
+    pub stopped: HashMap<Box<str>, Box<[EntryNo]>>,
     /// The strictest actions of the matches of others.
     pub capped: HashMap<Box<str>, Action>,
+}
+
+impl ListMarks {
+    /// Whether this content of an id does not match.
+    #[inline]
+    pub fn stop(&self, id: &str, entry: EntryNo) -> bool {
+        self.stopped.get(id).is_some_and(|contents| contents.is_empty() || contents.contains(&entry))
+    }
 }
 
 impl Marks {

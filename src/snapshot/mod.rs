@@ -186,9 +186,14 @@ impl Snapshot {
         let list = self.metadata.list_of(entry).filter(|_| self.alive.contains(entry))?;
         let list = self.policy.list(list)?.id;
         match self.marks.of(list) {
-            Some(marks) if self.metadata.get(entry).is_some_and(|row| marks.stopped.contains(row.id)) => None,
+            Some(marks) if self.metadata.get(entry).is_some_and(|row| marks.stop(row.id, entry)) => None,
             _ => Some(list),
         }
+    }
+
+    /// Whether a mark keeps an entry from matching.
+    pub fn is_stopped(&self, entry: EntryNo) -> bool {
+        self.metadata.get(entry).is_some_and(|row| self.marks.of(row.list).is_some_and(|marks| marks.stop(row.id, entry)))
     }
 
     /// The widest radius that any live list has for a kind; `None` where no live list holds the kind.

@@ -30,6 +30,15 @@ impl Store {
     /// one by one. An entry that the list had before may be opened again with the content it had. An id's entry is closed before
     /// another one is opened. `Close` names an entry that the version holds and did not open itself.
     pub fn apply(&self, change: &Change, derived: &[DerivedPut]) -> Result<u64, StoreError> {
+        self.apply_synced(change, derived, is_synced(&change.op))
+    }
+
+    /// The same, but it is on the disk only with the next change that is: for one of many that belong together.
+    pub fn apply_later(&self, change: &Change) -> Result<u64, StoreError> {
+        self.apply_synced(change, &[], false)
+    }
+
+    fn apply_synced(&self, change: &Change, derived: &[DerivedPut], is_synced: bool) -> Result<u64, StoreError> {
         let mut writer = self.writer()?;
         self.check_room_for(&change.op)?;
         if writer.head_stale {
@@ -64,12 +73,10 @@ impl Store {
         tx.put(Family::Meta, keys::META_NEXT_LIST, &tx.next_list.to_be_bytes());
         let Tx { batch, next_entry, next_list, .. } = tx;
         let mut options = WriteOptions::default();
-        options.set_sync(is_synced(&change.op));
+        options.set_sync(is_synced);
         self.write(batch, &options)?;
         *writer = Writer { seq, chain, next_entry, next_list, head_stale: false };
-        if is_synced(&change.op)
-            && let Err(error) = head::write(&self.dir, Head { seq, chain })
-        {
+        if is_synced && let Err(error) = head::write(&self.dir, Head { seq, chain }) {
             // This change is on the disk. What is wrong with the directory may be wrong with the next one: none is taken until it is mended.
             tracing::error!(%error, "the store's file HEAD could not be written; no further change is taken until it can be");
             writer.head_stale = true;

@@ -165,6 +165,11 @@ impl IdHistory {
         same.find(|entry| entry.deltas.iter().any(|(version, _)| will_do(*version))).map(|entry| entry.entry)
     }
 
+    /// Whether the id has named this entry in a version that is kept.
+    pub fn has(&self, entry: EntryNo) -> bool {
+        self.0.iter().any(|known| known.entry == entry)
+    }
+
     pub(super) fn entry(&mut self, entry: EntryNo) -> Option<&mut EntryHistory> {
         self.0.iter_mut().find(|known| known.entry == entry)
     }

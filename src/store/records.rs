@@ -69,6 +69,8 @@ pub(super) struct MarkRecord {
     pub until_ms: Option<u64>,
     #[prost(string, tag = "3")]
     pub note: String,
+    #[prost(uint32, repeated, tag = "7")]
+    pub contents: Vec<u32>,
     /// These three where the mark is kept, not in its change.
     #[prost(string, tag = "4")]
     pub id: String,

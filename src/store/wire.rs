@@ -191,13 +191,15 @@ pub(super) fn read_marked(bytes: &[u8]) -> Result<Marked, StoreError> {
 fn mark(family: Family, record: MarkRecord) -> Result<Mark, StoreError> {
     let kind = u8::try_from(record.kind).ok().and_then(MarkKind::from_u8);
     let kind = kind.ok_or_else(|| family.corrupt("a mark of an unknown kind"))?;
-    Ok(Mark { kind, until_ms: record.until_ms, note: record.note })
+    let contents = record.contents.into_iter().map(EntryNo).collect();
+    Ok(Mark { kind, until_ms: record.until_ms, note: record.note, contents })
 }
 
 impl From<&Mark> for MarkRecord {
     fn from(mark: &Mark) -> Self {
-        let Mark { kind, until_ms, note } = mark;
-        MarkRecord { kind: *kind as u32, until_ms: *until_ms, note: note.clone(), ..MarkRecord::default() }
+        let Mark { kind, until_ms, note, contents } = mark;
+        let contents = contents.iter().map(|entry| entry.0).collect();
+        MarkRecord { kind: *kind as u32, until_ms: *until_ms, note: note.clone(), contents, ..MarkRecord::default() }
     }
 }
 
@@ -570,7 +572,12 @@ mod tests {
                 cut: true,
             },
         };
-        let mark = Mark { kind: MarkKind::Disabled, until_ms: Some(7), note: "why".into() };
+        let mark = Mark {
+            kind: MarkKind::Disabled,
+            until_ms: Some(7),
+            note: "why".into(),
+            contents: vec![EntryNo(3), EntryNo(u32::MAX)],
+        };
         let rows = vec![
             RowChange::Open { entry: EntryNo(u32::MAX), content: entry("é", hashes), description: None },
             RowChange::Open {

@@ -259,7 +259,7 @@ fn denied(error: ClientError) -> String {
 }
 
 fn mark() -> Mark {
-    Mark { kind: MarkKind::Disabled, until_ms: None, note: String::new() }
+    Mark { contents: Vec::new(), kind: MarkKind::Disabled, until_ms: None, note: String::new() }
 }
 
 /// An entry's hashes are for list admins who ask for them; looking for entries by hashes for those who may know them.

@@ -23,7 +23,7 @@ fn delta(name: &str) -> ImportOptions {
 }
 
 fn disabled(until_ms: Option<u64>) -> Option<Mark> {
-    Some(Mark { kind: MarkKind::Disabled, until_ms, note: "a mistake".to_owned() })
+    Some(Mark { contents: Vec::new(), kind: MarkKind::Disabled, until_ms, note: "a mistake".to_owned() })
 }
 
 impl Bench {
@@ -297,9 +297,9 @@ fn a_mark_takes_an_entry_out_whatever_is_imported() {
     assert_eq!((bench.ids(pdq(1)), bench.ids(pdq(2))), (vec![], vec!["b".to_owned()]));
     assert_eq!(bench.found(&EntryQuery::Marked), [("a".to_owned(), 0)]);
     assert_eq!(bench.found(&EntryQuery::Hash(pdq(1), 0)), [("a".to_owned(), 0)], "who looks after the list finds it");
-    bench.mark("a", Some(Mark { kind: MarkKind::Noted, until_ms: None, note: "it is right".into() }));
+    bench.mark("a", Some(Mark { contents: Vec::new(), kind: MarkKind::Noted, until_ms: None, note: "it is right".into() }));
     assert_eq!(bench.ids(pdq(1)), ["a"]);
-    bench.mark("a", Some(Mark { kind: MarkKind::Quarantined, until_ms: None, note: String::new() }));
+    bench.mark("a", Some(Mark { contents: Vec::new(), kind: MarkKind::Quarantined, until_ms: None, note: String::new() }));
     assert_eq!(bench.ids(pdq(1)), Vec::<String>::new());
     bench.mark("a", None);
     assert_eq!((bench.ids(pdq(1)), bench.entry("a").unwrap().mark), (vec!["a".to_owned()], None));
@@ -440,7 +440,7 @@ fn no_hash_shows_in_what_is_said_of_an_entry() {
     let hex = md5(1).hex();
     let text = format!("id,category,pdq,note,x {hex}\na,{hex},{},see {hex},y\n", pdq(1).hex());
     bench.import("known", &text).unwrap();
-    bench.mark("a", Some(Mark { kind: MarkKind::Noted, until_ms: None, note: format!("like {hex}") }));
+    bench.mark("a", Some(Mark { contents: Vec::new(), kind: MarkKind::Noted, until_ms: None, note: format!("like {hex}") }));
     let said = |with_hashes: bool| {
         let info = bench.catalog.entry("known", "a", with_hashes).unwrap();
         let Details { tags, note, updated, fields, .. } = &info.details;

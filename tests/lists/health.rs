@@ -131,7 +131,12 @@ fn a_quarantine_ends_when_a_person_or_a_better_file_ends_it() {
     // What a person disabled stays disabled for the person's reason.
     bench
         .catalog
-        .set_mark(&bench.by, "known", "c", Some(Mark { kind: MarkKind::Disabled, until_ms: None, note: "mine".to_owned() }))
+        .set_mark(
+            &bench.by,
+            "known",
+            "c",
+            Some(Mark { contents: Vec::new(), kind: MarkKind::Disabled, until_ms: None, note: "mine".to_owned() }),
+        )
         .unwrap();
     let text = csv([("c".to_owned(), blank.clone())].into_iter());
     bench.import_as("known", &text, &ImportOptions { delta: true, ..options() }).unwrap();
@@ -260,8 +265,11 @@ fn lists_that_contradict_each_other_are_found() {
         for (name, polarity, policy) in lists.into_iter().chain(negative) {
             catalog.create(&by, name, polarity, policy).unwrap();
         }
-        import_of(&catalog, "known", named([("a", ordinary(1)), ("b", ordinary(2))]), false);
-        let rows = [("x", ordinary(1)), ("y", near(ordinary(2), 1)), ("z", ordinary(3))];
+        import_of(&catalog, "known", named([("a", ordinary(1)), ("b", ordinary(2)), ("wrong", ordinary(9))]), false);
+        // What does not match contradicts nothing.
+        let wrong = Mark { kind: MarkKind::Disabled, until_ms: None, note: "harmless".to_owned(), contents: Vec::new() };
+        catalog.set_mark(&by, "known", "wrong", Some(wrong)).unwrap();
+        let rows = [("x", ordinary(1)), ("y", near(ordinary(2), 1)), ("z", ordinary(3)), ("w", ordinary(9))];
         // For another list it may be what it likes.
         assert_eq!(import_of(&catalog, "elsewhere", named(rows), false).findings, 0);
         let report = import_of(&catalog, "harmless", named(rows), false);
@@ -280,4 +288,115 @@ fn lists_that_contradict_each_other_are_found() {
         assert_eq!(bench.ids(HashValue::Pdq(ordinary(1))), Vec::<String>::new());
         bench.assert_sound();
     }
+}
+
+/// A mark is about the contents that were found: what else the id has had, or gets, matches, and what was found does not, whichever version answers.
+#[test]
+fn a_quarantine_goes_and_comes_with_its_content() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    let blank = Pdq::from_bytes(&hex::decode(hash_of_drawn(|_, _| 128)).unwrap()).unwrap();
+    let state = || {
+        let ids = |hash| bench.ids(HashValue::Pdq(hash)) == ["z"];
+        let mark = bench.catalog.entry("known", "z", false).unwrap().mark;
+        (ids(blank), ids(ordinary(1)), mark.is_some())
+    };
+    let import = |hash| import_of(&bench.catalog, "known", named([("z", hash), ("y", ordinary(2))]), false);
+    assert_eq!((import(ordinary(1)).findings, state()), (0, (false, true, false)));
+    let report = import(blank);
+    assert_eq!((report.findings, state()), (1, (false, false, true)));
+    let (found, good) = (report.version.unwrap(), VersionNo(1));
+    // The picture that was known before is found again, and the finding is none of its.
+    bench.catalog.roll_back(&bench.by, "known").unwrap();
+    assert_eq!(state(), (false, true, false));
+    bench.catalog.activate(&bench.by, "known", found).unwrap();
+    assert_eq!(state(), (false, false, true));
+    // By hand.
+    bench.add("known", "z", vec![HashValue::Pdq(ordinary(1))]);
+    assert_eq!(state(), (false, true, false));
+    bench.catalog.activate(&bench.by, "known", found).unwrap();
+    assert_eq!(state(), (false, false, true));
+    // A better file, and back.
+    assert_eq!((import(ordinary(3)).findings, bench.ids(HashValue::Pdq(ordinary(3)))), (0, vec!["z".to_owned()]));
+    bench.catalog.roll_back(&bench.by, "known").unwrap();
+    assert_eq!(state(), (false, false, true));
+    // What a person releases, matches in whichever version.
+    bench.catalog.set_mark(&bench.by, "known", "z", None).unwrap();
+    assert_eq!(state(), (true, false, true));
+    bench.catalog.activate(&bench.by, "known", good).unwrap();
+    assert_eq!(state(), (false, true, true));
+    bench.assert_sound();
+}
+
+/// What a person does to a quarantined entry ends its quarantine where that is meant, and nowhere else; a released one is no finding when it comes back.
+#[test]
+fn a_quarantine_ends_only_where_it_is_meant_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = open(dir.path());
+    bench.create("known");
+    let blank = hash_of_drawn(|_, _| 128);
+    let hash = HashValue::from_hex(HashKind::Pdq, &blank).unwrap();
+    let whole = csv([("z", &blank), ("y", &hex(ordinary(2)))].map(|(id, hash)| (id.to_owned(), hash.clone())).into_iter());
+    assert_eq!(bench.import_as("known", &whole, &options()).unwrap().findings, 1);
+    let set = |kind, until_ms, note: &str| {
+        let mark = Mark { kind, until_ms, note: note.to_owned(), contents: Vec::new() };
+        bench.catalog.set_mark(&bench.by, "known", "z", Some(mark))
+    };
+    let mark = || bench.catalog.entry("known", "z", true).unwrap().mark.unwrap().mark;
+    let error = set(MarkKind::Disabled, Some(4_000_000_000_000), "soon").unwrap_err().to_string();
+    assert!(error.contains("would match once the time is over"), "{error}");
+    let reason = mark().note;
+    set(MarkKind::Quarantined, None, "asked the hotline").unwrap();
+    assert_eq!((mark().kind, mark().note), (MarkKind::Quarantined, format!("asked the hotline; {reason}")));
+    assert_eq!(bench.ids(hash.clone()), Vec::<String>::new());
+    set(MarkKind::Noted, None, "meant").unwrap();
+    assert_eq!(bench.ids(hash.clone()), ["z"]);
+    // Gone, and back.
+    let without = csv([("y".to_owned(), hex(ordinary(2)))].into_iter());
+    bench.import_as("known", &without, &options()).unwrap();
+    let report = bench.import_as("known", &whole, &options()).unwrap();
+    assert_eq!((report.findings, bench.ids(hash)), (0, vec!["z".to_owned()]), "{:?}", report.warnings);
+}
+
+/// A sample that can't be used lifts nothing; one that is for other lists, or whose own entries are marked, finds nothing.
+#[test]
+fn a_benign_sample_counts_where_it_is_meant_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    config.import.benign = "sample".to_owned();
+    let by = Caller("test".to_owned());
+    let catalog = opened(dir.path(), &config, true);
+    for (name, polarity) in [("known", Polarity::Positive), ("other", Polarity::Positive), ("sample", Polarity::Negative)] {
+        catalog.create(&by, name, polarity, &PolicyUpdate::default()).unwrap();
+    }
+    import_of(&catalog, "sample", named([("s", ordinary(7)), ("t", ordinary(8))]), false);
+    catalog.set_disabled(&by, "sample", true).unwrap();
+    let found = |catalog: &Catalog, list: &str, id: &str, hash| import_of(catalog, list, named([(id, hash)]), true).findings;
+    assert_eq!(found(&catalog, "known", "z", ordinary(7)), 1);
+    // Marked in the sample.
+    let mark = Mark { kind: MarkKind::Disabled, until_ms: None, note: String::new(), contents: Vec::new() };
+    catalog.set_mark(&by, "sample", "t", Some(mark)).unwrap();
+    assert_eq!(found(&catalog, "known", "y", ordinary(8)), 0);
+    // For another list.
+    catalog.set(&by, "sample", &PolicyUpdate { scope: Some(vec!["known".to_owned()]), ..PolicyUpdate::default() }).unwrap();
+    assert_eq!(found(&catalog, "other", "elsewhere", ordinary(7)), 0);
+    assert_eq!(found(&catalog, "known", "x", ordinary(7)), 1);
+    drop(catalog);
+    // Another category, and a sample that is not there, no negative list, or not asked for.
+    for (n, sample) in ["nowhere", "other"].into_iter().enumerate() {
+        config.import.benign = sample.to_owned();
+        let catalog = opened(dir.path(), &config, true);
+        let text = format!("id,category,pdq\nz,C{n},{}\n", hex(ordinary(7)));
+        let options = ImportOptions { delta: true, ..options() };
+        let report = catalog.import(&by, "known", &options, &mut text.as_bytes(), &mut |_| {}).unwrap();
+        assert!(report.warnings.iter().any(|warning| warning.contains("[import] benign names is")), "{:?}", report.warnings);
+        drop(catalog);
+        let bench = open_with(dir.path(), config.clone());
+        assert_eq!(bench.ids(HashValue::Pdq(ordinary(7))), ["elsewhere"], "{sample}");
+    }
+    let bench = open_with(dir.path(), unchecked());
+    let text = format!("id,category,pdq\nz,D,{}\n", hex(ordinary(7)));
+    bench.import_as("known", &text, &ImportOptions { delta: true, ..options() }).unwrap();
+    assert_eq!(bench.ids(HashValue::Pdq(ordinary(7))), ["elsewhere"]);
 }

@@ -20,7 +20,7 @@ impl Bench {
     }
 
     fn mark_as(&self, id: &str, kind: Option<MarkKind>) {
-        let mark = kind.map(|kind| Mark { kind, until_ms: None, note: "why".to_owned() });
+        let mark = kind.map(|kind| Mark { contents: Vec::new(), kind, until_ms: None, note: "why".to_owned() });
         self.catalog.set_mark(&self.by, "known", id, mark).unwrap();
     }
 }

@@ -245,7 +245,7 @@ fn marking(random: &mut Random) -> Option<Marking> {
 impl Marking {
     fn mark(self) -> Mark {
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
-        Mark { kind: self.kind, until_ms: self.lasts_ms.map(|ms| now_ms + ms), note: self.note.to_owned() }
+        Mark { contents: Vec::new(), kind: self.kind, until_ms: self.lasts_ms.map(|ms| now_ms + ms), note: self.note.to_owned() }
     }
 }
 

@@ -24,7 +24,11 @@ pub struct Findings {
     pub harmless: u64,
     /// What kept a part of the check from being made.
     pub warning: Option<String>,
+    /// Of the version that was checked, and of what was active.
     pub lineage: Lineage,
+    pub before: Lineage,
+    /// A part of the check was not made.
+    pub is_partial: bool,
 }
 
 impl Findings {

@@ -36,7 +36,7 @@ use crate::store::Store;
 /// Findings that a report names.
 const FINDINGS_SHOWN_MAX: usize = 1_000;
 /// Findings of one version that are quarantined: each is a change of its own.
-const FINDINGS_MAX: u64 = 10_000;
+pub const FINDINGS_MAX: u64 = 10_000;
 /// Marks that are set at a time: changes wait as long.
 const MARKED_AT_ONCE: usize = 200;
 /// Who sets the marks.
@@ -46,13 +46,16 @@ impl Catalog {
     /// Checks what a version opens, seen from what is active. A version that look-ups have seen is not checked. A negative list is there for what is generic:
     /// of its entries those are found that positive lists have.
     pub(super) fn check(&self, list: &HashList, version: &ListVersion) -> Result<Findings, CatalogError> {
-        if version.activated || !self.imports.check {
+        // Without a check what is quarantined stays so, whatever else its source says of it.
+        if version.activated || !self.imports.check && list.marks_changed == 0 {
             return Ok(Findings::default());
         }
         let store = self.store();
         let opened = advance::difference(&store, list.id, list.active, version.version)?.opened;
-        let mut found = Findings { checked: opened, lineage: version.lineage.clone(), ..Findings::default() };
-        if found.checked.is_empty() {
+        let (lineage, before) = (version.lineage.clone(), advance::lineage(&store, list.id, list.active)?);
+        let mut found = Findings { checked: opened, lineage, before, ..Findings::default() };
+        if found.checked.is_empty() || !self.imports.check {
+            found.is_partial = !self.imports.check;
             return Ok(found);
         }
         self.build.install(|| match list.polarity {
@@ -61,12 +64,20 @@ impl Catalog {
             }
             Polarity::Positive => {
                 let (mut others, warning) = Others::of(&store, list, &self.imports.benign)?;
+                found.is_partial = warning.is_some();
                 found.warning = warning;
                 self.check_against(&store, list, version.version, &mut others, &mut found)?;
                 found.harmless = others.harmless();
                 Ok(())
             }
         })?;
+        // What a person has looked at is no finding.
+        for entry in found.of.keys().copied().collect::<Vec<_>>() {
+            let id = store.entry(list.id, entry)?.map(|content| content.id).unwrap_or_default();
+            if store.mark(list.id, &id)?.is_some_and(|marked| !is_own(&marked)) {
+                found.of.remove(&entry);
+            }
+        }
         Ok(found)
     }
 
@@ -113,9 +124,9 @@ impl Catalog {
                 true => "quarantined, so not matched",
                 false => "to be quarantined when the version is activated",
             };
-            report
-                .warnings
-                .push(format!("{entries} {when} ({kinds}); list find --marked shows them, list enable --entry releases one"));
+            report.warnings.push(format!(
+                "{entries} {when} ({kinds}); then list find --marked shows them, and list enable --entry releases one"
+            ));
         }
         Ok(())
     }
@@ -132,16 +143,23 @@ impl Catalog {
         let (store, by) = (self.store(), Caller(CHECK.to_owned()));
         for some in wanted_marks(&store, list.id, found)?.chunks(MARKED_AT_ONCE) {
             let commit = lock(&self.commit);
-            let mut last = None;
-            let marked = some.iter().try_for_each(|(id, mark)| -> Result<(), CatalogError> {
+            let mut free = Vec::new();
+            for (id, mark) in some {
                 let known = store.mark(list.id, id)?;
-                // A person's mark stays, also one of this moment.
-                let is_free = if mark.is_some() { known.is_none() } else { known.as_ref().is_some_and(is_own) };
-                if is_free {
-                    let op = ChangeOp::SetMark { list: list.id, id: id.clone(), mark: mark.clone() };
-                    last = Some(self.apply_with(&by, op, &[])?);
-                    told::marked(&by, list, mark.as_ref());
+                if known.as_ref().map(|known| &known.mark) == mark.as_ref() {
+                    continue;
                 }
+                // A person's mark stays, also one of this moment.
+                if known.as_ref().map_or(mark.is_some(), is_own) {
+                    free.push((id, mark));
+                }
+            }
+            // Each would take milliseconds to be on the disk; the last one takes those before it along.
+            let (mut last, of) = (None, free.len());
+            let marked = free.into_iter().enumerate().try_for_each(|(n, (id, mark))| -> Result<(), CatalogError> {
+                let op = ChangeOp::SetMark { list: list.id, id: id.clone(), mark: mark.clone() };
+                last = Some(if n + 1 == of { self.apply_with(&by, op, &[])? } else { self.apply_later(&by, op)? });
+                told::marked(&by, list, mark.as_ref());
                 Ok(())
             });
             // Also where one of them failed.
@@ -232,23 +250,49 @@ impl Catalog {
     }
 }
 
-/// The marks that follow from what was found, those to be taken off first.
+/// The marks that follow from what was found, those to be taken off first. One is about contents: it is without effect on others that the id has had or
+/// gets, and comes back with them.
 fn wanted_marks(store: &Store, list: ListId, found: &Findings) -> Result<Vec<(String, Option<Mark>)>, CatalogError> {
-    let mut wanted = Vec::new();
+    let mut wanted = BTreeMap::new();
     for marked in store.marks(list)? {
         let marked = marked?;
-        if is_own(&marked) {
-            let now = store.id_history(list, &marked.id)?.in_version(&found.lineage).map(|known| known.entry);
-            if now.is_some_and(|entry| found.checked.contains(entry) && !found.of.contains_key(&entry)) {
-                wanted.push((marked.id, None));
-            }
+        if !is_own(&marked) {
+            continue;
+        }
+        let history = store.id_history(list, &marked.id)?;
+        let now = history.in_version(&found.lineage).map(|known| known.entry).filter(|entry| found.checked.contains(*entry));
+        let was_in_force = history.in_version(&found.before).is_some_and(|known| marked.mark.is_about(known.entry));
+        let mut contents = marked.mark.contents.clone();
+        contents.retain(|entry| history.has(*entry));
+        match now {
+            // What was not looked at stays as what it was.
+            Some(now) if found.is_partial && was_in_force && !marked.mark.contents.is_empty() => contents.push(now),
+            // Set by an earlier version of hashwarden, about whatever the id has.
+            Some(_) if !found.is_partial && marked.mark.contents.is_empty() => {}
+            _ if marked.mark.contents.is_empty() => continue,
+            _ => {}
+        }
+        contents.sort_unstable();
+        contents.dedup();
+        if contents != marked.mark.contents || contents.is_empty() {
+            wanted.insert(marked.id, (!contents.is_empty()).then_some(Mark { contents, ..marked.mark }));
         }
     }
     for (entry, (_, reason)) in &found.of {
-        let mark = Mark { kind: MarkKind::Quarantined, until_ms: None, note: reason.clone() };
-        wanted.extend(store.entry(list, *entry)?.map(|content| (content.id, Some(mark))));
+        let Some(content) = store.entry(list, *entry)? else { continue };
+        let before = match wanted.remove(&content.id) {
+            Some(before) => before,
+            None => store.mark(list, &content.id)?.filter(is_own).map(|marked| marked.mark),
+        };
+        let mut contents = before.map_or_else(Vec::new, |mark| mark.contents);
+        contents.push(*entry);
+        contents.sort_unstable();
+        contents.dedup();
+        let mark = Mark { contents, kind: MarkKind::Quarantined, until_ms: None, note: reason.clone() };
+        wanted.insert(content.id, Some(mark));
     }
-    Ok(wanted)
+    let (off, on): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(_, mark)| mark.is_none());
+    Ok(off.into_iter().chain(on).collect())
 }
 
 /// Whether a mark is one that a check set.
@@ -260,7 +304,7 @@ pub(super) fn is_own(marked: &Marked) -> bool {
 pub(super) fn released(known: &Marked) -> Mark {
     let mut note = format!("released: {}", known.mark.note);
     note.truncate(note.floor_char_boundary(MARK_NOTE_BYTES_MAX));
-    Mark { kind: MarkKind::Noted, until_ms: None, note }
+    Mark { contents: Vec::new(), kind: MarkKind::Noted, until_ms: None, note }
 }
 
 fn judge(batch: &mut Vec<(EntryNo, Pdq)>, others: &mut Others, found: &mut Findings) {

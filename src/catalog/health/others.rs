@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::super::columns::KINDS;
 use super::super::report::FindingKind;
-use super::super::{CatalogError, stored};
+use super::super::{CatalogError, advance, marks, stored};
 use super::findings::{BATCH, Findings, RADIUS};
 use super::shared::summary;
 use crate::entry::{Bits, EntryNo, HashKind, HashList, HashValue, Pdq, Polarity};
@@ -44,17 +44,17 @@ impl Others {
         let (mut others, mut warning) = (Vec::new(), None);
         let lists = store.lists()?;
         if !sample.is_empty() && sample != list.name {
+            let unfit = |why: &str| Some(format!("the list that [import] benign names {why}: entries were not held against it"));
             match lists.iter().find(|other| other.name == sample) {
+                None => warning = unfit("is not there"),
+                Some(sample) if sample.polarity == Polarity::Positive => warning = unfit("is no negative list"),
+                Some(sample) if !is_in_scope(sample, list) => {}
                 Some(sample) => others.push(Other::read(store, sample, Says::Benign, RADIUS)?),
-                None => {
-                    warning =
-                        Some("the list that [import] benign names is not there: entries were not held against it".to_owned())
-                }
             }
         }
         for negative in lists.iter().filter(|other| speaks_for(other, list) && other.name != sample) {
-            let radius = negative.policy.kinds.get(&HashKind::Pdq).map_or(0, |kind| kind.radius);
-            others.push(Other::read(store, negative, Says::Harmless, radius)?);
+            // What is only near would tell whoever imports into one list how far it is from the hashes of another.
+            others.push(Other::read(store, negative, Says::Harmless, 0)?);
         }
         Ok((Others(others), warning))
     }
@@ -101,7 +101,7 @@ impl Others {
 
 impl Other {
     fn read(store: &Store, list: &HashList, says: Says, radius: u16) -> Result<Other, CatalogError> {
-        let entries = stored::entries_of(store, list.id, list.active)?;
+        let entries = unmarked(store, list)?;
         let (mut hashes, mut digests) = (Vec::new(), HashSet::new());
         stored::each_hash(store, list.id, HashKind::Pdq, &entries, &mut |_, hash| hashes.extend(Pdq::from_bytes(hash)))?;
         if says == Says::Harmless {
@@ -116,10 +116,25 @@ impl Other {
 
 fn speaks_for(negative: &HashList, list: &HashList) -> bool {
     let counts = negative.polarity == Polarity::Negative && !negative.disabled && !negative.policy.shadow;
-    counts && (negative.policy.scope.is_empty() || negative.policy.scope.contains(&list.name))
+    counts && is_in_scope(negative, list)
 }
 
-/// Which of a negative list's new entries have a hash that a positive list has too. Looked up where there is a snapshot; else all that positive lists have is
+fn is_in_scope(negative: &HashList, list: &HashList) -> bool {
+    negative.policy.scope.is_empty() || negative.policy.scope.contains(&list.name)
+}
+
+/// What a list has active, without what is disabled or quarantined.
+fn unmarked(store: &Store, list: &HashList) -> Result<Alive, CatalogError> {
+    let mut entries = stored::entries_of(store, list.id, list.active)?;
+    let (marks, lineage) = (marks::in_force(store, list.id)?, advance::lineage(store, list.id, list.active)?);
+    for id in marks.stopped.keys() {
+        let known = store.id_history(list.id, id)?.in_version(&lineage).map(|known| known.entry);
+        known.filter(|entry| marks.stop(id, *entry)).map(|entry| entries.set(entry, false));
+    }
+    Ok(entries)
+}
+
+/// Which of a negative list's new entries have a hash that a positive list has too, in an entry that matches. Looked up where there is a snapshot; else all that positive lists have is
 /// read.
 pub fn contradicted(
     store: &Store,
@@ -127,17 +142,16 @@ pub fn contradicted(
     negative: &HashList,
     found: &mut Findings,
 ) -> Result<(), CatalogError> {
-    let scope = &negative.policy.scope;
-    let in_scope = |list: &HashList| {
-        list.polarity == Polarity::Positive && !list.disabled && (scope.is_empty() || scope.contains(&list.name))
-    };
-    let lists: Vec<_> = store.lists()?.into_iter().filter(in_scope).collect();
+    let known = |list: &HashList| list.polarity == Polarity::Positive && !list.disabled && is_in_scope(negative, list);
+    let lists: Vec<_> = store.lists()?.into_iter().filter(known).collect();
     let known = match snapshot {
         Some(_) => HashSet::new(),
         None => shared_with(store, negative, &lists, &found.checked)?,
     };
     let has = |hash: &HashValue| match snapshot {
-        Some(snapshot) => lists.iter().any(|list| !snapshot.find_by_hash(list.id, hash, 0).is_empty()),
+        Some(snapshot) => {
+            lists.iter().any(|list| snapshot.find_by_hash(list.id, hash, 0).iter().any(|(entry, _)| !snapshot.is_stopped(*entry)))
+        }
         None => known.contains(&key(hash)),
     };
     let checked = found.checked.clone();
@@ -177,7 +191,7 @@ fn shared_with(
         stored::each_hash(store, negative.id, kind, entries, &mut |_, hash| _ = new.insert((kind, summary(hash))))?;
     }
     for list in lists {
-        let entries = stored::entries_of(store, list.id, list.active)?;
+        let entries = unmarked(store, list)?;
         for kind in KINDS {
             stored::each_hash(store, list.id, kind, &entries, &mut |_, hash| {
                 known.extend(new.get(&(kind, summary(hash))));

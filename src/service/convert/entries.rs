@@ -118,7 +118,7 @@ pub fn set_entry_mark(request: v1::SetEntryMarkRequest) -> Result<(String, Strin
             Ok(v1::EntryMarkKind::Unspecified) | Err(_) => return Err(Fault::malformed("mark.kind", "is not a kind of mark")),
         };
         let until_ms = mark.expire_time.map(|time| ms(time).ok_or_else(|| Fault::malformed("mark.expire_time", "is not a time")));
-        let mark = Mark { kind, until_ms: until_ms.transpose()?, note: mark.note };
+        let mark = Mark { contents: Vec::new(), kind, until_ms: until_ms.transpose()?, note: mark.note };
         mark.check().map_err(|bad| Fault::malformed("mark.note", bad.0))?;
         Ok(mark)
     });
