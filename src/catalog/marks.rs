@@ -1,6 +1,7 @@
 //! What is decided here about single entries: whether they match, and a note, whatever their sources say.
 //!
-//! A mark goes by the entry's id, so it outlives imports and roll-backs, and is there before an entry comes back. Setting one is a change that
+//! A mark goes by the entry's id, so it outlives imports and roll-backs, and is there before an entry comes back. One that a check set is about
+//! certain contents of the id alone. Setting one is a change that
 //! look-ups see at once. One that ends by itself is taken off by the first that looks after its time: a server does so in the background.
 
 use std::sync::atomic::Ordering;
@@ -33,8 +34,10 @@ impl Catalog {
             }
             // What a check found is not to be quarantined for it again.
             let released = known.as_ref().filter(|known| mark.is_none() && health::is_own(known)).map(health::released);
-            let mark =
-                mark.clone().map(|mark| known.as_ref().map_or(Ok(mark.clone()), |known| marked_anew(known, mark))).transpose()?;
+            let mark = match (mark.clone(), &known) {
+                (Some(mark), Some(known)) => Some(marked_anew(known, mark)?),
+                (mark, _) => mark,
+            };
             let mark = mark.or_else(|| released.clone());
             if known.map(|known| known.mark) == mark {
                 return Ok(None);

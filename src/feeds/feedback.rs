@@ -57,17 +57,9 @@ impl Feeds {
             Vote::Affirmative => "<affirmative />".to_owned(),
             Vote::Negative => {
                 let url = url(&format!("/v2/feedback/{}/reasons", hash_kind(feedback.kind)?))?;
-                let mut body = Vec::new();
                 let get = Get { url: &url, credentials: credentials.as_ref(), headers: Vec::new(), bytes_max: REASONS_BYTES_MAX };
-                let got = self.until_stopped(async {
-                    Ok(http
-                        .get(get, &mut |piece| {
-                            body.extend_from_slice(piece);
-                            Ok(())
-                        })
-                        .await)
-                })?;
-                got.map_err(|error| failed("the reasons for negative feedback were not listed", error))?;
+                let got = self.until_stopped(async { Ok(http.get_whole(get).await) })?;
+                let body = got.map_err(|error| failed("the reasons for negative feedback were not listed", error))?;
                 let reasons = ncmec_reasons(&body)
                     .map_err(|error| FeedError::failed(format!("the reasons for negative feedback can't be read: {error}")))?;
                 let (guid, name) = chosen(reasons, &feedback.reason)?;

@@ -73,6 +73,17 @@ impl Http {
         done
     }
 
+    /// The same, with the body in memory.
+    pub async fn get_whole(&mut self, get: Get<'_>) -> Result<Vec<u8>, HttpError> {
+        let mut body = Vec::new();
+        self.get(get, &mut |piece| {
+            body.extend_from_slice(piece);
+            Ok(())
+        })
+        .await?;
+        Ok(body)
+    }
+
     /// Puts a body at a URL; made again it changes nothing. What is answered beside the status is of no interest, and no redirect is followed.
     pub async fn put(&mut self, put: Get<'_>, body: Bytes) -> Result<(), HttpError> {
         let origin = checked_origin(&put)?;

@@ -88,17 +88,9 @@ impl Fetching<'_> {
             let url = walk.url().map_err(failed)?;
             let bytes_max = self.feeds.options.page_bytes_max;
             let get = Get { url: &url, credentials: credentials.as_ref(), headers: Vec::new(), bytes_max };
-            let mut body = Vec::new();
-            let got = self.feeds.until_stopped(async {
-                Ok(http
-                    .get(get, &mut |piece| {
-                        body.extend_from_slice(piece);
-                        Ok(())
-                    })
-                    .await)
-            })?;
+            let got = self.feeds.until_stopped(async { Ok(http.get_whole(get).await) })?;
             let error = match got {
-                Ok(_) => match walk.take(&body) {
+                Ok(body) => match walk.take(&body) {
                     Ok(taken) => return Ok((body, taken)),
                     Err(Untaken::Broken(why)) => {
                         HttpError::Passing { why: format!("the answer is not a valid page: {why}"), after: None }

@@ -1,4 +1,4 @@
-//! What do marks change of entries in look-ups? By id, so that it holds whatever version of their list answers.
+//! What do marks change of entries in look-ups? By id, so that it holds whatever version of their list answers; some are about certain contents of the id.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

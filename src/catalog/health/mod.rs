@@ -4,9 +4,9 @@
 //! templates that thousands share. Before a version is activated for the first time, the entries that it opens are checked; what is found is
 //! quarantined by a mark, with the reason for its note, and does not match until somebody has looked at it.
 //!
-//! An entry that a person has marked is left alone, whatever is found. A quarantine that this check set goes when a later version has the entry with
-//! other hashes that nothing is found in. Invariant: memory holds the entries' numbers, a sample of the hashes and the findings, however
-//! large the version is. Absent: 64-bit hashes are checked for values that many entries have, and for nothing else.
+//! An entry that a person has marked is left alone, whatever is found. A quarantine that this check set is about the content that was found: it goes
+//! and comes with it. Invariant: memory holds the entries' numbers, a sample of the hashes, the findings, and the hashes of the benign sample and
+//! of negative lists, however large the version is. Absent: 64-bit hashes are checked for values that many entries have, and for nothing else.
 
 mod crowds;
 mod featureless;
@@ -72,10 +72,12 @@ impl Catalog {
             }
         })?;
         // What a person has looked at is no finding.
-        for entry in found.of.keys().copied().collect::<Vec<_>>() {
-            let id = store.entry(list.id, entry)?.map(|content| content.id).unwrap_or_default();
-            if store.mark(list.id, &id)?.is_some_and(|marked| !is_own(&marked)) {
-                found.of.remove(&entry);
+        for marked in store.marks(list.id)? {
+            let marked = marked?;
+            if !is_own(&marked)
+                && let Some(known) = store.id_history(list.id, &marked.id)?.in_version(&found.lineage)
+            {
+                found.of.remove(&known.entry);
             }
         }
         Ok(found)
